@@ -1,0 +1,299 @@
+/* plan.h: the contract between compiler and runtime: plain data, no pointers, no device ordinals.
+ *
+ * A plan is one stage or one inference program: symbols, tensors with offsets, states, kernels with
+ * source text, entries (steps), and what training needs (schedule, data, evals). One little-endian
+ * file: a header, then one 64-byte aligned array per row of plan.def, mmapped as it is. Structs have
+ * fixed-width fields only; references are indices; strings are offsets into the text section
+ * (0 = ""). Everything is checked on load, so the runtime indexes without looking. */
+#ifndef MDL_PLAN_H
+#define MDL_PLAN_H
+
+#include "base.h"
+#include "dtype.h"
+
+enum { PLAN_VERSION = 1, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
+#define PLAN_NONE UINT32_MAX /* no index */
+
+typedef uint32_t PStr; /* byte offset into the text section, NUL-terminated */
+
+typedef struct PlanSym {
+    PStr name;
+    uint32_t slot; /* argument-block slot that holds its extent */
+    int64_t lo, hi, divisor;
+} PlanSym;
+
+typedef struct PlanTerm { /* coef * product of syms */
+    int64_t coef;
+    uint32_t nsym;
+    uint32_t sym[4];
+    uint32_t pad;
+} PlanTerm;
+
+typedef struct PlanDim { /* sum of terms */
+    uint32_t term0, nterm;
+} PlanDim;
+
+typedef enum PlanArena {
+    PA_STATE, /* persistent: parameters, gradients, optimizer, running sums */
+    PA_TEMP,  /* per entry call; entries share it */
+    PA_INPUT  /* bound by the caller for each call */
+} PlanArena;
+
+typedef struct PlanTensor {
+    PStr name, path;
+    uint32_t dtype; /* DType */
+    uint32_t rank;
+    uint32_t dim[PLAN_MAX_RANK]; /* into dims */
+    uint32_t arena;              /* PlanArena */
+    uint32_t pad;
+    uint64_t offset; /* bytes into the arena, 64-aligned */
+    uint64_t bytes;  /* planned, for the upper end of DYN dims */
+} PlanTensor;
+
+typedef enum PlanStateKind { PS_PARAM, PS_GRAD, PS_OPT, PS_BUFFER, PS_LOOP } PlanStateKind;
+
+typedef struct PlanState {
+    uint32_t tensor;
+    uint32_t kind; /* PlanStateKind */
+    PStr key;      /* name in safetensors; "" for non-weights */
+    uint32_t of;   /* GRAD, OPT: state index of the parameter */
+    uint32_t init; /* enum PlanInit */
+    uint32_t trained;
+    double init_a;
+} PlanState;
+
+typedef enum PlanInit {
+    PI_ZEROS,
+    PI_ONES,
+    PI_CONSTANT,
+    PI_NORMAL,
+    PI_TRUNCATED,
+    PI_UNIFORM,
+    PI_KAIMING_UNIFORM,
+    PI_XAVIER_UNIFORM
+} PlanInit;
+
+/* One emitted kernel: C text with one function per phase:
+ *     void SYMBOL(const MdlArgs *a, int64_t task, void *scratch);
+ * A phase runs its tasks (any order, any thread), then the next phase starts. */
+typedef struct PlanKernel {
+    PStr name, cls, source, group; /* group: printed Def and fusion reasons, for people */
+    uint32_t phase0, nphase;
+    uint64_t scratch;      /* bytes per thread */
+    uint64_t workspace;    /* bytes shared by all tasks of a launch; contents die with it */
+    uint64_t flops, bytes; /* at the upper end of DYN dims */
+    uint64_t hash;         /* of source and prelude */
+} PlanKernel;
+
+typedef struct PlanPhase {
+    PStr symbol;
+    uint32_t tasks; /* into dims: number of tasks */
+} PlanPhase;
+
+typedef enum PlanArgKind {
+    PG_BUF,  /* tensor: buf[i] = its address + offset */
+    PG_TABLE /* rows row0..row0+nrow: the kernel's table */
+} PlanArgKind;
+
+typedef struct PlanArg {
+    uint32_t kind;
+    uint32_t tensor;
+    uint64_t offset;
+    uint32_t row0, nrow;
+} PlanArg;
+
+/* One tensor set of a multi-tensor kernel; MdlRow in the prelude has the addresses. */
+typedef struct PlanRow {
+    uint32_t tensor[PLAN_ROW_BUFS]; /* PLAN_NONE where unused */
+    int64_t n;                      /* elements */
+    int64_t task0;                  /* first task of this row */
+} PlanRow;
+
+typedef struct PlanStep { /* LAUNCH */
+    uint32_t kernel;
+    uint32_t arg0, narg;
+    uint32_t pad;
+} PlanStep;
+
+/* 8-byte slots of the argument block. */
+typedef enum PlanSlotKind { PB_SYM, PB_STEP, PB_LR, PB_FIRST, PB_ROW0 } PlanSlotKind;
+
+typedef struct PlanSlot {
+    PStr name;
+    uint32_t kind; /* PlanSlotKind: SYM, STEP, FIRST, ROW0 are i64; LR is f64 */
+} PlanSlot;
+
+typedef struct PlanBinding { /* an input or a result of an entry */
+    PStr name;
+    uint32_t tensor;
+} PlanBinding;
+
+typedef struct PlanEntry {
+    PStr name; /* "micro", "update", "eval:test", "call:forward" */
+    uint32_t step0, nstep;
+    uint32_t input0, ninput;   /* into bindings */
+    uint32_t result0, nresult; /* into bindings */
+    uint32_t pad;
+} PlanEntry;
+
+/* ---- data and training ---- */
+
+typedef enum PlanSourceKind { PD_IDX, PD_NPZ } PlanSourceKind;
+
+typedef struct PlanColumn { /* one array of a source: row.NAME */
+    PStr name;
+    PStr file;   /* path as written in the program */
+    PStr member; /* npz: array inside the archive */
+} PlanColumn;
+
+/* Operations on one row at data time; RO_COUNT is their number. */
+typedef enum RowOp {
+#define ROWOP(id, name, pops, doc) RO_##id,
+#include "rowops.def"
+#undef ROWOP
+    RO_COUNT
+} RowOp;
+
+/* The code of a field never holds more than this many values. */
+enum { PLAN_ROW_STACK = 64 };
+
+/* Postfix code over one row (rowops.def); values are f64 arrays with a shape. */
+typedef struct PlanCode {
+    uint32_t op; /* RowOp */
+    uint32_t a;  /* column number, axis index ... as the row of rowops.def says */
+    double num;
+} PlanCode;
+
+typedef struct PlanField { /* a field of the batch record */
+    PStr name;
+    uint32_t dtype, rank;
+    uint32_t dim[PLAN_MAX_RANK]; /* constants: extents of one row */
+    uint32_t code0, ncode;
+} PlanField;
+
+typedef struct PlanData {
+    PStr name, dir;  /* dir: folder of the .mdl file */
+    uint32_t source; /* PlanSourceKind */
+    uint32_t column0, ncolumn;
+    uint32_t field0, nfield;
+    uint32_t shuffle;
+    int64_t limit; /* rows; -1: all */
+} PlanData;
+
+typedef enum PlanUnit { PU_STEPS, PU_EPOCHS, PU_SHARE, PU_REST } PlanUnit;
+typedef enum PlanCurve { PC_HOLD, PC_LINEAR, PC_COSINE } PlanCurve;
+
+typedef struct PlanSegment { /* of the learning-rate schedule: factor f0 -> f1 */
+    uint32_t curve, unit;
+    double length; /* in unit; REST: what is left */
+    double f0, f1;
+} PlanSegment;
+
+typedef struct PlanMetric {
+    PStr name;
+    uint32_t sum, weight; /* result numbers of the entry */
+} PlanMetric;
+
+typedef struct PlanEval {
+    PStr name;
+    uint32_t entry, data;
+    uint32_t metric0, nmetric;
+    uint32_t pad;
+    int64_t batch; /* rows per call */
+    int64_t limit; /* -1: all */
+} PlanEval;
+
+typedef enum PlanActionKind { PX_EVAL, PX_SAVE } PlanActionKind;
+
+typedef struct PlanAction { /* every LENGTH UNIT: ... */
+    uint32_t unit;          /* STEPS or EPOCHS */
+    uint32_t kind;
+    double length;
+    uint32_t eval; /* EVAL: into evals */
+    uint32_t keep; /* SAVE: checkpoints to keep, 0 = all */
+} PlanAction;
+
+typedef struct PlanRun { /* at most one */
+    PStr stage, model;
+    uint32_t micro, update; /* entries */
+    uint32_t data;
+    uint32_t nsegment, segment0;
+    uint32_t naction, action0;
+    uint32_t log_every; /* steps */
+    int64_t batch;
+    int64_t steps; /* 0: from epochs */
+    double epochs;
+    double lr;
+    uint64_t seed;
+    uint32_t loss_sum, loss_weight; /* LOOP states that micro writes */
+    uint32_t keep;                  /* checkpoints to keep */
+    uint32_t gnorm;                 /* LOOP state with the global norm, or PLAN_NONE */
+} PlanRun;
+
+typedef struct PlanMeta { /* exactly one */
+    PStr name;            /* program name */
+    PStr source_path;     /* the .mdl file as given */
+    PStr isa;             /* instruction set of the kernels */
+    PStr compiler;        /* version of mdl */
+    uint64_t source_hash, prelude_hash;
+    uint64_t state_bytes, temp_bytes, workspace_bytes;
+} PlanMeta;
+
+/* A loaded or built plan: one array per row of plan.def. Read-only after plan_load/plan_finish. */
+typedef struct Plan {
+#define SECTION(name, T) \
+    const T *name;       \
+    uint32_t n##name;
+#include "plan.def"
+#undef SECTION
+    void *map; /* mmapped file, or NULL */
+    size_t map_bytes;
+    void *copy;    /* plan_from_bytes with unaligned data: our own copy, or NULL */
+    uint64_t hash; /* of the file's contents */
+} Plan;
+
+/* ---- building (planbuild.c): used by front (data, run) and codegen (the rest) ---- */
+
+typedef struct PlanBuilder {
+    Arena *arena;
+#define SECTION(name, T) VEC(T) name;
+#include "plan.def"
+#undef SECTION
+    Map *interned; /* strings */
+} PlanBuilder;
+
+PlanBuilder *planb_new(Arena *arena);
+PStr planb_text(PlanBuilder *b, const char *text); /* interned; NULL gives 0 */
+/* The bytes of the finished file in the builder's arena. Needs exactly one meta row. */
+Bytes planb_finish(PlanBuilder *b);
+/* finish + atomic write. */
+bool planb_write(PlanBuilder *b, const char *path, Err *err);
+
+/* ---- loading, checking, printing ---- */
+
+/* Maps and verifies a plan file. ERR_FILE: not readable; ERR_DATA: not a plan, other version,
+ * truncated, checksum or contents wrong (says which). */
+Plan *plan_load(const char *path, Err *err);
+/* The same for bytes in memory (kept by the caller, 64-byte aligned not required). */
+Plan *plan_from_bytes(const void *data, size_t n, Err *err);
+void plan_free(Plan *plan);
+/* Every index, range, offset and string of the plan; ERR_DATA with the place when one is wrong. */
+bool plan_verify(const Plan *plan, Err *err);
+const char *plan_text(const Plan *plan, PStr s);
+int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms); /* by sym index */
+uint64_t plan_hash(const Plan *plan);                                  /* of the file's contents */
+/* The index of an entry, eval or state by name; PLAN_NONE when absent. */
+uint32_t plan_find_entry(const Plan *plan, const char *name);
+uint32_t plan_find_eval(const Plan *plan, const char *name);
+
+/* Text for `mdl dump`: which parts. */
+typedef enum PlanPart {
+    PP_SUMMARY = 1,
+    PP_GROUPS = 2,
+    PP_SOURCE = 4,
+    PP_MEMORY = 8,
+    PP_STEPS = 16
+} PlanPart;
+void plan_print(const Plan *plan, unsigned parts, StrBuf *sb);
+
+#endif
