@@ -1,0 +1,300 @@
+/* planprint.c: a plan as text, for `mdl dump`. The same plan always prints the same text. */
+#include "plan.h"
+
+enum { BIGGEST = 16 }; /* tensors listed under memory */
+
+static void put_size(StrBuf *sb, uint64_t bytes)
+{
+    if (bytes < 10 * 1024)
+        sb_printf(sb, "%llu B", (unsigned long long)bytes);
+    else if (bytes < 10 * 1024 * 1024)
+        sb_printf(sb, "%.1f KiB", (double)bytes / 1024);
+    else
+        sb_printf(sb, "%.1f MiB", (double)bytes / (1024 * 1024));
+}
+
+static void put_term(const Plan *p, const PlanTerm *t, StrBuf *sb)
+{
+    if (t->coef != 1 || !t->nsym)
+        sb_printf(sb, "%lld%s", (long long)t->coef, t->nsym ? "*" : "");
+    for (uint32_t k = 0; k < t->nsym; k++)
+        sb_printf(sb, "%s%s", k ? "*" : "", plan_text(p, p->syms[t->sym[k]].name));
+}
+
+static void put_dim(const Plan *p, uint32_t dim, StrBuf *sb)
+{
+    if (!p->dims[dim].nterm)
+        sb_puts(sb, "0");
+    for (uint32_t i = 0; i < p->dims[dim].nterm; i++) {
+        if (i)
+            sb_puts(sb, " + ");
+        put_term(p, &p->terms[p->dims[dim].term0 + i], sb);
+    }
+}
+
+static void put_type(const Plan *p, const PlanTensor *t, StrBuf *sb)
+{
+    sb_puts(sb, dtype_info((DType)t->dtype)->name);
+    for (uint32_t k = 0; k < t->rank; k++) {
+        sb_puts(sb, k ? ", " : "[");
+        put_dim(p, t->dim[k], sb);
+    }
+    if (t->rank)
+        sb_putc(sb, ']');
+}
+
+/* ---- summary ---- */
+
+static void put_states(const Plan *p, StrBuf *sb)
+{
+    static const char *const names[] = {
+        [PS_PARAM] = "parameters", [PS_GRAD] = "gradients", [PS_OPT] = "optimizer",
+        [PS_BUFFER] = "buffers",   [PS_LOOP] = "running",
+    };
+    sb_puts(sb, "states     ");
+    uint64_t elements = 0;
+    for (uint32_t kind = 0; kind < COUNT(names); kind++) {
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < p->nstates; i++) {
+            const PlanTensor *t = &p->tensors[p->states[i].tensor];
+            n += p->states[i].kind == kind;
+            if (kind == PS_PARAM && p->states[i].kind == kind)
+                elements += t->bytes / dtype_info((DType)t->dtype)->bytes;
+        }
+        sb_printf(sb, "%s%s %u", kind ? ", " : "", names[kind], n);
+    }
+    sb_printf(sb, "; %llu numbers in parameters\n", (unsigned long long)elements);
+}
+
+static void put_entries(const Plan *p, StrBuf *sb)
+{
+    for (uint32_t i = 0; i < p->nentries; i++) {
+        const PlanEntry *e = &p->entries[i];
+        sb_printf(sb, "entry      %s: %u launches", plan_text(p, e->name), e->nstep);
+        for (uint32_t k = 0; k < e->ninput; k++) {
+            const PlanBinding *b = &p->bindings[e->input0 + k];
+            sb_printf(sb, "%s%s ", k ? ", " : "; in ", plan_text(p, b->name));
+            put_type(p, &p->tensors[b->tensor], sb);
+        }
+        for (uint32_t k = 0; k < e->nresult; k++) {
+            const PlanBinding *b = &p->bindings[e->result0 + k];
+            sb_printf(sb, "%s%s ", k ? ", " : "; out ", plan_text(p, b->name));
+            put_type(p, &p->tensors[b->tensor], sb);
+        }
+        sb_putc(sb, '\n');
+    }
+}
+
+static void put_training(const Plan *p, StrBuf *sb)
+{
+    for (uint32_t i = 0; i < p->ndatas; i++) {
+        const PlanData *d = &p->datas[i];
+        sb_printf(sb, "data       %s:", plan_text(p, d->name));
+        for (uint32_t k = 0; k < d->ncolumn; k++) {
+            const PlanColumn *c = &p->columns[d->column0 + k];
+            sb_printf(sb, "%s %s from %s", k ? "," : "", plan_text(p, c->name),
+                      plan_text(p, c->file));
+        }
+        sb_puts(sb, d->shuffle ? "; shuffled\n" : "\n");
+    }
+    for (uint32_t i = 0; i < p->nevals; i++)
+        sb_printf(sb, "eval       %s: %lld rows a call of %s\n", plan_text(p, p->evals[i].name),
+                  (long long)p->evals[i].batch, plan_text(p, p->datas[p->evals[i].data].name));
+    for (uint32_t i = 0; i < p->nruns; i++) {
+        const PlanRun *r = &p->runs[i];
+        sb_printf(sb, "train      %s on %s: batch %lld, ", plan_text(p, r->model),
+                  plan_text(p, p->datas[r->data].name), (long long)r->batch);
+        if (r->steps)
+            sb_printf(sb, "%lld steps", (long long)r->steps);
+        else
+            sb_printf(sb, "%g epochs", r->epochs);
+        sb_printf(sb, ", lr %g, seed %llu\n", r->lr, (unsigned long long)r->seed);
+    }
+}
+
+static void print_summary(const Plan *p, StrBuf *sb)
+{
+    const PlanMeta *m = p->meta;
+    sb_printf(sb, "plan       %s, from %s\n", plan_text(p, m->name), plan_text(p, m->source_path));
+    sb_printf(sb, "made by    mdl %s for %s; hash %016llx\n", plan_text(p, m->compiler),
+              plan_text(p, m->isa), (unsigned long long)p->hash);
+    for (uint32_t i = 0; i < p->nsyms; i++) {
+        const PlanSym *s = &p->syms[i];
+        sb_printf(sb, "symbol     %s in %lld..%lld", plan_text(p, s->name), (long long)s->lo,
+                  (long long)s->hi);
+        if (s->divisor > 1)
+            sb_printf(sb, ", a multiple of %lld", (long long)s->divisor);
+        sb_putc(sb, '\n');
+    }
+    put_states(p, sb);
+    sb_puts(sb, "memory     state ");
+    put_size(sb, m->state_bytes);
+    sb_puts(sb, ", temporary ");
+    put_size(sb, m->temp_bytes);
+    sb_puts(sb, ", workspace ");
+    put_size(sb, m->workspace_bytes);
+    sb_printf(sb, "\nkernels    %u\n", p->nkernels);
+    put_entries(p, sb);
+    put_training(p, sb);
+}
+
+/* ---- kernels ---- */
+
+static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)
+{
+    const PlanKernel *k = &p->kernels[i];
+    uint32_t uses = 0;
+    for (uint32_t s = 0; s < p->nsteps; s++)
+        uses += p->steps[s].kernel == i;
+    sb_printf(sb, "kernel %u %s (%s): %u launch%s, %.3g MFLOP, ", i, plan_text(p, k->name),
+              plan_text(p, k->cls), uses, uses == 1 ? "" : "es", (double)k->flops * 1e-6);
+    put_size(sb, k->bytes);
+    for (uint32_t f = 0; f < k->nphase; f++) {
+        sb_puts(sb, f ? ", then " : "; tasks ");
+        put_dim(p, p->phases[k->phase0 + f].tasks, sb);
+    }
+    if (k->scratch) {
+        sb_puts(sb, "; scratch ");
+        put_size(sb, k->scratch);
+    }
+    if (k->workspace) {
+        sb_puts(sb, "; workspace ");
+        put_size(sb, k->workspace);
+    }
+    sb_putc(sb, '\n');
+}
+
+static void put_block(StrBuf *sb, const char *text)
+{
+    size_t n = strlen(text);
+    sb_putn(sb, text, n);
+    if (n && text[n - 1] != '\n')
+        sb_putc(sb, '\n');
+}
+
+static void print_groups(const Plan *p, StrBuf *sb)
+{
+    for (uint32_t i = 0; i < p->nkernels; i++) {
+        put_kernel_line(p, i, sb);
+        put_block(sb, plan_text(p, p->kernels[i].group));
+        sb_putc(sb, '\n');
+    }
+}
+
+static void print_source(const Plan *p, StrBuf *sb)
+{
+    for (uint32_t i = 0; i < p->nkernels; i++) {
+        sb_printf(sb, "/* ---- kernel %u %s (%s) ---- */\n", i, plan_text(p, p->kernels[i].name),
+                  plan_text(p, p->kernels[i].cls));
+        put_block(sb, plan_text(p, p->kernels[i].source));
+        sb_putc(sb, '\n');
+    }
+}
+
+/* ---- memory ---- */
+
+/* The next tensor after `last` in the order (bytes descending, index ascending). */
+static uint32_t next_biggest(const Plan *p, uint32_t arena, uint32_t last)
+{
+    uint32_t best = PLAN_NONE;
+    for (uint32_t i = 0; i < p->ntensors; i++) {
+        const PlanTensor *t = &p->tensors[i];
+        if (t->arena != arena || i == last)
+            continue;
+        if (last != PLAN_NONE &&
+            (t->bytes > p->tensors[last].bytes || (t->bytes == p->tensors[last].bytes && i < last)))
+            continue;
+        if (best == PLAN_NONE || t->bytes > p->tensors[best].bytes)
+            best = i;
+    }
+    return best;
+}
+
+static void put_tensor(const Plan *p, uint32_t i, StrBuf *sb)
+{
+    const PlanTensor *t = &p->tensors[i];
+    size_t line = sb->n;
+    sb_puts(sb, "  ");
+    put_size(sb, t->bytes);
+    sb_pad(sb, 14, line);
+    if (t->arena != PA_INPUT)
+        sb_printf(sb, " at %llu", (unsigned long long)t->offset);
+    sb_pad(sb, 30, line);
+    sb_printf(sb, " %s ", plan_text(p, t->name));
+    put_type(p, t, sb);
+    if (t->path)
+        sb_printf(sb, "  %s", plan_text(p, t->path));
+    sb_putc(sb, '\n');
+}
+
+static void print_memory(const Plan *p, StrBuf *sb)
+{
+    static const char *const names[] = {
+        [PA_STATE] = "state", [PA_TEMP] = "temporary", [PA_INPUT] = "input"};
+    for (uint32_t arena = 0; arena < COUNT(names); arena++) {
+        uint32_t n = 0;
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < p->ntensors; i++)
+            if (p->tensors[i].arena == arena) {
+                sum += p->tensors[i].bytes;
+                n++;
+            }
+        sb_printf(sb, "%s: ", names[arena]);
+        if (arena != PA_INPUT) {
+            put_size(sb, arena == PA_STATE ? p->meta->state_bytes : p->meta->temp_bytes);
+            sb_puts(sb, " for ");
+        }
+        sb_printf(sb, "%u tensors of ", n);
+        put_size(sb, sum);
+        sb_puts(sb, " in all; the biggest:\n");
+        uint32_t i = PLAN_NONE;
+        for (uint32_t k = 0; k < BIGGEST && (i = next_biggest(p, arena, i)) != PLAN_NONE; k++)
+            put_tensor(p, i, sb);
+    }
+    sb_puts(sb, "workspace: ");
+    put_size(sb, p->meta->workspace_bytes);
+    sb_putc(sb, '\n');
+}
+
+/* ---- steps ---- */
+
+static void put_step(const Plan *p, const PlanStep *s, StrBuf *sb)
+{
+    sb_printf(sb, "  %s(", plan_text(p, p->kernels[s->kernel].name));
+    for (uint32_t i = 0; i < s->narg; i++) {
+        const PlanArg *a = &p->args[s->arg0 + i];
+        if (i)
+            sb_puts(sb, ", ");
+        if (a->kind == PG_TABLE)
+            sb_printf(sb, "table of %u rows", a->nrow);
+        else
+            sb_puts(sb, plan_text(p, p->tensors[a->tensor].name));
+        if (a->kind == PG_BUF && a->offset)
+            sb_printf(sb, "+%llu", (unsigned long long)a->offset);
+    }
+    sb_puts(sb, ")\n");
+}
+
+static void print_steps(const Plan *p, StrBuf *sb)
+{
+    for (uint32_t i = 0; i < p->nentries; i++) {
+        const PlanEntry *e = &p->entries[i];
+        sb_printf(sb, "%s:\n", plan_text(p, e->name));
+        for (uint32_t k = 0; k < e->nstep; k++)
+            put_step(p, &p->steps[e->step0 + k], sb);
+    }
+}
+
+void plan_print(const Plan *plan, unsigned parts, StrBuf *sb)
+{
+    if (parts & PP_SUMMARY)
+        print_summary(plan, sb);
+    if (parts & PP_GROUPS)
+        print_groups(plan, sb);
+    if (parts & PP_SOURCE)
+        print_source(plan, sb);
+    if (parts & PP_MEMORY)
+        print_memory(plan, sb);
+    if (parts & PP_STEPS)
+        print_steps(plan, sb);
+}

@@ -1,0 +1,44 @@
+/* planutil.c: small questions about a loaded plan. */
+#include "plan.h"
+
+const char *plan_text(const Plan *plan, PStr s)
+{
+    ASSERT(s < plan->ntext);
+    return plan->text + s;
+}
+
+/* plan_verify has shown that no step of this overflows for extents in their ranges. */
+int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms)
+{
+    ASSERT(dim < plan->ndims);
+    const PlanTerm *term = plan->terms + plan->dims[dim].term0;
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < plan->dims[dim].nterm; i++) {
+        int64_t product = term[i].coef;
+        for (uint32_t k = 0; k < term[i].nsym; k++)
+            product *= syms[term[i].sym[k]];
+        sum += product;
+    }
+    return sum;
+}
+
+uint64_t plan_hash(const Plan *plan)
+{
+    return plan->hash;
+}
+
+uint32_t plan_find_entry(const Plan *plan, const char *name)
+{
+    for (uint32_t i = 0; i < plan->nentries; i++)
+        if (strcmp(plan_text(plan, plan->entries[i].name), name) == 0)
+            return i;
+    return PLAN_NONE;
+}
+
+uint32_t plan_find_eval(const Plan *plan, const char *name)
+{
+    for (uint32_t i = 0; i < plan->nevals; i++)
+        if (strcmp(plan_text(plan, plan->evals[i].name), name) == 0)
+            return i;
+    return PLAN_NONE;
+}

@@ -1,0 +1,193 @@
+/* planverify_data.c: the part of plan_verify about data sets and training. */
+#include "planverify.h"
+#include <math.h>
+
+enum { MAX_LIST = 4096 };
+static const int64_t MAX_COUNT = INT64_C(1) << 48; /* of rows, steps, elements of a field */
+
+/* Indexed by RowOp. */
+static const uint32_t row_pops[] = {
+#define ROWOP(id, name, pops, doc) pops,
+#include "rowops.def"
+#undef ROWOP
+};
+
+/* Every operation pushes one value; what is left at the end is the field. */
+static bool verify_code(const Row *r, const PlanField *f, uint32_t ncolumn)
+{
+    uint32_t depth = 0;
+    for (uint32_t i = 0; i < f->ncode; i++) {
+        const PlanCode *c = &r->plan->codes[f->code0 + i];
+        if (!row_index(r, "row operation", c->op, RO_COUNT))
+            return false;
+        if (row_pops[c->op] > depth)
+            return row_bad(r, "operation %u of its code finds too few values", i);
+        depth = depth - row_pops[c->op] + 1;
+        if (depth > PLAN_ROW_STACK)
+            return row_bad(r, "its code holds too many values");
+        if (c->op == RO_COLUMN && !row_index(r, "column", c->a, ncolumn))
+            return false;
+    }
+    return depth == 1 || row_bad(r, "its code leaves %u values", depth);
+}
+
+static bool verify_field(const Row *r, const PlanField *f, uint32_t ncolumn)
+{
+    if (!row_name(r, "name", f->name) || !row_index(r, "dtype", f->dtype, DT_COUNT) ||
+        !row_index(r, "rank", f->rank, PLAN_MAX_RANK + 1) ||
+        !row_range(r, "code", f->code0, f->ncode, r->plan->ncodes))
+        return false;
+    if (f->ncode > MAX_LIST)
+        return row_bad(r, "its code is too long");
+    int64_t n = 1;
+    for (uint32_t k = 0; k < f->rank; k++)
+        if (!f->dim[k] || __builtin_mul_overflow(n, (int64_t)f->dim[k], &n) || n > MAX_COUNT)
+            return row_bad(r, "bad extent %u", f->dim[k]);
+    return verify_code(r, f, ncolumn);
+}
+
+static bool verify_one_data(const Row *r, const PlanData *d)
+{
+    const Plan *p = r->plan;
+    if (!row_text(r, "name", d->name) || !row_text(r, "dir", d->dir) ||
+        !row_index(r, "source", d->source, PD_NPZ + 1) ||
+        !row_range(r, "columns", d->column0, d->ncolumn, p->ncolumns) ||
+        !row_range(r, "fields", d->field0, d->nfield, p->nfields) ||
+        !row_index(r, "shuffle", d->shuffle, 2))
+        return false;
+    if (d->ncolumn < 1 || d->nfield < 1 || d->ncolumn > MAX_LIST || d->nfield > MAX_LIST)
+        return row_bad(r, "%u columns, %u fields", d->ncolumn, d->nfield);
+    if (d->limit < -1)
+        return row_bad(r, "limit %lld", (long long)d->limit);
+    for (uint32_t i = 0; i < d->nfield; i++) {
+        const Row f = {p, r->err, "fields", d->field0 + i};
+        if (!verify_field(&f, &p->fields[f.i], d->ncolumn))
+            return false;
+    }
+    return true;
+}
+
+bool verify_data(const Plan *p, Err *err)
+{
+    for (uint32_t i = 0; i < p->ncolumns; i++) {
+        const Row r = {p, err, "columns", i};
+        if (!row_text(&r, "name", p->columns[i].name) ||
+            !row_name(&r, "file", p->columns[i].file) ||
+            !row_text(&r, "member", p->columns[i].member))
+            return false;
+    }
+    if (p->ndatas > MAX_LIST)
+        return err_set(err, ERR_DATA, "the plan has too many data sets: %u", p->ndatas);
+    for (uint32_t i = 0; i < p->ndatas; i++)
+        if (!verify_one_data(&(Row){p, err, "datas", i}, &p->datas[i]))
+            return false;
+    return true;
+}
+
+/* ---- training ---- */
+
+static bool verify_segments(const Plan *p, Err *err)
+{
+    for (uint32_t i = 0; i < p->nsegments; i++) {
+        const PlanSegment *s = &p->segments[i];
+        const Row r = {p, err, "segments", i};
+        if (!row_index(&r, "curve", s->curve, PC_COSINE + 1) ||
+            !row_index(&r, "unit", s->unit, PU_REST + 1))
+            return false;
+        if (!isfinite(s->length) || s->length < 0 || !isfinite(s->f0) || !isfinite(s->f1))
+            return row_bad(&r, "a number is not usable");
+    }
+    return true;
+}
+
+/* Metrics and losses are read on the host as one number. */
+static bool is_scalar(const Plan *p, uint32_t tensor)
+{
+    uint64_t most;
+    return tensor_most(p, &p->tensors[tensor], &most) && most == 1;
+}
+
+static bool verify_metric(const Row *r, const PlanMetric *m, const PlanEntry *e)
+{
+    const Plan *p = r->plan;
+    if (!row_name(r, "name", m->name) || !row_index(r, "sum", m->sum, e->nresult) ||
+        !row_index(r, "weight", m->weight, e->nresult))
+        return false;
+    return (is_scalar(p, p->bindings[e->result0 + m->sum].tensor) &&
+            is_scalar(p, p->bindings[e->result0 + m->weight].tensor)) ||
+           row_bad(r, "its results are not single numbers");
+}
+
+static bool verify_eval(const Row *r, const PlanEval *e)
+{
+    const Plan *p = r->plan;
+    if (!row_name(r, "name", e->name) || !row_index(r, "entry", e->entry, p->nentries) ||
+        !row_index(r, "data", e->data, p->ndatas) ||
+        !row_range(r, "metrics", e->metric0, e->nmetric, p->nmetrics))
+        return false;
+    if (e->batch < 1 || e->batch > MAX_COUNT || e->limit < -1 || e->nmetric > MAX_LIST)
+        return row_bad(r, "batch %lld, limit %lld", (long long)e->batch, (long long)e->limit);
+    for (uint32_t i = 0; i < e->nmetric; i++) {
+        const Row m = {p, r->err, "metrics", e->metric0 + i};
+        if (!verify_metric(&m, &p->metrics[m.i], &p->entries[e->entry]))
+            return false;
+    }
+    return true;
+}
+
+static bool verify_actions(const Plan *p, Err *err)
+{
+    for (uint32_t i = 0; i < p->nactions; i++) {
+        const PlanAction *a = &p->actions[i];
+        const Row r = {p, err, "actions", i};
+        if (!row_index(&r, "unit", a->unit, PU_EPOCHS + 1) ||
+            !row_index(&r, "kind", a->kind, PX_SAVE + 1))
+            return false;
+        if (!isfinite(a->length) || a->length <= 0)
+            return row_bad(&r, "it happens every %g", a->length);
+        if (a->kind == PX_EVAL && !row_index(&r, "eval", a->eval, p->nevals))
+            return false;
+    }
+    return true;
+}
+
+static bool verify_loop_state(const Row *r, const char *field, uint32_t state)
+{
+    const Plan *p = r->plan;
+    if (!row_index(r, field, state, p->nstates))
+        return false;
+    return (p->states[state].kind == PS_LOOP && is_scalar(p, p->states[state].tensor)) ||
+           row_bad(r, "%s is not a single running number", field);
+}
+
+static bool verify_run(const Row *r, const PlanRun *run)
+{
+    const Plan *p = r->plan;
+    if (!row_text(r, "stage", run->stage) || !row_text(r, "model", run->model) ||
+        !row_index(r, "micro", run->micro, p->nentries) ||
+        !row_index(r, "update", run->update, p->nentries) ||
+        !row_index(r, "data", run->data, p->ndatas) ||
+        !row_range(r, "segments", run->segment0, run->nsegment, p->nsegments) ||
+        !row_range(r, "actions", run->action0, run->naction, p->nactions) ||
+        !verify_loop_state(r, "loss sum", run->loss_sum) ||
+        !verify_loop_state(r, "loss weight", run->loss_weight) ||
+        (run->gnorm != PLAN_NONE && !verify_loop_state(r, "gradient norm", run->gnorm)))
+        return false;
+    if (run->batch < 1 || run->batch > MAX_COUNT || run->steps < 0 || run->steps > MAX_COUNT)
+        return row_bad(r, "batch %lld, steps %lld", (long long)run->batch, (long long)run->steps);
+    if (!isfinite(run->epochs) || run->epochs < 0 || run->epochs > 1e12 || !isfinite(run->lr))
+        return row_bad(r, "epochs %g, learning rate %g", run->epochs, run->lr);
+    return true;
+}
+
+bool verify_training(const Plan *p, Err *err)
+{
+    if (!verify_segments(p, err))
+        return false;
+    if (p->nevals > MAX_LIST || p->nruns > 1)
+        return err_set(err, ERR_DATA, "the plan has %u evals and %u runs", p->nevals, p->nruns);
+    for (uint32_t i = 0; i < p->nevals; i++)
+        if (!verify_eval(&(Row){p, err, "evals", i}, &p->evals[i]))
+            return false;
+    return verify_actions(p, err) && (!p->nruns || verify_run(&(Row){p, err, "runs", 0}, p->runs));
+}
