@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define NEVER_NULL             __attribute__((returns_nonnull))
 #define COUNT(array)           (sizeof(array) / sizeof((array)[0]))
 #define UNUSED(x)              ((void)(x))
 
@@ -63,10 +64,11 @@ bool err_context(Err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 typedef struct Arena Arena;
 
 Arena *arena_new(void);
-void arena_free(Arena *arena);                 /* NULL is fine */
-void arena_reset(Arena *arena);                /* frees all objects, poisons them under ASan */
-void *arena_alloc(Arena *arena, size_t bytes); /* zeroed, 16-byte aligned; never NULL */
-size_t arena_used(const Arena *arena);         /* bytes handed out since the last reset */
+void arena_free(Arena *arena);  /* NULL is fine */
+void arena_reset(Arena *arena); /* frees all objects, poisons them under ASan */
+/* Zeroed and 16-byte aligned. */
+NEVER_NULL void *arena_alloc(Arena *arena, size_t bytes);
+size_t arena_used(const Arena *arena); /* bytes handed out since the last reset */
 char *arena_strndup(Arena *arena, const char *text, size_t n);
 char *arena_strdup(Arena *arena, const char *text);
 char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -100,7 +100,7 @@ void diags_place(const Diags *diags, Span span, uint32_t *line, uint32_t *column
     *column = offset - source->starts.at[at] + 1;
 }
 
-static const char *format(Arena *arena, const char *fmt, va_list args)
+PRINTF_LIKE(2, 0) static const char *format(Arena *arena, const char *fmt, va_list args)
 {
     va_list again;
     va_copy(again, args);

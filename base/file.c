@@ -48,7 +48,8 @@ static bool write_all(int fd, const char *data, size_t n)
     return true;
 }
 
-static bool read_fd(Arena *arena, int fd, size_t limit, Bytes *out, Err *err, const char *path)
+/* The size of the open regular file; fails for other kinds and above the limit. */
+static bool check_size(int fd, const char *path, size_t limit, size_t *n, Err *err)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
@@ -58,12 +59,7 @@ static bool read_fd(Arena *arena, int fd, size_t limit, Bytes *out, Err *err, co
     if ((uintmax_t)st.st_size > limit)
         return err_set(err, ERR_FILE, "cannot read %s: %jd bytes, at most %zu are accepted", path,
                        (intmax_t)st.st_size, limit);
-    out->data = arena_alloc(arena, (size_t)st.st_size + 1);
-    ssize_t got = read_all(fd, out->data, (size_t)st.st_size);
-    if (got < 0)
-        return fail(err, "read", path);
-    out->n = (size_t)got;
-    out->data[out->n] = '\0';
+    *n = (size_t)st.st_size;
     return true;
 }
 
@@ -73,7 +69,15 @@ bool file_read(Arena *arena, const char *path, size_t limit, Bytes *out, Err *er
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
     if (fd < 0)
         return fail(err, "open", path);
-    bool ok = read_fd(arena, fd, limit, out, err, path);
+    size_t n = 0;
+    bool ok = check_size(fd, path, limit, &n, err);
+    if (ok) {
+        out->data = arena_alloc(arena, n + 1);
+        ssize_t got = read_all(fd, out->data, n);
+        ok = got >= 0 || fail(err, "read", path);
+        out->n = ok ? (size_t)got : 0;
+        out->data[out->n] = '\0';
+    }
     close(fd);
     return ok;
 }
@@ -100,13 +104,13 @@ static bool fill_temp(int fd, const void *data, size_t n)
     return ok;
 }
 
-static bool write_and_rename(Arena *arena, const char *path, Bytes content, Err *err)
+static bool write_and_rename(Arena *arena, const char *path, const void *data, size_t n, Err *err)
 {
     const char *temp = NULL;
     int fd = create_temp(arena, path, &temp);
     if (fd < 0)
         return fail(err, "write", path);
-    if (!fill_temp(fd, content.data, content.n) || rename(temp, path) != 0) {
+    if (!fill_temp(fd, data, n) || rename(temp, path) != 0) {
         fail(err, "write", path);
         unlink(temp);
         return false;
@@ -117,7 +121,7 @@ static bool write_and_rename(Arena *arena, const char *path, Bytes content, Err 
 bool file_write_atomic(const char *path, const void *data, size_t n, Err *err)
 {
     Arena *arena = arena_new();
-    bool ok = write_and_rename(arena, path, (Bytes){(char *)(uintptr_t)data, n}, err);
+    bool ok = write_and_rename(arena, path, data, n, err);
     arena_free(arena);
     return ok;
 }

@@ -20,7 +20,7 @@ static void reserve(StrBuf *sb, size_t more)
     if (cap < need)
         cap = need;
     char *text = arena_alloc(sb->arena, cap);
-    if (sb->n)
+    if (sb->text)
         memcpy(text, sb->text, sb->n);
     sb->text = text;
     sb->cap = cap;

@@ -22,6 +22,7 @@ function(mdl_layer name)
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${ARGN} PRIVATE mdl_options)
+  set_property(GLOBAL APPEND PROPERTY MDL_LAYERS ${name})
 endfunction()
 
 # mdl_test(NAME source.c... LIBS libs...): one cmocka program, run by ctest from the build folder.

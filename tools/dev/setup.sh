@@ -1,0 +1,76 @@
+# setup.sh: installing what a verb needs, and building. Sourced by ./dev.
+#
+# A need is "how to see it:package". Seen means: there is such a command, header or package; then
+# nothing is installed, and with nothing missing neither apt nor the network is touched.
+
+build_needs='cmd/gcc:gcc inc/stdio.h:libc6-dev cmd/cmake:cmake cmd/ninja:ninja-build
+    cmd/flex:flex cmd/bison:bison inc/jansson.h:libjansson-dev inc/xxhash.h:libxxhash-dev
+    inc/zlib.h:zlib1g-dev'
+test_needs="$build_needs inc/cmocka.h:libcmocka-dev"
+lint_needs="$test_needs cmd/git:git cmd/clang:clang cmd/clang-format:clang-format
+    cmd/clang-tidy:clang-tidy cmd/objdump:binutils uctags:universal-ctags"
+fuzz_needs="$build_needs cmd/clang:clang"
+
+say() { printf '%s\n' "dev: $*" >&2; }
+
+die() {
+    say "$*"
+    exit 1
+}
+
+have() { # cmd/NAME | inc/HEADER | uctags
+    case $1 in
+    cmd/*) command -v "${1#cmd/}" >/dev/null ;;
+    inc/*) ls /usr/include/"${1#inc/}" /usr/local/include/"${1#inc/}" \
+        /usr/include/*-linux-gnu/"${1#inc/}" 2>/dev/null | grep -q . ;;
+    uctags) ctags --version 2>/dev/null | grep -q Universal ;;
+    esac
+}
+
+can_apt() { # Debian 12 or Ubuntu 24.04
+    [ -r /etc/os-release ] && command -v apt-get >/dev/null || return 1
+    case $(. /etc/os-release && echo "$ID-${VERSION_ID:-}") in
+    debian-12 | ubuntu-24.04) ;;
+    *) return 1 ;;
+    esac
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo -n "$@"
+    else
+        return 1
+    fi
+}
+
+install() { # PACKAGE..
+    can_apt || die "this machine lacks (by their Debian names): $*; install them and run again"
+    say "installing: $*"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null >&2 &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+            --no-install-recommends "$@" </dev/null >&2 ||
+        die "could not install; as root: apt-get install $*"
+}
+
+require() { # NEED..
+    local need missing=
+    for need in "$@"; do
+        have "${need%%:*}" || missing="$missing ${need#*:}"
+    done
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$missing" ] || install $missing
+}
+
+jobs() { nproc 2>/dev/null || echo 2; }
+
+build() { # PRESET
+    local log="build/$1.log"
+    mkdir -p build
+    say "building build/$1"
+    { cmake --preset "$1" && cmake --build --preset "$1" -j "$(jobs)"; } >"$log" 2>&1 </dev/null || {
+        grep -vE '^\[[0-9]+/[0-9]+\] Building|^-- ' "$log" | head -n 100 >&2
+        die "the build failed; its output is in $log"
+    }
+}
