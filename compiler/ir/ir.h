@@ -1,0 +1,487 @@
+/* ir.h: what a program is. Types with symbolic dims, the operation table, immutable graphs.
+ *
+ *   Ir       one session: arena, names, interned dims, types and defs
+ *   Dim      polynomial with integer coefficients over DimSyms, interned: equal <=> same pointer
+ *   Type     dtype + dims, or a tuple of types; interned
+ *   Node     one operation; immutable; made only by graph_op(), which checks types and hash-conses
+ *   Graph    one entry or one Def body: nodes in topological order, inputs, results, state writes
+ *   Def      a named graph used as an attribute: composite op or fused group
+ *   State    a tensor that outlives an entry: parameter, gradient, optimizer state, running sum
+ *   Program  dim symbols, states and entries of one stage
+ *
+ * A graph is a pure function of its inputs, the argument block (slots) and the old values of its
+ * states. All writes take effect together when the entry ends. */
+#ifndef MDL_IR_H
+#define MDL_IR_H
+
+#include "base.h"
+#include "diag.h"
+#include "dtype.h"
+
+enum { IR_MAX_RANK = 8, IR_MAX_ATTR = 4 };
+
+/* ---- session (ir.c) ---- */
+
+typedef struct Ir {
+    Arena *arena; /* owned by the caller of ir_new */
+    Syms *syms;
+    Diags *diags;
+    struct IrTables *tables; /* interned dims, types, defs, index expressions; private to ir */
+} Ir;
+
+Ir *ir_new(Arena *arena, Syms *syms, Diags *diags);
+
+/* ---- dims (dim.c) ---- */
+
+/* A run-time dimension. STATIC: lo == hi, never reaches a graph as a symbol. DYN: bound per call,
+ * memory is planned for hi, kernels read the extent from the argument block. */
+typedef struct DimSym {
+    Sym name;
+    int64_t lo, hi, divisor;
+    uint32_t id; /* dense within the Ir; the bit position of monomials and of argument blocks */
+} DimSym;
+
+enum { DIM_MAX_DEGREE = 8, DIM_MAX_TERMS = 64 };
+
+typedef struct DimTerm {
+    int64_t coef;
+    uint32_t nsym;
+    uint32_t sym[DIM_MAX_DEGREE]; /* DimSym ids, ascending, with repetition for powers */
+} DimTerm;
+
+typedef struct Dim {
+    uint32_t id;
+    uint32_t nterm; /* 0 terms: the constant 0. Terms in a canonical order, constant term last */
+    const DimTerm *term;
+} Dim;
+
+/* Declares a symbol with range lo..hi (0 <= lo <= hi); names need not be distinct. */
+const DimSym *dim_declare(Ir *ir, Sym name, int64_t lo, int64_t hi);
+const DimSym *dim_sym_at(const Ir *ir, uint32_t id);
+uint32_t dim_sym_count(const Ir *ir);
+
+/* Sums and products whose coefficients leave 63 bits, or which pass DIM_MAX_DEGREE or
+ * DIM_MAX_TERMS, report E0109 (once) and give the constant 1. */
+const Dim *dim_const(Ir *ir, int64_t value);
+const Dim *dim_of(Ir *ir, const DimSym *s);
+const Dim *dim_add(Ir *ir, const Dim *a, const Dim *b);
+const Dim *dim_sub(Ir *ir, const Dim *a, const Dim *b);
+const Dim *dim_mul(Ir *ir, const Dim *a, const Dim *b);
+/* a / b where b divides a exactly as polynomials; false otherwise (or b == 0). */
+bool dim_div(Ir *ir, const Dim *a, const Dim *b, const Dim **quotient);
+bool dim_is_const(const Dim *d, int64_t *value);
+bool dim_equals(const Dim *d, int64_t value);
+/* Value for given symbol values (indexed by DimSym id); bounds of the value over the ranges: hi is
+ * never too small, lo never too large, and both are exact where no symbol occurs squared. All three
+ * saturate at the ends of int64_t. */
+int64_t dim_eval(const Dim *d, const int64_t *values);
+int64_t dim_hi(const Ir *ir, const Dim *d);
+int64_t dim_lo(const Ir *ir, const Dim *d);
+void dim_print(const Ir *ir, const Dim *d, StrBuf *sb);
+
+/* ---- types (type.c) ---- */
+
+typedef struct Type {
+    uint32_t id;
+    bool is_tuple;
+    DType dtype;            /* tensors */
+    uint32_t rank;          /* tensors */
+    const Dim *const *dims; /* tensors: rank entries */
+    uint32_t nelem;         /* tuples */
+    const struct Type *const *elems;
+} Type;
+
+const Type *type_tensor(Ir *ir, DType dtype, uint32_t rank, const Dim *const *dims);
+const Type *type_scalar(Ir *ir, DType dtype);
+const Type *type_tuple(Ir *ir, uint32_t n, const Type *const *elems);
+const Type *type_with_dtype(Ir *ir, const Type *t, DType dtype); /* same dims */
+const Dim *type_count(Ir *ir, const Type *t);                    /* number of elements */
+bool type_same_dims(const Type *a, const Type *b);
+void type_print(const Ir *ir, const Type *t, StrBuf *sb); /* f32[B, 784], (f32[], i32[4]) */
+const char *type_text(const Ir *ir, const Type *t);       /* the same, in the session arena */
+
+/* ---- operations (op.c, from ops.def) ---- */
+
+typedef enum OpKind {
+#define OP(id, ...) OP_##id,
+#include "ops.def"
+#undef OP
+    OP_COUNT
+} OpKind;
+
+/* How an operation takes part in fusion (compiler.md 4.9): its iteration space and index maps. */
+typedef enum OpClass {
+    OC_LEAF,     /* no inputs: input, state, slot, const, iota */
+    OC_VIEW,     /* output element = one input element at a mapped index (or a fill value) */
+    OC_ELEM,     /* all operands at the output's own index */
+    OC_GATHER,   /* reads one operand at an index computed from another */
+    OC_REDUCE,   /* folds axes of its operand */
+    OC_CONTRACT, /* dot, conv */
+    OC_SCATTER,  /* writes at computed places */
+    OC_MULTI,    /* any number of tensors of any shapes at once (global norm) */
+    OC_CALL,     /* a composite op: a Def */
+    OC_TUPLE,    /* tuple and get */
+    OC_GROUP     /* a fused group: a Def with a kernel class */
+} OpClass;
+
+typedef enum AttrKind {
+    AK_NONE,
+    AK_INT,
+    AK_NUM,
+    AK_SYM,
+    AK_INTS,
+    AK_DIM,
+    AK_DIMS,
+    AK_DEF,
+    AK_DTYPE
+} AttrKind;
+
+typedef struct Def Def;
+
+typedef struct Attr {
+    AttrKind kind;
+    uint32_t n; /* INTS, DIMS */
+    union {
+        int64_t i;              /* INT, DTYPE */
+        double f;               /* NUM */
+        Sym s;                  /* SYM */
+        const int64_t *ints;    /* INTS */
+        const Dim *dim;         /* DIM */
+        const Dim *const *dims; /* DIMS */
+        const Def *def;         /* DEF */
+    };
+} Attr;
+
+typedef struct Node Node;
+typedef struct Graph Graph;
+typedef struct Ix Ix;
+
+/* A dense f64 tensor of the reference interpreter (bool as 0/1, integers exact below 2^53). */
+typedef struct Value {
+    const Type *type;
+    uint32_t rank;
+    int64_t dim[IR_MAX_RANK]; /* actual extents */
+    int64_t count;
+    double *at;                /* row-major */
+    const int64_t *sym_values; /* by DimSym id: what the extents and dim attributes mean; or NULL */
+} Value;
+
+/* Result type from inputs and attributes, or NULL after a diagnostic at `span`. */
+typedef const Type *(*InferFn)(Ir *ir, const Node *proto, Span span);
+typedef double (*EvalFn)(double a, double b, double c);
+/* Fills out->at (allocated, zeroed) from the inputs. */
+typedef void (*EvalTensorFn)(const Node *n, const Value *const *in, Value *out);
+/* Index of operand k that output index `out` (rank of n) reads: fills in[rank of operand]. */
+typedef void (*AtFn)(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in);
+
+typedef struct OpInfo {
+    const char *name; /* in graph text */
+    const char *doc;
+    OpClass cls;
+    int arity;                /* -1: any number */
+    bool pure_float;          /* operands must be f32 or f64 */
+    bool commutes;            /* operands may be swapped */
+    const char *attrs;        /* "axes:ints, value:num": schema, in the order of Node.attr */
+    InferFn infer;            /* NULL for leaves: the type is given */
+    EvalFn eval;              /* OC_ELEM */
+    bool exact;               /* OC_ELEM: every kernel computes eval, rounded once: may be folded */
+    EvalTensorFn eval_tensor; /* everything else that computes */
+    AtFn at;                  /* index map; NULL: not by index (reduce, contract, call ...) */
+    double neutral;           /* OC_REDUCE: value of an empty fold */
+} OpInfo;
+
+const OpInfo *op_info(OpKind op);
+bool op_find(const char *name, OpKind *out);
+/* Position of an attribute in Node.attr by schema name; BUG when the op has none of that name. */
+uint32_t op_attr_index(OpKind op, const char *name);
+/* Attribute i of the schema; *name points into it and ends at the ':'. Returns the count; leaves
+ * *name and *kind alone when i is not below it. */
+uint32_t op_attr_schema(OpKind op, uint32_t i, const char **name, AttrKind *kind);
+/* Index of operand k that element `out` of n reads: the row's map, or the identity for OC_ELEM.
+ * False when operand k is not read by index (reduce, contract, pad, concat, call ...). */
+bool op_at(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in);
+
+/* ---- nodes and graphs (graph.c, build.c) ---- */
+
+struct Node {
+    OpKind op;
+    uint32_t id;   /* dense within its graph, ascending in topological order */
+    uint32_t inst; /* 0; remat clones count up so that hash-consing keeps them apart */
+    const Type *type;
+    uint32_t nin;
+    const Node *const *in;
+    uint32_t nattr;
+    const Attr *attr;
+    /* not part of the identity: the first node built wins */
+    Sym path;         /* module path for people: "layers.0.attn.q_proj", or NULL */
+    Span span;        /* where in the .mdl */
+    const char *note; /* groups: fusion decisions and refusals, one per line; else NULL */
+};
+
+typedef struct GraphResult {
+    Sym name;
+    const Node *node;
+} GraphResult;
+
+typedef struct GraphWrite {
+    uint32_t state; /* index into Program.states */
+    const Node *node;
+} GraphWrite;
+
+struct Graph {
+    Ir *ir;
+    Arena *arena;
+    Sym name;
+    VEC(const Node *) nodes;
+    VEC(const Node *) inputs; /* OP_INPUT nodes in declaration order (formals of a Def) */
+    VEC(GraphResult) results;
+    VEC(GraphWrite) writes; /* at most one per state */
+    Map *consed;
+    /* stamped on nodes made from here on */
+    Sym path;
+    Span span;
+};
+
+Graph *graph_new(Ir *ir, Arena *arena, Sym name);
+
+/* What a node is made of; unset fields are zero. `type` is given for leaves only (input, state,
+ * slot, const, iota); for all others the op's infer rule makes it. */
+typedef struct NodeSpec {
+    OpKind op;
+    uint32_t inst;
+    const Type *type;
+    uint32_t nin;
+    const Node *const *in;
+    const Attr *attr; /* nattr = schema length of the op */
+    const char *note;
+} NodeSpec;
+
+/* The only constructor. Checks arity, attributes and types (diagnostic and NULL when the user's
+ * program is wrong), hash-conses, appends. Inputs must belong to g. Copies all arrays. */
+const Node *graph_op(Graph *g, const NodeSpec *spec);
+const Node *graph_input(Graph *g, Sym name, const Type *type); /* appended to g->inputs */
+void graph_result(Graph *g, Sym name, const Node *n);
+void graph_write(Graph *g, uint32_t state, const Node *n);       /* replaces an earlier write */
+const Node *graph_result_find(const Graph *g, const char *name); /* NULL when absent */
+
+/* Attribute values by schema name; BUG when absent or of another kind. */
+int64_t node_int(const Node *n, const char *name);
+double node_num(const Node *n, const char *name);
+Sym node_sym(const Node *n, const char *name);
+const Attr *node_ints(const Node *n, const char *name); /* ->n, ->ints */
+const Dim *node_dim(const Node *n, const char *name);
+const Def *node_def(const Node *n);
+bool node_is_const(const Node *n, double *value);   /* const, or expand/reshape/cast of one */
+bool node_is_state(const Node *n, uint32_t *state); /* the old value of a state */
+bool node_is_get(const Node *n, uint32_t *member);  /* a member of a tuple */
+
+/* Builders: each is graph_op with the attributes filled in. NULL in, NULL out. */
+const Node *graph_state(Graph *g, uint32_t state, const Type *type, Sym name);
+const Node *graph_slot(Graph *g, const char *name, DType dtype); /* "lr", "step", "row0", "first" */
+const Node *graph_const(Graph *g, DType dtype, double value);    /* scalar */
+const Node *graph_fill(Graph *g, const Type *type, double value); /* const, expanded */
+const Node *graph_iota(Graph *g, uint32_t rank, const Dim *const *dims, uint32_t axis); /* i32 */
+const Node *graph_unary(Graph *g, OpKind op, const Node *x);
+const Node *graph_binary(Graph *g, OpKind op, const Node *a, const Node *b); /* equal shapes */
+const Node *graph_select(Graph *g, const Node *c, const Node *a, const Node *b);
+const Node *graph_cast(Graph *g, DType dtype, const Node *x); /* x itself when it has the dtype */
+const Node *graph_reshape(Graph *g, const Node *x, uint32_t rank, const Dim *const *dims);
+const Node *graph_permute(Graph *g, const Node *x,
+                          const int64_t *perm); /* out axis i = in axis perm[i] */
+/* Input axis i becomes output axis axes[i] (strictly ascending); the other axes repeat it. */
+const Node *graph_expand(Graph *g, const Node *x, uint32_t rank, const Dim *const *dims,
+                         const int64_t *axes);
+const Node *graph_slice(Graph *g, const Node *x, uint32_t axis, const Dim *start,
+                        const Dim *extent);
+const Node *graph_pad(Graph *g, const Node *x, uint32_t axis, const Dim *lo, const Dim *hi);
+const Node *graph_concat(Graph *g, const Node *const *in, uint32_t n, uint32_t axis);
+/* out[b.., i.., r..] = x[b.., idx[b.., i..], r..]: the first `batch` axes are shared; axis >= batch
+ * is replaced by the remaining axes of idx. axes of x between batch and axis come before i... */
+const Node *graph_gather(Graph *g, const Node *x, const Node *idx, uint32_t axis, uint32_t batch);
+const Node *graph_reduce(Graph *g, OpKind op, const Node *x, const int64_t *axes,
+                         uint32_t n); /* removed */
+/* Contracts a's axes ac with b's bc, pairs batch axes ab with bb; result = batch, free a, free b. */
+typedef struct DotAxes {
+    uint32_t nbatch, ncontract;
+    int64_t a_batch[IR_MAX_RANK], b_batch[IR_MAX_RANK];
+    int64_t a_contract[IR_MAX_RANK], b_contract[IR_MAX_RANK];
+} DotAxes;
+const Node *graph_dot(Graph *g, const Node *a, const Node *b, const DotAxes *axes);
+void node_dot_axes(const Node *n, DotAxes *out);
+const Node *graph_call(Graph *g, const Def *def, const Node *const *in, uint32_t nin);
+const Node *graph_get(Graph *g, const Node *tuple,
+                      uint32_t i); /* n itself if it is no tuple and i == 0 */
+const Node *graph_tuple(Graph *g, const Node *const *in, uint32_t n);
+
+/* ---- defs (def.c) ---- */
+
+typedef enum DefKind { DEF_COMPOSITE, DEF_GROUP } DefKind;
+
+/* A graph as an attribute. Interned by canonical hash: equal bodies are one pointer, which dedupes
+ * kernels. A call's result is the only result's type, or the tuple of all results.
+ * COMPOSITE: results [0, nvisible) are what the op returns, the rest are forward bindings that its
+ * vjp reads (lse, rstd). vjp: inputs = the op's inputs, then all its results, then one cotangent per
+ * visible result ("d<name>"); results = one cotangent per float input, named "d<input>", in input
+ * order (a float input without one has result name absent).
+ *
+ * GROUP with count == 1: operands are the body's inputs, in order, results as for a call. count > 1
+ * (one body for many tensor sets): the body has p inputs per set, then s shared scalars; operands =
+ * set 0's p, set 1's p, ..., then the s shared ones, so nin = count * p + s and with nbody = p + s
+ * p = (nin - nbody) / (count - 1). Results: all of set 0, then all of set 1, ...; count * nresults
+ * of them. In the body every tensor has the set's shape: the extents of the set's first operand. */
+struct Def {
+    DefKind kind;
+    Sym name; /* "layer_norm"; groups: kernel name */
+    const Graph *body;
+    uint32_t nvisible;
+    const Def *vjp; /* NULL: expanded before autodiff */
+    uint64_t hash;  /* canonical: independent of ids, paths, spans */
+};
+
+const Def *def_intern(Ir *ir, const Def *proto);
+uint64_t graph_hash(const Graph *g); /* canonical */
+
+/* ---- walking and rewriting (walk.c) ---- */
+
+/* nuse[id] = number of readers of each node (node inputs, results, writes). */
+uint32_t *graph_use_counts(const Graph *g, Arena *arena);
+
+/* Copies a graph node by node; the core of every pass. */
+typedef struct Rewrite Rewrite;
+/* A replacement built in rw->out from the already rewritten inputs, or NULL: copy n as it is. */
+typedef const Node *(*RewriteFn)(Rewrite *rw, const Node *n, const Node *const *in);
+struct Rewrite {
+    const Graph *src;
+    Graph *out;
+    const Node **map; /* src id -> node in out, NULL while not rewritten (or dead) */
+    void *user;
+};
+/* New graph with the same name, inputs, results and writes; only nodes reachable from results and
+ * writes are copied (all inputs are kept). fn may be NULL (plain copy without dead code). */
+Graph *graph_rewrite(const Graph *src, Arena *arena, RewriteFn fn, void *user);
+/* Copies n into g with other inputs. */
+const Node *graph_copy_node(Graph *g, const Node *n, const Node *const *in);
+/* Builds def's body in g on actual operands; out[i] = its results (all of them). */
+void graph_inline(Graph *g, const Graph *body, const Node *const *in, const Node **out);
+
+/* ---- index expressions (index.c) ---- */
+
+/* Integer expression over loop variables, interned and simplified with ranges:
+ * sum of Dim coefficients times atoms; an atom is a variable, e / d, e % d (d a positive Dim), or
+ * an element loaded from an integer tensor (gather). (i*T + t) / T == i and (x/n)*n + x%n == x when
+ * the ranges show it. */
+typedef enum IxKind { IX_SUM, IX_VAR, IX_DIV, IX_MOD, IX_LOAD } IxKind;
+
+typedef struct IxTerm {
+    const Dim *coef;
+    const Ix *atom; /* VAR, DIV, MOD or LOAD */
+} IxTerm;
+
+struct Ix {
+    uint32_t id;
+    IxKind kind;
+    const Dim *base; /* SUM: constant part */
+    uint32_t nterm;  /* SUM: terms ordered by atom id */
+    const IxTerm *term;
+    uint32_t var;      /* VAR: number given by the caller */
+    const Dim *extent; /* VAR: 0 <= var < extent; DIV, MOD: divisor; LOAD: 0 <= value < extent */
+    const Ix *of;      /* DIV, MOD */
+    const Node *node;  /* LOAD: the integer tensor */
+    uint32_t nindex;   /* LOAD */
+    const Ix *const *index;
+};
+
+const Ix *ix_const(Ir *ir, const Dim *d);
+const Ix *ix_int(Ir *ir, int64_t v);
+const Ix *ix_var(Ir *ir, uint32_t var, const Dim *extent);
+const Ix *ix_add(Ir *ir, const Ix *a, const Ix *b);
+const Ix *ix_mul(Ir *ir, const Ix *a, const Dim *factor);
+const Ix *ix_div(Ir *ir, const Ix *a, const Dim *divisor);
+const Ix *ix_mod(Ir *ir, const Ix *a, const Dim *divisor);
+const Ix *ix_load(Ir *ir, const Node *tensor, const Ix *const *index, uint32_t n,
+                  const Dim *extent);
+/* Row-major linear index of `index` in dims, and its inverse. */
+const Ix *ix_flatten(Ir *ir, const Dim *const *dims, const Ix *const *index, uint32_t rank);
+void ix_unflatten(Ir *ir, const Ix *linear, const Dim *const *dims, uint32_t rank,
+                  const Ix **index);
+/* Coefficient of a variable if the expression is affine in it (0 when absent); false when the
+ * variable occurs inside a DIV, MOD or LOAD. */
+bool ix_coefficient(Ir *ir, const Ix *e, uint32_t var, const Dim **coef);
+bool ix_uses(const Ix *e, uint32_t var);
+const Ix *ix_substitute(Ir *ir, const Ix *e, const Ix *const *vars,
+                        uint32_t nvar); /* var k -> vars[k] */
+void ix_print(const Ir *ir, const Ix *e, StrBuf *sb);
+
+/* ---- states and programs ---- */
+
+typedef enum StateKind { SK_PARAM, SK_GRAD, SK_OPT, SK_BUFFER, SK_LOOP } StateKind;
+
+typedef enum InitKind {
+    INIT_ZEROS,
+    INIT_ONES,
+    INIT_CONSTANT,
+    INIT_NORMAL,
+    INIT_TRUNCATED,
+    INIT_UNIFORM,
+    INIT_KAIMING_UNIFORM,
+    INIT_XAVIER_UNIFORM
+} InitKind;
+
+/* Filled by the runtime on the host in f64, keyed by (seed, path, element). */
+typedef struct Init {
+    InitKind kind;
+    double a; /* constant: value; normal, truncated: std; uniform, kaiming_uniform: bound or gain */
+} Init;
+
+typedef struct State {
+    uint32_t id;
+    StateKind kind;
+    Sym path;         /* "fc1.weight" (PARAM); optimizer states: "fc1.weight.m" */
+    Sym key;          /* name in safetensors files; NULL for states that are not weights */
+    const Type *type; /* dims are constants */
+    Init init;
+    bool trained; /* PARAM */
+    uint32_t of;  /* GRAD, OPT: the parameter's id; else its own id */
+    Span span;
+} State;
+
+typedef struct Program {
+    Ir *ir;
+    Sym name;
+    VEC(State *) states;
+    VEC(Graph *) entries; /* "micro", "update", "eval:NAME", "call:FN" */
+} Program;
+
+Program *program_new(Ir *ir, Sym name);
+State *program_state(Program *p, const State *proto);     /* assigns the id */
+Graph *program_entry(const Program *p, const char *name); /* NULL when absent */
+/* The GRAD state of a parameter, or NULL. */
+const State *program_grad(const Program *p, uint32_t param);
+
+/* ---- text (print.c, parse.c), verification (verify.c) ---- */
+
+/* Canonical text, one node per line; graph_parse(graph_print(g)) prints the same. Defs used by the
+ * graph are printed before it, once each. p may be NULL (states are then printed by number). */
+void graph_print(const Graph *g, const Program *p, StrBuf *sb);
+/* Reads what graph_print wrote; diagnostics (E0102 ...) and NULL on bad text. Never BUGs on input. */
+Graph *graph_parse(Ir *ir, Arena *arena, uint32_t source_file);
+/* Every invariant of this header; BUGs with the node when one is broken. */
+void graph_verify(const Graph *g, const Program *p);
+
+/* ---- reference interpreter (interp.c) ---- */
+
+typedef struct InterpBinding {
+    const int64_t *sym_values; /* by DimSym id; may be NULL if the graph has no symbols */
+    Value *const *inputs;      /* one per g->inputs */
+    Value *const *states;      /* by state id; NULL entries for states the graph does not read */
+    double (*slot)(void *user, const char *name);
+    void *user;
+} InterpBinding;
+
+Value *value_new(Arena *arena, const Type *type, const int64_t *sym_values); /* zeroed */
+/* Runs g in f64 (casts between floats are the identity). results/writes are in g's order.
+ * Evaluates composites and groups through their bodies. */
+void interp_run(const Graph *g, Arena *arena, const InterpBinding *b, Value **results,
+                Value **writes);
+
+#endif
