@@ -1,6 +1,6 @@
 # setup.sh: installing what a verb needs, and building. Sourced by ./dev.
 #
-# A need is "how to see it:package". Seen means: there is such a command, header or package; then
+# A need is "how to see it:package". Seen means: there is such a command or header; then
 # nothing is installed, and with nothing missing neither apt nor the network is touched.
 
 build_needs='cmd/gcc:gcc inc/stdio.h:libc6-dev cmd/cmake:cmake cmd/ninja:ninja-build
@@ -18,12 +18,19 @@ die() {
     exit 1
 }
 
+have_header() {
+    local dir
+    for dir in /usr/include /usr/local/include /usr/include/*-linux-gnu; do
+        [ -e "$dir/$1" ] && return
+    done
+    return 1
+}
+
 have() { # cmd/NAME | inc/HEADER | uctags
     case $1 in
     cmd/*) command -v "${1#cmd/}" >/dev/null ;;
-    inc/*) ls /usr/include/"${1#inc/}" /usr/local/include/"${1#inc/}" \
-        /usr/include/*-linux-gnu/"${1#inc/}" 2>/dev/null | grep -q . ;;
-    uctags) ctags --version 2>/dev/null | grep -q Universal ;;
+    inc/*) have_header "${1#inc/}" ;;
+    uctags) command -v ctags >/dev/null && [[ $(ctags --version) == *Universal* ]] ;;
     esac
 }
 
