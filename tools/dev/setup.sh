@@ -77,7 +77,7 @@ build() { # PRESET
     mkdir -p build
     say "building build/$1"
     { cmake --preset "$1" && cmake --build --preset "$1" -j "$(jobs)"; } >"$log" 2>&1 </dev/null || {
-        grep -vE '^\[[0-9]+/[0-9]+\] Building|^-- ' "$log" | head -n 100 >&2
+        awk '/^(FAILED|CMake Error|ninja: error)/ {on = 1} on && !/^\[/' "$log" | head -n 100 >&2
         die "the build failed; its output is in $log"
     }
 }

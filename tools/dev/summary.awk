@@ -4,30 +4,38 @@
 #   -v mode=failures  prints the output of the programs that did not pass
 #
 # ctest prefixes each line of a program with its number, `12: `, and reports it as
-# ` 3/40 Test #12: name ....   Passed`. cmocka (1.1.5 to 2) prints `[  PASSED  ] 14 test(s).` and,
-# with or without a group name, `[  FAILED  ] 2 test(s), listed below:`. A program that ctest saw
-# fail without a failed case (crash, leak, timeout, not built) counts as one failed case besides
-# the cases it passed before; one that passes without cases is one case.
+# ` 3/40 Test #12: name ....   Passed`. cmocka (1.1.5 to 2) prints `[==========] Running 16 test(s).`,
+# `[==========] 16 test(s) run.`, `[  PASSED  ] 14 test(s).` and, some of them with a group's name,
+# `[  FAILED  ] 2 test(s), listed below:`; two of these may share a line, for they go to stdout and
+# stderr. A group that does not end, and a program that ctest saw fail without a failed case (crash,
+# leak, timeout, not built), count as one failed case besides the cases passed before; a program
+# that passes without cases is one case.
 
-function cases(text) {
-    return match(text, /[0-9]+ test\(s\)/) ? substr(text, RSTART, RLENGTH) + 0 : 0
+# The number in `MARK [group: ]N test(s)`, or 0.
+function cases(text, mark,    found) {
+    if (!match(text, mark " ([^ ]+: )?[0-9]+ test\\(s\\)"))
+        return 0
+    found = substr(text, RSTART, RLENGTH)
+    match(found, /[0-9]+ test\(s\)/)
+    return substr(found, RSTART) + 0
 }
 
-function finish_file(    id, name) {
+function finish_file(    id) {
     for (id in verdict) {
         if (verdict[id] == "skip" && !seen[id])
             skipped[id] = 1
         else if (verdict[id] == "ok" && !seen[id])
             passed[id] = 1
-        else if (verdict[id] == "bad" && !failed[id])
+        failed[id] += begun[id] > ended[id]
+        if (verdict[id] == "bad" && !failed[id])
             failed[id] = 1
-        if (!summed[id])
-            passed[id] += ok[id]
+        if (begun[id] > ended[id])
+            passed[id] = ok[id]
         npassed += passed[id]; nfailed += failed[id]; nskipped += skipped[id]
-        if (mode == "failures" && verdict[id] == "bad")
+        if (mode == "failures" && failed[id])
             printf "---- %s ----\n%s", title[id], output[id]
     }
-    delete verdict; delete seen; delete summed; delete ok; delete title; delete output
+    delete verdict; delete seen; delete begun; delete ended; delete ok; delete title; delete output
     delete passed; delete failed; delete skipped
 }
 
@@ -39,11 +47,11 @@ FNR == 1 { finish_file() }
     if (mode == "failures" && length(output[id]) < 20000)
         output[id] = output[id] text "\n"
     if (text ~ /\[ +OK +\]/) { ok[id]++; seen[id] = 1 }
-    if (text ~ /\[  PASSED  \].*[0-9]+ test\(s\)/) {
-        passed[id] += cases(text); seen[id] = 1; summed[id] = 1
-    }
-    if (text ~ /\[  FAILED  \].*[0-9]+ test\(s\)/) failed[id] += cases(text)
-    if (text ~ /\[  SKIPPED \].*[0-9]+ test\(s\)/) { skipped[id] += cases(text); seen[id] = 1 }
+    begun[id] += text ~ /\[==========\].* Running [0-9]+ test/
+    ended[id] += text ~ /\[==========\].* [0-9]+ test\(s\) run/
+    if ((n = cases(text, "\\[  PASSED  \\]")) > 0) { passed[id] += n; seen[id] = 1 }
+    if ((n = cases(text, "\\[  SKIPPED \\]")) > 0) { skipped[id] += n; seen[id] = 1 }
+    failed[id] += cases(text, "\\[  FAILED  \\]")
 }
 
 /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
