@@ -52,13 +52,17 @@ as_root() {
     fi
 }
 
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null
+}
+
 install() { # PACKAGE..
     can_apt || die "this machine lacks (by their Debian names): $*; install them and run again"
     say "installing: $*"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null >&2 &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-            --no-install-recommends "$@" </dev/null >&2 ||
-        die "could not install; as root: apt-get install $*"
+    mkdir -p build
+    { apt update && apt install -y --no-install-recommends "$@"; } >build/apt.log 2>&1 && return
+    tail -n 20 build/apt.log >&2
+    die "could not install; as root: apt-get install $*"
 }
 
 require() { # NEED..
