@@ -13,14 +13,19 @@
 #include <stdint.h>
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define NO_RETURN              __attribute__((noreturn))
 #define NEVER_NULL             __attribute__((returns_nonnull))
 #define COUNT(array)           (sizeof(array) / sizeof((array)[0]))
 #define UNUSED(x)              ((void)(x))
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- bug.c: we are wrong ---- */
 
 /* Prints the message, the thread's context lines and aborts. Never for bad input. */
-_Noreturn void bug_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
+NO_RETURN void bug_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 #define BUG(...)     bug_at(__FILE__, __LINE__, __VA_ARGS__)
 #define ASSERT(cond) ((cond) ? (void)0 : bug_at(__FILE__, __LINE__, "assertion failed: %s", #cond))
 
@@ -164,5 +169,9 @@ const char *path_base(const char *path);               /* after the last slash *
 const char *path_stem(Arena *arena, const char *path); /* base without its last extension */
 /* $MDL_CACHE, else $XDG_CACHE_HOME/mdl, else $HOME/.cache/mdl, else /tmp/mdl-cache-<uid>. */
 const char *path_cache(Arena *arena);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,6 +4,10 @@
 
 #include "base.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum DType {
 #define DTYPE(id, name, bytes, kind, st, c, unit) DT_##id,
 #include "dtype.def"
@@ -31,5 +35,9 @@ bool dtype_find_safetensors(const char *name, DType *out);
 /* Element i of an array of dt as double, and back (rounding to nearest even; ints saturate). */
 double dtype_load(DType dt, const void *data, size_t i);
 void dtype_store(DType dt, void *data, size_t i, double value);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -10,7 +10,7 @@ if(MDL_WERROR)
 endif()
 add_library(mdl_options INTERFACE)
 target_compile_options(mdl_options INTERFACE ${MDL_WARNINGS} -fno-common -ffp-contract=off)
-target_compile_definitions(mdl_options INTERFACE _POSIX_C_SOURCE=200809L)
+target_compile_definitions(mdl_options INTERFACE _POSIX_C_SOURCE=200809L MDL_BUILD)
 
 function(mdl_layer name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
