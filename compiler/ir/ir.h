@@ -188,6 +188,8 @@ typedef struct OpInfo {
     EvalTensorFn eval_tensor; /* everything else that computes */
     AtFn at;                  /* index map; NULL: not by index (reduce, contract, call ...) */
     double neutral;           /* OC_REDUCE: value of an empty fold */
+    double cost;              /* OC_ELEM: f32 instructions per element; 0 means 1 */
+    bool folded;              /* OC_LEAF: fusion clones it into bodies instead of passing it */
 } OpInfo;
 
 const OpInfo *op_info(OpKind op);
@@ -367,9 +369,10 @@ void graph_inline(Graph *g, const Graph *body, const Node *const *in, const Node
 /* ---- index expressions (index.c) ---- */
 
 /* Integer expression over loop variables, interned and simplified with ranges:
- * sum of Dim coefficients times atoms; an atom is a variable, e / d, e % d (d a positive Dim), or
- * an element loaded from an integer tensor (gather). (i*T + t) / T == i and (x/n)*n + x%n == x when
- * the ranges show it. */
+ * sum of Dim coefficients times atoms; an atom is a variable, e / d, e % d (d a positive Dim,
+ * division floors), or an element loaded from an integer tensor (gather). (i*T + t) / T == i and
+ * (x/n)*n + x%n == x when the ranges show it. Equal pointers are equal values; equal values are
+ * mostly, not always, one pointer. */
 typedef enum IxKind { IX_SUM, IX_VAR, IX_DIV, IX_MOD, IX_LOAD } IxKind;
 
 typedef struct IxTerm {
@@ -389,6 +392,9 @@ struct Ix {
     const Node *node;  /* LOAD: the integer tensor */
     uint32_t nindex;   /* LOAD */
     const Ix *const *index;
+    /* all kinds: bounds of the value while its variables are in range, NULL when not known */
+    const Dim *lo, *hi;
+    uint64_t vars; /* variables that occur: bit k for k < 63, bit 63 for all others */
 };
 
 const Ix *ix_const(Ir *ir, const Dim *d);
