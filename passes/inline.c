@@ -1,0 +1,69 @@
+/* inline.c: calls replaced by the bodies of their Defs, to any depth. Used by expand (all calls) and
+ * by autodiff (calls without a vjp). */
+#include "internal.h"
+
+typedef struct Inliner {
+    Graph *g;
+    InlineWant want;
+} Inliner;
+
+static const Node *inline_call(Inliner *il, const Node *call, const Node *const *in);
+
+/* The node that n becomes on rewritten operands, when it is not merely copied. */
+static const Node *inline_node(Inliner *il, const Node *n, const Node *const *in)
+{
+    uint32_t member;
+    if (op_info(n->op)->cls == OC_CALL && il->want(node_def(n)))
+        return inline_call(il, n, in);
+    /* a call that became a tuple node gives its members directly */
+    if (node_is_get(n, &member) && op_info(in[0]->op)->cls == OC_TUPLE &&
+        !node_is_get(in[0], &(uint32_t){0}))
+        return in[0]->in[member];
+    return NULL;
+}
+
+/* Builds the body on actual operands; several results become a tuple, which the gets take apart. */
+static const Node *inline_call(Inliner *il, const Node *call, const Node *const *in)
+{
+    const Graph *body = node_def(call)->body;
+    Graph *g = il->g;
+    const Node **map = NEW_ARRAY(g->arena, const Node *, body->nodes.n + 1);
+    ASSERT(call->nin == body->inputs.n);
+    for (uint32_t i = 0; i < call->nin; i++)
+        map[body->inputs.at[i]->id] = in[i];
+    for (uint32_t i = 0; i < body->nodes.n; i++) {
+        const Node *n = body->nodes.at[i];
+        if (map[i])
+            continue;
+        const Node **own = NEW_ARRAY(g->arena, const Node *, n->nin + 1);
+        for (uint32_t k = 0; k < n->nin; k++)
+            own[k] = map[n->in[k]->id];
+        g->path = call->path;
+        g->span = call->span;
+        map[i] = inline_node(il, n, own);
+        if (!map[i])
+            map[i] = graph_op(g, &(NodeSpec){.op = n->op,
+                                             .inst = n->inst,
+                                             .type = n->nin ? NULL : n->type,
+                                             .nin = n->nin,
+                                             .in = own,
+                                             .attr = n->attr});
+        ASSERT(map[i]);
+    }
+    const Node **out = NEW_ARRAY(g->arena, const Node *, body->results.n + 1);
+    for (uint32_t i = 0; i < body->results.n; i++)
+        out[i] = map[body->results.at[i].node->id];
+    return body->results.n == 1 ? out[0] : graph_tuple(g, out, body->results.n);
+}
+
+static const Node *visit(Rewrite *rw, const Node *n, const Node *const *in)
+{
+    Inliner il = {.g = rw->out, .want = *(InlineWant *)rw->user};
+    return inline_node(&il, n, in);
+}
+
+Graph *inline_calls(PassCx *cx, const Graph *in, InlineWant want)
+{
+    Graph *inlined = graph_rewrite(in, cx->arena, visit, &want);
+    return graph_rewrite(inlined, cx->arena, NULL, NULL); /* drops the tuples and unused results */
+}

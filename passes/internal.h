@@ -1,0 +1,31 @@
+/* internal.h: what the passes of this folder share and nobody else needs. */
+#ifndef MDL_PASSES_INTERNAL_H
+#define MDL_PASSES_INTERNAL_H
+
+#include "front_rule.h"
+#include "passes.h"
+
+/* ---- autodiff.c ---- */
+
+/* The gradient texts of ops.def, parsed once per session. */
+typedef struct RuleCache {
+    const Rule *rule[OP_COUNT][3];
+} RuleCache;
+
+RuleCache *rules_new(Ir *ir, Arena *arena);
+
+/* ---- inline.c ---- */
+
+typedef bool (*InlineWant)(const Def *def);
+/* A new graph in which every call of a wanted Def is its body, also calls inside those bodies. */
+Graph *inline_calls(PassCx *cx, const Graph *in, InlineWant want);
+
+/* ---- fold.c ---- */
+
+/* The constant that n is because its operands are, as a fill of n's type; NULL when it is none or
+ * when a kernel might compute other bits. */
+const Node *fold_node(Graph *g, const Node *n);
+/* The value as a constant of this element type holds it. */
+double fold_round(DType dtype, double value);
+
+#endif

@@ -1,0 +1,91 @@
+/* passes.h: graph -> graph, one file per step; file name = pass name = flag name = test folder.
+ *
+ * A pass is a pure function: it reads one graph and returns a new one in cx->arena (or the same
+ * graph unchanged). The pipeline is passes.def, top to bottom, per entry. After every pass debug
+ * builds run graph_verify. */
+#ifndef MDL_PASSES_H
+#define MDL_PASSES_H
+
+#include "ir.h"
+#include "memplan.h"
+#include "target.h"
+
+typedef struct PassCx {
+    Ir *ir;
+    Arena *arena;
+    const Program *program;  /* read-only */
+    const Target *target;    /* NULL is fine before expand */
+    struct RuleCache *rules; /* parsed gradient texts; made by passes_begin */
+} PassCx;
+
+typedef Graph *(*PassFn)(PassCx *cx, const Graph *in);
+
+typedef enum PassId {
+#define PASS(name, ...) PASS_##name,
+#include "passes.def"
+#undef PASS
+    PASS_COUNT
+} PassId;
+
+typedef enum PassNeed { REQUIRED, OPTIONAL } PassNeed; /* may --skip leave it out */
+typedef enum PassBits { EXACT, BOUND } PassBits;       /* same bits with and without it */
+
+typedef struct PassInfo {
+    const char *name;
+    const char *doc;
+    PassNeed need;
+    PassBits bits;
+    PassFn run;
+} PassInfo;
+
+const PassInfo *pass_info(PassId id);
+bool pass_find(const char *name, PassId *out);
+
+typedef struct PassOptions {
+    uint64_t skip; /* bit per PassId; a REQUIRED pass in it is ignored */
+    int limit;     /* run only the first `limit` passes; -1: all */
+    /* Called after every pass that ran (for --print-after and tests); may be NULL. */
+    void (*after)(void *user, PassId id, const Graph *g);
+    void *user;
+} PassOptions;
+
+PassCx *passes_begin(Ir *ir, Arena *arena, const Program *program, const Target *target);
+/* Runs the pipeline over one entry. NULL when a diagnostic was reported (no derivative ...). */
+Graph *passes_run(PassCx *cx, const Graph *entry, const PassOptions *opt);
+
+#define PASS(name, ...) Graph *pass_##name(PassCx *cx, const Graph *in);
+#include "passes.def"
+#undef PASS
+
+/* ---- autodiff.c ---- */
+
+/* Appends to g what the gradient of sum(dy * y) needs and sets dx[k] to the cotangent of wrt[k]
+ * (NULL where y does not depend on it differentiably). All are nodes of g; wrt are float tensors.
+ * Every call on the way must have a vjp. False after a diagnostic. */
+typedef struct AutodiffIn {
+    const Node *y, *dy;
+    const Node *const *wrt;
+    uint32_t nwrt;
+} AutodiffIn;
+bool autodiff_append(PassCx *cx, Graph *g, const AutodiffIn *in, const Node **dx);
+/* False for operations through which nothing flows back: floor, comparisons, stop ... */
+bool autodiff_flows(OpKind op);
+
+/* ---- what autodiff.c hands to vjp.c ---- */
+
+/* dx[k] = cotangent of input k, or NULL. need[k] says which are wanted. */
+typedef struct VjpIn {
+    Graph *g;
+    const Node *n; /* the forward node, in g */
+    const Node *dy;
+    const bool *need;
+} VjpIn;
+typedef void (*VjpFn)(const VjpIn *in, const Node **dx);
+
+/* ---- order.c, memplan.c: results of the last two passes ---- */
+
+MemPlan *memplan_build(PassCx *cx, const Graph *fused);
+/* The report of `mdl dump --memory`. */
+void memplan_print(const MemPlan *m, StrBuf *sb);
+
+#endif
