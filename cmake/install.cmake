@@ -2,7 +2,7 @@
 #
 # libmdl.a holds the objects of all layers; a program that only runs plans pulls none of the
 # compiler out of it. Its flags are in mdl.pc: `cc x.c $(pkg-config --cflags --libs --static mdl)`.
-include(GNUInstallDirs)
+
 
 if(TARGET mdl)
   install(TARGETS mdl RUNTIME)

@@ -262,6 +262,10 @@ typedef struct PlanBuilder {
     Map *interned; /* strings */
 } PlanBuilder;
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 PlanBuilder *planb_new(Arena *arena);
 PStr planb_text(PlanBuilder *b, const char *text); /* interned; NULL gives 0 */
 /* The bytes of the finished file in the builder's arena. Needs exactly one meta row. */
@@ -295,5 +299,9 @@ typedef enum PlanPart {
     PP_STEPS = 16
 } PlanPart;
 void plan_print(const Plan *plan, unsigned parts, StrBuf *sb);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

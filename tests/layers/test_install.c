@@ -1,0 +1,85 @@
+/* LIBS: mdl_base mdl_runtime mdl_compiler */
+/* test_install.c: what `cmake --install` lays out is enough to build and run a program.
+ *
+ * The tree is installed into the build folder; then a program is compiled with nothing but the
+ * installed headers, library and flags, and run. */
+#include "base.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#define ROOT MDL_BINARY_DIR "/test-install"
+#define FLAGS                                        \
+    " -I" ROOT "/include/mdl -L" ROOT "/" MDL_LIBDIR \
+    " -lmdl $(sed -n 's/^Libs.private: //p' " ROOT "/" MDL_LIBDIR "/pkgconfig/mdl.pc)"
+
+static int run(const char *command)
+{
+    Arena *arena = arena_new();
+    int status = system(arena_printf(arena, "(%s) >%s.log 2>&1", command, ROOT));
+    if (status != 0) {
+        Bytes log = {0};
+        file_read(arena, ROOT ".log", 1 << 20, &log, NULL);
+        print_message("%s\n%s\n", command, log.data ? log.data : "");
+    }
+    arena_free(arena);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int install(void **state)
+{
+    UNUSED(state);
+    file_remove_tree(ROOT, NULL);
+    return run("'" MDL_CMAKE "' --install '" MDL_BINARY_DIR "' --prefix '" ROOT "'");
+}
+
+static const char user_program[] = "#include <runtime.h>\n"
+                                   "#include <string.h>\n"
+                                   "int main(void)\n"
+                                   "{\n"
+                                   "    Err err;\n"
+                                   "    char not_banned[4];\n"
+                                   "    memset(&err, 0, sizeof err);\n"
+                                   "    strcpy(not_banned, \"yes\");\n"
+                                   "    Plan *plan = plan_load(\"" ROOT "/none.plan\", &err);\n"
+                                   "    puts(err.text);\n"
+                                   "    return plan == NULL && err.kind == ERR_FILE ? 0 : 1;\n"
+                                   "}\n";
+
+static void headers_and_library_suffice(void **state)
+{
+    UNUSED(state);
+    assert_true(file_write_atomic(ROOT "/user.c", user_program, strlen(user_program), NULL));
+    assert_int_equal(run(MDL_CC " -o " ROOT "/user " ROOT "/user.c" FLAGS), 0);
+    assert_int_equal(run(ROOT "/user"), 0);
+}
+
+static void headers_are_cplusplus_too(void **state)
+{
+    UNUSED(state);
+    if (system("command -v c++ >/dev/null") != 0)
+        skip();
+    assert_true(file_write_atomic(ROOT "/user.cc", user_program, strlen(user_program), NULL));
+    assert_int_equal(run("c++ -Wall -Wextra -fsyntax-only -I" ROOT "/include/mdl " ROOT "/user.cc"),
+                     0);
+}
+
+static void program_and_models_are_there(void **state)
+{
+    UNUSED(state);
+    assert_int_equal(run(ROOT "/bin/mdl --version"), 0);
+    assert_true(file_exists(ROOT "/share/mdl/std/ops.mdl"));
+    assert_true(file_exists(ROOT "/include/mdl/compile.h"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(headers_and_library_suffice),
+        cmocka_unit_test(headers_are_cplusplus_too),
+        cmocka_unit_test(program_and_models_are_there),
+    };
+    return cmocka_run_group_tests(tests, install, NULL);
+}
