@@ -1,0 +1,408 @@
+/* mdl.h: what generated C kernels are written in: the kernel ABI, vectors of W floats, loads and
+ * stores, and (mdl_math.h) the arithmetic of every operation. It includes nothing else but
+ * <stdint.h>, so that a kernel compiles in milliseconds, and it needs no -ffast-math.
+ *
+ * Flags: -O2 -fno-math-errno -ffp-contract=off -fwrapv. A fused multiply-add happens only where
+ * mdl_fma says so (machines without one multiply and add). Suffixes: _f32 _f64 _i32 _i64 _bool
+ * scalars; _vf W floats; _vi W ints, also masks (0 or -1). A lane count n asks for the first n
+ * lanes: the others load as 0 and are not stored. */
+#ifndef MDL_H
+#define MDL_H
+
+#include <stdint.h>
+
+/* ---- kernel ABI (runtime/device.h declares the same layout) ---- */
+
+enum { MDL_ROW_BUFS = 12 };
+
+typedef struct MdlRow {
+    void *p[MDL_ROW_BUFS];
+    int64_t n, task0;
+} MdlRow;
+
+typedef struct MdlArgs {
+    void *const *buf;
+    const MdlRow *row;
+    int64_t nrow;
+    const int64_t *block;
+    void *workspace;
+} MdlArgs;
+
+/* The table row that owns a task: the last one whose first task is not behind it. */
+static inline const MdlRow *mdl_row(const MdlArgs *a, int64_t task)
+{
+    int64_t lo = 0, hi = a->nrow;
+    while (hi - lo > 1) {
+        int64_t mid = lo + (hi - lo) / 2;
+        if (a->row[mid].task0 <= task)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return a->row + lo;
+}
+
+static inline double mdl_slot_f64(const MdlArgs *a, int i)
+{
+    union {
+        int64_t i;
+        double f;
+    } u = {.i = a->block[i]};
+    return u.f;
+}
+
+/* ---- vectors ---- */
+
+#ifndef MDL_W
+#if defined(__AVX512F__)
+#define MDL_W 16
+#elif defined(__AVX2__)
+#define MDL_W 8
+#else
+#define MDL_W 4
+#endif
+#endif
+
+#define MDL_FN       static inline __attribute__((always_inline, unused))
+#define MDL_LANES(i) for (int i = 0; i < MDL_W; i++)
+
+typedef float vf __attribute__((vector_size(4 * MDL_W)));
+typedef int32_t vi __attribute__((vector_size(4 * MDL_W)));
+typedef float mdl_vfu __attribute__((vector_size(4 * MDL_W), aligned(4), may_alias));
+typedef int32_t mdl_viu __attribute__((vector_size(4 * MDL_W), aligned(4), may_alias));
+
+typedef union MdlV {
+    vf f;
+    vi i;
+    float fs[MDL_W];
+    int32_t is[MDL_W];
+} MdlV;
+
+MDL_FN vf mdl_set1_vf(float x)
+{
+    return (vf){0} + x;
+}
+
+MDL_FN vi mdl_set1_vi(int32_t x)
+{
+    return (vi){0} + x;
+}
+
+/* A mask from a scalar truth value. */
+MDL_FN vi mdl_mask_vi(int x)
+{
+    return mdl_set1_vi(-(x != 0));
+}
+
+/* 0 1 2 ... W-1 */
+MDL_FN vi mdl_lane_vi(void)
+{
+    MdlV v;
+    MDL_LANES(i)
+    v.is[i] = i;
+    return v.i;
+}
+
+/* base, base + step, ... */
+MDL_FN vi mdl_iota_vi(int64_t base, int64_t step)
+{
+    return mdl_lane_vi() * (int32_t)step + (int32_t)base;
+}
+
+/* Mask of the first n lanes. */
+MDL_FN vi mdl_first_vi(int64_t n)
+{
+    return mdl_lane_vi() < (int32_t)n;
+}
+
+MDL_FN vf mdl_select_vf(vi c, vf a, vf b)
+{
+    return (vf)((c & (vi)a) | (~c & (vi)b));
+}
+
+MDL_FN vi mdl_select_vi(vi c, vi a, vi b)
+{
+    return (c & a) | (~c & b);
+}
+
+#define MDL_SELECT(suffix, T)                    \
+    MDL_FN T mdl_select##suffix(int c, T a, T b) \
+    {                                            \
+        return c ? a : b;                        \
+    }
+MDL_SELECT(_f32, float)
+MDL_SELECT(_f64, double)
+MDL_SELECT(_i32, int32_t)
+MDL_SELECT(_i64, int64_t)
+MDL_SELECT(_bool, int)
+
+/* a * b + c, rounded once where the machine can. */
+MDL_FN vf mdl_fma_vf(vf a, vf b, vf c)
+{
+#if defined(__clang__)
+#pragma clang fp contract(fast)
+    return a * b + c;
+#elif MDL_W == 16 && defined(__AVX512F__)
+    return __builtin_ia32_vfmaddps512_mask(a, b, c, (unsigned short)-1, 4);
+#elif MDL_W == 8 && defined(__FMA__)
+    return __builtin_ia32_vfmaddps256(a, b, c);
+#elif MDL_W == 4 && defined(__FMA__)
+    return __builtin_ia32_vfmaddps(a, b, c);
+#elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    MdlV r;
+    MDL_LANES(i)
+    r.fs[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return r.f;
+#else
+    return a * b + c;
+#endif
+}
+
+MDL_FN float mdl_fma_f32(float a, float b, float c)
+{
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* ---- loads and stores ---- */
+
+MDL_FN vf mdl_load_f32(const float *p)
+{
+    return *(const mdl_vfu *)p;
+}
+
+MDL_FN vi mdl_load_i32(const int32_t *p)
+{
+    return *(const mdl_viu *)p;
+}
+
+MDL_FN void mdl_store_f32(float *p, vf x)
+{
+    *(mdl_vfu *)p = x;
+}
+
+MDL_FN void mdl_store_i32(int32_t *p, vi x)
+{
+    *(mdl_viu *)p = x;
+}
+
+#if MDL_W == 16 && defined(__AVX512F__)
+#define MDL_MASK(n) ((unsigned short)((1u << (n)) - 1))
+MDL_FN vf mdl_loadn_f32(const float *p, int64_t n)
+{
+    return (vf)__builtin_ia32_loadups512_mask(p, (vf){0}, MDL_MASK(n));
+}
+
+MDL_FN vi mdl_loadn_i32(const int32_t *p, int64_t n)
+{
+    return (vi)__builtin_ia32_loadups512_mask((const float *)p, (vf){0}, MDL_MASK(n));
+}
+
+MDL_FN void mdl_storen_f32(float *p, vf x, int64_t n)
+{
+    __builtin_ia32_storeups512_mask(p, x, MDL_MASK(n));
+}
+
+MDL_FN void mdl_storen_i32(int32_t *p, vi x, int64_t n)
+{
+    __builtin_ia32_storeups512_mask((float *)p, (vf)x, MDL_MASK(n));
+}
+#else
+MDL_FN vf mdl_loadn_f32(const float *p, int64_t n)
+{
+    MdlV v = {{0}};
+    for (int64_t i = 0; i < n; i++)
+        v.fs[i] = p[i];
+    return v.f;
+}
+
+MDL_FN vi mdl_loadn_i32(const int32_t *p, int64_t n)
+{
+    MdlV v = {{0}};
+    for (int64_t i = 0; i < n; i++)
+        v.is[i] = p[i];
+    return v.i;
+}
+
+MDL_FN void mdl_storen_f32(float *p, vf x, int64_t n)
+{
+    MdlV v = {x};
+    for (int64_t i = 0; i < n; i++)
+        p[i] = v.fs[i];
+}
+
+MDL_FN void mdl_storen_i32(int32_t *p, vi x, int64_t n)
+{
+    MdlV v = {.i = x};
+    for (int64_t i = 0; i < n; i++)
+        p[i] = v.is[i];
+}
+#endif
+
+/* Narrow storage: u8, i8, i16 hold ints, bool holds a mask as 0/1, f16 and bf16 hold floats. */
+
+MDL_FN float mdl_widen_bf16(uint16_t h)
+{
+    union {
+        uint32_t i;
+        float f;
+    } u = {.i = (uint32_t)h << 16};
+    return u.f;
+}
+
+MDL_FN uint16_t mdl_narrow_bf16(float x)
+{
+    union {
+        float f;
+        uint32_t i;
+    } u = {.f = x};
+    if (x != x)
+        return (uint16_t)((u.i >> 16) | 0x40);
+    return (uint16_t)((u.i + 0x7fff + ((u.i >> 16) & 1)) >> 16);
+}
+
+MDL_FN float mdl_widen_f16(uint16_t h)
+{
+    union {
+        uint32_t i;
+        float f;
+    } u, magic = {.i = 113u << 23}; /* 2^-14 */
+    u.i = (uint32_t)(h & 0x7fff) << 13;
+    uint32_t exponent = u.i & (31u << 23);
+    u.i += (uint32_t)(127 - 15) << 23;
+    if (exponent == 31u << 23) {
+        u.i += (uint32_t)(128 - 16) << 23;
+    } else if (exponent == 0) {
+        u.i += 1u << 23;
+        u.f -= magic.f;
+    }
+    u.i |= (uint32_t)(h & 0x8000) << 16;
+    return u.f;
+}
+
+MDL_FN uint16_t mdl_narrow_f16(float x)
+{
+    union {
+        float f;
+        uint32_t i;
+    } u = {.f = x}, half = {.f = 0.5f};
+    uint32_t sign = (u.i >> 16) & 0x8000;
+    u.i &= 0x7fffffff;
+    if (u.i > 0x7f800000)
+        return (uint16_t)(sign | 0x7e00);
+    if (u.i >= 0x477ff000) /* rounds to 65536 or more */
+        return (uint16_t)(sign | 0x7c00);
+    if (u.i < 113u << 23) { /* subnormal: the addition rounds to nearest even */
+        u.f += half.f;
+        return (uint16_t)(sign | (u.i - half.i));
+    }
+    uint32_t odd = (u.i >> 13) & 1;
+    u.i += 0xfff + odd - ((uint32_t)(127 - 15) << 23);
+    return (uint16_t)(sign | (u.i >> 13));
+}
+
+#define MDL_NARROW(name, T, V, lane, GET, PUT)          \
+    MDL_FN V mdl_loadn_##name(const T *p, int64_t n)    \
+    {                                                   \
+        MdlV v = {{0}};                                 \
+        for (int64_t i = 0; i < n; i++)                 \
+            v.lane[i] = GET(p[i]);                      \
+        return (V)v.i;                                  \
+    }                                                   \
+    MDL_FN V mdl_load_##name(const T *p)                \
+    {                                                   \
+        return mdl_loadn_##name(p, MDL_W);              \
+    }                                                   \
+    MDL_FN void mdl_storen_##name(T *p, V x, int64_t n) \
+    {                                                   \
+        MdlV v = {.i = (vi)x};                          \
+        for (int64_t i = 0; i < n; i++)                 \
+            p[i] = (T)PUT(v.lane[i]);                   \
+    }                                                   \
+    MDL_FN void mdl_store_##name(T *p, V x)             \
+    {                                                   \
+        mdl_storen_##name(p, x, MDL_W);                 \
+    }
+MDL_NARROW(bool, uint8_t, vi, is, -, -)
+MDL_NARROW(u8, uint8_t, vi, is, +, +)
+MDL_NARROW(i8, int8_t, vi, is, +, +)
+MDL_NARROW(i16, int16_t, vi, is, +, +)
+MDL_NARROW(bf16, uint16_t, vf, fs, mdl_widen_bf16, mdl_narrow_bf16)
+MDL_NARROW(f16, uint16_t, vf, fs, mdl_widen_f16, mdl_narrow_f16)
+
+/* Every `stride`-th element. */
+#define MDL_GATHER(name, T, V, lane, GET)                             \
+    MDL_FN V mdl_gather_##name(const T *p, int64_t stride, int64_t n) \
+    {                                                                 \
+        MdlV v = {{0}};                                               \
+        for (int64_t i = 0; i < n; i++)                               \
+            v.lane[i] = GET(p[i * stride]);                           \
+        return (V)v.i;                                                \
+    }
+#define MDL_SCATTER(name, T, V, lane, PUT)                               \
+    MDL_FN void mdl_scatter_##name(T *p, int64_t stride, V x, int64_t n) \
+    {                                                                    \
+        MdlV v = {.i = (vi)x};                                           \
+        for (int64_t i = 0; i < n; i++)                                  \
+            p[i * stride] = (T)PUT(v.lane[i]);                           \
+    }
+#define MDL_STRIDED(name, T, V, lane, GET, PUT) \
+    MDL_GATHER(name, T, V, lane, GET)           \
+    MDL_SCATTER(name, T, V, lane, PUT)
+MDL_STRIDED(f32, float, vf, fs, +, +)
+MDL_STRIDED(i32, int32_t, vi, is, +, +)
+MDL_STRIDED(bool, uint8_t, vi, is, -, -)
+MDL_STRIDED(u8, uint8_t, vi, is, +, +)
+MDL_STRIDED(i8, int8_t, vi, is, +, +)
+MDL_STRIDED(i16, int16_t, vi, is, +, +)
+MDL_STRIDED(bf16, uint16_t, vf, fs, mdl_widen_bf16, mdl_narrow_bf16)
+MDL_STRIDED(f16, uint16_t, vf, fs, mdl_widen_f16, mdl_narrow_f16)
+
+/* Lanes exchanged at distance h: lane i gets lane i ^ h. Folding a vector takes log2(W) of them. */
+MDL_FN vf mdl_swap_vf(vf x, int h)
+{
+    MdlV a = {x}, r;
+    MDL_LANES(i)
+    r.fs[i] = a.fs[i ^ h];
+    return r.f;
+}
+
+MDL_FN vi mdl_swap_vi(vi x, int h)
+{
+    return (vi)mdl_swap_vf((vf)x, h);
+}
+
+MDL_FN float mdl_lane0_vf(vf x)
+{
+    return x[0];
+}
+
+MDL_FN int32_t mdl_lane0_vi(vi x)
+{
+    return x[0];
+}
+
+/* ---- index arithmetic ---- */
+
+MDL_FN int64_t mdl_lo(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+MDL_FN int64_t mdl_hi(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* An index from a tensor, brought into [0, extent). */
+MDL_FN int64_t mdl_clamp(int64_t i, int64_t extent)
+{
+    return i < 0 ? 0 : i >= extent ? extent - 1 : i;
+}
+
+#include "mdl_math.h"
+
+#endif
