@@ -285,7 +285,8 @@ void plan_free(Plan *plan);
 bool plan_verify(const Plan *plan, Err *err);
 const char *plan_text(const Plan *plan, PStr s);
 int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms); /* by sym index */
-uint64_t plan_hash(const Plan *plan);                                  /* of the file's contents */
+int64_t plan_dim_hi(const Plan *plan, uint32_t dim); /* all symbols at their upper ends */
+uint64_t plan_hash(const Plan *plan);                /* of the file's contents */
 /* The index of an entry, eval or state by name; PLAN_NONE when absent. */
 uint32_t plan_find_entry(const Plan *plan, const char *name);
 uint32_t plan_find_eval(const Plan *plan, const char *name);

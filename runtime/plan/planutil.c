@@ -22,6 +22,20 @@ int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms)
     return sum;
 }
 
+int64_t plan_dim_hi(const Plan *plan, uint32_t dim)
+{
+    ASSERT(dim < plan->ndims);
+    const PlanTerm *term = plan->terms + plan->dims[dim].term0;
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < plan->dims[dim].nterm; i++) {
+        int64_t product = term[i].coef;
+        for (uint32_t k = 0; k < term[i].nsym; k++)
+            product *= plan->syms[term[i].sym[k]].hi;
+        sum += product;
+    }
+    return sum;
+}
+
 uint64_t plan_hash(const Plan *plan)
 {
     return plan->hash;

@@ -1,0 +1,137 @@
+/* dev_cpu.c: the CPU as a device: huge-page memory, the JIT and the thread pool behind the vtable
+ * of device.h. Launches run to their end, so there is nothing to synchronise. */
+#include "device.h"
+#include "jit.h"
+#include "pool.h"
+#include <errno.h>
+#include <sys/mman.h>
+
+struct Device {
+    DeviceOptions opt;
+    Pool *pool;
+};
+
+struct Module {
+    const Plan *plan;
+    Jit *jit;
+};
+
+static void cpu_close(Device *d)
+{
+    if (d)
+        pool_free(d->pool);
+    free(d);
+}
+
+static Device *cpu_open(const DeviceOptions *opt, Err *err)
+{
+    Device *d = calloc(1, sizeof(*d));
+    if (!d) {
+        err_set(err, ERR_DEVICE, "no memory for the device");
+        return NULL;
+    }
+    d->opt = *opt;
+    d->pool = pool_new(opt->threads ? opt->threads : pool_cpus(), err);
+    if (d->pool)
+        return d;
+    cpu_close(d);
+    return NULL;
+}
+
+static size_t mapped(size_t bytes)
+{
+    const size_t page = 4096;
+    return bytes ? (bytes + page - 1) / page * page : page;
+}
+
+static void *cpu_alloc(Device *d, size_t bytes, Err *err)
+{
+    const size_t huge = (size_t)2 << 20;
+    UNUSED(d);
+    void *p = MAP_FAILED;
+    if (bytes <= SIZE_MAX - huge)
+        p = mmap(NULL, mapped(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) {
+        err_set(err, ERR_DEVICE, "no memory for %zu bytes: %s", bytes, strerror(ENOMEM));
+        return NULL;
+    }
+    if (bytes >= huge)
+        madvise(p, mapped(bytes), MADV_HUGEPAGE); /* a wish: refusal changes nothing */
+    return p;
+}
+
+static void cpu_free(Device *d, void *p, size_t bytes)
+{
+    UNUSED(d);
+    if (p)
+        munmap(p, mapped(bytes));
+}
+
+static bool cpu_copy(Device *d, void *dst, const void *src, size_t bytes, Err *err)
+{
+    UNUSED(d);
+    UNUSED(err);
+    if (bytes)
+        memcpy(dst, src, bytes);
+    return true;
+}
+
+static void cpu_unload(Device *d, Module *m)
+{
+    UNUSED(d);
+    if (m)
+        jit_unload(m->jit);
+    free(m);
+}
+
+static Module *cpu_load(Device *d, const Plan *plan, Err *err)
+{
+    uint64_t scratch = 0;
+    for (uint32_t i = 0; i < plan->nkernels; i++)
+        scratch = plan->kernels[i].scratch > scratch ? plan->kernels[i].scratch : scratch;
+    Module *m = calloc(1, sizeof(*m));
+    if (!m) {
+        err_set(err, ERR_DEVICE, "no memory for the kernels");
+        return NULL;
+    }
+    m->plan = plan;
+    if (pool_reserve(d->pool, scratch, err))
+        m->jit = jit_load(plan, &d->opt, err);
+    if (m->jit)
+        return m;
+    cpu_unload(d, m);
+    return NULL;
+}
+
+static void cpu_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
+                       const int64_t *tasks)
+{
+    const PlanKernel *k = &m->plan->kernels[kernel];
+    for (uint32_t i = 0; i < k->nphase; i++)
+        pool_run(d->pool, jit_phase(m->jit, k->phase0 + i), args, tasks[i]);
+}
+
+static void cpu_sync(Device *d)
+{
+    UNUSED(d);
+}
+
+static int cpu_threads(const Device *d)
+{
+    return pool_threads(d->pool);
+}
+
+const DeviceVtable device_cpu = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .load = cpu_load,
+    .unload = cpu_unload,
+    .launch = cpu_launch,
+    .sync = cpu_sync,
+    .threads = cpu_threads,
+};

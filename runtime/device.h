@@ -1,0 +1,58 @@
+/* device.h: what a device does for the executor. One implementation now: dev_cpu.c. */
+#ifndef MDL_DEVICE_H
+#define MDL_DEVICE_H
+
+#include "base.h"
+#include "plan.h"
+
+/* Kernel ABI; the prelude (runtime/prelude/c/mdl.h) declares the same layout. */
+typedef struct MdlRow {
+    void *p[PLAN_ROW_BUFS];
+    int64_t n, task0;
+} MdlRow;
+
+typedef struct MdlArgs {
+    void *const *buf;  /* BUF arguments in order */
+    const MdlRow *row; /* TABLE argument: rows */
+    int64_t nrow;
+    const int64_t *block; /* argument block, 8-byte slots */
+    void *workspace;      /* shared by all tasks of the launch */
+} MdlArgs;
+
+typedef void (*MdlKernelFn)(const MdlArgs *args, int64_t task, void *scratch);
+
+typedef struct Device Device;
+typedef struct Module Module; /* compiled kernels of one plan */
+
+typedef struct DeviceOptions {
+    int threads;           /* 0: all cores this process may use */
+    const char *cache_dir; /* NULL: path_cache() */
+    const char *cc;        /* NULL: $MDL_CC, else "cc", "gcc", "clang" in $PATH */
+    bool quiet;
+    void (*progress)(void *user, uint32_t done, uint32_t total); /* kernels compiled; may be NULL */
+    void *user;
+} DeviceOptions;
+
+typedef struct DeviceVtable {
+    const char *name;
+    Device *(*open)(const DeviceOptions *opt, Err *err);
+    void (*close)(Device *d);
+    /* 64-byte aligned, zeroed, huge pages where the system gives them. ERR_DEVICE when refused. */
+    void *(*alloc)(Device *d, size_t bytes, Err *err);
+    void (*free)(Device *d, void *p, size_t bytes);
+    bool (*upload)(Device *d, void *dst, const void *src, size_t bytes, Err *err);
+    bool (*download)(Device *d, void *dst, const void *src, size_t bytes, Err *err);
+    /* Compiles (or takes from the cache) all kernels of the plan. ERR_DEVICE with help when there is
+     * no compiler; ERR_DATA when the ISA of the plan is not this machine's. */
+    Module *(*load)(Device *d, const Plan *plan, Err *err);
+    void (*unload)(Device *d, Module *m);
+    /* Runs kernel k: all phases in order, tasks[i] tasks in phase i. */
+    void (*launch)(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
+                   const int64_t *tasks);
+    void (*sync)(Device *d);
+    int (*threads)(const Device *d);
+} DeviceVtable;
+
+extern const DeviceVtable device_cpu;
+
+#endif

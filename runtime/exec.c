@@ -1,0 +1,413 @@
+/* exec.c: one plan on one device: memory once, arguments once, then a flat loop of launches.
+ *
+ * rt_open turns every step of every entry into addresses. What changes from call to call is small
+ * and listed beforehand: addresses of inputs (patches), the argument block, and, when an extent
+ * changed, the numbers of tasks. So rt_run allocates nothing and looks nothing up. */
+#include "device.h"
+#include "runtime.h"
+#include <time.h>
+#include <unistd.h>
+
+typedef struct Launch {
+    uint32_t kernel;
+    MdlArgs args;
+} Launch;
+
+/* *slot = address of input + offset, once a call. */
+typedef struct Patch {
+    void **slot;
+    uint32_t input; /* of the entry */
+    uint64_t offset;
+} Patch;
+
+typedef struct Entry {
+    Launch *launches;
+    void **bufs;  /* BUF arguments of all launches */
+    MdlRow *rows; /* table rows of all launches */
+    Patch *patches;
+    void **inputs; /* where the device reads them in this call */
+    uint32_t nlaunch, npatch;
+} Entry;
+
+struct Runtime {
+    const Plan *plan;
+    const DeviceVtable *v;
+    Device *device;
+    Module *module;
+    Arena *arena;
+    char *state, *temp, *workspace;
+    char **staging; /* by tensor: device memory for inputs that cannot be read in place */
+    Entry *entries;
+    int64_t *syms;      /* extents of the last call */
+    bool have_syms;     /* a call was made */
+    int64_t *block;     /* argument block */
+    uint32_t *slot_sym; /* by slot: the symbol it holds */
+    int64_t *tasks;     /* by phase, for `syms` */
+    RtKernelTime *times;
+};
+
+static const uint64_t INPUT_ALIGN = 64; /* what kernels may assume of an input */
+
+/* ---- opening ---- */
+
+static void *fixed_address(const Runtime *rt, uint32_t tensor)
+{
+    const PlanTensor *t = &rt->plan->tensors[tensor];
+    return (t->arena == PA_STATE ? rt->state : rt->temp) + t->offset;
+}
+
+static uint32_t find_input(const Plan *p, const PlanEntry *e, uint32_t tensor)
+{
+    for (uint32_t i = 0; i < e->ninput; i++)
+        if (p->bindings[e->input0 + i].tensor == tensor)
+            return i;
+    BUG("entry %s reads tensor %u, which it does not bind", plan_text(p, e->name), tensor);
+}
+
+/* Fills *slot now, or notes that each call has to. */
+static void set_address(Runtime *rt, uint32_t entry, uint32_t tensor, uint64_t offset, void **slot)
+{
+    const Plan *p = rt->plan;
+    Entry *e = &rt->entries[entry];
+    if (p->tensors[tensor].arena != PA_INPUT) {
+        *slot = (char *)fixed_address(rt, tensor) + offset;
+        return;
+    }
+    uint32_t input = find_input(p, &p->entries[entry], tensor);
+    e->patches[e->npatch++] = (Patch){slot, input, offset};
+}
+
+/* What the arrays of an entry must hold. */
+typedef struct Sizes {
+    size_t bufs, rows, patches;
+} Sizes;
+
+static bool is_input(const Plan *p, uint32_t tensor)
+{
+    return tensor != PLAN_NONE && p->tensors[tensor].arena == PA_INPUT;
+}
+
+static Sizes count_arguments(const Plan *p, const PlanEntry *e)
+{
+    Sizes n = {0};
+    for (uint32_t s = 0; s < e->nstep; s++) {
+        const PlanStep *step = &p->steps[e->step0 + s];
+        for (uint32_t i = 0; i < step->narg; i++) {
+            const PlanArg *a = &p->args[step->arg0 + i];
+            if (a->kind == PG_BUF) {
+                n.bufs++;
+                n.patches += is_input(p, a->tensor);
+                continue;
+            }
+            n.rows += a->nrow;
+            for (uint32_t k = 0; k < a->nrow * PLAN_ROW_BUFS; k++)
+                n.patches +=
+                    is_input(p, p->rows[a->row0 + k / PLAN_ROW_BUFS].tensor[k % PLAN_ROW_BUFS]);
+        }
+    }
+    return n;
+}
+
+static void set_table(Runtime *rt, uint32_t entry, const PlanArg *a, MdlRow *rows)
+{
+    const Plan *p = rt->plan;
+    for (uint32_t i = 0; i < a->nrow; i++) {
+        const PlanRow *from = &p->rows[a->row0 + i];
+        rows[i].n = from->n;
+        rows[i].task0 = from->task0;
+        for (uint32_t k = 0; k < PLAN_ROW_BUFS; k++)
+            if (from->tensor[k] != PLAN_NONE)
+                set_address(rt, entry, from->tensor[k], 0, &rows[i].p[k]);
+    }
+}
+
+/* Fills one launch from its step; its arguments go to *buf and *row, which move on. */
+static void set_launch(Runtime *rt, uint32_t entry, uint32_t s, void ***buf, MdlRow **row)
+{
+    const Plan *p = rt->plan;
+    const PlanStep *step = &p->steps[p->entries[entry].step0 + s];
+    Launch *l = &rt->entries[entry].launches[s];
+    l->kernel = step->kernel;
+    l->args = (MdlArgs){.buf = *buf, .block = rt->block, .workspace = rt->workspace};
+    for (uint32_t i = 0; i < step->narg; i++) {
+        const PlanArg *a = &p->args[step->arg0 + i];
+        if (a->kind == PG_BUF) {
+            set_address(rt, entry, a->tensor, a->offset, (*buf)++);
+            continue;
+        }
+        set_table(rt, entry, a, *row);
+        l->args.row = *row;
+        l->args.nrow = a->nrow;
+        *row += a->nrow;
+    }
+}
+
+static void resolve_entry(Runtime *rt, uint32_t entry)
+{
+    const PlanEntry *from = &rt->plan->entries[entry];
+    Entry *e = &rt->entries[entry];
+    Sizes n = count_arguments(rt->plan, from);
+    e->nlaunch = from->nstep;
+    e->launches = NEW_ARRAY(rt->arena, Launch, from->nstep + (size_t)1);
+    e->bufs = NEW_ARRAY(rt->arena, void *, n.bufs + 1);
+    e->rows = NEW_ARRAY(rt->arena, MdlRow, n.rows + 1);
+    e->patches = NEW_ARRAY(rt->arena, Patch, n.patches + 1);
+    e->inputs = NEW_ARRAY(rt->arena, void *, from->ninput + (size_t)1);
+    void **buf = e->bufs;
+    MdlRow *row = e->rows;
+    for (uint32_t s = 0; s < from->nstep; s++)
+        set_launch(rt, entry, s, &buf, &row);
+    ASSERT(e->npatch == n.patches && buf == e->bufs + n.bufs && row == e->rows + n.rows);
+}
+
+static bool allocate(Runtime *rt, Err *err)
+{
+    const PlanMeta *m = rt->plan->meta;
+    rt->state = rt->v->alloc(rt->device, m->state_bytes, err);
+    if (!rt->state)
+        return err_context(err, "parameters and optimizer");
+    rt->temp = rt->v->alloc(rt->device, m->temp_bytes, err);
+    if (!rt->temp)
+        return err_context(err, "activations");
+    rt->workspace = rt->v->alloc(rt->device, m->workspace_bytes, err);
+    if (!rt->workspace)
+        return err_context(err, "workspace");
+    for (uint32_t i = 0; i < rt->plan->ntensors; i++) {
+        const PlanTensor *t = &rt->plan->tensors[i];
+        if (t->arena != PA_INPUT)
+            continue;
+        rt->staging[i] = rt->v->alloc(rt->device, t->bytes, err);
+        if (!rt->staging[i])
+            return err_context(err, "input %s", plan_text(rt->plan, t->name));
+    }
+    return true;
+}
+
+/* One line on a terminal while kernels are compiled; nothing when all are cached. */
+static void show_compiling(void *user, uint32_t done, uint32_t total)
+{
+    UNUSED(user);
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\rcompiling kernels %u/%u%s", done, total,
+                done == total ? "\r\033[K" : "");
+    else if (!done)
+        fprintf(stderr, "compiling %u kernels\n", total);
+}
+
+static bool open_device(Runtime *rt, const RtOptions *opt, Err *err)
+{
+    DeviceOptions device = {.threads = opt->threads,
+                            .cache_dir = opt->cache_dir,
+                            .quiet = opt->quiet,
+                            .progress = opt->quiet ? NULL : show_compiling};
+    rt->device = rt->v->open(&device, err);
+    if (!rt->device)
+        return false;
+    rt->module = rt->v->load(rt->device, rt->plan, err);
+    return rt->module && allocate(rt, err);
+}
+
+Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err)
+{
+    static const RtOptions usual = {0};
+    Arena *arena = arena_new();
+    Runtime *rt = NEW(arena, Runtime);
+    rt->arena = arena;
+    rt->plan = plan;
+    rt->v = &device_cpu;
+    rt->staging = NEW_ARRAY(arena, char *, plan->ntensors + (size_t)1);
+    rt->entries = NEW_ARRAY(arena, Entry, plan->nentries + (size_t)1);
+    rt->syms = NEW_ARRAY(arena, int64_t, plan->nsyms + (size_t)1);
+    rt->block = NEW_ARRAY(arena, int64_t, plan->nslots + (size_t)1);
+    rt->slot_sym = NEW_ARRAY(arena, uint32_t, plan->nslots + (size_t)1);
+    rt->tasks = NEW_ARRAY(arena, int64_t, plan->nphases + (size_t)1);
+    rt->times = NEW_ARRAY(arena, RtKernelTime, plan->nkernels + (size_t)1);
+    for (uint32_t i = 0; i < plan->nslots; i++)
+        rt->slot_sym[i] = PLAN_NONE;
+    for (uint32_t i = 0; i < plan->nsyms; i++)
+        rt->slot_sym[plan->syms[i].slot] = i;
+    if (!open_device(rt, opt ? opt : &usual, err)) {
+        rt_close(rt);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < plan->nentries; i++)
+        resolve_entry(rt, i);
+    return rt;
+}
+
+void rt_close(Runtime *rt)
+{
+    if (!rt)
+        return;
+    if (rt->device) {
+        const PlanMeta *m = rt->plan->meta;
+        rt->v->free(rt->device, rt->state, m->state_bytes);
+        rt->v->free(rt->device, rt->temp, m->temp_bytes);
+        rt->v->free(rt->device, rt->workspace, m->workspace_bytes);
+        for (uint32_t i = 0; i < rt->plan->ntensors; i++)
+            rt->v->free(rt->device, rt->staging[i], rt->plan->tensors[i].bytes);
+        if (rt->module)
+            rt->v->unload(rt->device, rt->module);
+        rt->v->close(rt->device);
+    }
+    arena_free(rt->arena);
+}
+
+/* ---- one call ---- */
+
+static bool check_extent(const Plan *p, const PlanSym *s, int64_t value, Err *err)
+{
+    if (value < s->lo || value > s->hi)
+        return err_set(err, ERR_DATA, "%s is %lld; the plan was made for %lld..%lld",
+                       plan_text(p, s->name), (long long)value, (long long)s->lo, (long long)s->hi);
+    if (value % s->divisor)
+        return err_set(err, ERR_DATA, "%s is %lld; the plan was made for multiples of %lld",
+                       plan_text(p, s->name), (long long)value, (long long)s->divisor);
+    return true;
+}
+
+/* Checks the extents and, when one changed, computes the numbers of tasks. */
+static bool bind_extents(Runtime *rt, const RtCall *call, Err *err)
+{
+    const Plan *p = rt->plan;
+    bool changed = !rt->have_syms;
+    for (uint32_t i = 0; i < p->nsyms; i++) {
+        if (!check_extent(p, &p->syms[i], call->syms[i], err))
+            return false;
+        changed = changed || rt->syms[i] != call->syms[i];
+        rt->syms[i] = call->syms[i];
+    }
+    if (!changed)
+        return true;
+    rt->have_syms = false;
+    for (uint32_t i = 0; i < p->nphases; i++) {
+        rt->tasks[i] = plan_dim(p, p->phases[i].tasks, rt->syms);
+        if (rt->tasks[i] < 0)
+            return err_set(err, ERR_DATA, "%s would run %lld tasks for these extents",
+                           plan_text(p, p->phases[i].symbol), (long long)rt->tasks[i]);
+    }
+    rt->have_syms = true;
+    return true;
+}
+
+static size_t tensor_bytes(const Runtime *rt, const PlanTensor *t)
+{
+    int64_t n = 1;
+    for (uint32_t k = 0; k < t->rank; k++)
+        n *= plan_dim(rt->plan, t->dim[k], rt->syms);
+    return n > 0 ? (size_t)n * dtype_info((DType)t->dtype)->bytes : 0;
+}
+
+/* Inputs are read in place when they are aligned as kernels expect; else they are copied. */
+static bool bind_inputs(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
+{
+    const Plan *p = rt->plan;
+    const PlanEntry *from = &p->entries[entry];
+    Entry *e = &rt->entries[entry];
+    for (uint32_t i = 0; i < from->ninput; i++) {
+        const PlanBinding *b = &p->bindings[from->input0 + i];
+        const void *data = call->inputs[i];
+        size_t bytes = tensor_bytes(rt, &p->tensors[b->tensor]);
+        if (!data && bytes)
+            return err_set(err, ERR_DATA, "input %s of %s is missing", plan_text(p, b->name),
+                           plan_text(p, from->name));
+        e->inputs[i] = (void *)(uintptr_t)data; /* kernels only read it */
+        if (data && (uintptr_t)data % INPUT_ALIGN == 0)
+            continue;
+        e->inputs[i] = rt->staging[b->tensor];
+        if (!rt->v->upload(rt->device, e->inputs[i], data, bytes, err))
+            return false;
+    }
+    for (uint32_t i = 0; i < e->npatch; i++)
+        *e->patches[i].slot = (char *)e->inputs[e->patches[i].input] + e->patches[i].offset;
+    return true;
+}
+
+static int64_t slot_value(const Runtime *rt, uint32_t slot, const RtCall *call)
+{
+    int64_t bits = 0;
+    switch ((PlanSlotKind)rt->plan->slots[slot].kind) {
+    case PB_SYM:
+        return rt->slot_sym[slot] == PLAN_NONE ? 0 : rt->syms[rt->slot_sym[slot]];
+    case PB_STEP:
+        return call->step;
+    case PB_LR:
+        memcpy(&bits, &call->lr, sizeof(bits));
+        return bits;
+    case PB_FIRST:
+        return call->first;
+    case PB_ROW0:
+        return 0; /* one device: its rows begin at 0 */
+    }
+    return 0;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
+{
+    ASSERT(entry < rt->plan->nentries);
+    if (!bind_extents(rt, call, err) || !bind_inputs(rt, entry, call, err))
+        return false;
+    for (uint32_t i = 0; i < rt->plan->nslots; i++)
+        rt->block[i] = slot_value(rt, i, call);
+    const Entry *e = &rt->entries[entry];
+    int64_t before = now_ns();
+    for (uint32_t i = 0; i < e->nlaunch; i++) {
+        const Launch *l = &e->launches[i];
+        rt->v->launch(rt->device, rt->module, l->kernel, &l->args,
+                      rt->tasks + rt->plan->kernels[l->kernel].phase0);
+        int64_t after = now_ns();
+        rt->times[l->kernel].seconds += (double)(after - before) * 1e-9;
+        rt->times[l->kernel].launches++;
+        before = after;
+    }
+    rt->v->sync(rt->device);
+    return true;
+}
+
+/* ---- looking ---- */
+
+const Plan *rt_plan(const Runtime *rt)
+{
+    return rt->plan;
+}
+
+int rt_threads(const Runtime *rt)
+{
+    return rt->v->threads(rt->device);
+}
+
+/* The shape of a state is constant, so its size needs no extents. */
+void *rt_state(Runtime *rt, uint32_t state, size_t *bytes)
+{
+    ASSERT(state < rt->plan->nstates);
+    uint32_t tensor = rt->plan->states[state].tensor;
+    const PlanTensor *t = &rt->plan->tensors[tensor];
+    size_t n = dtype_info((DType)t->dtype)->bytes;
+    for (uint32_t k = 0; k < t->rank; k++)
+        n *= (size_t)plan_dim_hi(rt->plan, t->dim[k]);
+    if (bytes)
+        *bytes = n;
+    return fixed_address(rt, tensor);
+}
+
+const void *rt_result(Runtime *rt, uint32_t entry, uint32_t i)
+{
+    const Plan *p = rt->plan;
+    ASSERT(entry < p->nentries && i < p->entries[entry].nresult);
+    uint32_t tensor = p->bindings[p->entries[entry].result0 + i].tensor;
+    if (p->tensors[tensor].arena != PA_INPUT)
+        return fixed_address(rt, tensor);
+    return rt->entries[entry].inputs[find_input(p, &p->entries[entry], tensor)];
+}
+
+const RtKernelTime *rt_kernel_times(const Runtime *rt)
+{
+    return rt->times;
+}

@@ -1,0 +1,120 @@
+/* jitcache.c: compiled units on disk, each ending in its own length and checksum.
+ *
+ * The trailer behind the ELF image (which loaders ignore) makes object and checksum one file, so
+ * one rename publishes both, and a file that was cut or altered is not found instead of crashing
+ * the process that loads it. */
+#include "jitcache.h"
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TRAILER_MAGIC "MDLSUM1\n"
+enum { MAX_OBJECT = 1 << 28 };
+
+typedef struct Trailer {
+    char magic[8];
+    uint64_t bytes; /* of the object before the trailer */
+    uint64_t hash;
+} Trailer;
+
+bool jitcache_open(const char *dir, Err *err)
+{
+    Err why = {0};
+    struct stat st;
+    if (!file_mkdirs(dir, &why))
+        return err_set(err, ERR_DEVICE, "the kernel cache is not usable: %s", why.text);
+    if (stat(dir, &st) != 0)
+        return err_set(err, ERR_DEVICE, "the kernel cache is not usable: %s: %s", dir,
+                       strerror(errno));
+    /* Code from here is loaded into the process. */
+    bool foreign = geteuid() != 0 && st.st_uid != geteuid() && st.st_uid != 0;
+    if (foreign || (st.st_mode & S_IWOTH)) {
+        err_set(err, ERR_DEVICE, "the kernel cache %s %s, so its contents cannot be trusted", dir,
+                foreign ? "belongs to another user" : "can be written by everybody");
+        return err_help(err, "set MDL_CACHE to a folder of your own");
+    }
+    return true;
+}
+
+static bool is_whole(const char *path)
+{
+    Arena *arena = arena_new();
+    Bytes file;
+    Err ignored = {0};
+    Trailer t;
+    bool ok = file_read(arena, path, MAX_OBJECT, &file, &ignored) && file.n > sizeof(t);
+    if (ok) {
+        memcpy(&t, file.data + file.n - sizeof(t), sizeof(t));
+        ok = memcmp(t.magic, TRAILER_MAGIC, sizeof(t.magic)) == 0 &&
+             t.bytes == file.n - sizeof(t) && t.hash == hash_bytes(file.data, t.bytes);
+    }
+    arena_free(arena);
+    return ok;
+}
+
+/* The first whole object of the content by name, whichever compiler made it. */
+static const char *find_any(Arena *arena, const char *dir, const char *content)
+{
+    const char *best = NULL;
+    DIR *d = opendir(dir);
+    for (const struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        size_t n = strlen(e->d_name), prefix = strlen(content);
+        if (strncmp(e->d_name, content, prefix) != 0 || e->d_name[prefix] != '-' || n < 3 ||
+            strcmp(e->d_name + n - 3, ".so") != 0)
+            continue;
+        const char *path = path_join(arena, dir, e->d_name);
+        if ((!best || strcmp(path, best) < 0) && is_whole(path))
+            best = path;
+    }
+    if (d)
+        closedir(d);
+    return best;
+}
+
+const char *jitcache_find(Arena *arena, const char *dir, const char *content, const char *compiler)
+{
+    if (!compiler)
+        return find_any(arena, dir, content);
+    const char *path = arena_printf(arena, "%s/%s-%s.so", dir, content, compiler);
+    return is_whole(path) ? path : NULL;
+}
+
+const char *jitcache_temp(Arena *arena, const char *path, Err *err)
+{
+    char *temp = arena_printf(arena, "%s.XXXXXX", path);
+    int fd = mkstemp(temp);
+    if (fd < 0) {
+        err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s: %s", path, strerror(errno));
+        return NULL;
+    }
+    close(fd);
+    return temp;
+}
+
+static bool append(const char *path, const void *data, size_t n)
+{
+    FILE *f = fopen(path, "ab");
+    if (!f)
+        return false;
+    bool ok = fwrite(data, 1, n, f) == n;
+    return fclose(f) == 0 && ok;
+}
+
+bool jitcache_keep(const char *temp, const char *path, Err *err)
+{
+    Arena *arena = arena_new();
+    Bytes file;
+    Trailer t = {.magic = {0}};
+    memcpy(t.magic, TRAILER_MAGIC, sizeof(t.magic));
+    bool ok = file_read(arena, temp, MAX_OBJECT, &file, err);
+    if (ok) {
+        t.bytes = file.n;
+        t.hash = hash_bytes(file.data, file.n);
+        ok = (append(temp, &t, sizeof(t)) && chmod(temp, 0700) == 0 && rename(temp, path) == 0) ||
+             err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s: %s", path,
+                     strerror(errno));
+    }
+    arena_free(arena);
+    return ok;
+}

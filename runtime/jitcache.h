@@ -1,0 +1,19 @@
+/* jitcache.h: compiled units on disk; private to the JIT. */
+#ifndef MDL_JITCACHE_H
+#define MDL_JITCACHE_H
+
+#include "base.h"
+
+/* A unit's shared object is CONTENT-COMPILER.so: hashes of all that goes into the compilation, and
+ * of the compiler's version. So a unit found for any compiler will do where there is none. */
+
+/* Makes the folder. ERR_DEVICE when that fails, or when others could have put files into it. */
+bool jitcache_open(const char *dir, Err *err);
+/* The path of a whole object for this content, or NULL. compiler NULL: made by any. */
+const char *jitcache_find(Arena *arena, const char *dir, const char *content, const char *compiler);
+/* An empty file with a new name beside `path`. NULL: ERR_DEVICE. */
+const char *jitcache_temp(Arena *arena, const char *path, Err *err);
+/* Appends the checksum to the object `temp` and gives it its final name. */
+bool jitcache_keep(const char *temp, const char *path, Err *err);
+
+#endif

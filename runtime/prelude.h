@@ -1,0 +1,9 @@
+/* prelude.h: the text that emitted kernels include, embedded by tools/embed.cmake. */
+#ifndef MDL_PRELUDE_TEXT_H
+#define MDL_PRELUDE_TEXT_H
+
+/* Paths below runtime/ and contents; both end with NULL. */
+extern const char *const mdl_prelude_c_names[];
+extern const char *const mdl_prelude_c_texts[];
+
+#endif

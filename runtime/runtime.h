@@ -1,0 +1,156 @@
+/* runtime.h: the public library: load a plan, run its entries, train, evaluate. Never sees the
+ * compiler. C++-safe. Every call that can fail returns false or NULL and fills *err. */
+#ifndef MDL_RUNTIME_H
+#define MDL_RUNTIME_H
+
+#include "base.h"
+#include "plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct Runtime Runtime;
+
+typedef struct RtOptions {
+    int threads;           /* 0: all cores */
+    const char *cache_dir; /* NULL: the default cache */
+    bool quiet;            /* no progress on stderr */
+} RtOptions;
+
+/* ---- exec.c: one plan on one device ---- */
+
+Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err); /* the plan must outlive it */
+void rt_close(Runtime *rt);
+const Plan *rt_plan(const Runtime *rt);
+int rt_threads(const Runtime *rt);
+/* Host address of a state's data (CPU: the live memory; row-major, plan dtype). */
+void *rt_state(Runtime *rt, uint32_t state, size_t *bytes);
+/* Values of one entry call. inputs[i]: host data of the entry's i-th input binding, in the plan's
+ * dtype and row-major; syms[i]: extent of plan symbol i (checked against its range). */
+typedef struct RtCall {
+    const void *const *inputs;
+    const int64_t *syms;
+    int64_t step;
+    double lr;
+    bool first; /* first micro-batch of an update */
+} RtCall;
+/* Runs an entry to the end. No allocation. Results stay valid until the next call. */
+bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err);
+/* Host address of result i of the entry that ran last. */
+const void *rt_result(Runtime *rt, uint32_t entry, uint32_t i);
+/* Seconds spent and launches done per kernel since rt_open, by plan kernel index. */
+typedef struct RtKernelTime {
+    double seconds;
+    uint64_t launches;
+} RtKernelTime;
+const RtKernelTime *rt_kernel_times(const Runtime *rt);
+
+/* ---- init.c ---- */
+
+/* Fills all states: parameters and buffers by their initialisers (Philox 4x32-10 keyed by seed and
+ * path, in f64), everything else with zeros. */
+bool rt_init(Runtime *rt, uint64_t seed, Err *err);
+/* One Philox 4x32-10 block. */
+void philox4x32(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
+
+/* ---- safetensors.c ---- */
+
+typedef struct StTensor {
+    const char *name;
+    DType dtype;
+    uint32_t rank;
+    int64_t dim[PLAN_MAX_RANK];
+    const void *data; /* in the mapped file, or the caller's memory when writing */
+    size_t bytes;
+} StTensor;
+
+typedef struct StFile {
+    StTensor *tensors;
+    uint32_t n;
+    void *map;
+    size_t map_bytes;
+    Arena *arena;
+} StFile;
+
+/* Maps and checks a file: header limits, JSON, dtypes, shapes, offsets without gaps or overlaps
+ * (the rules of the safetensors format). ERR_FILE / ERR_DATA. */
+StFile *st_open(const char *path, Err *err);
+void st_close(StFile *f);
+const StTensor *st_find(const StFile *f, const char *name); /* NULL when absent */
+/* Writes atomically (temp + fsync + rename). metadata: pairs key, value; may be NULL. */
+bool st_write(const char *path, const StTensor *tensors, uint32_t n, const char *const *metadata,
+              uint32_t nmeta, Err *err);
+
+/* Parameters (and buffers) by key from a safetensors file; ERR_DATA when one is missing or has
+ * another shape. Extras are ignored. */
+bool rt_load_weights(Runtime *rt, const char *path, Err *err);
+
+/* ---- dataset.c ---- */
+
+typedef struct Dataset Dataset;
+
+/* Opens the arrays of plan data d: relative paths beside the .mdl, then in each folder of $MDL_DATA.
+ * Checks shapes against the fields. ERR_FILE (help: where it looked) / ERR_DATA. */
+Dataset *data_open(const Plan *plan, uint32_t d, Err *err);
+void data_close(Dataset *ds);
+int64_t data_rows(const Dataset *ds);
+/* Fills out[f] (row-major, field dtype, n rows) with the rows listed. */
+bool data_batch(Dataset *ds, const int64_t *rows, int64_t n, void *const *out, Err *err);
+/* Row number at position i of epoch e: a keyed permutation of [0, n), O(1); identity when the data
+ * does not shuffle. */
+int64_t data_order(const Dataset *ds, uint64_t seed, int64_t epoch, int64_t i);
+
+/* ---- checkpoint.c ---- */
+
+typedef struct CkptPosition {
+    int64_t step;   /* updates done */
+    int64_t sample; /* samples consumed since the start */
+    uint64_t seed;
+} CkptPosition;
+
+/* Writes run_dir/checkpoints/step-N: weights.safetensors, state.safetensors, manifest.json (with
+ * sizes and XXH3-128 of both), through a temp folder, fsync, rename, fsync of the parent; then
+ * removes older ones beyond `keep` (0: keeps all). A kill at any moment leaves the previous one. */
+bool ckpt_save(Runtime *rt, const char *run_dir, const CkptPosition *pos, uint32_t keep, Err *err);
+/* Loads the newest checkpoint that verifies (a broken one is reported on stderr and skipped).
+ * *found = false and true returned when there is none; ERR_DATA when all that exist are broken. */
+bool ckpt_load(Runtime *rt, const char *run_dir, CkptPosition *pos, bool *found, Err *err);
+/* The path of the newest checkpoint folder, or NULL. */
+const char *ckpt_newest(Arena *arena, const char *run_dir);
+
+/* ---- train.c, eval.c ---- */
+
+typedef struct TrainOptions {
+    const char *run_dir; /* checkpoints, run.jsonl */
+    int64_t max_steps;   /* stop after this many updates in total (0: as the plan says) */
+    bool quiet;
+} TrainOptions;
+
+typedef struct TrainResult {
+    int64_t steps;
+    double loss;      /* of the last logged window */
+    double seconds;   /* in this process */
+    bool interrupted; /* SIGINT or SIGTERM: state saved */
+} TrainResult;
+
+/* Trains (or resumes) to the end: data order, schedule, micro + update, evals, checkpoints,
+ * run.jsonl, a progress line. ERR_DIVERGED on a non-finite loss. */
+bool rt_train(Runtime *rt, const TrainOptions *opt, TrainResult *out, Err *err);
+
+typedef struct EvalMetric {
+    const char *name;
+    double value;
+} EvalMetric;
+
+/* Runs plan eval e over its data. metrics has nmetric of the eval entries. */
+bool rt_eval(Runtime *rt, uint32_t eval, EvalMetric *metrics, int64_t *rows, Err *err);
+/* Learning-rate factor of update `step` (1-based) of `total`. */
+double schedule_factor(const Plan *plan, const PlanRun *run, int64_t step, int64_t total,
+                       double steps_per_epoch);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
