@@ -1,0 +1,167 @@
+/* init.c: first values of states, the same on every machine and for every thread count.
+ *
+ * Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) keyed by
+ * seed and path, with the element's index as counter: an element's value depends on nothing else,
+ * so states may be filled in any order, and a renamed or added one leaves the others alone. All
+ * arithmetic is f64; the value is rounded once, when stored. */
+#include "runtime.h"
+#include <math.h>
+
+static const double TWO_PI = 6.283185307179586476925286766559;
+
+static void philox_round(uint32_t x[4], const uint32_t key[2])
+{
+    uint64_t a = UINT64_C(0xD2511F53) * x[0], b = UINT64_C(0xCD9E8D57) * x[2];
+    uint32_t x1 = x[1], x3 = x[3];
+    x[0] = (uint32_t)(b >> 32) ^ x1 ^ key[0];
+    x[1] = (uint32_t)b;
+    x[2] = (uint32_t)(a >> 32) ^ x3 ^ key[1];
+    x[3] = (uint32_t)a;
+}
+
+void philox4x32(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4])
+{
+    uint32_t k[2] = {key[0], key[1]}, x[4] = {counter[0], counter[1], counter[2], counter[3]};
+    for (int round = 0; round < 10; round++) {
+        philox_round(x, k);
+        k[0] += 0x9E3779B9u;
+        k[1] += 0xBB67AE85u;
+    }
+    memcpy(out, x, sizeof(x));
+}
+
+/* One state's stream of random numbers. */
+typedef struct Stream {
+    uint32_t key[2];
+} Stream;
+
+/* 53 bits of two words, in [0, 1). */
+static double unit(uint32_t high, uint32_t low)
+{
+    return (double)(((uint64_t)high << 32 | low) >> 11) * 0x1p-53;
+}
+
+/* Two numbers in [0, 1) for element i; `draw` counts the attempts at it. */
+static void draw_pair(const Stream *s, uint64_t i, uint32_t draw, double out[2])
+{
+    const uint32_t counter[4] = {(uint32_t)i, (uint32_t)(i >> 32), draw, 0};
+    uint32_t words[4];
+    philox4x32(s->key, counter, words);
+    out[0] = unit(words[0], words[1]);
+    out[1] = unit(words[2], words[3]);
+}
+
+static double draw_uniform(const Stream *s, uint64_t i)
+{
+    double u[2];
+    draw_pair(s, i, 0, u);
+    return 2 * u[0] - 1;
+}
+
+/* Box and Muller; 1 - u is never 0. */
+static double draw_normal(const Stream *s, uint64_t i, uint32_t draw)
+{
+    double u[2];
+    draw_pair(s, i, draw, u);
+    return sqrt(-2 * log(1 - u[0])) * cos(TWO_PI * u[1]);
+}
+
+/* Within two standard deviations: drawn again otherwise (1 in 22). */
+static double draw_truncated(const Stream *s, uint64_t i)
+{
+    for (uint32_t draw = 0;; draw++) {
+        double x = draw_normal(s, i, draw);
+        if (fabs(x) <= 2)
+            return x;
+    }
+}
+
+/* Inputs and outputs of one unit of a weight [out, in, taps...]; a vector is its own both. */
+typedef struct Fans {
+    double in, out;
+} Fans;
+
+static Fans fans_of(const int64_t *dim, uint32_t rank)
+{
+    if (rank < 2) {
+        double n = rank ? (double)dim[0] : 1;
+        return (Fans){n, n};
+    }
+    double taps = 1;
+    for (uint32_t k = 2; k < rank; k++)
+        taps *= (double)dim[k];
+    return (Fans){(double)dim[1] * taps, (double)dim[0] * taps};
+}
+
+/* What the distribution is multiplied by: std, bound or the constant itself. */
+static double scale_of(PlanInit init, double a, Fans fans)
+{
+    switch (init) {
+    case PI_ZEROS:
+        return 0;
+    case PI_ONES:
+        return 1;
+    case PI_CONSTANT:
+    case PI_NORMAL:
+    case PI_TRUNCATED:
+    case PI_UNIFORM:
+        return a;
+    case PI_KAIMING_UNIFORM:
+        return sqrt(6 / ((1 + a * a) * fans.in));
+    case PI_XAVIER_UNIFORM:
+        return sqrt(6 / (fans.in + fans.out));
+    }
+    return 0;
+}
+
+static double draw(PlanInit init, const Stream *s, uint64_t i)
+{
+    switch (init) {
+    case PI_ZEROS:
+    case PI_ONES:
+    case PI_CONSTANT:
+        return 1;
+    case PI_NORMAL:
+        return draw_normal(s, i, 0);
+    case PI_TRUNCATED:
+        return draw_truncated(s, i);
+    case PI_UNIFORM:
+    case PI_KAIMING_UNIFORM:
+    case PI_XAVIER_UNIFORM:
+        return draw_uniform(s, i);
+    }
+    return 0;
+}
+
+static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *data)
+{
+    const PlanTensor *t = &p->tensors[state->tensor];
+    const char *path = plan_text(p, t->path ? t->path : t->name);
+    uint64_t key = hash_mix(hash_mix(0, seed), hash_text(path));
+    const Stream stream = {{(uint32_t)key, (uint32_t)(key >> 32)}};
+    int64_t dim[PLAN_MAX_RANK];
+    uint64_t n = 1;
+    for (uint32_t k = 0; k < t->rank; k++) {
+        dim[k] = plan_dim_hi(p, t->dim[k]);
+        n *= (uint64_t)dim[k];
+    }
+    double scale = scale_of((PlanInit)state->init, state->init_a, fans_of(dim, t->rank));
+    for (uint64_t i = 0; i < n; i++)
+        dtype_store((DType)t->dtype, data, i, scale * draw((PlanInit)state->init, &stream, i));
+}
+
+bool rt_init(Runtime *rt, uint64_t seed, Err *err)
+{
+    const Plan *p = rt_plan(rt);
+    UNUSED(err); /* a device with its own memory can fail to copy */
+    for (uint32_t i = 0; i < p->nstates; i++) {
+        const PlanState *state = &p->states[i];
+        size_t bytes;
+        void *data = rt_state(rt, i, &bytes);
+        if (state->kind == PS_PARAM || state->kind == PS_BUFFER)
+            fill(p, state, seed, data);
+        else
+            memset(data, 0, bytes);
+    }
+    return true;
+}

@@ -1,0 +1,154 @@
+/* safetensors_write.c: writes tensor files as the reference implementation lays them out.
+ *
+ * Wider dtypes come first, then names in order, so that every tensor is aligned to its own element
+ * size when the header is padded to 8 bytes. The data goes straight from the caller's memory to the
+ * file, which replaces the old one only when all of it is on disk. */
+#include "runtime.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The reference's order of dtypes; later comes first in the file. */
+static const uint8_t dtype_order[DT_COUNT] = {
+    [DT_BOOL] = 0, [DT_U8] = 1,  [DT_I8] = 2,  [DT_I16] = 3, [DT_F16] = 4,
+    [DT_BF16] = 5, [DT_I32] = 6, [DT_F32] = 7, [DT_F64] = 8, [DT_I64] = 9,
+};
+
+static int in_file_order(const void *a, const void *b)
+{
+    const StTensor *x = *(const StTensor *const *)a, *y = *(const StTensor *const *)b;
+    if (dtype_order[x->dtype] != dtype_order[y->dtype])
+        return dtype_order[x->dtype] > dtype_order[y->dtype] ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static json_t *describe(const StTensor *t, uint64_t begin)
+{
+    json_t *shape = json_array();
+    for (uint32_t k = 0; k < t->rank; k++)
+        json_array_append_new(shape, json_integer(t->dim[k]));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_info(t->dtype)->safetensors, "shape",
+                     shape, "data_offsets", (json_int_t)begin, (json_int_t)(begin + t->bytes));
+}
+
+static bool add_tensors(json_t *root, const StTensor *const *order, uint32_t n, Err *err)
+{
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const char *name = order[i]->name;
+        if (json_object_get(root, name) || strcmp(name, "__metadata__") == 0)
+            return err_set(err, ERR_DATA, "two tensors are called %s", name);
+        if (json_object_set_new(root, name, describe(order[i], at)) != 0)
+            return err_set(err, ERR_DATA, "the name of a tensor is not valid UTF-8");
+        at += order[i]->bytes;
+    }
+    return true;
+}
+
+/* The JSON, padded so that the data begins at a multiple of 8. NULL on error. */
+static char *make_header(Arena *arena, const StTensor *const *order, uint32_t n, json_t *metadata,
+                         Err *err)
+{
+    json_t *root = json_object();
+    if (metadata)
+        json_object_set(root, "__metadata__", metadata);
+    char *text = add_tensors(root, order, n, err) ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    if (!text) {
+        err_set(err, ERR_DEVICE, "no memory for the header");
+        return NULL;
+    }
+    int pad = (int)((8 - strlen(text) % 8) % 8);
+    char *padded = arena_printf(arena, "%s%*s", text, pad, "");
+    free(text);
+    return padded;
+}
+
+static bool write_all(int fd, const void *data, size_t n)
+{
+    const char *from = data;
+    while (n) {
+        ssize_t got = write(fd, from, n > (1u << 30) ? 1u << 30 : n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        from += got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+static bool write_tensors(int fd, const char *header, const StTensor *const *order, uint32_t n)
+{
+    uint64_t length = strlen(header);
+    if (!write_all(fd, &length, sizeof(length)) || !write_all(fd, header, length))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (!write_all(fd, order[i]->data, order[i]->bytes))
+            return false;
+    return fsync(fd) == 0;
+}
+
+static bool failed(Err *err, const char *path)
+{
+    ErrKind kind = errno == ENOSPC || errno == EDQUOT ? ERR_DEVICE : ERR_FILE;
+    return err_set(err, kind, "cannot write %s: %s", path, strerror(errno));
+}
+
+/* A file in the making. */
+typedef struct Out {
+    const char *path, *header;
+    const StTensor *const *order;
+    uint32_t n;
+} Out;
+
+static bool replace(Arena *arena, const Out *out, Err *err)
+{
+    char *temp = arena_printf(arena, "%s.tmp-XXXXXX", out->path);
+    int fd = mkstemp(temp);
+    if (fd < 0)
+        return failed(err, out->path);
+    bool ok = write_tensors(fd, out->header, out->order, out->n) || failed(err, out->path);
+    if (close(fd) != 0 && ok)
+        ok = failed(err, out->path);
+    if (ok && (chmod(temp, 0644) != 0 || rename(temp, out->path) != 0))
+        ok = failed(err, out->path);
+    if (!ok)
+        unlink(temp);
+    return ok && file_fsync_dir(path_dir(arena, out->path), err);
+}
+
+/* Pairs key, value. NULL when a text is not UTF-8. */
+static json_t *make_metadata(const char *const *pairs, uint32_t n, Err *err)
+{
+    json_t *object = json_object();
+    for (uint32_t i = 0; i < n; i++) {
+        if (json_object_set_new(object, pairs[2 * i], json_string(pairs[2 * i + 1])) == 0)
+            continue;
+        json_decref(object);
+        err_set(err, ERR_DATA, "metadata is not valid UTF-8");
+        return NULL;
+    }
+    return object;
+}
+
+bool st_write(const char *path, const StTensor *tensors, uint32_t n, const char *const *metadata,
+              uint32_t nmeta, Err *err)
+{
+    json_t *meta = NULL;
+    if (metadata && !(meta = make_metadata(metadata, nmeta, err)))
+        return false;
+    Arena *arena = arena_new();
+    const StTensor **order = NEW_ARRAY(arena, const StTensor *, n + (size_t)1);
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = &tensors[i];
+    qsort(order, n, sizeof(*order), in_file_order);
+    const Out out = {path, make_header(arena, order, n, meta, err), order, n};
+    bool ok = out.header && replace(arena, &out, err);
+    json_decref(meta);
+    arena_free(arena);
+    return ok;
+}

@@ -1,0 +1,97 @@
+/* weights.c: parameters and buffers from a safetensors file, by key. */
+#include "runtime.h"
+
+/* `have` as "f32[16, 784]". */
+static const char *type_text(Arena *arena, DType dtype, const int64_t *dim, uint32_t rank)
+{
+    StrBuf sb = sb_new(arena);
+    sb_puts(&sb, dtype_info(dtype)->name);
+    for (uint32_t k = 0; k < rank; k++)
+        sb_printf(&sb, "%s%lld", k ? ", " : "[", (long long)dim[k]);
+    if (rank)
+        sb_putc(&sb, ']');
+    return sb_text(&sb);
+}
+
+static bool is_missing(const StFile *file, const char *key, Err *err)
+{
+    err_set(err, ERR_DATA, "there is no tensor %s", key);
+    Arena *arena = arena_new();
+    Sym *names = NEW_ARRAY(arena, Sym, file->n + (size_t)1);
+    for (uint32_t i = 0; i < file->n; i++)
+        names[i] = file->tensors[i].name;
+    Sym near = sym_nearest(key, names, file->n);
+    if (near)
+        err_help(err, "the file has %s", near);
+    arena_free(arena);
+    return false;
+}
+
+/* Numbers of another float type are converted; anything else must match. */
+static bool check_type(const Plan *p, const PlanTensor *want, const StTensor *have, Err *err)
+{
+    int64_t dim[PLAN_MAX_RANK] = {0};
+    bool same = want->rank == have->rank;
+    for (uint32_t k = 0; k < want->rank; k++) {
+        dim[k] = plan_dim_hi(p, want->dim[k]);
+        same = same && dim[k] == have->dim[k];
+    }
+    DType dtype = (DType)want->dtype;
+    same = same && (dtype == have->dtype || (dtype_is_float(dtype) && dtype_is_float(have->dtype)));
+    if (same)
+        return true;
+    Arena *arena = arena_new();
+    err_set(err, ERR_DATA, "%s is %s in the file; the program has %s", have->name,
+            type_text(arena, have->dtype, have->dim, have->rank),
+            type_text(arena, dtype, dim, want->rank));
+    arena_free(arena);
+    return false;
+}
+
+/* The file does not promise alignment, so elements are moved before they are read. */
+static void copy(DType dtype, void *to, const StTensor *from, size_t bytes)
+{
+    if (dtype == from->dtype) {
+        memcpy(to, from->data, bytes);
+        return;
+    }
+    size_t size = dtype_info(from->dtype)->bytes, n = from->bytes / size;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t element = 0;
+        memcpy(&element, (const char *)from->data + i * size, size);
+        dtype_store(dtype, to, i, dtype_load(from->dtype, &element, 0));
+    }
+}
+
+static bool load(Runtime *rt, const StFile *file, Err *err)
+{
+    const Plan *p = rt_plan(rt);
+    for (int pass = 0; pass < 2; pass++) { /* checks all before it changes any */
+        for (uint32_t i = 0; i < p->nstates; i++) {
+            const PlanState *state = &p->states[i];
+            if (!state->key || (state->kind != PS_PARAM && state->kind != PS_BUFFER))
+                continue;
+            const PlanTensor *want = &p->tensors[state->tensor];
+            const StTensor *have = st_find(file, plan_text(p, state->key));
+            if (!have)
+                return is_missing(file, plan_text(p, state->key), err);
+            if (!check_type(p, want, have, err))
+                return false;
+            size_t bytes;
+            void *to = rt_state(rt, i, &bytes);
+            if (pass && bytes)
+                copy((DType)want->dtype, to, have, bytes);
+        }
+    }
+    return true;
+}
+
+bool rt_load_weights(Runtime *rt, const char *path, Err *err)
+{
+    StFile *file = st_open(path, err);
+    if (!file)
+        return false;
+    bool ok = load(rt, file, err) || err_context(err, "%s", path);
+    st_close(file);
+    return ok;
+}
