@@ -1,5 +1,6 @@
 /* infer_shape.c: type rules of views and folds, which make new dims. */
 #include "infer.h"
+#include "tables.h"
 
 const Type *infer_reshape(Ir *ir, const Node *n, Span span)
 {
@@ -76,11 +77,12 @@ const Type *infer_slice(Ir *ir, const Node *n, Span span)
     if (!t || !infer_axis(ir, n, axis, t->rank, span))
         return NULL;
     const Dim *start = node_dim(n, "start"), *extent = node_dim(n, "extent");
-    const Dim *end = dim_add(ir, start, extent);
-    if (dim_lo(ir, start) >= 0 && dim_lo(ir, dim_sub(ir, t->dims[axis], end)) >= 0)
+    const Dim *end = dim_add_quiet(ir, start, extent);
+    const Dim *room = end ? dim_sub_quiet(ir, t->dims[axis], end) : NULL;
+    if (room && dim_lo(ir, start) >= 0 && dim_lo(ir, room) >= 0)
         return with_extent(ir, t, axis, extent, span);
-    diag_at(ir->diags, DIAG_E0416, span, "range %s..%s of axis %lld is out of range 0..%s",
-            infer_dim_text(ir, start), infer_dim_text(ir, end), (long long)axis,
+    diag_at(ir->diags, DIAG_E0416, span, "%s elements from %s of axis %lld are out of range 0..%s",
+            infer_dim_text(ir, extent), infer_dim_text(ir, start), (long long)axis,
             infer_dim_text(ir, t->dims[axis]));
     return NULL;
 }
