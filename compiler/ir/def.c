@@ -72,7 +72,7 @@ static uint64_t hash_def(const Def *d, uint64_t seed)
     h = hash_mix(hash_mix(h, d->nvisible), d->vjp ? d->vjp->hash : 0);
     if (d->kind == DEF_GROUP)
         return h;
-    h = hash_mix(h, d->name ? hash_text(d->name) : 0);
+    h = hash_mix(h, hash_text(d->name));
     for (uint32_t i = 0; i < d->body->inputs.n; i++) {
         Sym name = node_sym(d->body->inputs.at[i], "name");
         h = hash_mix(h, name ? hash_text(name) : 0);
@@ -85,15 +85,16 @@ static uint64_t hash_def(const Def *d, uint64_t seed)
 const Def *def_intern(Ir *ir, const Def *proto)
 {
     ASSERT(proto->body && proto->nvisible <= proto->body->results.n);
-    DefEntry key = {.def = *proto, .check = hash_def(proto, 2)};
-    key.def.hash = hash_def(proto, 1);
+    DefEntry key = {.def = *proto};
+    key.def.name = proto->name ? proto->name : sym(ir->syms, "");
+    key.def.hash = hash_def(&key.def, 1);
+    key.check = hash_def(&key.def, 2);
     const DefEntry *found = intern_find(ir->tables->defs, key.def.hash, &key, same_def);
     if (found)
         return &found->def;
     DefEntry *entry = NEW(ir->arena, DefEntry);
     *entry = key;
-    if (proto->body->arena != ir->arena)
-        entry->def.body = graph_rewrite(proto->body, ir->arena, NULL, NULL);
+    entry->def.body = graph_rewrite(proto->body, ir->arena, NULL, NULL);
     intern_add(ir->arena, ir->tables->defs, key.def.hash, entry);
     return &entry->def;
 }

@@ -340,6 +340,7 @@ struct Def {
     uint64_t hash;  /* canonical: independent of ids, paths, spans */
 };
 
+/* Copies the body (without dead nodes, inputs first) into the session arena. */
 const Def *def_intern(Ir *ir, const Def *proto);
 uint64_t graph_hash(const Graph *g); /* canonical */
 
@@ -467,9 +468,30 @@ const State *program_grad(const Program *p, uint32_t param);
 /* ---- text (print.c, parse.c), verification (verify.c) ---- */
 
 /* Canonical text, one node per line; graph_parse(graph_print(g)) prints the same. Defs used by the
- * graph are printed before it, once each. p may be NULL (states are then printed by number). */
+ * graph are printed before it, once each. p may be NULL (states are then printed by number).
+ *
+ *   sym B 1..512
+ *   def @rms composite visible=1 vjp=@rms_vjp {
+ *     %0 = input f32[B, 64] name="x"
+ *     ...
+ *     result "y" %5
+ *   }
+ *   graph micro {
+ *     state 3 param "fc1.weight" f32[256, 784]
+ *     %0 = input f32[B, 784] name="x"
+ *     %3 = sum f32[B] %2 axes=[1] @layers.0.mlp
+ *     result "loss.sum" %7
+ *     write 4 %9
+ *   }
+ *
+ * A node's note follows it, line by line behind `#`. A second def of one name is @rms.2. */
 void graph_print(const Graph *g, const Program *p, StrBuf *sb);
-/* Reads what graph_print wrote; diagnostics (E0102 ...) and NULL on bad text. Never BUGs on input. */
+/* The blocks of d and of the defs it uses, without sym lines. */
+void def_print(const Def *d, StrBuf *sb);
+/* The line of one node, without its end; defs by name. */
+void node_print(const Ir *ir, const Node *n, StrBuf *sb);
+/* Reads what graph_print wrote; diagnostics (E0102 ...) and NULL on bad text. Never BUGs on input.
+ * Symbols of the session that have the printed name and range are used again. */
 Graph *graph_parse(Ir *ir, Arena *arena, uint32_t source_file);
 /* Every invariant of this header; BUGs with the node when one is broken. */
 void graph_verify(const Graph *g, const Program *p);
