@@ -3,9 +3,8 @@
  * Every rule keeps the bits of every result in f32 (NaNs count as equal), so that a program means
  * the same with and without this pass. That is why x + 0 stays (-0 + 0 is 0), why sums are not
  * merged or turned into products in floats, and why constants combine only as powers of two. The
- * one exception is pow by the constants that people write for products and roots: the result
- * is the correctly rounded one, which a kernel's pow may miss by an ulp, and x ** 0.5 is the root
- * also of -0 and -inf.
+ * one exception is pow by the constants that people write for products and roots: there the product
+ * or root is the meaning, which pow may miss by an ulp (and at x ** 0.5 of -0 and -inf).
  *
  * Bottom up: a node is rebuilt on simplified operands, then rules apply to it until none does; the
  * whole is repeated while something changed. Dead code vanishes because nothing copies it. */
