@@ -367,6 +367,17 @@ static bool is_bound(const Plan *p, const PlanEntry *e, uint32_t tensor)
     return false;
 }
 
+/* Kernels find the row of a task by bisection. */
+static bool is_ascending(const PlanRow *rows, uint32_t n)
+{
+    if (n && rows[0].task0 != 0)
+        return false;
+    for (uint32_t i = 1; i < n; i++)
+        if (rows[i].task0 < rows[i - 1].task0)
+            return false;
+    return true;
+}
+
 static bool verify_use(const Row *r, const PlanEntry *e, const PlanStep *s, uint64_t *flat)
 {
     const Plan *p = r->plan;
@@ -378,6 +389,8 @@ static bool verify_use(const Row *r, const PlanEntry *e, const PlanStep *s, uint
             return row_bad(r, "too many arguments in all");
         if (a->kind == PG_BUF && !is_bound(p, e, a->tensor))
             return row_bad(r, "a step reads an input that is not bound");
+        if (a->kind == PG_TABLE && !is_ascending(p->rows + a->row0, a->nrow))
+            return row_bad(r, "the tasks of a table are not in order");
         for (uint32_t k = 0; a->kind == PG_TABLE && k < a->nrow * PLAN_ROW_BUFS; k++) {
             uint32_t t = p->rows[a->row0 + k / PLAN_ROW_BUFS].tensor[k % PLAN_ROW_BUFS];
             if (t != PLAN_NONE && !is_bound(p, e, t))

@@ -1,0 +1,271 @@
+/* sampleplan.h: a small plan written by hand that has a row in every section: three kernels (rows
+ * with scratch, a reduction in two phases, a table), two entries, data, an eval and a run. */
+#ifndef MDL_SAMPLEPLAN_H
+#define MDL_SAMPLEPLAN_H
+
+#include "plan.h"
+
+/* Extents and indices that tests need. */
+enum {
+    SAMPLE_MAX_ROWS = 64, /* B in 1..64 */
+    SAMPLE_COLUMNS = 8,
+    SAMPLE_CHUNKS = 16, /* tasks of the reduction's first phase */
+    /* dims */
+    SD_B = 0,
+    SD_COLUMNS,
+    SD_CHUNKS,
+    SD_ONE,
+    SD_ROWS_TWO, /* tasks of the table kernel */
+    /* tensors */
+    ST_X = 0,
+    ST_Y,
+    ST_SUM,
+    ST_WEIGHT,
+    ST_GRAD,
+    ST_WSUM,
+    ST_BIAS,
+    /* states */
+    SS_WEIGHT = 0,
+    SS_GRAD,
+    SS_SUM,
+    SS_WSUM,
+    SS_BIAS,
+    /* entries */
+    SE_MICRO = 0,
+    SE_UPDATE
+};
+
+static const char sample_scale[] = "#include \"mdl.h\"\n"
+                                   "void k_scale(const MdlArgs *a, int64_t task, void *scratch)\n"
+                                   "{\n"
+                                   "    const float *x = (const float *)a->buf[0] + task * 8;\n"
+                                   "    const float *w = a->buf[1];\n"
+                                   "    float *y = (float *)a->buf[2] + task * 8;\n"
+                                   "    float *t = scratch;\n"
+                                   "    for (int i = 0; i < 8; i++)\n"
+                                   "        t[i] = x[i] * w[i];\n"
+                                   "    for (int i = 0; i < 8; i++)\n"
+                                   "        y[i] = t[i] + (float)a->block[1];\n"
+                                   "}\n";
+
+static const char sample_total[] =
+    "#include \"mdl.h\"\n"
+    "void k_total_0(const MdlArgs *a, int64_t task, void *scratch)\n"
+    "{\n"
+    "    const float *y = a->buf[0];\n"
+    "    float sum = 0;\n"
+    "    for (int64_t i = task; i < a->block[0] * 8; i += 16)\n"
+    "        sum += y[i];\n"
+    "    ((float *)a->workspace)[task] = sum;\n"
+    "}\n"
+    "void k_total_1(const MdlArgs *a, int64_t task, void *scratch)\n"
+    "{\n"
+    "    const float *part = a->workspace;\n"
+    "    float sum = 0;\n"
+    "    for (int i = 0; i < 16; i++)\n"
+    "        sum += part[i];\n"
+    "    *(float *)a->buf[1] = a->block[3] ? sum : *(float *)a->buf[1] + sum;\n"
+    "}\n";
+
+static const char sample_step[] = "#include \"mdl.h\"\n"
+                                  "void k_step(const MdlArgs *a, int64_t task, void *scratch)\n"
+                                  "{\n"
+                                  "    const MdlRow *r = &a->row[task];\n"
+                                  "    float *w = r->p[0];\n"
+                                  "    const float *g = r->p[1];\n"
+                                  "    union { int64_t i; double f; } lr = {a->block[2]};\n"
+                                  "    for (int64_t i = 0; i < r->n; i++)\n"
+                                  "        w[i] -= (float)lr.f * (g ? g[i] : 1.0f);\n"
+                                  "}\n";
+
+static inline void sample_meta(PlanBuilder *b, const char *isa)
+{
+    VEC_PUSH(b->arena, &b->meta,
+             ((PlanMeta){.name = planb_text(b, "sample"),
+                         .source_path = planb_text(b, "sample.mdl"),
+                         .isa = planb_text(b, isa),
+                         .compiler = planb_text(b, "0.1.0"),
+                         .state_bytes = 320,
+                         .temp_bytes = 2048,
+                         .workspace_bytes = 64}));
+}
+
+/* A constant, or coef * B when `sym`. */
+static inline void sample_dim(PlanBuilder *b, int64_t coef, bool sym)
+{
+    PlanDim dim = {b->terms.n, 1};
+    VEC_PUSH(b->arena, &b->terms, ((PlanTerm){.coef = coef, .nsym = sym}));
+    VEC_PUSH(b->arena, &b->dims, dim);
+}
+
+static inline void sample_shapes(PlanBuilder *b)
+{
+    static const struct {
+        const char *name;
+        PlanSlotKind kind;
+    } slots[] = {{"B", PB_SYM}, {"step", PB_STEP}, {"lr", PB_LR}, {"first", PB_FIRST}};
+    VEC_PUSH(b->arena, &b->syms, ((PlanSym){planb_text(b, "B"), 0, 1, SAMPLE_MAX_ROWS, 1}));
+    for (size_t i = 0; i < COUNT(slots); i++)
+        VEC_PUSH(b->arena, &b->slots, ((PlanSlot){planb_text(b, slots[i].name), slots[i].kind}));
+    sample_dim(b, 1, true);
+    sample_dim(b, SAMPLE_COLUMNS, false);
+    sample_dim(b, SAMPLE_CHUNKS, false);
+    sample_dim(b, 1, false);
+    sample_dim(b, 2, false);
+}
+
+typedef struct SampleTensor {
+    const char *name;
+    PlanArena arena;
+    uint64_t offset, bytes;
+    uint32_t rank, dim[2];
+} SampleTensor;
+
+static inline void sample_tensors(PlanBuilder *b)
+{
+    static const SampleTensor all[] = {
+        [ST_X] = {"x", PA_INPUT, 0, 2048, 2, {SD_B, SD_COLUMNS}},
+        [ST_Y] = {"y", PA_TEMP, 0, 2048, 2, {SD_B, SD_COLUMNS}},
+        [ST_SUM] = {"loss_sum", PA_STATE, 0, 4, 0, {0}},
+        [ST_WEIGHT] = {"fc.weight", PA_STATE, 64, 32, 1, {SD_COLUMNS}},
+        [ST_GRAD] = {"fc.weight'", PA_STATE, 128, 32, 1, {SD_COLUMNS}},
+        [ST_WSUM] = {"loss_weight", PA_STATE, 192, 4, 0, {0}},
+        [ST_BIAS] = {"fc.bias", PA_STATE, 256, 32, 1, {SD_COLUMNS}},
+    };
+    for (size_t i = 0; i < COUNT(all); i++) {
+        PlanTensor t = {.name = planb_text(b, all[i].name),
+                        .path = planb_text(b, all[i].name),
+                        .dtype = DT_F32,
+                        .rank = all[i].rank,
+                        .arena = all[i].arena,
+                        .offset = all[i].offset,
+                        .bytes = all[i].bytes};
+        memcpy(t.dim, all[i].dim, sizeof(all[i].dim));
+        VEC_PUSH(b->arena, &b->tensors, t);
+    }
+    const PlanState states[] = {
+        [SS_WEIGHT] = {ST_WEIGHT, PS_PARAM, planb_text(b, "fc.weight"), 0, PI_ONES, 1, 0},
+        [SS_GRAD] = {ST_GRAD, PS_GRAD, 0, SS_WEIGHT, PI_ZEROS, 0, 0},
+        [SS_SUM] = {ST_SUM, PS_LOOP, 0, 0, PI_ZEROS, 0, 0},
+        [SS_WSUM] = {ST_WSUM, PS_LOOP, 0, 0, PI_ZEROS, 0, 0},
+        [SS_BIAS] = {ST_BIAS, PS_PARAM, planb_text(b, "fc.bias"), 0, PI_UNIFORM, 1, 0.5},
+    };
+    for (size_t i = 0; i < COUNT(states); i++)
+        VEC_PUSH(b->arena, &b->states, states[i]);
+}
+
+static inline void sample_kernel(PlanBuilder *b, const char *name, const char *source, uint32_t n)
+{
+    VEC_PUSH(b->arena, &b->kernels,
+             ((PlanKernel){.name = planb_text(b, name),
+                           .cls = planb_text(b, "map"),
+                           .source = planb_text(b, source),
+                           .group = planb_text(b, "group text"),
+                           .phase0 = b->phases.n,
+                           .nphase = n,
+                           .scratch = 32,
+                           .workspace = 64,
+                           .flops = 512,
+                           .bytes = 4096}));
+}
+
+static inline void sample_phase(PlanBuilder *b, const char *symbol, uint32_t tasks)
+{
+    VEC_PUSH(b->arena, &b->phases, ((PlanPhase){planb_text(b, symbol), tasks}));
+}
+
+static inline void sample_buf(PlanBuilder *b, uint32_t tensor)
+{
+    VEC_PUSH(b->arena, &b->args, ((PlanArg){.kind = PG_BUF, .tensor = tensor}));
+}
+
+static inline void sample_kernels(PlanBuilder *b)
+{
+    sample_kernel(b, "scale", sample_scale, 1);
+    sample_phase(b, "k_scale", SD_B);
+    sample_kernel(b, "total", sample_total, 2);
+    sample_phase(b, "k_total_0", SD_CHUNKS);
+    sample_phase(b, "k_total_1", SD_ONE);
+    sample_kernel(b, "step", sample_step, 1);
+    sample_phase(b, "k_step", SD_ROWS_TWO);
+
+    PlanRow rows[2] = {{.n = SAMPLE_COLUMNS, .task0 = 0}, {.n = SAMPLE_COLUMNS, .task0 = 1}};
+    for (uint32_t k = 0; k < PLAN_ROW_BUFS; k++)
+        rows[0].tensor[k] = rows[1].tensor[k] = PLAN_NONE;
+    rows[0].tensor[0] = ST_WEIGHT;
+    rows[0].tensor[1] = ST_GRAD;
+    rows[1].tensor[0] = ST_BIAS;
+    VEC_PUSH(b->arena, &b->rows, rows[0]);
+    VEC_PUSH(b->arena, &b->rows, rows[1]);
+}
+
+static inline void sample_entries(PlanBuilder *b)
+{
+    sample_buf(b, ST_X);
+    sample_buf(b, ST_WEIGHT);
+    sample_buf(b, ST_Y);
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){0, 0, 3, 0}));
+    sample_buf(b, ST_Y);
+    sample_buf(b, ST_SUM);
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){1, 3, 2, 0}));
+    VEC_PUSH(b->arena, &b->args, ((PlanArg){.kind = PG_TABLE, .row0 = 0, .nrow = 2}));
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){2, 5, 1, 0}));
+
+    static const struct {
+        const char *name;
+        uint32_t tensor;
+    } bindings[] = {{"x", ST_X}, {"y", ST_Y}, {"loss", ST_SUM}, {"same", ST_X}};
+    for (size_t i = 0; i < COUNT(bindings); i++)
+        VEC_PUSH(b->arena, &b->bindings,
+                 ((PlanBinding){planb_text(b, bindings[i].name), bindings[i].tensor}));
+    VEC_PUSH(b->arena, &b->entries, ((PlanEntry){planb_text(b, "micro"), 0, 2, 0, 1, 1, 3, 0}));
+    VEC_PUSH(b->arena, &b->entries, ((PlanEntry){planb_text(b, "update"), 2, 1, 0, 0, 0, 0, 0}));
+}
+
+static inline void sample_training(PlanBuilder *b)
+{
+    VEC_PUSH(b->arena, &b->columns,
+             ((PlanColumn){planb_text(b, "image"), planb_text(b, "x.npz"), planb_text(b, "a")}));
+    static const PlanCode codes[] = {
+        {RO_COLUMN, 0, 0}, {RO_NUMBER, 0, 255}, {RO_DIV, 0, 0}, {RO_NEG, 0, 0}};
+    for (size_t i = 0; i < COUNT(codes); i++)
+        VEC_PUSH(b->arena, &b->codes, codes[i]);
+    VEC_PUSH(b->arena, &b->fields,
+             ((PlanField){planb_text(b, "x"), DT_F32, 1, {SAMPLE_COLUMNS}, 0, 4}));
+    VEC_PUSH(b->arena, &b->datas,
+             ((PlanData){planb_text(b, "rows"), planb_text(b, "."), PD_NPZ, 0, 1, 0, 1, 1, -1}));
+    VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_LINEAR, PU_STEPS, 10, 0, 1}));
+    VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_COSINE, PU_REST, 0, 1, 0}));
+    VEC_PUSH(b->arena, &b->metrics, ((PlanMetric){planb_text(b, "accuracy"), 1, 1}));
+    VEC_PUSH(b->arena, &b->evals, ((PlanEval){planb_text(b, "test"), 0, 0, 0, 1, 0, 32, -1}));
+    VEC_PUSH(b->arena, &b->actions, ((PlanAction){PU_EPOCHS, PX_EVAL, 1, 0, 0}));
+    VEC_PUSH(b->arena, &b->runs,
+             ((PlanRun){.stage = planb_text(b, "main"),
+                        .model = planb_text(b, "net"),
+                        .micro = SE_MICRO,
+                        .update = SE_UPDATE,
+                        .nsegment = 2,
+                        .naction = 1,
+                        .log_every = 10,
+                        .batch = 32,
+                        .epochs = 3,
+                        .lr = 1e-3,
+                        .seed = 1,
+                        .loss_sum = SS_SUM,
+                        .loss_weight = SS_WSUM,
+                        .gnorm = PLAN_NONE}));
+}
+
+static inline PlanBuilder *sample_builder(Arena *arena, const char *isa)
+{
+    PlanBuilder *b = planb_new(arena);
+    sample_meta(b, isa);
+    sample_shapes(b);
+    sample_tensors(b);
+    sample_kernels(b);
+    sample_entries(b);
+    sample_training(b);
+    return b;
+}
+
+#endif
