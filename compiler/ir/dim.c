@@ -14,10 +14,9 @@ const DimSym *dim_declare(Ir *ir, Sym name, int64_t lo, int64_t hi)
     DimSym *s = NEW(ir->arena, DimSym);
     *s = (DimSym){.name = name, .lo = lo, .hi = hi, .divisor = 1, .id = t->syms.n};
     VEC_PUSH(ir->arena, &t->syms, s);
-    uint64_t earlier = 0;
-    for (uint32_t i = 0; i < s->id; i++)
-        earlier += t->syms.at[i]->name == name;
-    uint64_t h = hash_mix(hash_mix(hash_text(name), earlier), (uint64_t)lo);
+    StrBuf label = sb_new(ir->arena);
+    dim_print_sym(ir, s, &label);
+    uint64_t h = hash_mix(hash_text(sb_text(&label)), (uint64_t)lo);
     VEC_PUSH(ir->arena, &t->sym_hash, hash_mix(h, (uint64_t)hi));
     return s;
 }
