@@ -1,0 +1,333 @@
+/* checkpoint.c: the state of a run in a folder per checkpoint, so that a kill at any moment loses
+ * no checkpoint that was there.
+ *
+ *     checkpoints/step-N.tmp-PID/   weights, state, then the manifest; everything is fsynced
+ *       -> rename -> step-N/        the moment at which the checkpoint exists
+ *       -> fsync of checkpoints/    the moment at which it survives a power cut
+ *     step-M/ -> step-M.tmp-PID/ -> removed: an old one never dies under a valid name
+ *
+ * A run's state is: step, sample position, seed, parameters, buffers and optimizer states. Gradients
+ * and running sums are born anew in every update. The order of the data is a function of position. */
+#include "checkpoint.h"
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <unistd.h>
+
+/* ---- names ---- */
+
+static const char *parent_of(Arena *arena, const char *run_dir)
+{
+    return path_join(arena, run_dir, "checkpoints");
+}
+
+static const char *step_path(Arena *arena, const char *parent, int64_t step)
+{
+    return arena_printf(arena, "%s/step-%lld", parent, (long long)step);
+}
+
+/* "step-412" and nothing else. */
+static bool parse_step(const char *name, int64_t *out)
+{
+    if (strncmp(name, "step-", 5) != 0 || !name[5])
+        return false;
+    int64_t step = 0;
+    for (const char *p = name + 5; *p; p++)
+        if (!isdigit((unsigned char)*p) || __builtin_mul_overflow(step, 10, &step) ||
+            __builtin_add_overflow(step, *p - '0', &step))
+            return false;
+    *out = step;
+    return name[5] != '0' || !name[6];
+}
+
+typedef struct Listing {
+    VEC(int64_t) steps;      /* newest first */
+    VEC(const char *) temps; /* paths of what was never finished */
+} Listing;
+
+static int by_newest(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* An absent folder is an empty one. */
+static void list_parent(Arena *arena, const char *parent, Listing *out)
+{
+    *out = (Listing){0};
+    DIR *dir = opendir(parent);
+    if (!dir)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        int64_t step;
+        if (parse_step(entry->d_name, &step))
+            VEC_PUSH(arena, &out->steps, step);
+        else if (strncmp(entry->d_name, "step-", 5) == 0 && strstr(entry->d_name, ".tmp-"))
+            VEC_PUSH(arena, &out->temps, path_join(arena, parent, entry->d_name));
+    }
+    closedir(dir);
+    if (out->steps.n)
+        qsort(out->steps.at, out->steps.n, sizeof *out->steps.at, by_newest);
+}
+
+/* ---- states as tensors ---- */
+
+typedef struct Tensors {
+    StTensor *at;
+    uint32_t *state; /* the plan's number of each */
+    uint32_t n;
+} Tensors;
+
+/* Which of the two files a state belongs to, or -1. */
+static int file_of(const PlanState *state)
+{
+    switch ((PlanStateKind)state->kind) {
+    case PS_PARAM:
+    case PS_BUFFER:
+        return 0;
+    case PS_OPT:
+        return 1;
+    case PS_GRAD:
+    case PS_LOOP:
+        break;
+    }
+    return -1;
+}
+
+static StTensor as_tensor(Runtime *rt, uint32_t s)
+{
+    const Plan *plan = rt_plan(rt);
+    const PlanState *state = &plan->states[s];
+    const PlanTensor *tensor = &plan->tensors[state->tensor];
+    const char *key = plan_text(plan, state->key);
+    StTensor out = {.name = *key ? key : plan_text(plan, tensor->path),
+                    .dtype = (DType)tensor->dtype,
+                    .rank = tensor->rank};
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        out.dim[i] = plan_dim_hi(plan, tensor->dim[i]);
+    out.data = rt_state(rt, s, &out.bytes);
+    return out;
+}
+
+static Tensors list_tensors(Arena *arena, Runtime *rt, int file)
+{
+    const Plan *plan = rt_plan(rt);
+    Tensors out = {.at = NEW_ARRAY(arena, StTensor, plan->nstates),
+                   .state = NEW_ARRAY(arena, uint32_t, plan->nstates)};
+    for (uint32_t s = 0; s < plan->nstates; s++) {
+        if (file_of(&plan->states[s]) != file)
+            continue;
+        out.at[out.n] = as_tensor(rt, s);
+        out.state[out.n++] = s;
+    }
+    return out;
+}
+
+/* ---- saving ---- */
+
+typedef struct Saving {
+    Arena *arena;
+    const char *parent, *temp, *final;
+    Manifest manifest;
+} Saving;
+
+static bool write_temp(Saving *s, Runtime *rt, Err *err)
+{
+    if (!file_remove_tree(s->temp, err) || !file_mkdirs(s->temp, err))
+        return false;
+    for (int i = 0; i < MANIFEST_FILES; i++) {
+        Tensors t = list_tensors(s->arena, rt, i);
+        const char *path = path_join(s->arena, s->temp, manifest_names[i]);
+        if (!st_write(path, t.at, t.n, NULL, 0, err))
+            return false;
+    }
+    return manifest_measure(&s->manifest, s->temp, err) &&
+           manifest_write(&s->manifest, s->temp, err) && file_fsync_dir(s->temp, err);
+}
+
+/* Whether the folder already is this checkpoint: a run that ended and is started again. */
+static bool is_same(const Saving *s)
+{
+    Manifest old;
+    Err ignored = {0};
+    if (!manifest_read(&old, s->final, &ignored) || !manifest_verify(&old, s->final, &ignored))
+        return false;
+    bool same = old.plan == s->manifest.plan && old.pos.step == s->manifest.pos.step &&
+                old.pos.sample == s->manifest.pos.sample && old.pos.seed == s->manifest.pos.seed;
+    for (int i = 0; i < MANIFEST_FILES; i++)
+        same = same && strcmp(old.files[i].hash, s->manifest.files[i].hash) == 0;
+    return same;
+}
+
+static bool rename_folder(const char *from, const char *to, Err *err)
+{
+    return rename(from, to) == 0 ||
+           err_set(err, ERR_FILE, "cannot rename %s to %s: %s", from, to, strerror(errno));
+}
+
+/* Gives the folder a name that is not a checkpoint's, then removes it. */
+static bool remove_old(Arena *arena, const char *path, Err *err)
+{
+    const char *doomed = arena_printf(arena, "%s.tmp-old-%ld", path, (long)getpid());
+    return file_remove_tree(doomed, err) && rename_folder(path, doomed, err) &&
+           file_remove_tree(doomed, err);
+}
+
+static bool commit(const Saving *s, Err *err)
+{
+    if (file_exists(s->final)) {
+        if (is_same(s))
+            return file_remove_tree(s->temp, err);
+        if (!remove_old(s->arena, s->final, err))
+            return false;
+    }
+    return rename_folder(s->temp, s->final, err) && file_fsync_dir(s->parent, err);
+}
+
+/* Newer ones than this can only be broken ones that a resume fell back behind: they stay for people
+ * to look at until the run reaches them again. */
+static bool remove_older(const Saving *s, int64_t step, uint32_t keep, Err *err)
+{
+    Listing all;
+    list_parent(s->arena, s->parent, &all);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < all.steps.n; i++)
+        if (all.steps.at[i] <= step && kept++ >= keep)
+            if (!remove_old(s->arena, step_path(s->arena, s->parent, all.steps.at[i]), err))
+                return false;
+    return true;
+}
+
+bool ckpt_save(Runtime *rt, const char *run_dir, const CkptPosition *pos, uint32_t keep, Err *err)
+{
+    Arena *arena = arena_new();
+    Saving s = {.arena = arena, .parent = parent_of(arena, run_dir)};
+    s.final = step_path(arena, s.parent, pos->step);
+    s.temp = arena_printf(arena, "%s.tmp-%ld", s.final, (long)getpid());
+    s.manifest = (Manifest){.plan = plan_hash(rt_plan(rt)), .pos = *pos};
+    bool ok = file_mkdirs(s.parent, err) && write_temp(&s, rt, err) && commit(&s, err);
+    if (!ok) {
+        file_remove_tree(s.temp, NULL);
+        err_context(err, "checkpoint of step %lld", (long long)pos->step);
+        err_help(err, "checkpoints that were there before are intact");
+    }
+    ok = ok && (keep == 0 || remove_older(&s, pos->step, keep, err));
+    arena_free(arena);
+    return ok;
+}
+
+bool ckpt_clean(const char *run_dir, Err *err)
+{
+    Arena *arena = arena_new();
+    Listing all;
+    list_parent(arena, parent_of(arena, run_dir), &all);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < all.temps.n; i++)
+        ok = file_remove_tree(all.temps.at[i], err);
+    arena_free(arena);
+    return ok;
+}
+
+/* ---- loading ---- */
+
+static bool fail_other(Err *err)
+{
+    return err_help(err, "the checkpoint belongs to another program or other settings: use another "
+                         "run folder (--run), or remove this one");
+}
+
+static bool match(const StTensor *want, const StTensor *have, Err *err)
+{
+    if (!have) {
+        err_set(err, ERR_DATA, "it lacks `%s`", want->name);
+        return fail_other(err);
+    }
+    if (have->dtype != want->dtype || have->rank != want->rank || have->bytes != want->bytes ||
+        memcmp(have->dim, want->dim, sizeof *want->dim * want->rank) != 0) {
+        err_set(err, ERR_DATA, "`%s` has another shape or type than in this program", want->name);
+        return fail_other(err);
+    }
+    return true;
+}
+
+static bool match_all(const Tensors *want, const StFile *file, Err *err)
+{
+    for (uint32_t i = 0; i < want->n; i++)
+        if (!match(&want->at[i], st_find(file, want->at[i].name), err))
+            return false;
+    return true;
+}
+
+static void copy_all(Runtime *rt, const Tensors *want, const StFile *file)
+{
+    for (uint32_t i = 0; i < want->n; i++) {
+        size_t bytes = 0;
+        void *to = rt_state(rt, want->state[i], &bytes);
+        if (bytes)
+            memcpy(to, st_find(file, want->at[i].name)->data, bytes);
+    }
+}
+
+/* All or nothing: no state changes before everything matches. */
+static bool load_folder(Arena *arena, Runtime *rt, const char *dir, Err *err)
+{
+    StFile *files[MANIFEST_FILES] = {0};
+    Tensors want[MANIFEST_FILES];
+    bool ok = true;
+    for (int i = 0; ok && i < MANIFEST_FILES; i++) {
+        files[i] = st_open(path_join(arena, dir, manifest_names[i]), err);
+        want[i] = list_tensors(arena, rt, i);
+        ok = files[i] && match_all(&want[i], files[i], err);
+    }
+    for (int i = 0; ok && i < MANIFEST_FILES; i++)
+        copy_all(rt, &want[i], files[i]);
+    for (int i = 0; i < MANIFEST_FILES; i++)
+        if (files[i])
+            st_close(files[i]);
+    return ok || err_context(err, "%s", dir);
+}
+
+static bool verify_folder(const char *dir, int64_t step, Manifest *m, Err *err)
+{
+    if (!manifest_read(m, dir, err) || !manifest_verify(m, dir, err))
+        return false;
+    return m->pos.step == step ||
+           err_set(err, ERR_DATA, "%s: its manifest is of step %lld", dir, (long long)m->pos.step);
+}
+
+static bool load_newest(Arena *arena, Runtime *rt, const char *parent, Manifest *m, Err *err)
+{
+    Listing all;
+    list_parent(arena, parent, &all);
+    for (uint32_t i = 0; i < all.steps.n; i++) {
+        const char *dir = step_path(arena, parent, all.steps.at[i]);
+        Err why = {0};
+        if (verify_folder(dir, all.steps.at[i], m, &why))
+            return load_folder(arena, rt, dir, err);
+        fprintf(stderr, "warning: skipped a broken checkpoint: %s\n", why.text);
+    }
+    err_set(err, ERR_DATA, "none of the %u checkpoints in %s is intact", all.steps.n, parent);
+    return err_help(err, "remove the folder to start the run again");
+}
+
+bool ckpt_load(Runtime *rt, const char *run_dir, CkptPosition *pos, bool *found, Err *err)
+{
+    Arena *arena = arena_new();
+    const char *parent = parent_of(arena, run_dir);
+    *found = ckpt_newest(arena, run_dir) != NULL;
+    Manifest m;
+    bool ok = !*found || load_newest(arena, rt, parent, &m, err);
+    *found = *found && ok;
+    if (*found)
+        *pos = m.pos;
+    arena_free(arena);
+    return ok;
+}
+
+const char *ckpt_newest(Arena *arena, const char *run_dir)
+{
+    Listing all;
+    const char *parent = parent_of(arena, run_dir);
+    list_parent(arena, parent, &all);
+    return all.steps.n ? step_path(arena, parent, all.steps.at[0]) : NULL;
+}

@@ -1,0 +1,38 @@
+/* checkpoint.h: what the trainer needs of checkpoints beyond runtime.h. */
+#ifndef MDL_CHECKPOINT_H
+#define MDL_CHECKPOINT_H
+
+#include "runtime.h"
+
+/* Removes what killed processes left half written. Only while no other process trains here. */
+bool ckpt_clean(const char *run_dir, Err *err);
+
+/* ---- manifest.c ---- */
+
+/* The manifest of a checkpoint: where the run stood, and what its files must be. */
+enum { MANIFEST_FILES = 2 };
+
+typedef struct ManifestFile {
+    const char *name;
+    uint64_t bytes;
+    char hash[33]; /* XXH3-128, hexadecimal */
+} ManifestFile;
+
+typedef struct Manifest {
+    uint64_t plan; /* plan_hash */
+    CkptPosition pos;
+    ManifestFile files[MANIFEST_FILES]; /* in the order of manifest_names */
+} Manifest;
+
+/* "weights.safetensors", "state.safetensors". */
+extern const char *const manifest_names[MANIFEST_FILES];
+
+/* Measures the files of the folder. */
+bool manifest_measure(Manifest *m, const char *dir, Err *err);
+bool manifest_write(const Manifest *m, const char *dir, Err *err);
+/* Reads dir/manifest.json. ERR_FILE when absent, ERR_DATA when anything in it is wrong. */
+bool manifest_read(Manifest *m, const char *dir, Err *err);
+/* Whether the files of the folder are what the manifest says. ERR_FILE, ERR_DATA. */
+bool manifest_verify(const Manifest *m, const char *dir, Err *err);
+
+#endif
