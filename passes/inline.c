@@ -16,9 +16,8 @@ static const Node *inline_node(Inliner *il, const Node *n, const Node *const *in
     if (op_info(n->op)->cls == OC_CALL && il->want(node_def(n)))
         return inline_call(il, n, in);
     /* a call that became a tuple node gives its members directly */
-    if (node_is_get(n, &member) && op_info(in[0]->op)->cls == OC_TUPLE &&
-        !node_is_get(in[0], &(uint32_t){0}))
-        return in[0]->in[member];
+    if (node_is_get(n, &member) && op_info(in[0]->op)->cls == OC_TUPLE)
+        return in[0]->in[member]; /* tuples do not nest, so in[0] is no get */
     return NULL;
 }
 
@@ -27,6 +26,8 @@ static const Node *inline_call(Inliner *il, const Node *call, const Node *const 
 {
     const Graph *body = node_def(call)->body;
     Graph *g = il->g;
+    Sym path = g->path; /* the outermost call's: bodies have none of their own */
+    Span span = g->span;
     const Node **map = NEW_ARRAY(g->arena, const Node *, body->nodes.n + 1);
     ASSERT(call->nin == body->inputs.n);
     for (uint32_t i = 0; i < call->nin; i++)
@@ -38,8 +39,8 @@ static const Node *inline_call(Inliner *il, const Node *call, const Node *const 
         const Node **own = NEW_ARRAY(g->arena, const Node *, n->nin + 1);
         for (uint32_t k = 0; k < n->nin; k++)
             own[k] = map[n->in[k]->id];
-        g->path = call->path;
-        g->span = call->span;
+        g->path = path;
+        g->span = span;
         map[i] = inline_node(il, n, own);
         if (!map[i])
             map[i] = graph_op(g, &(NodeSpec){.op = n->op,
