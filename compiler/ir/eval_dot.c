@@ -48,6 +48,7 @@ void eval_dot(const Node *n, const Value *const *in, Value *out)
     for (uint32_t i = 0; i < d.ncontract; i++)
         extent[i] = a->dim[d.a_contract[i]];
     walk_begin(&inner, d.ncontract, extent);
+    inner.ntensor = 2;
     for (uint32_t i = 0; i < d.ncontract; i++) {
         inner.stride[0][i] = as[d.a_contract[i]];
         inner.stride[1][i] = bs[d.b_contract[i]];
