@@ -1,0 +1,124 @@
+/* actions.c: what a run does between updates: evaluations first, then checkpoints, so that a kill
+ * during an evaluation repeats it instead of losing it. */
+#include "clock.h"
+#include "eval.h"
+#include "trainer.h"
+#include <math.h>
+
+/* Whether a multiple of `length` was passed by the update that ended last. */
+static bool is_due(const Trainer *t, double length, PlanUnit unit)
+{
+    if (length <= 0)
+        return false;
+    double unit_steps = unit == PU_EPOCHS ? t->steps_per_epoch : 1;
+    double every = length * unit_steps, slack = 1e-9;
+    double step = (double)t->pos.step;
+    return floor(step / every + slack) > floor((step - 1) / every + slack);
+}
+
+/* ---- evaluations ---- */
+
+static void say_eval(Trainer *t, const RunEval *e)
+{
+    Arena *arena = arena_new();
+    StrBuf sb = sb_new(arena);
+    sb_printf(&sb, "eval %s", e->name);
+    for (uint32_t m = 0; m < e->nmetric; m++)
+        sb_printf(&sb, "  %s %.4g", e->metrics[m].name, e->metrics[m].value);
+    progress_say(&t->progress, "%s  (step %lld, %lld rows)", sb_text(&sb), (long long)e->step,
+                 (long long)e->rows);
+    arena_free(arena);
+}
+
+static bool eval_and_log(Trainer *t, uint32_t eval, EvalMetric *metrics, Err *err)
+{
+    const PlanEval *pe = &t->plan->evals[eval];
+    double began = clock_now();
+    RunEval e = {.step = t->pos.step,
+                 .name = plan_text(t->plan, pe->name),
+                 .metrics = metrics,
+                 .nmetric = pe->nmetric};
+    if (!eval_over(t->rt, eval, t->eval_data[eval], metrics, &e.rows, err))
+        return false;
+    e.seconds = clock_now() - began;
+    say_eval(t, &e);
+    return runlog_eval(&t->log, &e, err);
+}
+
+static bool run_eval(Trainer *t, uint32_t eval, Err *err)
+{
+    const PlanEval *pe = &t->plan->evals[eval];
+    if (!t->eval_data[eval])
+        t->eval_data[eval] = data_open(t->plan, pe->data, err);
+    if (!t->eval_data[eval])
+        return false;
+    Arena *arena = arena_new();
+    bool ok = eval_and_log(t, eval, NEW_ARRAY(arena, EvalMetric, pe->nmetric), err);
+    arena_free(arena);
+    return ok;
+}
+
+static bool run_evals(Trainer *t, Err *err)
+{
+    for (uint32_t e = 0; e < t->plan->nevals; e++)
+        t->eval_done[e] = false;
+    bool at_end = t->pos.step == t->last;
+    for (uint32_t i = 0; i < t->run->naction; i++) {
+        const PlanAction *a = &t->plan->actions[t->run->action0 + i];
+        if (a->kind != PX_EVAL || t->eval_done[a->eval])
+            continue;
+        if (!at_end && !is_due(t, a->length, (PlanUnit)a->unit))
+            continue;
+        t->eval_done[a->eval] = true;
+        if (!run_eval(t, a->eval, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- checkpoints ---- */
+
+/* The plan's save action, or once an epoch. */
+static PlanAction save_action(const Trainer *t)
+{
+    for (uint32_t i = 0; i < t->run->naction; i++) {
+        const PlanAction *a = &t->plan->actions[t->run->action0 + i];
+        if (a->kind == PX_SAVE)
+            return *a;
+    }
+    return (PlanAction){.unit = PU_EPOCHS, .kind = PX_SAVE, .length = 1, .keep = t->run->keep};
+}
+
+bool actions_save(Trainer *t, Err *err)
+{
+    if (t->saved == t->pos.step)
+        return true;
+    if (!ckpt_save(t->rt, t->opt->run_dir, &t->pos, save_action(t).keep, err))
+        return false;
+    t->saved = t->pos.step;
+    return runlog_event(&t->log, "save", t->pos.step, err);
+}
+
+/* Several save actions may stand in a plan; the first one says how many to keep. */
+static bool is_save_due(const Trainer *t)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < t->run->naction; i++) {
+        const PlanAction *a = &t->plan->actions[t->run->action0 + i];
+        if (a->kind != PX_SAVE)
+            continue;
+        any = true;
+        if (is_due(t, a->length, (PlanUnit)a->unit))
+            return true;
+    }
+    return !any && is_due(t, 1, PU_EPOCHS);
+}
+
+bool actions_run(Trainer *t, Err *err)
+{
+    if (!run_evals(t, err))
+        return false;
+    if (t->pos.step != t->last && !is_save_due(t))
+        return true;
+    return actions_save(t, err);
+}

@@ -1,0 +1,152 @@
+/* runlog.c: run.jsonl. Each object is one write() in append mode, so a kill leaves whole lines but
+ * perhaps the last, and several readers may follow the file. */
+#include "runlog.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <unistd.h>
+
+enum { LOG_LIMIT = 1 << 30 };
+
+/* ---- taking back what will be done again ---- */
+
+static bool is_kept(const char *line, size_t n, int64_t step)
+{
+    json_t *json = json_loadb(line, n, 0, NULL);
+    const json_t *at = json_object_get(json, "step");
+    bool kept = json_is_integer(at) && json_integer_value(at) <= step;
+    json_decref(json);
+    return kept;
+}
+
+/* The lines up to the step; a torn last line is no JSON and goes too. */
+static bool drop_behind(Arena *arena, const char *path, int64_t step, Err *err)
+{
+    Bytes old;
+    if (!file_exists(path))
+        return true;
+    if (!file_read(arena, path, LOG_LIMIT, &old, err))
+        return false;
+    StrBuf kept = sb_new(arena);
+    for (size_t at = 0; step > 0 && at < old.n;) {
+        const char *line = old.data + at;
+        const char *end = memchr(line, '\n', old.n - at);
+        if (!end)
+            break;
+        size_t n = (size_t)(end - line) + 1;
+        if (is_kept(line, n, step))
+            sb_putn(&kept, line, n);
+        at += n;
+    }
+    const char *text = sb_text(&kept);
+    size_t n = strlen(text);
+    return n == old.n || file_write_atomic(path, text, n, err);
+}
+
+bool runlog_open(RunLog *log, const char *run_dir, int64_t step, Err *err)
+{
+    Arena *arena = arena_new();
+    const char *path = path_join(arena, run_dir, "run.jsonl");
+    bool ok = drop_behind(arena, path, step, err);
+    log->fd = ok ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
+    if (ok && log->fd < 0)
+        ok = err_set(err, ERR_FILE, "cannot open %s: %s", path, strerror(errno));
+    arena_free(arena);
+    return ok && runlog_event(log, step > 0 ? "resume" : "start", step, err);
+}
+
+void runlog_close(RunLog *log)
+{
+    if (log->fd >= 0)
+        close(log->fd);
+    log->fd = -1;
+}
+
+/* ---- writing ---- */
+
+static bool put_line(RunLog *log, StrBuf *sb, Err *err)
+{
+    sb_puts(sb, "}\n");
+    const char *text = sb_text(sb);
+    size_t left = strlen(text);
+    while (left) {
+        ssize_t n = write(log->fd, text, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(err, errno == ENOSPC ? ERR_DEVICE : ERR_FILE,
+                           "cannot write run.jsonl: %s", strerror(errno));
+        text += n;
+        left -= (size_t)n;
+    }
+    return true;
+}
+
+static void put_number(StrBuf *sb, const char *key, double value)
+{
+    sb_printf(sb, ",\"%s\":", key);
+    if (isfinite(value))
+        sb_double(sb, value);
+    else
+        sb_puts(sb, "null");
+}
+
+/* A quoted string: names come from programs and may hold anything. */
+static void put_string(StrBuf *sb, const char *text)
+{
+    json_t *json = json_string(text);
+    char *quoted = json ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
+    sb_puts(sb, quoted ? quoted : "\"?\"");
+    free(quoted);
+    json_decref(json);
+}
+
+bool runlog_step(RunLog *log, const RunPoint *p, Err *err)
+{
+    Arena *arena = arena_new();
+    StrBuf sb = sb_new(arena);
+    sb_printf(&sb, "{\"step\":%lld", (long long)p->step);
+    put_number(&sb, "epoch", p->epoch);
+    put_number(&sb, "loss", p->loss);
+    put_number(&sb, "lr", p->lr);
+    put_number(&sb, "gnorm", p->gnorm);
+    put_number(&sb, "samples_per_s", round(p->samples_per_s * 10) / 10);
+    put_number(&sb, "seconds", round(p->seconds * 1000) / 1000);
+    bool ok = put_line(log, &sb, err);
+    arena_free(arena);
+    return ok;
+}
+
+bool runlog_eval(RunLog *log, const RunEval *eval, Err *err)
+{
+    Arena *arena = arena_new();
+    StrBuf sb = sb_new(arena);
+    sb_printf(&sb, "{\"event\":\"eval\",\"step\":%lld,\"eval\":", (long long)eval->step);
+    put_string(&sb, eval->name);
+    sb_printf(&sb, ",\"rows\":%lld,\"metrics\":{", (long long)eval->rows);
+    for (uint32_t m = 0; m < eval->nmetric; m++) {
+        sb_puts(&sb, m ? "," : "");
+        put_string(&sb, eval->metrics[m].name);
+        sb_putc(&sb, ':');
+        if (isfinite(eval->metrics[m].value))
+            sb_double(&sb, eval->metrics[m].value);
+        else
+            sb_puts(&sb, "null");
+    }
+    sb_putc(&sb, '}');
+    put_number(&sb, "seconds", round(eval->seconds * 1000) / 1000);
+    bool ok = put_line(log, &sb, err);
+    arena_free(arena);
+    return ok;
+}
+
+bool runlog_event(RunLog *log, const char *event, int64_t step, Err *err)
+{
+    Arena *arena = arena_new();
+    StrBuf sb = sb_new(arena);
+    sb_printf(&sb, "{\"event\":\"%s\",\"step\":%lld", event, (long long)step);
+    bool ok = put_line(log, &sb, err);
+    arena_free(arena);
+    return ok;
+}

@@ -1,0 +1,35 @@
+/* runlog.h: run.jsonl, one JSON object per line for each logged step and event of a run. */
+#ifndef MDL_RUNLOG_H
+#define MDL_RUNLOG_H
+
+#include "runtime.h"
+
+typedef struct RunLog {
+    int fd;
+} RunLog;
+
+/* What is logged of a step; a NaN is written as null. */
+typedef struct RunPoint {
+    int64_t step;
+    double epoch, loss, lr, gnorm, samples_per_s, seconds;
+} RunPoint;
+
+/* Opens run_dir/run.jsonl. What a killed process logged behind `step` is dropped: those steps will be
+ * logged again. step > 0 adds a resume event, 0 starts the log anew. */
+bool runlog_open(RunLog *log, const char *run_dir, int64_t step, Err *err);
+void runlog_close(RunLog *log);
+
+bool runlog_step(RunLog *log, const RunPoint *point, Err *err);
+
+typedef struct RunEval {
+    int64_t step, rows;
+    const char *name;
+    const EvalMetric *metrics;
+    uint32_t nmetric;
+    double seconds;
+} RunEval;
+bool runlog_eval(RunLog *log, const RunEval *eval, Err *err);
+/* "save", "interrupt", "diverged", "end". */
+bool runlog_event(RunLog *log, const char *event, int64_t step, Err *err);
+
+#endif

@@ -1,0 +1,248 @@
+/* train.c: the training loop.
+ *
+ * An update is: the next batch -> `micro` (loss and gradients) -> `update` (optimizer). Batches run
+ * across epoch borders and are always full: sample p of the run is position p % rows of epoch
+ * p / rows. All that a run is lies in a checkpoint: step, position, seed, parameters, buffers and
+ * optimizer states; so a run that was stopped anywhere continues with the same bits. */
+#include "checkpoint.h"
+#include "clock.h"
+#include "interrupt.h"
+#include "runlock.h"
+#include "trainer.h"
+#include <math.h>
+
+/* ---- before the first update ---- */
+
+static bool set_length(Trainer *t, Err *err)
+{
+    const PlanRun *run = t->run;
+    if (run->batch < 1)
+        return err_set(err, ERR_DATA, "plan: a batch of %lld samples", (long long)run->batch);
+    t->rows = data_rows(t->ds);
+    t->steps_per_epoch = (double)t->rows / (double)run->batch;
+    double steps = run->epochs * t->steps_per_epoch;
+    if (run->steps > 0)
+        steps = (double)run->steps;
+    if (!(steps > 0 && steps < 1e15) || steps * (double)run->batch > 9e18)
+        return err_set(err, ERR_DATA, "plan: a run of %g updates", steps);
+    t->total = (int64_t)ceil(steps * (1 - 1e-12));
+    t->last = t->total;
+    if (t->opt->max_steps > 0 && t->opt->max_steps < t->last)
+        t->last = t->opt->max_steps;
+    return true;
+}
+
+/* Continues from the newest checkpoint, or starts with fresh parameters. */
+static bool set_states(Trainer *t, Err *err)
+{
+    bool found = false;
+    if (!ckpt_clean(t->opt->run_dir, err) ||
+        !ckpt_load(t->rt, t->opt->run_dir, &t->pos, &found, err))
+        return false;
+    t->saved = found ? t->pos.step : -1;
+    if (found)
+        return true;
+    t->pos = (CkptPosition){.seed = t->run->seed};
+    return rt_init(t->rt, t->run->seed, err);
+}
+
+static bool start_loader(Trainer *t, Err *err)
+{
+    int64_t left = t->last > t->pos.step ? t->last - t->pos.step : 0;
+    LoaderSpec spec = {.plan = t->plan,
+                       .ds = t->ds,
+                       .data = t->run->data,
+                       .batch = t->run->batch,
+                       .begin = t->pos.sample,
+                       .end = t->pos.sample + left * t->run->batch,
+                       .seed = t->pos.seed};
+    t->loader = loader_new(&spec, err);
+    return t->loader != NULL;
+}
+
+static bool prepare(Trainer *t, Err *err)
+{
+    if (!file_mkdirs(t->opt->run_dir, err))
+        return false;
+    t->lock = runlock_take(t->opt->run_dir, err);
+    if (t->lock < 0)
+        return false;
+    t->ds = data_open(t->plan, t->run->data, err);
+    if (!t->ds || !set_length(t, err) ||
+        !feed_init(&t->feed, t->arena, t->plan, t->run->micro, t->run->data, err))
+        return false;
+    if (t->plan->entries[t->run->update].ninput != 0)
+        return err_set(err, ERR_DATA, "plan: `update` takes inputs");
+    if (!set_states(t, err))
+        return false;
+    t->point = (RunPoint){.step = t->pos.step, .loss = NAN, .gnorm = NAN};
+    if (t->pos.step >= t->last)
+        return true;
+    progress_begin(&t->progress, plan_text(t->plan, t->run->stage), t->pos.step, t->last,
+                   t->opt->quiet);
+    if (t->saved >= 0)
+        progress_say(&t->progress, "resumed at step %lld", (long long)t->pos.step);
+    return runlog_open(&t->log, t->opt->run_dir, t->pos.step, err) && start_loader(t, err);
+}
+
+/* ---- one update ---- */
+
+static double state_value(Trainer *t, uint32_t state)
+{
+    size_t bytes = 0;
+    const void *at = rt_state(t->rt, state, &bytes);
+    return dtype_load((DType)t->plan->tensors[t->plan->states[state].tensor].dtype, at, 0);
+}
+
+static bool check_finite(Trainer *t, const char *what, double value, Err *err)
+{
+    if (isfinite(value))
+        return true;
+    runlog_event(&t->log, "diverged", t->pos.step + 1, NULL);
+    progress_end(&t->progress);
+    err_set(err, ERR_DIVERGED, "step %lld: the %s is %g", (long long)(t->pos.step + 1), what,
+            value);
+    if (t->saved < 0)
+        return err_help(err, "try a smaller `lr`, a longer warm-up or `clip`");
+    return err_help(err,
+                    "try a smaller `lr`, a longer warm-up or `clip`; the checkpoint of step %lld "
+                    "is from before",
+                    (long long)t->saved);
+}
+
+/* Both entries; the loss is checked in between, before it reaches the parameters. */
+static bool run_entries(Trainer *t, Err *err)
+{
+    int64_t step = t->pos.step + 1;
+    double factor = schedule_factor(t->plan, t->run, step, t->total, t->steps_per_epoch);
+    RtCall call = {.inputs = t->feed.inputs,
+                   .syms = t->feed.syms,
+                   .step = step,
+                   .lr = t->run->lr * factor,
+                   .first = true};
+    if (!rt_run(t->rt, t->run->micro, &call, err))
+        return false;
+    double weight = state_value(t, t->run->loss_weight);
+    double sum = state_value(t, t->run->loss_sum);
+    t->point.loss = weight == 0 && sum == 0 ? 0 : sum / weight;
+    t->point.lr = call.lr;
+    if (!check_finite(t, "loss", t->point.loss, err))
+        return false;
+    call.inputs = NULL;
+    if (!rt_run(t->rt, t->run->update, &call, err))
+        return false;
+    if (t->run->gnorm == PLAN_NONE)
+        return true;
+    t->point.gnorm = state_value(t, t->run->gnorm);
+    return check_finite(t, "norm of the gradient", t->point.gnorm, err);
+}
+
+static void count(Trainer *t)
+{
+    double now = clock_now();
+    t->pos.step++;
+    t->pos.sample += t->run->batch;
+    t->window.loss += t->point.loss;
+    t->window.n++;
+    t->point.step = t->pos.step;
+    t->point.epoch = (double)t->pos.sample / (double)t->rows;
+    t->point.seconds = now - t->began_at;
+    double elapsed = now - t->window.began_at;
+    t->point.samples_per_s =
+        (double)(t->window.n * t->run->batch) / (elapsed > 1e-9 ? elapsed : 1e-9);
+}
+
+/* The point with the mean loss of its window. */
+static bool log_point(Trainer *t, Err *err)
+{
+    int64_t every = t->run->log_every ? t->run->log_every : 1;
+    progress_live(&t->progress, &t->point);
+    if (t->pos.step % every != 0 && t->pos.step != t->last)
+        return true;
+    RunPoint mean = t->point;
+    mean.loss = t->window.loss / (double)t->window.n;
+    t->window = (Window){.began_at = clock_now()};
+    t->point.loss = mean.loss;
+    progress_log(&t->progress, &mean);
+    return runlog_step(&t->log, &mean, err);
+}
+
+static bool update(Trainer *t, Err *err)
+{
+    LoaderBatch batch;
+    if (!loader_next(t->loader, &batch, err))
+        return false;
+    ASSERT(batch.n == t->run->batch);
+    if (!feed_set(&t->feed, &batch, err) || !run_entries(t, err))
+        return false;
+    count(t);
+    double before = clock_now();
+    if (!log_point(t, err) || !actions_run(t, err))
+        return false;
+    t->window.began_at += t->window.n ? clock_now() - before : 0; /* evals are not training time */
+    return true;
+}
+
+/* ---- the run ---- */
+
+static bool loop(Trainer *t, TrainResult *out, Err *err)
+{
+    t->began_at = t->window.began_at = clock_now();
+    while (t->pos.step < t->last) {
+        if (!update(t, err))
+            return false;
+        out->loss = t->point.loss;
+        if (!interrupt_wanted() || t->pos.step == t->last)
+            continue;
+        out->interrupted = true;
+        progress_end(&t->progress);
+        if (!actions_save(t, err))
+            return false;
+        progress_say(&t->progress, "interrupted: saved at step %lld", (long long)t->pos.step);
+        return runlog_event(&t->log, "interrupt", t->pos.step, err);
+    }
+    return runlog_event(&t->log, "end", t->pos.step, err);
+}
+
+static bool prepare_and_loop(Trainer *t, TrainResult *out, Err *err)
+{
+    double began = clock_now();
+    bool ok = prepare(t, err);
+    if (ok && t->pos.step < t->last) {
+        Interrupt before;
+        interrupt_watch(&before);
+        ok = loop(t, out, err);
+        interrupt_unwatch(&before);
+    }
+    out->steps = t->pos.step;
+    out->seconds = clock_now() - began;
+    return ok;
+}
+
+bool rt_train(Runtime *rt, const TrainOptions *opt, TrainResult *out, Err *err)
+{
+    const Plan *plan = rt_plan(rt);
+    *out = (TrainResult){.loss = NAN};
+    if (plan->nruns == 0)
+        return err_set(err, ERR_USAGE, "the program has no `train` block");
+    Arena *arena = arena_new();
+    Trainer t = {.rt = rt,
+                 .plan = plan,
+                 .run = &plan->runs[0],
+                 .opt = opt,
+                 .arena = arena,
+                 .eval_data = NEW_ARRAY(arena, Dataset *, plan->nevals),
+                 .eval_done = NEW_ARRAY(arena, bool, plan->nevals),
+                 .log = {.fd = -1},
+                 .lock = -1};
+    bool ok = prepare_and_loop(&t, out, err);
+    progress_end(&t.progress);
+    loader_free(t.loader);
+    for (uint32_t e = 0; e < plan->nevals; e++)
+        data_close(t.eval_data[e]);
+    data_close(t.ds);
+    runlog_close(&t.log);
+    runlock_release(t.lock);
+    arena_free(arena);
+    return ok;
+}
