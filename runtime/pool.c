@@ -17,11 +17,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE = 64, MAX_THREADS = 1024, SPINS_PER_LOOK = 64, SPINS_PER_YIELD = 1024 };
+enum { LINE = 64, PAGE = 4096, MAX_THREADS = 1024, SPINS_PER_LOOK = 64, SPINS_PER_YIELD = 1024 };
 static const int64_t SPIN_NS = 1000000;
 static const int64_t MAX_CLAIM = INT64_C(1) << 30; /* tasks of one ticket */
 static const uint64_t STOP = UINT64_MAX;           /* a ticket no launch has */
@@ -48,7 +49,7 @@ struct Pool {
     bool spin;
     Worker *workers;
     void *scratch_base;
-    size_t scratch_bytes;
+    size_t scratch_bytes, scratch_each; /* asked for; per worker in scratch_base */
 };
 
 static void relax(void)
@@ -256,6 +257,12 @@ Pool *pool_new(int threads, Err *err)
     return NULL;
 }
 
+static void free_scratch(Pool *pool)
+{
+    if (pool->scratch_base)
+        munmap(pool->scratch_base, pool->scratch_each * (size_t)pool->threads);
+}
+
 void pool_free(Pool *pool)
 {
     if (!pool)
@@ -264,7 +271,7 @@ void pool_free(Pool *pool)
         publish(pool, STOP);
     for (int i = 1; i < pool->threads; i++)
         pthread_join(pool->workers[i].thread, NULL);
-    free(pool->scratch_base);
+    free_scratch(pool);
     free(pool->workers);
     free(pool);
 }
@@ -280,12 +287,15 @@ bool pool_reserve(Pool *pool, size_t bytes, Err *err)
 {
     if (bytes <= pool->scratch_bytes)
         return true;
-    size_t each = (bytes + LINE - 1) / LINE * LINE + LINE, n = (size_t)pool->threads;
-    void *base = each > SIZE_MAX / n ? NULL : aligned_alloc(LINE, each * n);
-    if (!base)
+    size_t n = (size_t)pool->threads, each = bytes / PAGE * PAGE + 2 * PAGE; /* a page apart */
+    void *base = MAP_FAILED;
+    if (bytes < SIZE_MAX / n - 2 * PAGE)
+        base = mmap(NULL, each * n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
         return err_set(err, ERR_DEVICE, "no memory for %zu bytes of scratch in each of %zu threads",
                        bytes, n);
-    free(pool->scratch_base);
+    free_scratch(pool);
+    pool->scratch_each = each;
     pool->scratch_base = base;
     pool->scratch_bytes = bytes;
     for (size_t i = 0; i < n; i++)
