@@ -76,6 +76,8 @@ typedef struct StFile {
 /* Maps and checks a file: header limits, JSON, dtypes, shapes, offsets without gaps or overlaps
  * (the rules of the safetensors format). ERR_FILE / ERR_DATA. */
 StFile *st_open(const char *path, Err *err);
+/* The same for bytes in memory (kept by the caller; any alignment). */
+StFile *st_from_bytes(const void *data, size_t n, Err *err);
 void st_close(StFile *f);
 const StTensor *st_find(const StFile *f, const char *name); /* NULL when absent */
 /* Writes atomically (temp + fsync + rename). metadata: pairs key, value; may be NULL. */

@@ -42,18 +42,18 @@ static bool read_shape(const json_t *shape, StTensor *t, Err *err)
     if (json_array_size(shape) > PLAN_MAX_RANK)
         return bad_tensor(err, t->name, "more than 8 dimensions");
     t->rank = (uint32_t)json_array_size(shape);
-    uint64_t bytes = dtype_info(t->dtype)->bytes;
-    bool empty = false;
+    uint64_t count = 1, bytes;
     for (uint32_t k = 0; k < t->rank; k++) {
         uint64_t n;
         if (!get_count(json_array_get(shape, k), &n))
             return bad_tensor(err, t->name, "an extent is not a natural number");
         t->dim[k] = (int64_t)n;
-        empty = empty || n == 0;
-        if (__builtin_mul_overflow(bytes, n ? n : 1, &bytes))
+        if (__builtin_mul_overflow(count, n, &count))
             return bad_tensor(err, t->name, "the shape overflows");
     }
-    t->bytes = empty ? 0 : bytes;
+    if (__builtin_mul_overflow(count, dtype_info(t->dtype)->bytes, &bytes))
+        return bad_tensor(err, t->name, "the shape overflows");
+    t->bytes = bytes;
     return true;
 }
 
@@ -159,10 +159,9 @@ static bool read_tensors(File *file, const json_t *header, const Section *in, Er
     return check_places(f, in, err);
 }
 
-static bool read_file(File *file, Err *err)
+static bool read_file(File *file, const char *map, uint64_t all, Err *err)
 {
-    const char *map = file->file.map;
-    uint64_t all = file->file.map_bytes, n;
+    uint64_t n;
     if (all < sizeof(n))
         return err_set(err, ERR_DATA, "not a safetensors file: only %llu bytes",
                        (unsigned long long)all);
@@ -193,7 +192,7 @@ static bool map_file(StFile *f, int fd, Err *err)
     if (!S_ISREG(st.st_mode))
         return err_set(err, ERR_FILE, "not a regular file");
     if (st.st_size == 0)
-        return err_set(err, ERR_DATA, "not a safetensors file: it is empty");
+        return true;
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (map == MAP_FAILED)
         return err_set(err, ERR_FILE, "%s", strerror(errno));
@@ -202,21 +201,37 @@ static bool map_file(StFile *f, int fd, Err *err)
     return true;
 }
 
-StFile *st_open(const char *path, Err *err)
+static File *new_file(void)
 {
     Arena *arena = arena_new();
     File *file = NEW(arena, File);
     file->file.arena = arena;
     file->names = map_new(arena);
+    return file;
+}
+
+StFile *st_from_bytes(const void *data, size_t n, Err *err)
+{
+    File *file = new_file();
+    if (read_file(file, data, n, err))
+        return &file->file;
+    st_close(&file->file);
+    return NULL;
+}
+
+StFile *st_open(const char *path, Err *err)
+{
+    File *file = new_file();
+    StFile *f = &file->file;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool ok = fd >= 0 || err_set(err, ERR_FILE, "%s", strerror(errno));
-    ok = ok && map_file(&file->file, fd, err) && read_file(file, err);
+    ok = ok && map_file(f, fd, err) && read_file(file, f->map, f->map_bytes, err);
     if (fd >= 0)
         close(fd);
     if (ok)
-        return &file->file;
+        return f;
     err_context(err, "%s", path);
-    st_close(&file->file);
+    st_close(f);
     return NULL;
 }
 
