@@ -1,0 +1,38 @@
+/* memplan.h: schedule and memory of a fused entry: made by passes (order.c, memplan.c), read by
+ * codegen; it lies here because neither of the two may include the other. memplan_slot is in
+ * compiler/target/memplan.c. */
+#ifndef MDL_MEMPLAN_H
+#define MDL_MEMPLAN_H
+
+#include "ir.h"
+
+/* Where a materialised value of a fused graph lives. */
+typedef enum Place { PLACE_NONE, PLACE_TEMP, PLACE_STATE, PLACE_INPUT, PLACE_RESULT } Place;
+
+typedef struct Slot {
+    Place place;
+    uint32_t index;  /* STATE: state id; INPUT: input number; RESULT: result number */
+    uint64_t offset; /* TEMP, RESULT: bytes from the start of the entry's arena, 64-aligned */
+    uint64_t bytes;  /* planned for the upper end of DYN dims */
+} Slot;
+
+/* Schedule and memory of one fused entry. Values are identified by (group node, result number):
+ * slot index = first_slot[node id] + result number. Leaves that groups read have one slot. */
+typedef struct MemPlan {
+    const Graph *graph;
+    VEC(const Node *) order; /* OP_GROUP nodes in execution order */
+    uint32_t *first_slot;    /* by node id */
+    Slot *slots;
+    uint32_t nslot;
+    uint64_t arena_bytes; /* peak */
+    /* the largest live tensors at the peak, biggest first */
+    struct {
+        const Node *node;
+        uint64_t bytes;
+    } top[10];
+    uint32_t ntop;
+} MemPlan;
+
+/* The slot of a value read by a group: an input of an OP_GROUP node (leaf, group, or get). */
+const Slot *memplan_slot(const MemPlan *m, const Node *value);
+#endif

@@ -1,0 +1,43 @@
+/* target.h: facts about the device a plan is compiled for, and the kernel classes it offers. */
+#ifndef MDL_TARGET_H
+#define MDL_TARGET_H
+
+#include "ir.h"
+
+typedef enum TargetKind { TK_CPU } TargetKind;
+
+typedef struct Target {
+    TargetKind kind;
+    const char *name;   /* "cpu" */
+    const char *isa;    /* "avx512", "avx2", "generic": chosen instruction set, named in the plan */
+    uint32_t vector;    /* f32 lanes: 16, 8, 4 */
+    uint32_t registers; /* vector registers: 32 or 16 */
+    uint64_t l1, l2;    /* bytes per core */
+    double flops;       /* f32 FLOP/s of one core, for the cost model */
+    double bandwidth;   /* bytes/s of one core from memory */
+    double launch;      /* seconds per kernel launch */
+} Target;
+
+/* The machine this process runs on. `isa` NULL: the best it has; else "avx2", "avx512", "generic".
+ * False when the machine lacks it. */
+bool target_host(Target *out, const char *isa, Err *err);
+
+/* Kernel classes (classes.def). Each layer expands its own columns. */
+typedef enum KernelClass {
+#define CLASS(id, ...) KC_##id,
+#include "classes.def"
+#undef CLASS
+    KC_COUNT
+} KernelClass;
+
+typedef struct ClassInfo {
+    const char *name; /* the `class` attribute of a group */
+    const char *doc;
+    uint32_t nconfig;   /* length of the config tuple */
+    const char *config; /* names of its members: "mr nr kc mc" */
+} ClassInfo;
+
+const ClassInfo *class_info(KernelClass c);
+bool class_find(const char *name, KernelClass *out);
+
+#endif
