@@ -1,0 +1,147 @@
+/* fuse.c: the fusion pass (compiler.md 4.9): nodes become groups, one kernel each.
+ *
+ * before:  %3 = dot %1 %2      %4 = add %3 %b      %5 = erf ...      (a node per operation)
+ * after:   %3 = group %1 %2 %b {class: gemm}                        (a node per kernel)
+ *
+ * Steps: choose which values are stored (fuse_inline.c), merge groups by gain while an index map and
+ * a kernel class allow it (fuse_merge.c, fuse_map.c, fuse_fit.c, fuse_cost.c), join equal elementwise
+ * groups into tables (fuse_multi.c), build the bodies (fuse_outline.c). Legality comes first, cost
+ * second; the same graph always gives the same groups; one node per group always works.
+ *
+ * needs: no composites.  gives: only leaves, groups and gets; results and writes come from groups. */
+#include "fuse_groups.h"
+
+#include <string.h>
+
+/* get(tuple(a, b), 1) is b; what remains of tuples is dead. */
+static const Node *drop_tuple(Rewrite *rw, const Node *n, const Node *const *in)
+{
+    uint32_t member;
+    UNUSED(rw);
+    if (!node_is_get(n, &member) || fuse_class(in[0]) != OC_TUPLE || in[0]->nin <= member)
+        return NULL;
+    return node_is_get(in[0], &(uint32_t){0}) ? NULL : in[0]->in[member];
+}
+
+static bool has_class(const Graph *g, OpClass cls)
+{
+    for (uint32_t i = 0; i < g->nodes.n; i++) {
+        if (fuse_class(g->nodes.at[i]) == cls)
+            return true;
+    }
+    return false;
+}
+
+static void mark_live(Fuse *fx)
+{
+    for (uint32_t i = 0; i < fx->g->results.n; i++)
+        fx->sink[fx->g->results.at[i].node->id] = true;
+    for (uint32_t i = 0; i < fx->g->writes.n; i++)
+        fx->sink[fx->g->writes.at[i].node->id] = true;
+    for (uint32_t i = fx->n; i-- > 0;) {
+        const Node *n = fuse_node(fx, i);
+        fx->live[i] = fx->live[i] || fx->sink[i];
+        for (uint32_t k = 0; k < n->nin && fx->live[i]; k++)
+            fx->live[n->in[k]->id] = true;
+    }
+}
+
+static Fuse *fuse_new(PassCx *cx, const Graph *g, Arena *arena, Arena *scratch)
+{
+    Fuse *fx = NEW(arena, Fuse);
+    *fx = (Fuse){.cx = cx, .g = g, .arena = arena, .scratch = scratch, .n = g->nodes.n};
+    size_t n = (size_t)fx->n + 1;
+    fx->live = NEW_ARRAY(arena, bool, n);
+    fx->sink = NEW_ARRAY(arena, bool, n);
+    fx->solid = NEW_ARRAY(arena, bool, n);
+    fx->owner = NEW_ARRAY(arena, uint32_t, n);
+    fx->chain = NEW_ARRAY(arena, uint32_t, n);
+    fx->cone = NEW_ARRAY(arena, Cone, n);
+    fx->uses = NEW_ARRAY(arena, Uses, n);
+    fx->readers = NEW_ARRAY(arena, Ids, n);
+    fx->mark = NEW_ARRAY(arena, uint32_t, n);
+    fx->seen = NEW_ARRAY(arena, uint32_t, n);
+    memset(fx->owner, 0xff, n * sizeof *fx->owner); /* FUSE_NONE */
+    memset(fx->chain, 0xff, n * sizeof *fx->chain);
+    mark_live(fx);
+    return fx;
+}
+
+Graph *pass_fuse(PassCx *cx, const Graph *in)
+{
+    ASSERT(cx->target);
+    Arena *arena = arena_new(), *scratch = arena_new();
+    const Graph *g = has_class(in, OC_TUPLE) && !has_class(in, OC_GROUP)
+                         ? graph_rewrite(in, arena, drop_tuple, NULL)
+                         : in;
+    Graph *out = NULL;
+    if (has_class(g, OC_GROUP)) { /* fused already */
+        out = graph_rewrite(g, cx->arena, NULL, NULL);
+    } else {
+        Fuse *fx = fuse_new(cx, g, arena, scratch);
+        fuse_cones(fx);
+        fuse_chains(fx);
+        fuse_inline(fx);
+        fuse_link(fx);
+        fuse_merge_all(fx);
+        fuse_multi(fx);
+        out = fuse_outline(fx);
+    }
+    arena_free(scratch);
+    arena_free(arena);
+    return out;
+}
+
+/* ---- the report of `mdl dump --groups` ---- */
+
+static void print_members(const Graph *body, StrBuf *sb)
+{
+    sb_puts(sb, "    =");
+    for (uint32_t i = 0; i < body->nodes.n; i++) {
+        OpClass cls = fuse_class(body->nodes.at[i]);
+        if (cls != OC_LEAF)
+            sb_printf(sb, " %s", op_info(body->nodes.at[i]->op)->name);
+    }
+    sb_putc(sb, '\n');
+}
+
+static void print_notes(const char *note, StrBuf *sb)
+{
+    while (note && *note) {
+        size_t n = strcspn(note, "\n");
+        sb_puts(sb, "    - ");
+        sb_putn(sb, note, n);
+        sb_putc(sb, '\n');
+        note += n + (note[n] == '\n');
+    }
+}
+
+static void print_group(const Node *n, StrBuf *sb)
+{
+    const Def *def = node_def(n);
+    sb_printf(sb, "%%%u %s: %s", n->id, def->name, node_sym(n, "class"));
+    const Attr *config = node_ints(n, "config");
+    for (uint32_t i = 0; i < config->n; i++)
+        sb_printf(sb, "%s%lld", i ? "," : " ", (long long)config->ints[i]);
+    if (node_int(n, "count") > 1)
+        sb_printf(sb, " x%lld", (long long)node_int(n, "count"));
+    sb_printf(sb, ", %u inputs -> ", n->nin);
+    type_print(def->body->ir, n->type, sb);
+    if (n->path)
+        sb_printf(sb, "  [%s]", n->path);
+    sb_putc(sb, '\n');
+    print_members(def->body, sb);
+    print_notes(n->note, sb);
+}
+
+void fuse_print(const Graph *g, StrBuf *sb)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < g->nodes.n; i++)
+        count += fuse_class(g->nodes.at[i]) == OC_GROUP;
+    sb_printf(sb, "%s: %u groups\n", g->name ? g->name : "graph", count);
+    for (uint32_t i = 0; i < g->nodes.n; i++) {
+        if (fuse_class(g->nodes.at[i]) == OC_GROUP)
+            print_group(g->nodes.at[i], sb);
+    }
+}

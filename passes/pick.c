@@ -1,0 +1,183 @@
+/* pick.c: the configuration of each group's kernel class: a pure function of Def, class and target.
+ *
+ * Task sizes come from extents alone, never from the number of threads, so that a plan gives the
+ * same bits everywhere. GEMM: the register tile with the least modelled time from a short table (the
+ * candidates fit the register file: mr x nr/W accumulators, nr/W columns of B and one broadcast),
+ * then cache blocks: a kc x nr strip of B in half of L1, an mc x kc panel of A in half of L2. */
+#include "pick.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { TASK_ELEMENTS = 16384, SPLIT_ELEMENTS = 8192, TINY_ROWS = 64, LONG_FOLD = 16384 };
+
+static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+static int64_t round_up(int64_t v, int64_t to)
+{
+    return (v + to - 1) / to * to;
+}
+
+static int64_t count_hi(Ir *ir, const Type *t)
+{
+    int64_t count = 1;
+    for (uint32_t i = 0; i < t->rank; i++)
+        count *= dim_hi(ir, t->dims[i]);
+    return count;
+}
+
+static const Node *first_of(const Graph *body, OpClass cls)
+{
+    for (uint32_t i = 0; i < body->nodes.n; i++) {
+        if (op_info(body->nodes.at[i]->op)->cls == cls)
+            return body->nodes.at[i];
+    }
+    BUG("pick: group body '%s' lacks its anchor", body->name ? body->name : "?");
+}
+
+/* ---- gemm ---- */
+
+typedef struct Tile {
+    const char *isa;
+    int64_t mr, nr;
+} Tile;
+
+/* kern_gemm.c: nr is a multiple of the vector width. */
+static const Tile tiles[] = {{"avx512", 14, 32}, {"avx512", 8, 48}, {"avx512", 28, 16},
+                             {"avx2", 6, 16},    {"avx2", 4, 24},   {"avx2", 12, 8},
+                             {"generic", 4, 8},  {"generic", 8, 4}};
+
+/* Instructions of the whole product: per step of k, mr * nr/W multiply-adds, nr/W loads, mr
+ * broadcasts; two of each issue per cycle; and latency hides only behind >= 8 accumulators. */
+static double tile_cost(const Tile *t, const Target *target, double m, double n)
+{
+    double cols = (double)t->nr / target->vector;
+    double fma = (double)t->mr * cols, loads = cols + (double)t->mr;
+    double step = fmax(fmax(fma, loads), 8) / 2;
+    double count = ceil(m / (double)t->mr) * ceil(n / (double)t->nr);
+    return count * step;
+}
+
+static const Tile *choose_tile(const Target *target, double m, double n)
+{
+    const Tile *best = NULL;
+    double least = 0;
+    for (size_t i = 0; i < COUNT(tiles); i++) {
+        if (strcmp(tiles[i].isa, target->isa) != 0)
+            continue;
+        double cost = tile_cost(&tiles[i], target, m, n);
+        if (best && cost >= least)
+            continue;
+        best = &tiles[i];
+        least = cost;
+    }
+    ASSERT(best);
+    return best;
+}
+
+/* Rows, columns and depth of one matrix of a dot, at the upper end of DYN dims. */
+static void dot_extents(Ir *ir, const Node *dot, int64_t *m, int64_t *n, int64_t *k)
+{
+    DotAxes axes;
+    node_dot_axes(dot, &axes);
+    const Type *a = dot->in[0]->type, *b = dot->in[1]->type;
+    int64_t batch = 1;
+    *k = 1;
+    for (uint32_t i = 0; i < axes.ncontract; i++)
+        *k *= dim_hi(ir, a->dims[axes.a_contract[i]]);
+    for (uint32_t i = 0; i < axes.nbatch; i++)
+        batch *= dim_hi(ir, a->dims[axes.a_batch[i]]);
+    int64_t shared = batch * *k;
+    *m = shared > 0 ? count_hi(ir, a) / shared : 0;
+    *n = shared > 0 ? count_hi(ir, b) / shared : 0;
+}
+
+static void pick_gemm(PassCx *cx, const Graph *body, int64_t *config)
+{
+    int64_t m, n, k;
+    dot_extents(cx->ir, first_of(body, OC_CONTRACT), &m, &n, &k);
+    const Tile *t = choose_tile(cx->target, (double)m, (double)n);
+    int64_t kc = clamp((int64_t)(cx->target->l1 / 2) / (t->nr * 4), 64, 384) / 8 * 8;
+    kc = k > 0 && k < kc ? k : kc;
+    int64_t rows = (int64_t)(cx->target->l2 / 2) / (kc * 4);
+    int64_t mc = clamp(rows, t->mr, 120) / t->mr * t->mr;
+    config[0] = t->mr;
+    config[1] = t->nr;
+    config[2] = kc;
+    config[3] = m > 0 && m < mc ? round_up(m, t->mr) : mc;
+    config[4] = clamp(round_up(n, t->nr), t->nr, 2048 / t->nr * t->nr);
+}
+
+/* ---- the others ---- */
+
+/* Rows per task and, for few rows with long folds, parts of each row. */
+static void pick_reduce(PassCx *cx, const Graph *body, int64_t *config)
+{
+    const Node *fold = first_of(body, OC_REDUCE);
+    int64_t rows = count_hi(cx->ir, fold->type);
+    int64_t all = count_hi(cx->ir, fold->in[0]->type);
+    int64_t length = rows > 0 ? all / rows : 1;
+    config[0] = clamp(TASK_ELEMENTS / (length > 0 ? length : 1), 1, TASK_ELEMENTS);
+    config[1] =
+        rows < TINY_ROWS && length > LONG_FOLD ? (length + SPLIT_ELEMENTS - 1) / SPLIT_ELEMENTS : 1;
+}
+
+static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, int64_t *config)
+{
+    switch (cls) {
+    case KC_GEMM:
+        pick_gemm(cx, body, config);
+        return;
+    case KC_REDUCE:
+        pick_reduce(cx, body, config);
+        return;
+    case KC_SCATTER: {
+        int64_t cells = count_hi(cx->ir, first_of(body, OC_SCATTER)->type);
+        config[0] = clamp(cells, 1, TASK_ELEMENTS);
+        return;
+    }
+    case KC_MAP:
+    case KC_MULTI_MAP:
+    case KC_MULTI_SUMSQ:
+        config[0] = TASK_ELEMENTS;
+        return;
+    case KC_COUNT:
+        break;
+    }
+    BUG("no such kernel class: %d", (int)cls);
+}
+
+const int64_t *pick_config(PassCx *cx, const Def *def, const char *class_name, uint32_t *n)
+{
+    KernelClass cls;
+    if (!class_find(class_name, &cls))
+        BUG("no kernel class '%s'", class_name);
+    *n = class_info(cls)->nconfig;
+    int64_t *config = NEW_ARRAY(cx->arena, int64_t, *n + 1);
+    pick_class(cx, cls, def->body, config);
+    return config;
+}
+
+static const Node *pick_node(Rewrite *rw, const Node *n, const Node *const *in)
+{
+    if (op_info(n->op)->cls != OC_GROUP)
+        return NULL;
+    PassCx *cx = rw->user;
+    Attr attr[IR_MAX_ATTR] = {{0}};
+    memcpy(attr, n->attr, n->nattr * sizeof *attr);
+    Attr *config = &attr[op_attr_index(n->op, "config")];
+    config->ints = pick_config(cx, node_def(n), node_sym(n, "class"), &config->n);
+    return graph_op(
+        rw->out,
+        &(NodeSpec){
+            .op = n->op, .inst = n->inst, .nin = n->nin, .in = in, .attr = attr, .note = n->note});
+}
+
+Graph *pass_pick(PassCx *cx, const Graph *in)
+{
+    ASSERT(cx->target);
+    return graph_rewrite(in, cx->arena, pick_node, cx);
+}

@@ -1,0 +1,453 @@
+/* LIBS: mdl_test_support mdl_passes mdl_front_rule mdl_target mdl_ir mdl_base */
+/* test_fuse.c: which groups known models become, with classes and reasons; the refusals, one per
+ * code; on random graphs the fused graph computes the same bits as the unfused one. */
+#include "passes.h"
+#include "randgraph.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- a workbench ---- */
+
+typedef struct Bench {
+    Arena *arena;
+    Ir *ir;
+    Program *program;
+    PassCx *cx;
+    Graph *g;
+} Bench;
+
+static const Target cpu = {.kind = TK_CPU,
+                           .name = "cpu",
+                           .isa = "avx2",
+                           .vector = 8,
+                           .registers = 16,
+                           .l1 = 32 << 10,
+                           .l2 = 1 << 20,
+                           .flops = 8e10,
+                           .bandwidth = 8e9,
+                           .launch = 2e-6};
+
+static Bench open_bench(const char *name)
+{
+    Bench b = {.arena = arena_new()};
+    b.ir = ir_new(b.arena, syms_new(b.arena), diags_new(b.arena));
+    b.program = program_new(b.ir, sym(b.ir->syms, "p"));
+    b.cx = passes_begin(b.ir, b.arena, b.program, &cpu);
+    b.g = graph_new(b.ir, b.arena, sym(b.ir->syms, name));
+    return b;
+}
+
+static Sym named(const Bench *b, const char *text)
+{
+    return sym(b->ir->syms, text);
+}
+
+static const Type *shape(const Bench *b, DType dtype, uint32_t rank, const int64_t *dims)
+{
+    const Dim *d[IR_MAX_RANK];
+    for (uint32_t i = 0; i < rank; i++)
+        d[i] = dim_const(b->ir, dims[i]);
+    return type_tensor(b->ir, dtype, rank, d);
+}
+#define SHAPE(b, ...) \
+    shape((b), DT_F32, sizeof((int64_t[]){__VA_ARGS__}) / 8, (int64_t[]){__VA_ARGS__})
+
+static const Node *input(Bench *b, const char *name, const Type *t)
+{
+    return graph_input(b->g, named(b, name), t);
+}
+
+/* A state; parameters get their gradient. */
+static const State *new_state(Bench *b, StateKind kind, const char *path, const Type *t)
+{
+    State proto = {.kind = kind, .path = named(b, path), .type = t, .trained = kind == SK_PARAM};
+    const State *s = program_state(b->program, &proto);
+    if (kind == SK_PARAM) {
+        State grad = {.kind = SK_GRAD, .path = s->path, .type = t, .of = s->id};
+        program_state(b->program, &grad);
+    }
+    return s;
+}
+
+static const Node *read_state(Bench *b, const State *s)
+{
+    return graph_state(b->g, s->id, s->type, s->path);
+}
+
+static const Node *param(Bench *b, const char *path, const Type *t)
+{
+    return read_state(b, new_state(b, SK_PARAM, path, t));
+}
+
+/* ---- pieces of models ---- */
+
+static const Node *like(Bench *b, const Node *x, double value)
+{
+    return graph_fill(b->g, x->type, value);
+}
+
+static const Node *scaled(Bench *b, const Node *x, double by)
+{
+    return graph_binary(b->g, OP_MUL, x, like(b, x, by));
+}
+
+/* x over the leading axes of `to` (rows) or the last one (cols), repeated to it. */
+static const Node *spread(Bench *b, const Node *x, const Node *to, bool rows)
+{
+    int64_t axes[IR_MAX_RANK];
+    for (uint32_t i = 0; i < x->type->rank; i++)
+        axes[i] = rows ? i : to->type->rank - x->type->rank + i;
+    return graph_expand(b->g, x, to->type->rank, to->type->dims, axes);
+}
+
+static const Node *fold_last(Bench *b, OpKind op, const Node *x)
+{
+    return graph_reduce(b->g, op, x, (int64_t[]){x->type->rank - 1}, 1);
+}
+
+static const Node *linear(Bench *b, const Node *x, const Node *w, const Node *bias)
+{
+    DotAxes axes = {.ncontract = 1, .a_contract = {x->type->rank - 1}, .b_contract = {1}};
+    const Node *y = graph_dot(b->g, x, w, &axes);
+    return bias ? graph_binary(b->g, OP_ADD, y, spread(b, bias, y, false)) : y;
+}
+
+static const Node *gelu(Bench *b, const Node *x)
+{
+    const Node *e = graph_unary(b->g, OP_ERF, scaled(b, x, 0.70710678118654752));
+    const Node *cdf = scaled(b, graph_binary(b->g, OP_ADD, e, like(b, e, 1)), 0.5);
+    return graph_binary(b->g, OP_MUL, x, cdf);
+}
+
+static const Node *layer_norm(Bench *b, const Node *x, const Node *gain, const Node *bias)
+{
+    double n = (double)dim_hi(b->ir, x->type->dims[x->type->rank - 1]);
+    const Node *mean = scaled(b, fold_last(b, OP_SUM, x), 1 / n);
+    const Node *c = graph_binary(b->g, OP_SUB, x, spread(b, mean, x, true));
+    const Node *sq = graph_binary(b->g, OP_MUL, c, c);
+    const Node *var = scaled(b, fold_last(b, OP_SUM, sq), 1 / n);
+    const Node *rstd =
+        graph_unary(b->g, OP_RSQRT, graph_binary(b->g, OP_ADD, var, like(b, var, 1e-5)));
+    const Node *y = graph_binary(b->g, OP_MUL, c, spread(b, rstd, x, true));
+    y = graph_binary(b->g, OP_MUL, y, spread(b, gain, y, false));
+    return graph_binary(b->g, OP_ADD, y, spread(b, bias, y, false));
+}
+
+static const Node *softmax(Bench *b, const Node *x)
+{
+    const Node *top = spread(b, fold_last(b, OP_AMAX, x), x, true);
+    const Node *e = graph_unary(b->g, OP_EXP, graph_binary(b->g, OP_SUB, x, top));
+    return graph_binary(b->g, OP_DIV, e, spread(b, fold_last(b, OP_SUM, e), e, true));
+}
+
+/* Sum over rows of log sum exp - picked logit. */
+static const Node *cross_entropy(Bench *b, const Node *x, const Node *target)
+{
+    const Node *top = graph_unary(b->g, OP_STOP, fold_last(b, OP_AMAX, x));
+    const Node *e =
+        graph_unary(b->g, OP_EXP, graph_binary(b->g, OP_SUB, x, spread(b, top, x, true)));
+    const Node *lse =
+        graph_binary(b->g, OP_ADD, top, graph_unary(b->g, OP_LOG, fold_last(b, OP_SUM, e)));
+    const Node *cls = graph_iota(b->g, x->type->rank, x->type->dims, x->type->rank - 1);
+    const Node *hit = graph_binary(b->g, OP_EQ, cls, spread(b, target, cls, true));
+    const Node *picked = fold_last(b, OP_SUM, graph_select(b->g, hit, x, like(b, x, 0)));
+    const Node *rows = graph_binary(b->g, OP_SUB, lse, picked);
+    return graph_reduce(b->g, OP_SUM, rows, (int64_t[]){0}, 1);
+}
+
+/* ---- looking at results ---- */
+
+static uint32_t groups(const Graph *g, const char *cls)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->nodes.n; i++) {
+        const Node *at = g->nodes.at[i];
+        n += at->op == OP_GROUP && (!cls || strcmp(node_sym(at, "class"), cls) == 0);
+    }
+    return n;
+}
+
+static const char *report(const Bench *b, const Graph *g)
+{
+    StrBuf sb = sb_new(b->arena);
+    fuse_print(g, &sb);
+    return sb_text(&sb);
+}
+
+#define CHECK_GROUPS(b, g, cls, want)                                                \
+    do {                                                                             \
+        if (groups((g), (cls)) != (want))                                            \
+            fail_msg("%u groups of class %s, not %u:\n%s", groups((g), (cls)),       \
+                     (cls) ? (const char *)(cls) : "any", (want), report((b), (g))); \
+    } while (0)
+
+#define CHECK_SAYS(b, g, text)                                         \
+    do {                                                               \
+        if (!strstr(report((b), (g)), (text)))                         \
+            fail_msg("'%s' is not in:\n%s", (text), report((b), (g))); \
+    } while (0)
+
+static Graph *run_passes(Bench *b)
+{
+    graph_verify(b->g, b->program);
+    Graph *g = passes_run(b->cx, b->g, &(PassOptions){.limit = -1});
+    assert_non_null(g);
+    graph_verify(g, b->program);
+    if (getenv("SHOW"))
+        puts(report(b, g));
+    return g;
+}
+
+static Graph *only_fuse(Bench *b)
+{
+    graph_verify(b->g, b->program);
+    Graph *g = pass_fuse(b->cx, b->g);
+    graph_verify(g, b->program);
+    if (getenv("SHOW"))
+        puts(report(b, g));
+    return g;
+}
+
+/* ---- models ---- */
+
+static void test_linear_gelu(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 64, 100));
+    b.g->path = named(&b, "fc1");
+    const Node *w = param(&b, "fc1.weight", SHAPE(&b, 200, 100));
+    const Node *y = gelu(&b, linear(&b, x, w, param(&b, "fc1.bias", SHAPE(&b, 200))));
+    graph_result(b.g, named(&b, "y"), y);
+    Graph *g = run_passes(&b);
+    CHECK_GROUPS(&b, g, NULL, 1);
+    CHECK_GROUPS(&b, g, "gemm", 1);
+    CHECK_SAYS(&b, g, "as epilogue");
+    CHECK_SAYS(&b, g, "fc1_gemm");
+    arena_free(b.arena);
+}
+
+static void test_mlp_training(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("micro");
+    const Node *x = input(&b, "x", SHAPE(&b, 64, 100));
+    const Node *t = input(&b, "t", shape(&b, DT_I32, 1, (int64_t[]){64}));
+    const Node *h = gelu(&b, linear(&b, x, param(&b, "fc1.weight", SHAPE(&b, 200, 100)),
+                                    param(&b, "fc1.bias", SHAPE(&b, 200))));
+    const Node *z = linear(&b, h, param(&b, "fc2.weight", SHAPE(&b, 10, 200)),
+                           param(&b, "fc2.bias", SHAPE(&b, 10)));
+    graph_result(b.g, named(&b, "loss.sum"), cross_entropy(&b, z, t));
+    Graph *g = run_passes(&b);
+    /* fc1, fc2, dW2, dh, dW1; rows of the loss, loss, db2, db1 */
+    CHECK_GROUPS(&b, g, "gemm", 5);
+    CHECK_GROUPS(&b, g, "reduce", 4);
+    CHECK_GROUPS(&b, g, NULL, 9);
+    arena_free(b.arena);
+}
+
+static void test_layer_norm(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 8, 16, 96));
+    graph_result(b.g, named(&b, "y"),
+                 layer_norm(&b, x, param(&b, "ln.weight", SHAPE(&b, 96)),
+                            param(&b, "ln.bias", SHAPE(&b, 96))));
+    Graph *g = run_passes(&b);
+    CHECK_GROUPS(&b, g, NULL, 1);
+    CHECK_GROUPS(&b, g, "reduce", 1);
+    arena_free(b.arena);
+}
+
+static void test_layer_norm_training(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("micro");
+    const Node *x = input(&b, "x", SHAPE(&b, 64, 32));
+    const Node *h = linear(&b, x, param(&b, "fc.weight", SHAPE(&b, 96, 32)), NULL);
+    const Node *y = layer_norm(&b, h, param(&b, "ln.weight", SHAPE(&b, 96)),
+                               param(&b, "ln.bias", SHAPE(&b, 96)));
+    const Node *sq = graph_binary(b.g, OP_MUL, y, y);
+    graph_result(b.g, named(&b, "loss.sum"), graph_reduce(b.g, OP_SUM, sq, (int64_t[]){0, 1}, 2));
+    Graph *g = run_passes(&b);
+    /* fc, dW; forward rows, loss, backward rows, dgain with dbias */
+    CHECK_GROUPS(&b, g, "gemm", 2);
+    CHECK_GROUPS(&b, g, "map", 0);
+    assert_true(groups(g, "reduce") <= 4);
+    arena_free(b.arena);
+}
+
+static void test_softmax(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 4, 7, 33));
+    graph_result(b.g, named(&b, "y"), softmax(&b, x));
+    Graph *g = run_passes(&b);
+    CHECK_GROUPS(&b, g, NULL, 1);
+    CHECK_GROUPS(&b, g, "reduce", 1);
+    arena_free(b.arena);
+}
+
+/* Heads: q, k, v [B, T, H, D]; scores and values by batched products. */
+static const Node *attention(Bench *b, const Node *q, const Node *k, const Node *v)
+{
+    DotAxes qk = {.nbatch = 2,
+                  .ncontract = 1,
+                  .a_batch = {0, 2},
+                  .b_batch = {0, 2},
+                  .a_contract = {3},
+                  .b_contract = {3}};
+    DotAxes pv = {.nbatch = 2,
+                  .ncontract = 1,
+                  .a_batch = {0, 1},
+                  .b_batch = {0, 2},
+                  .a_contract = {3},
+                  .b_contract = {1}};
+    const Node *s = scaled(b, graph_dot(b->g, q, k, &qk), 0.25);
+    return graph_permute(b->g, graph_dot(b->g, softmax(b, s), v, &pv), (int64_t[]){0, 2, 1, 3});
+}
+
+static const Node *split_heads(Bench *b, const Node *x, int64_t heads)
+{
+    int64_t width = dim_hi(b->ir, x->type->dims[2]);
+    const Dim *dims[] = {x->type->dims[0], x->type->dims[1], dim_const(b->ir, heads),
+                         dim_const(b->ir, width / heads)};
+    return graph_reshape(b->g, x, 4, dims);
+}
+
+static void test_transformer_block(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("micro");
+    const Node *x = input(&b, "x", SHAPE(&b, 8, 16, 64));
+    const Node *h = linear(&b, x, param(&b, "embed.weight", SHAPE(&b, 64, 64)), NULL);
+    const Node *n1 = layer_norm(&b, h, param(&b, "ln1.weight", SHAPE(&b, 64)),
+                                param(&b, "ln1.bias", SHAPE(&b, 64)));
+    const Node *q = linear(&b, n1, param(&b, "q.weight", SHAPE(&b, 64, 64)),
+                           param(&b, "q.bias", SHAPE(&b, 64)));
+    const Node *k = linear(&b, n1, param(&b, "k.weight", SHAPE(&b, 64, 64)),
+                           param(&b, "k.bias", SHAPE(&b, 64)));
+    const Node *v = linear(&b, n1, param(&b, "v.weight", SHAPE(&b, 64, 64)),
+                           param(&b, "v.bias", SHAPE(&b, 64)));
+    const Node *o =
+        attention(&b, split_heads(&b, q, 4), split_heads(&b, k, 4), split_heads(&b, v, 4));
+    o = graph_reshape(b.g, o, 3, x->type->dims);
+    h = graph_binary(b.g, OP_ADD, h,
+                     linear(&b, o, param(&b, "o.weight", SHAPE(&b, 64, 64)),
+                            param(&b, "o.bias", SHAPE(&b, 64))));
+    const Node *n2 = layer_norm(&b, h, param(&b, "ln2.weight", SHAPE(&b, 64)),
+                                param(&b, "ln2.bias", SHAPE(&b, 64)));
+    const Node *m = gelu(&b, linear(&b, n2, param(&b, "fc1.weight", SHAPE(&b, 256, 64)),
+                                    param(&b, "fc1.bias", SHAPE(&b, 256))));
+    h = graph_binary(b.g, OP_ADD, h,
+                     linear(&b, m, param(&b, "fc2.weight", SHAPE(&b, 64, 256)),
+                            param(&b, "fc2.bias", SHAPE(&b, 64))));
+    const Node *sq = graph_binary(b.g, OP_MUL, h, h);
+    graph_result(b.g, named(&b, "loss.sum"),
+                 graph_reduce(b.g, OP_SUM, sq, (int64_t[]){0, 1, 2}, 3));
+    Graph *g = run_passes(&b);
+    /* forward: embed q k v scores values o fc1 fc2; backward: 2 each, but for embed's input */
+    CHECK_GROUPS(&b, g, "gemm", 9 + 17);
+    arena_free(b.arena);
+}
+
+/* ---- optimizer ---- */
+
+static void adamw(Bench *b, const char *path, const Type *t, const Node *factor)
+{
+    const State *s = new_state(b, SK_PARAM, path, t);
+    const State *grad = program_grad(b->program, s->id);
+    const State *sm = new_state(b, SK_OPT, path, t), *sv = new_state(b, SK_OPT, path, t);
+    const Node *p = read_state(b, s), *dp = read_state(b, grad);
+    dp = graph_binary(b->g, OP_MUL, dp, spread(b, factor, dp, true));
+    const Node *m =
+        graph_binary(b->g, OP_ADD, scaled(b, read_state(b, sm), 0.9), scaled(b, dp, 0.1));
+    const Node *v = graph_binary(b->g, OP_ADD, scaled(b, read_state(b, sv), 0.99),
+                                 scaled(b, graph_binary(b->g, OP_MUL, dp, dp), 0.01));
+    const Node *step = graph_cast(b->g, DT_F32, graph_slot(b->g, "step", DT_I32));
+    const Node *one = graph_const(b->g, DT_F32, 1);
+    const Node *fix = graph_binary(
+        b->g, OP_SUB, one, graph_binary(b->g, OP_POW, graph_const(b->g, DT_F32, 0.9), step));
+    const Node *mh = graph_binary(b->g, OP_DIV, m, spread(b, fix, m, true));
+    const Node *d =
+        graph_binary(b->g, OP_DIV, mh,
+                     graph_binary(b->g, OP_ADD, graph_unary(b->g, OP_SQRT, v), like(b, v, 1e-8)));
+    const Node *lr = spread(b, graph_slot(b->g, "lr", DT_F32), p, true);
+    const Node *next = graph_binary(b->g, OP_SUB, p, graph_binary(b->g, OP_MUL, lr, d));
+    graph_write(b->g, s->id, next);
+    graph_write(b->g, sm->id, m);
+    graph_write(b->g, sv->id, v);
+}
+
+static void test_optimizer(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("update");
+    const State *w = new_state(&b, SK_GRAD, "w", SHAPE(&b, 300, 100));
+    const State *v = new_state(&b, SK_GRAD, "v", SHAPE(&b, 300));
+    const Node *in[] = {read_state(&b, w), read_state(&b, v)};
+    const Node *sumsq = graph_op(b.g, &(NodeSpec){.op = OP_SUMSQ, .nin = 2, .in = in});
+    const Node *norm = graph_unary(b.g, OP_SQRT, sumsq);
+    const Node *one = graph_const(b.g, DT_F32, 1);
+    const Node *factor = graph_binary(b.g, OP_MIN, one, graph_binary(b.g, OP_DIV, one, norm));
+    adamw(&b, "fc1.weight", SHAPE(&b, 300, 100), factor);
+    adamw(&b, "fc1.bias", SHAPE(&b, 300), factor);
+    adamw(&b, "fc2.weight", SHAPE(&b, 10, 300), factor);
+    adamw(&b, "fc2.bias", SHAPE(&b, 10), factor);
+    Graph *g = run_passes(&b);
+    CHECK_GROUPS(&b, g, "multi_sumsq", 1);
+    CHECK_GROUPS(&b, g, "multi_map", 1);
+    CHECK_GROUPS(&b, g, "map", 1); /* the clip factor and the bias correction */
+    CHECK_GROUPS(&b, g, NULL, 3);
+    CHECK_SAYS(&b, g, " x4,");
+    arena_free(b.arena);
+}
+
+/* ---- random graphs ---- */
+
+static void same_bits(uint64_t seed, uint32_t nodes)
+{
+    Bench b = open_bench("call:f");
+    RandGraph options = {.seed = seed, .nodes = nodes, .dtype = DT_F32, .results = 4};
+    b.g = randgraph(b.ir, b.arena, &options);
+    Value **in = randgraph_inputs(b.g, b.arena, seed);
+    Value **want = randgraph_run(b.g, b.arena, in);
+    Graph *fused = only_fuse(&b);
+    Value **got = randgraph_run(fused, b.arena, in);
+    for (uint32_t i = 0; i < b.g->results.n; i++) {
+        assert_int_equal(want[i]->count, got[i]->count);
+        for (int64_t k = 0; k < want[i]->count; k++)
+            if (memcmp(&want[i]->at[k], &got[i]->at[k], sizeof(double)) != 0)
+                fail_msg("seed %llu: result %u differs:\n%s", (unsigned long long)seed, i,
+                         report(&b, fused));
+    }
+    Graph *again = pass_fuse(b.cx, b.g);
+    assert_string_equal(report(&b, fused), report(&b, again));
+    arena_free(b.arena);
+}
+
+static void test_random(void **state)
+{
+    UNUSED(state);
+    for (uint64_t seed = 1; seed <= 200; seed++)
+        same_bits(seed, 10 + (uint32_t)seed % 80);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_linear_gelu), cmocka_unit_test(test_mlp_training),
+        cmocka_unit_test(test_layer_norm),  cmocka_unit_test(test_layer_norm_training),
+        cmocka_unit_test(test_softmax),     cmocka_unit_test(test_transformer_block),
+        cmocka_unit_test(test_optimizer),   cmocka_unit_test(test_random),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
