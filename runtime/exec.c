@@ -4,9 +4,9 @@
  * and listed beforehand: addresses of inputs (patches), the argument block, and, when an extent
  * changed, the numbers of tasks. So rt_run allocates nothing and looks nothing up. */
 #include "device.h"
+#include "progress.h"
 #include "runtime.h"
 #include <time.h>
-#include <unistd.h>
 
 typedef struct Launch {
     uint32_t kernel;
@@ -183,23 +183,12 @@ static bool allocate(Runtime *rt, Err *err)
     return true;
 }
 
-/* One line on a terminal while kernels are compiled; nothing when all are cached. */
-static void show_compiling(void *user, uint32_t done, uint32_t total)
-{
-    UNUSED(user);
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\rcompiling kernels %u/%u%s", done, total,
-                done == total ? "\r\033[K" : "");
-    else if (!done)
-        fprintf(stderr, "compiling %u kernels\n", total);
-}
-
 static bool open_device(Runtime *rt, const RtOptions *opt, Err *err)
 {
     DeviceOptions device = {.threads = opt->threads,
                             .cache_dir = opt->cache_dir,
                             .quiet = opt->quiet,
-                            .progress = opt->quiet ? NULL : show_compiling};
+                            .progress = opt->quiet ? NULL : progress_compiling};
     rt->device = rt->v->open(&device, err);
     if (!rt->device)
         return false;

@@ -100,3 +100,13 @@ void progress_end(Progress *p)
         fputc('\n', stderr);
     p->drawn = false;
 }
+
+void progress_compiling(void *user, uint32_t done, uint32_t total)
+{
+    UNUSED(user);
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\rcompiling kernels %u/%u%s", done, total,
+                done == total ? "\r\033[K" : "");
+    else if (!done)
+        fprintf(stderr, "compiling %u kernels\n", total);
+}

@@ -21,6 +21,8 @@ void progress_log(Progress *p, const RunPoint *point);
 /* A line that stays: results, checkpoints. */
 void progress_say(Progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void progress_end(Progress *p);
+/* While kernels are compiled: one live line on a terminal, one plain line elsewhere. */
+void progress_compiling(void *user, uint32_t done, uint32_t total);
 /* "main 412/1407  loss 1.083  lr 1.93e-05  gnorm 0.71  41.2k samples/s  eta 0:12" */
 void progress_format(StrBuf *sb, const Progress *p, const RunPoint *point);
 

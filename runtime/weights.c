@@ -27,7 +27,7 @@ static bool is_missing(const StFile *file, const char *key, Err *err)
     return false;
 }
 
-/* Numbers of another float type are converted; anything else must match. */
+/* Numbers of another float type are converted; all else has to be equal. */
 static bool check_type(const Plan *p, const PlanTensor *want, const StTensor *have, Err *err)
 {
     int64_t dim[PLAN_MAX_RANK] = {0};
