@@ -158,14 +158,14 @@ static bool with_sign(Parser *p, uint64_t magnitude, bool negative, int64_t *out
 
 bool parse_int(Parser *p, int64_t *out)
 {
-    uint64_t magnitude;
+    uint64_t magnitude = 0;
     bool negative = parse_accept(p, "-");
     return read_magnitude(p, &magnitude) && with_sign(p, magnitude, negative, out);
 }
 
 bool parse_index(Parser *p, uint32_t *out)
 {
-    int64_t value;
+    int64_t value = 0;
     if (!parse_int(p, &value))
         return false;
     if (value < 0 || value > INT32_MAX)
@@ -259,7 +259,7 @@ bool parse_dim(Parser *p, const Dim **out)
 
 static bool parse_dtype(Parser *p, DType *out)
 {
-    Sym name;
+    Sym name = NULL;
     skip_blanks(p);
     const char *from = p->at;
     if (!parse_word(p, &name))
@@ -272,7 +272,7 @@ static bool parse_dtype(Parser *p, DType *out)
 
 static bool parse_tensor(Parser *p, const Type **out)
 {
-    DType dtype;
+    DType dtype = DT_F32;
     const Dim *dims[IR_MAX_RANK];
     uint32_t rank = 0;
     if (!parse_dtype(p, &dtype) || !parse_expect(p, "["))
@@ -293,7 +293,7 @@ bool parse_type(Parser *p, const Type **out)
     if (!parse_accept(p, "("))
         return parse_tensor(p, out);
     while (!parse_accept(p, ")")) {
-        const Type *t;
+        const Type *t = NULL;
         if (elems.n == TEXT_MAX_TUPLE)
             return parse_fail(p, DIAG_E0109, "too many values");
         if ((elems.n > 0 && !parse_expect(p, ",")) || !parse_tensor(p, &t))
@@ -334,7 +334,7 @@ static bool parse_list(Parser *p, AttrKind kind, Attr *out)
 
 static bool parse_def_ref(Parser *p, Attr *out)
 {
-    Sym label;
+    Sym label = NULL;
     if (!parse_expect(p, "@") || !parse_word(p, &label))
         return false;
     const TextDef *d = map_get(p->defs, MAP_KEY(label));
@@ -347,7 +347,7 @@ static bool parse_def_ref(Parser *p, Attr *out)
 
 bool parse_attr(Parser *p, AttrKind kind, Attr *out)
 {
-    DType dtype;
+    DType dtype = DT_F32;
     *out = (Attr){.kind = kind};
     switch (kind) {
     case AK_NONE:
