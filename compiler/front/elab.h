@@ -1,0 +1,367 @@
+/* elab.h: private to front: evaluating the syntax tree. One evaluator does checking and elaboration:
+ * compile-time values are computed, run-time values become graph nodes; every rule of the language is
+ * checked where the value is made, for the actual instance, so messages have names and numbers.
+ *
+ *   value.c        values: constructors, printing for messages
+ *   scope.c        names: std < file < instance < function frame
+ *   number.c       compile-time numbers: exact rationals, symbolic integers
+ *   expr.c         expressions        body.c    statements      arith.c   operators on tensors
+ *   signature.c    types, dimension variables, unification      call.c    calling functions, modules
+ *   module.c       instances: params, keys, members             opdef.c   `op` -> Def with vjp
+ *   equation.c     tensor equations   index.c   x[..] outside equations
+ *   builtin.c      functions of the language (builtins.def)     loss.c    loss values
+ */
+#ifndef MDL_ELAB_H
+#define MDL_ELAB_H
+
+#include "front.h"
+
+typedef struct Elab Elab;
+typedef struct Env Env;
+typedef struct File File;
+typedef struct Val Val;
+typedef struct Inst Inst;
+
+typedef enum Mode { MODE_TRAIN, MODE_EVAL } Mode;
+
+/* ---- values ---- */
+
+typedef enum VKind {
+    V_POISON, /* an error was reported; accepted silently everywhere */
+    V_NONE,
+    V_INT,  /* compile-time integer, possibly with run-time dims (B * T): `dim` */
+    V_REAL, /* other compile-time number: rational num/den when den > 0, else `f` */
+    V_BOOL,
+    V_STR,
+    V_PERCENT,  /* 5%: f = 0.05 */
+    V_QUANTITY, /* 500 steps: f, str = unit */
+    V_TUPLE,
+    V_LIST,
+    V_TENSOR, /* a node of the current graph */
+    V_LOSS,
+    V_CLOSURE, /* fn, op or lambda with its scope */
+    V_BUILTIN,
+    V_DTYPE, /* f32 as a function */
+    V_MODULE,
+    V_INSTANCE,
+    V_ARRAY,  /* of instances */
+    V_PARAM,  /* a parameter or buffer: a tensor when used, a tie when passed */
+    V_STATE,  /* a `state` of an optimizer instance */
+    V_METHOD, /* x.set and kin: `self` and a name */
+    V_RECORD, /* constructor call kept as it is: cosine(..), idx(..), normal(..) */
+    V_RANGE,
+    V_BLOCK, /* data, eval, train ... by name */
+    V_BATCH, /* the b of b => .. */
+    V_MODE,  /* train, eval as a value of `mode` */
+    V_FILE   /* an imported file: `llama.Llama` */
+} VKind;
+
+typedef struct LossTerm {
+    const Node *sum, *weight; /* scalars f32: sum of w*l, sum of w */
+    double scale;
+} LossTerm;
+
+struct Val {
+    VKind kind;
+    Span span; /* of the expression that made it */
+    union {
+        const Dim *dim;
+        struct {
+            int64_t num, den;
+            double f;
+            Sym unit;
+        };
+        bool b;
+        Sym str;
+        struct {
+            uint32_t n;
+            const Val *const *at;
+        } list; /* TUPLE, LIST, RANGE (lo, hi) */
+        const Node *node;
+        struct {
+            uint32_t n;
+            const LossTerm *term;
+        } loss;
+        struct {
+            const Ast *ast; /* FN, OP, LAMBDA, MODULE; RECORD: CALL or ID; BLOCK */
+            Env *env;
+        } code;
+        const struct Builtin *builtin;
+        DType dtype;
+        Inst *inst;
+        struct {
+            uint32_t n;
+            Inst *const *at;
+        } array;
+        struct Param *param;
+        struct OptState *state;
+        struct {
+            const Val *self;
+            Sym name;
+        } method;
+        struct {
+            uint32_t n;
+            const Sym *name;
+            const Node *const *node;
+        } batch;
+        Mode mode;
+        File *file;
+    };
+};
+
+/* A parameter or buffer of one instance. */
+typedef struct Param {
+    State *state; /* in the program */
+    Span span;
+} Param;
+
+/* A state of an optimizer instance: old value, and the new one once set. */
+typedef struct OptState {
+    State *state;
+    const Node *now;
+} OptState;
+
+struct Inst {
+    const Ast *module;
+    Env *env;               /* scope of the members; up = the module's file */
+    Inst *up;               /* NULL for the root */
+    const struct Param *of; /* optimizer instances: the parameter they update, else NULL */
+    Sym path, key;          /* "" for the root; without a trailing dot */
+    Map *members;           /* Sym -> Val* (formals, lets once evaluated, params, subs) */
+    Map *pending;           /* Sym -> Ast* of lets and fns not evaluated yet */
+    Map *args;              /* Sym -> Val*: arguments by name, consumed by params (overrides) */
+    VEC(Sym) names;         /* member names for suggestions */
+};
+
+/* ---- scopes ---- */
+
+typedef enum EnvKind { ENV_STD, ENV_FILE, ENV_INSTANCE, ENV_FRAME } EnvKind;
+
+typedef struct Binding {
+    Sym name;
+    const Val *value;
+} Binding;
+
+struct Env {
+    EnvKind kind;
+    Env *up;
+    File *file;          /* FILE, STD */
+    Inst *inst;          /* INSTANCE */
+    VEC(Binding) locals; /* FRAME: later bindings hide earlier ones */
+    /* FRAME */
+    bool generic_float; /* op and file-level fn: `float` is the first float argument's type */
+    bool has_float;
+    DType float_type;
+    Map *packs;                      /* Sym ("" for bare ..) -> Pack* */
+    const Ast *function;             /* FN, OP or NULL; for messages */
+    const struct Equation *equation; /* indices in scope, or NULL */
+};
+
+typedef struct Pack {
+    uint32_t n;
+    const Dim *dims[IR_MAX_RANK];
+} Pack;
+
+struct File {
+    Sym name; /* "llama" */
+    const char *path;
+    uint32_t source; /* file number in diags */
+    Ast *ast;
+    Env *env;
+    Map *values;    /* Sym -> Item*: let fn op module model data ... */
+    Map *actions;   /* Sym -> Item*: train eval */
+    VEC(Sym) names; /* of both, in order */
+    bool is_std;
+};
+
+/* One top-level name of a file. */
+typedef struct Item {
+    const Ast *ast; /* declaration, or IMPORT_NAME / IMPORT for imported ones */
+    File *file;     /* where it is declared */
+    Sym name;       /* its name there */
+} Item;
+
+/* ---- the evaluator ---- */
+
+struct Front {
+    Ir *ir;
+    Arena *arena;
+    VEC(File *) files; /* files.at[0]: the program; then its imports */
+    File *std;         /* all std files as one scope */
+    Map *by_path;
+    VEC(Sym) sets; /* overrides as given, for the hash */
+    uint64_t hash;
+};
+
+struct Elab {
+    Front *front;
+    Ir *ir;
+    Arena *arena;
+    Diags *diags;
+    Program *program;
+    Graph *g; /* where run-time values are built now; NULL: compile time only */
+    Mode mode;
+    Map *memo;      /* Item -> Val* (V_POISON while being evaluated is told apart by `busy`) */
+    Map *busy;      /* Item -> itself while it is being evaluated */
+    Map *keys;      /* key -> Param*, for E0306 */
+    uint32_t depth; /* of nested expressions, against runaway programs */
+    const struct CallFrame *calls; /* functions being evaluated, innermost first */
+};
+
+Elab *elab_new(Front *f, Program *program);
+
+/* value.c */
+extern const Val VAL_NONE, VAL_POISON;
+Val *val_new(Elab *e, VKind kind, Span span);
+const Val *val_int(Elab *e, int64_t v, Span span);
+const Val *val_dim(Elab *e, const Dim *d, Span span);
+const Val *val_real(Elab *e, double v, Span span);
+const Val *val_bool(Elab *e, bool v, Span span);
+const Val *val_str(Elab *e, Sym s, Span span);
+const Val *val_node(Elab *e, const Node *n, Span span); /* NULL gives poison */
+const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n);
+const char *val_text(Elab *e,
+                     const Val *v); /* for messages: `f32[B, 10]`, the function `relu`, 3 */
+bool val_is_poison(const Val *v);
+bool val_is_number(const Val *v);              /* INT, REAL, PERCENT */
+bool val_as_int(const Val *v, int64_t *out);   /* constant integer */
+bool val_as_double(const Val *v, double *out); /* any compile-time number without symbols */
+const Val *poison(Elab *e, Span span);
+
+/* scope.c */
+Env *env_new(Elab *e, EnvKind kind, Env *up);
+void env_bind(Elab *e, Env *env, Sym name, const Val *v); /* FRAME */
+const Val *env_local(const Env *env, Sym name);           /* innermost frame chain only, or NULL */
+/* The value of a name, evaluated if it is a lazy let or item; NULL when nothing has that name. */
+const Val *env_find(Elab *e, Env *env, Sym name, Span span);
+const Val *env_get(Elab *e, Env *env, Sym name, Span span); /* E0201 with a suggestion, poison */
+const Val *item_value(Elab *e, const Item *item, Span span);
+Inst *env_instance(const Env *env);       /* the instance whose scope this is in, or NULL */
+Env *env_frame(Env *env);                 /* nearest enclosing function frame, or NULL */
+Item *file_item(const File *f, Sym name); /* values */
+Item *file_action(const File *f, Sym name);
+
+/* number.c */
+const Val *num_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span); /* + - * / // % ** */
+const Val *num_negate(Elab *e, const Val *a, Span span);
+const Val *num_literal(Elab *e, const Ast *a); /* INT FLOAT PERCENT QUANTITY */
+bool num_equal(const Val *a, const Val *b);
+/* -1, 0, 1; false when symbolic and not decided by ranges. */
+bool num_compare(Elab *e, const Val *a, const Val *b, int *out);
+
+/* expr.c */
+const Val *eval(Elab *e, Env *env, const Ast *a);
+/* Evaluates and demands a kind, else E0802-like diagnostics. */
+bool eval_bool(Elab *e, Env *env, const Ast *a, bool *out); /* compile-time condition, E0307 */
+const Dim *eval_dim(Elab *e, Env *env, const Ast *a);       /* integer >= 0, E0403/E0401; NULL */
+bool eval_const_int(Elab *e, Env *env, const Ast *a, int64_t *out);
+
+/* body.c: statements; the value of the last expression (TUPLE of several), VAL_NONE without one. */
+const Val *eval_body(Elab *e, Env *env, const Ast *stmts);
+
+/* arith.c */
+/* A value as a node of the current graph: tensors, params, states, numbers (as f32 scalars). */
+const Node *tensor_of(Elab *e, const Val *v);
+bool is_tensor(const Val *v); /* TENSOR, PARAM, STATE: has run-time elements */
+const Type *tensor_type(const Val *v);
+const Val *arith_binary(Elab *e, OpKind op, const Val *a, const Val *b, Span span);
+const Val *arith_unary(Elab *e, OpKind op, const Val *a, Span span);
+const Val *arith_select(Elab *e, const Val *const arg[3], Span span);
+const Val *arith_matmul(Elab *e, const Val *a, const Val *b, Span span);
+const Val *arith_compare(Elab *e, Sym op, const Val *a, const Val *b, Span span);
+const Node *arith_cast(Elab *e, DType dt, const Node *n, Span span); /* E0502 for float -> int */
+/* Brings both to one dtype and shape (numbers fill, suffix broadcasting); false after E0413, E0501. */
+bool arith_match(Elab *e, const Node **a, const Node **b, Span span);
+const Node *arith_fill(Elab *e, const Val *number, const Type *type, Span span);
+const Node *arith_broadcast(Elab *e, const Node *n, const Type *like,
+                            Span span); /* suffix -> full */
+
+/* signature.c */
+typedef struct Sig {
+    Env *frame;     /* dimension variables are bound here */
+    const Val *who; /* function, for messages; may be NULL */
+} Sig;
+/* Checks v against a type, binding unbound dimension variables and packs in the frame; returns the
+ * value as the callee sees it (cast, filled), poison after a diagnostic. `what`: "`x` of `softmax`". */
+const Val *sig_accept(Elab *e, Env *frame, const Ast *type, const Val *v, const char *what);
+/* The tensor type an AST type denotes with everything bound; NULL after a diagnostic. */
+/* The same for a result: E0407. */
+const Val *sig_result(Elab *e, Env *frame, const Ast *type, const Val *v, const char *what);
+const Type *sig_type(Elab *e, Env *frame, const Ast *type);
+/* `as`: cast and/or reshape. */
+const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span);
+Pack *env_pack(const Env *env, Sym name);
+bool type_is_optional(const Ast *type);
+
+/* call.c */
+typedef struct CallFrame {
+    const Ast *fn;
+    const Inst *inst;
+    const struct CallFrame *up;
+} CallFrame;
+typedef struct Args {
+    uint32_t n;
+    const Val **at;
+    Sym *name; /* NULL: positional */
+    Span *span;
+    Span call;
+} Args;
+Args *args_eval(Elab *e, Env *env, const Ast *call,
+                const Val *first); /* first: piped value or NULL */
+void args_push(Elab *e, Args *args, Sym name, const Val *v);
+const Val *call_value(Elab *e, Env *env, const Val *callee, Args *args);
+const Val *call_closure(Elab *e, const Val *fn, Args *args);
+/* Pairs arguments with formals (positions, names, defaults later): out[i] NULL when absent. */
+bool args_bind(Elab *e, const Ast *formals, Args *args, const Val **out, const char *who);
+const Val *call_ast_body(Elab *e, Env *frame,
+                         const Ast *fn); /* evaluates and checks the result type */
+/* Binds formals in order: types, defaults. False after a diagnostic. */
+bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const char *who);
+
+/* module.c */
+const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, const Ast *decl);
+/* An instance of an optimizer module whose states have p's shape. */
+const Val *optimizer_instantiate(Elab *e, const Val *module, Args *args, const Param *p);
+const Val *inst_member(Elab *e, Inst *inst, Sym name, Span span); /* NULL when absent */
+const char *inst_text(Elab *e, const Inst *inst); /* llm.layers.3 = Block(D: 64) for notes */
+
+/* opdef.c */
+const Val *op_call(Elab *e, const Val *op, Args *args);
+
+/* equation.c */
+typedef struct Equation Equation;
+const Val *equation_eval(Elab *e, Env *env, const Ast *bind, Sym *name);
+bool equation_is(const Ast *bind); /* left side has brackets, or a folding operator */
+
+/* index.c */
+const Val *index_eval(Elab *e, Env *env, const Ast *a);
+
+/* builtin.c */
+typedef const Val *(*BuiltinFn)(Elab *e, const struct Builtin *b, Args *args);
+typedef struct Builtin {
+    const char *name;
+    BuiltinFn fn; /* NULL: a RECORD constructor */
+    OpKind op;    /* elementwise ops and folds */
+    const char *doc;
+} Builtin;
+const Builtin *builtin_find(const char *name);
+const Builtin *builtin_at(uint32_t i); /* NULL at the end; for suggestions */
+const Val *builtin_call(Elab *e, const Builtin *b, Args *args);
+/* Argument i or name; NULL when absent. Marks it used. */
+const Val *args_get(const Args *args, uint32_t i, const char *name);
+
+/* loss.c */
+const Val *loss_mean(Elab *e, const Node *x, const Node *weight, Span span);
+const Val *loss_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span);
+/* The one (sum, weight) pair of a loss; false after a diagnostic. */
+bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight);
+
+/* record arguments (record.c): constructors evaluated by whoever needs them */
+Sym record_name(const Val *record);
+const Val *record_arg(Elab *e, const Val *record, uint32_t i, const char *name); /* NULL: absent */
+uint32_t record_count(const Val *record);                                        /* arguments */
+
+/* files.c */
+File *files_find(Front *f, Sym name);
+
+#endif

@@ -1,0 +1,425 @@
+/* expr.c: expressions. One small function per kind of syntax node, found through a table. */
+#include "elab.h"
+
+enum { MAX_DEPTH = 200 };
+
+typedef const Val *(*EvalExpr)(Elab *e, Env *env, const Ast *a);
+
+static const Val *eval_literal(Elab *e, Env *env, const Ast *a)
+{
+    UNUSED(env);
+    return num_literal(e, a);
+}
+
+static const Val *eval_string(Elab *e, Env *env, const Ast *a)
+{
+    UNUSED(env);
+    return val_str(e, a->text, a->span);
+}
+
+static const Val *eval_word(Elab *e, Env *env, const Ast *a)
+{
+    UNUSED(env);
+    if (a->kind == A_NONE) {
+        return val_new(e, V_NONE, a->span);
+    }
+    if (a->kind == A_INF) {
+        return val_real(e, __builtin_inf(), a->span);
+    }
+    return val_bool(e, a->kind == A_TRUE, a->span);
+}
+
+static const Val *eval_error(Elab *e, Env *env, const Ast *a)
+{
+    UNUSED(env);
+    return poison(e, a->span);
+}
+
+static const Val *eval_id(Elab *e, Env *env, const Ast *a)
+{
+    const Val *v = env_get(e, env, a->name, a->span);
+    if (v->kind != V_BUILTIN || v->builtin->fn) {
+        return v;
+    }
+    /* a constructor without arguments: zeros, greedy */
+    Val *r = val_new(e, V_RECORD, a->span);
+    r->code.ast = a;
+    r->code.env = env;
+    return r;
+}
+
+static const Val *eval_paren(Elab *e, Env *env, const Ast *a)
+{
+    return eval(e, env, a->kid[0]);
+}
+
+static const Val *eval_list(Elab *e, Env *env, const Ast *a)
+{
+    const Val **at = NEW_ARRAY(e->arena, const Val *, a->nkid + 1);
+    for (uint32_t i = 0; i < a->nkid; i++) {
+        const Ast *k = a->kid[i]->kind == A_NAMED ? a->kid[i]->kid[0] : a->kid[i];
+        at[i] = eval(e, env, k);
+    }
+    return val_list(e, a->kind == A_TUPLE ? V_TUPLE : V_LIST, at, a->nkid);
+}
+
+static const Val *eval_lambda(Elab *e, Env *env, const Ast *a)
+{
+    Val *v = val_new(e, V_CLOSURE, a->span);
+    v->code.ast = a;
+    v->code.env = env;
+    return v;
+}
+
+static const Val *eval_pipe(Elab *e, Env *env, const Ast *a)
+{
+    const Val *first = eval(e, env, a->kid[0]);
+    const Ast *target = a->kid[1];
+    const Ast *callee = target->kind == A_CALL ? target->kid[0] : target;
+    const Val *fn = eval(e, env, callee);
+    Args *args = args_eval(e, env, target->kind == A_CALL ? target : NULL, first);
+    args->call = a->span;
+    return call_value(e, env, fn, args);
+}
+
+static const Val *eval_as(Elab *e, Env *env, const Ast *a)
+{
+    return sig_as(e, env, eval(e, env, a->kid[0]), a->kid[1], a->span);
+}
+
+static const Val *eval_coalesce(Elab *e, Env *env, const Ast *a)
+{
+    const Val *v = eval(e, env, a->kid[0]);
+    return v->kind == V_NONE ? eval(e, env, a->kid[1]) : v;
+}
+
+/* and, or: compile-time with short circuit, elementwise on tensors. */
+static const Val *eval_logic(Elab *e, Env *env, const Ast *a)
+{
+    const Val *x = eval(e, env, a->kid[0]);
+    if (x->kind == V_BOOL && x->b == (a->kind == A_OR)) {
+        return x;
+    }
+    const Val *y = eval(e, env, a->kid[1]);
+    if (x->kind == V_BOOL && y->kind == V_BOOL) {
+        return y;
+    }
+    return arith_binary(e, a->kind == A_OR ? OP_OR : OP_AND, x, y, a->span);
+}
+
+static const Val *eval_not(Elab *e, Env *env, const Ast *a)
+{
+    const Val *x = eval(e, env, a->kid[0]);
+    return x->kind == V_BOOL ? val_bool(e, !x->b, a->span) : arith_unary(e, OP_NOT, x, a->span);
+}
+
+/* Equality of compile-time values that are no numbers; -1 when they have no such order. */
+static int plain_equal(const Val *x, const Val *y)
+{
+    if (x->kind == V_NONE || y->kind == V_NONE) {
+        return x->kind == y->kind;
+    }
+    if (x->kind != y->kind) {
+        return -1;
+    }
+    return x->kind == V_STR    ? x->str == y->str
+           : x->kind == V_BOOL ? x->b == y->b
+           : x->kind == V_MODE ? x->mode == y->mode
+                               : -1;
+}
+
+static bool order_holds(Sym op, int c)
+{
+    return strcmp(op, "==") == 0   ? c == 0
+           : strcmp(op, "!=") == 0 ? c != 0
+           : strcmp(op, "<") == 0  ? c < 0
+           : strcmp(op, "<=") == 0 ? c <= 0
+           : strcmp(op, ">") == 0  ? c > 0
+                                   : c >= 0;
+}
+
+static const Val *eval_cmp(Elab *e, Env *env, const Ast *a)
+{
+    const Val *x = eval(e, env, a->kid[0]), *y = eval(e, env, a->kid[1]);
+    if (val_is_poison(x) || val_is_poison(y)) {
+        return poison(e, a->span);
+    }
+    if (val_is_number(x) && val_is_number(y)) {
+        int c;
+        if (num_compare(e, x, y, &c)) {
+            return val_bool(e, order_holds(a->text, c), a->span);
+        }
+        diag_at(e->diags, DIAG_E0307, a->span, "%s and %s cannot be compared at compile time",
+                val_text(e, x), val_text(e, y));
+        return poison(e, a->span);
+    }
+    bool equality = strcmp(a->text, "==") == 0 || strcmp(a->text, "!=") == 0;
+    int eq = equality ? plain_equal(x, y) : -1;
+    if (eq >= 0) {
+        return val_bool(e, eq == (a->text[0] == '='), a->span);
+    }
+    return arith_compare(e, a->text, x, y, a->span);
+}
+
+static const Val *eval_range(Elab *e, Env *env, const Ast *a)
+{
+    const Val *at[2] = {eval(e, env, a->kid[0]), eval(e, env, a->kid[1])};
+    for (int i = 0; i < 2; i++) {
+        if (at[i]->kind != V_INT && !val_is_poison(at[i])) {
+            diag_at(e->diags, DIAG_E0503, a->kid[i]->span, "a range needs integers, got %s",
+                    val_text(e, at[i]));
+            return poison(e, a->span);
+        }
+        if (val_is_poison(at[i])) {
+            return at[i];
+        }
+    }
+    return val_list(e, V_RANGE, at, 2);
+}
+
+static const Val *list_concat(Elab *e, const Val *a, const Val *b)
+{
+    uint32_t n = a->list.n + b->list.n;
+    const Val **at = NEW_ARRAY(e->arena, const Val *, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        at[i] = i < a->list.n ? a->list.at[i] : b->list.at[i - a->list.n];
+    }
+    return val_list(e, V_LIST, at, n);
+}
+
+static OpKind arith_op(Sym op)
+{
+    static const struct {
+        const char *text;
+        OpKind op;
+    } ops[] = {{"+", OP_ADD},   {"-", OP_SUB}, {"*", OP_MUL}, {"/", OP_DIV},
+               {"//", OP_IDIV}, {"%", OP_MOD}, {"**", OP_POW}};
+    for (size_t i = 0; i < COUNT(ops); i++) {
+        if (strcmp(op, ops[i].text) == 0) {
+            return ops[i].op;
+        }
+    }
+    BUG("operator %s", op);
+}
+
+static const Val *eval_bin(Elab *e, Env *env, const Ast *a)
+{
+    const Val *x = eval(e, env, a->kid[0]), *y = eval(e, env, a->kid[1]);
+    if (val_is_poison(x) || val_is_poison(y)) {
+        return poison(e, a->span);
+    }
+    if (x->kind == V_LOSS || y->kind == V_LOSS) {
+        return loss_binary(e, a->text, x, y, a->span);
+    }
+    if (strcmp(a->text, "@") == 0) {
+        return arith_matmul(e, x, y, a->span);
+    }
+    if (val_is_number(x) && val_is_number(y)) {
+        return num_binary(e, a->text, x, y, a->span);
+    }
+    if (a->text[0] == '+' && x->kind == V_STR && y->kind == V_STR) {
+        return val_str(e, sym_printf(e->ir->syms, "%s%s", x->str, y->str), a->span);
+    }
+    if (a->text[0] == '+' && x->kind == V_LIST && y->kind == V_LIST) {
+        return list_concat(e, x, y);
+    }
+    return arith_binary(e, arith_op(a->text), x, y, a->span);
+}
+
+static const Val *eval_neg(Elab *e, Env *env, const Ast *a)
+{
+    const Val *x = eval(e, env, a->kid[0]);
+    if (val_is_number(x)) {
+        return num_negate(e, x, a->span);
+    }
+    if (x->kind == V_LOSS) {
+        return loss_binary(e, "*", x, val_int(e, -1, a->span), a->span);
+    }
+    return arith_unary(e, OP_NEG, x, a->span);
+}
+
+/* cosine(warmup: 5%): kept as written; whoever knows the schema reads the arguments. */
+static const Val *eval_call(Elab *e, Env *env, const Ast *a)
+{
+    const Val *fn = eval(e, env, a->kid[0]);
+    if (val_is_poison(fn)) {
+        return fn;
+    }
+    if (fn->kind == V_RECORD && fn->code.ast->kind == A_ID) {
+        Val *r = val_new(e, V_RECORD, a->span);
+        r->code.ast = a;
+        r->code.env = env;
+        return r;
+    }
+    Args *args = args_eval(e, env, a, NULL);
+    return call_value(e, env, fn, args);
+}
+
+static const Val *no_member(Elab *e, const Val *v, const Ast *a)
+{
+    diag_at(e->diags, DIAG_E0201, a->span, "%s has no member `%s`", val_text(e, v), a->name);
+    return poison(e, a->span);
+}
+
+static const Val *batch_member(Elab *e, const Val *v, const Ast *a)
+{
+    StrBuf sb = sb_new(e->arena);
+    for (uint32_t i = 0; i < v->batch.n; i++) {
+        if (v->batch.name[i] == a->name) {
+            return val_node(e, v->batch.node[i], a->span);
+        }
+        sb_printf(&sb, "%s%s", i ? ", " : "", v->batch.name[i]);
+    }
+    Diag *d = diag_at(e->diags, DIAG_E0703, a->span, "the batch has no field `%s`; it has %s",
+                      a->name, sb_text(&sb));
+    Sym near = sym_nearest(a->name, v->batch.name, v->batch.n);
+    if (near) {
+        diag_fix(d, a->name_span, near, "a similar field exists");
+    }
+    return poison(e, a->span);
+}
+
+static const Val *instance_member(Elab *e, const Val *v, const Ast *a)
+{
+    const Val *m = inst_member(e, v->inst, a->name, a->span);
+    if (m) {
+        return m;
+    }
+    Diag *d =
+        diag_at(e->diags, DIAG_E0201, a->span, "%s has no member `%s`", val_text(e, v), a->name);
+    Sym near = sym_nearest(a->name, v->inst->names.at, v->inst->names.n);
+    if (near) {
+        diag_fix(d, a->name_span, near, "a similar member exists");
+    }
+    return poison(e, a->span);
+}
+
+static const Val *eval_member(Elab *e, Env *env, const Ast *a)
+{
+    const Val *v = eval(e, env, a->kid[0]);
+    if (val_is_poison(v)) {
+        return v;
+    }
+    if (v->kind == V_BATCH) {
+        return batch_member(e, v, a);
+    }
+    if (v->kind == V_INSTANCE) {
+        return instance_member(e, v, a);
+    }
+    if (v->kind == V_FILE) {
+        Item *item = file_item(v->file, a->name);
+        return item ? item_value(e, item, a->span) : no_member(e, v, a);
+    }
+    if (v->kind == V_TUPLE || v->kind == V_LIST) {
+        unsigned long i = strtoul(a->name, NULL, 10);
+        bool digit = a->name[0] >= '0' && a->name[0] <= '9';
+        return digit && i < v->list.n ? v->list.at[i] : no_member(e, v, a);
+    }
+    if (v->kind == V_STATE || v->kind == V_PARAM) {
+        Val *m = val_new(e, V_METHOD, a->span);
+        m->method.self = v;
+        m->method.name = a->name;
+        return m;
+    }
+    return no_member(e, v, a);
+}
+
+static const Val *eval_if(Elab *e, Env *env, const Ast *a)
+{
+    bool c;
+    if (!eval_bool(e, env, a->kid[0], &c)) {
+        return poison(e, a->span);
+    }
+    const Ast *branch = a->kid[c ? 1 : 2];
+    if (!branch) {
+        return &VAL_NONE;
+    }
+    return branch->kind == A_IF ? eval_if(e, env, branch) : eval_body(e, env, branch);
+}
+
+static const EvalExpr table[A_COUNT] = {
+    [A_INT] = eval_literal,       [A_FLOAT] = eval_literal,
+    [A_PERCENT] = eval_literal,   [A_QUANTITY] = eval_literal,
+    [A_STRING] = eval_string,     [A_TRUE] = eval_word,
+    [A_FALSE] = eval_word,        [A_NONE] = eval_word,
+    [A_INF] = eval_word,          [A_ID] = eval_id,
+    [A_PAREN] = eval_paren,       [A_TUPLE] = eval_list,
+    [A_LIST] = eval_list,         [A_LAMBDA] = eval_lambda,
+    [A_PIPE] = eval_pipe,         [A_AS] = eval_as,
+    [A_COALESCE] = eval_coalesce, [A_OR] = eval_logic,
+    [A_AND] = eval_logic,         [A_NOT] = eval_not,
+    [A_CMP] = eval_cmp,           [A_RANGE] = eval_range,
+    [A_BIN] = eval_bin,           [A_NEG] = eval_neg,
+    [A_CALL] = eval_call,         [A_MEMBER] = eval_member,
+    [A_INDEX] = index_eval,       [A_IF] = eval_if,
+    [A_ERROR] = eval_error,
+};
+
+const Val *eval(Elab *e, Env *env, const Ast *a)
+{
+    if (!table[a->kind]) {
+        diag_at(e->diags, DIAG_E0107, a->span, "a %s cannot stand in an expression",
+                ast_kind_name(a->kind));
+        return poison(e, a->span);
+    }
+    if (e->depth >= MAX_DEPTH * 10) {
+        diag_at(e->diags, DIAG_E0109, a->span, "expressions and calls are nested too deeply");
+        return poison(e, a->span);
+    }
+    e->depth++;
+    if (e->g) {
+        e->g->span = a->span;
+    }
+    const Val *v = table[a->kind](e, env, a);
+    e->depth--;
+    return v;
+}
+
+bool eval_bool(Elab *e, Env *env, const Ast *a, bool *out)
+{
+    const Val *v = eval(e, env, a);
+    if (v->kind == V_BOOL) {
+        *out = v->b;
+        return true;
+    }
+    if (!val_is_poison(v)) {
+        Diag *d = diag_at(e->diags, DIAG_E0307, a->span,
+                          "this needs a compile-time condition, got %s", val_text(e, v));
+        if (is_tensor(v)) {
+            diag_help(d, "choose at run time with `select(c, a, b)`");
+        }
+    }
+    return false;
+}
+
+const Dim *eval_dim(Elab *e, Env *env, const Ast *a)
+{
+    const Val *v = eval(e, env, a);
+    if (val_is_poison(v)) {
+        return NULL;
+    }
+    if (v->kind != V_INT) {
+        diag_at(e->diags, v->kind == V_REAL ? DIAG_E0403 : DIAG_E0401, a->span,
+                "a dimension is an integer, got %s", val_text(e, v));
+        return NULL;
+    }
+    if (dim_hi(e->ir, v->dim) < 0) {
+        diag_at(e->diags, DIAG_E0401, a->span, "a dimension cannot be negative, got %s",
+                val_text(e, v));
+        return NULL;
+    }
+    return v->dim;
+}
+
+bool eval_const_int(Elab *e, Env *env, const Ast *a, int64_t *out)
+{
+    const Val *v = eval(e, env, a);
+    if (val_as_int(v, out)) {
+        return true;
+    }
+    if (!val_is_poison(v)) {
+        diag_at(e->diags, DIAG_E0503, a->span, "this needs a compile-time integer, got %s",
+                val_text(e, v));
+    }
+    return false;
+}

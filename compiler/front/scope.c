@@ -1,0 +1,224 @@
+/* scope.c: names. A chain of scopes: function frames, the instance they belong to, the file, the
+ * standard library. Top-level items and instance members are lazy: evaluated when first used, so
+ * their order in the text does not matter and a cycle is found where it closes. */
+#include "elab.h"
+
+Env *env_new(Elab *e, EnvKind kind, Env *up)
+{
+    Env *env = NEW(e->arena, Env);
+    env->kind = kind;
+    env->up = up;
+    if (kind == ENV_FRAME) {
+        env->packs = map_new(e->arena);
+    }
+    return env;
+}
+
+void env_bind(Elab *e, Env *env, Sym name, const Val *v)
+{
+    ASSERT(env->kind == ENV_FRAME);
+    Binding b = {name, v};
+    VEC_PUSH(e->arena, &env->locals, b);
+}
+
+static const Val *frame_find(const Env *env, Sym name)
+{
+    for (uint32_t i = env->locals.n; i-- > 0;) {
+        if (env->locals.at[i].name == name) {
+            return env->locals.at[i].value;
+        }
+    }
+    return NULL;
+}
+
+const Val *env_local(const Env *env, Sym name)
+{
+    for (; env && env->kind == ENV_FRAME; env = env->up) {
+        const Val *v = frame_find(env, name);
+        if (v) {
+            return v;
+        }
+    }
+    return NULL;
+}
+
+Item *file_item(const File *f, Sym name)
+{
+    return map_get(f->values, MAP_KEY(name));
+}
+
+Item *file_action(const File *f, Sym name)
+{
+    return map_get(f->actions, MAP_KEY(name));
+}
+
+static const Val *code_value(Elab *e, VKind kind, const Item *item)
+{
+    Val *v = val_new(e, kind, item->ast->span);
+    v->code.ast = item->ast;
+    v->code.env = item->file->env;
+    return v;
+}
+
+/* `model m = M(..)`: one instance per program. */
+static const Val *model_value(Elab *e, const Item *item)
+{
+    const Ast *value = item->ast->kid[2];
+    if (!value) {
+        diag_at(e->diags, DIAG_E0803, item->ast->span,
+                "model `%s` needs a value: `model %s = Module(..)`", item->name, item->name);
+        return poison(e, item->ast->span);
+    }
+    const Val *v = eval(e, item->file->env, value);
+    if (v->kind != V_INSTANCE && !val_is_poison(v)) {
+        diag_at(e->diags, DIAG_E0205, value->span, "a model is a module instance, got %s",
+                val_text(e, v));
+        return poison(e, value->span);
+    }
+    return v;
+}
+
+static const Val *item_evaluate(Elab *e, const Item *item)
+{
+    const Ast *a = item->ast;
+    if (a->kind == A_LET) {
+        return eval(e, item->file->env, a->kid[0]);
+    }
+    if (a->kind == A_IMPORT) {
+        Val *v = val_new(e, V_FILE, a->span);
+        v->file = item->file;
+        return v;
+    }
+    if (a->kind == A_FN || a->kind == A_OP) {
+        return code_value(e, V_CLOSURE, item);
+    }
+    if (a->kind == A_MODULE) {
+        return code_value(e, V_MODULE, item);
+    }
+    ASSERT(a->kind == A_BLOCK);
+    return strcmp(a->text, "model") == 0 ? model_value(e, item) : code_value(e, V_BLOCK, item);
+}
+
+const Val *item_value(Elab *e, const Item *item, Span span)
+{
+    const Val *known = map_get(e->memo, MAP_KEY(item->ast));
+    if (known) {
+        return known;
+    }
+    if (map_get(e->busy, MAP_KEY(item->ast))) {
+        diag_at(e->diags, DIAG_E0206, span, "`%s` is defined in terms of itself", item->name);
+        return poison(e, span);
+    }
+    /* a model is built outside of any graph: its parameters are states of the program */
+    Graph *g = e->g;
+    e->g = NULL;
+    map_put(e->busy, MAP_KEY(item->ast), (void *)item);
+    const Val *v = item_evaluate(e, item);
+    e->g = g;
+    map_put(e->memo, MAP_KEY(item->ast), (void *)v);
+    return v;
+}
+
+static const Val *file_find(Elab *e, const File *f, Sym name, Span span)
+{
+    Item *item = file_item(f, name);
+    return item ? item_value(e, item, span) : NULL;
+}
+
+static const Val *builtin_value(Elab *e, Sym name, Span span)
+{
+    const Builtin *b = builtin_find(name);
+    DType dt;
+    Val *v;
+    if (b) {
+        v = val_new(e, V_BUILTIN, span);
+        v->builtin = b;
+        return v;
+    }
+    if (dtype_find(name, &dt)) {
+        v = val_new(e, V_DTYPE, span);
+        v->dtype = dt;
+        return v;
+    }
+    if (strcmp(name, "pi") == 0) {
+        return val_real(e, 3.14159265358979323846, span);
+    }
+    if (strcmp(name, "train") == 0 || strcmp(name, "eval") == 0 || strcmp(name, "mode") == 0) {
+        v = val_new(e, V_MODE, span);
+        v->mode = strcmp(name, "mode") == 0 ? e->mode : name[0] == 't' ? MODE_TRAIN : MODE_EVAL;
+        return v;
+    }
+    return NULL;
+}
+
+const Val *env_find(Elab *e, Env *env, Sym name, Span span)
+{
+    for (; env; env = env->up) {
+        const Val *v = NULL;
+        if (env->kind == ENV_FRAME) {
+            v = frame_find(env, name);
+        } else if (env->kind == ENV_INSTANCE) {
+            v = inst_member(e, env->inst, name, span);
+        } else {
+            v = file_find(e, env->file, name, span);
+        }
+        if (v) {
+            return v;
+        }
+    }
+    return builtin_value(e, name, span);
+}
+
+static void collect_names(Elab *e, const Env *env, void *out)
+{
+    VEC(Sym) *names = out;
+    for (; env; env = env->up) {
+        for (uint32_t i = 0; env->kind == ENV_FRAME && i < env->locals.n; i++) {
+            VEC_PUSH(e->arena, names, env->locals.at[i].name);
+        }
+        for (uint32_t i = 0; env->inst && i < env->inst->names.n; i++) {
+            VEC_PUSH(e->arena, names, env->inst->names.at[i]);
+        }
+        for (uint32_t i = 0; env->file && i < env->file->names.n; i++) {
+            VEC_PUSH(e->arena, names, env->file->names.at[i]);
+        }
+    }
+    const Builtin *b;
+    for (uint32_t i = 0; (b = builtin_at(i)); i++) {
+        VEC_PUSH(e->arena, names, sym(e->ir->syms, b->name));
+    }
+}
+
+const Val *env_get(Elab *e, Env *env, Sym name, Span span)
+{
+    const Val *v = env_find(e, env, name, span);
+    if (v) {
+        return v;
+    }
+    struct {
+        Sym *at;
+        uint32_t n, cap;
+    } names = {0};
+    collect_names(e, env, &names);
+    Diag *d = diag_at(e->diags, DIAG_E0201, span, "unknown name `%s`", name);
+    Sym near = sym_nearest(name, names.at, names.n);
+    if (near) {
+        diag_fix(d, span, near, "a similar name exists");
+    }
+    return poison(e, span);
+}
+
+Inst *env_instance(const Env *env)
+{
+    for (; env; env = env->up) {
+        if (env->kind == ENV_INSTANCE) {
+            return env->inst;
+        }
+    }
+    return NULL;
+}
+
+Env *env_frame(Env *env)
+{
+    return env && env->kind == ENV_FRAME ? env : NULL;
+}
