@@ -1,0 +1,312 @@
+/* arith.c: operators on run-time values: element types, filling by numbers, suffix broadcasting
+ * (language.md 2.4). No other broadcasting exists: `[B] + [B, 1]` is an error, not a matrix. */
+#include "elab.h"
+
+bool is_tensor(const Val *v)
+{
+    return v->kind == V_TENSOR || v->kind == V_PARAM || v->kind == V_STATE;
+}
+
+const Type *tensor_type(const Val *v)
+{
+    return v->kind == V_TENSOR  ? v->node->type
+           : v->kind == V_PARAM ? v->param->state->type
+                                : v->state->state->type;
+}
+
+const Node *tensor_of(Elab *e, const Val *v)
+{
+    if (v->kind == V_TENSOR) {
+        return v->node;
+    }
+    if (!e->g) {
+        if (!val_is_poison(v)) {
+            diag_at(e->diags, DIAG_E0205, v->span,
+                    "a run-time value cannot be used at compile time");
+        }
+        return NULL;
+    }
+    if (v->kind == V_PARAM || v->kind == V_STATE) {
+        const State *s = v->kind == V_PARAM ? v->param->state : v->state->state;
+        if (v->kind == V_STATE && v->state->now) {
+            return v->state->now;
+        }
+        return graph_state(e->g, s->id, s->type, s->path);
+    }
+    double f;
+    if (val_as_double(v, &f)) {
+        return graph_const(e->g, DT_F32, f);
+    }
+    if (v->kind == V_BOOL) {
+        return graph_const(e->g, DT_BOOL, v->b);
+    }
+    if (v->kind == V_INT) {
+        diag_at(e->diags, DIAG_E0199, v->span, "the run-time size %s cannot be used as a value yet",
+                val_text(e, v));
+    } else if (!val_is_poison(v)) {
+        diag_at(e->diags, DIAG_E0205, v->span, "expected a tensor, got %s", val_text(e, v));
+    }
+    return NULL;
+}
+
+/* A float becomes an integer only through a rounding function (E0502). */
+const Node *arith_cast(Elab *e, DType dt, const Node *n, Span span)
+{
+    bool rounds = n->op == OP_FLOOR || n->op == OP_CEIL || n->op == OP_ROUND || n->op == OP_TRUNC;
+    if (dtype_is_float(n->type->dtype) && dtype_is_int(dt) && !rounds) {
+        Diag *d = diag_at(e->diags, DIAG_E0502, span, "`%s` to `%s` needs an explicit rounding",
+                          dtype_info(n->type->dtype)->name, dtype_info(dt)->name);
+        diag_help(d, "write `floor(x) as %s`, or ceil, round, trunc", dtype_info(dt)->name);
+        return NULL;
+    }
+    return graph_cast(e->g, dt, n);
+}
+
+const Node *arith_fill(Elab *e, const Val *number, const Type *type, Span span)
+{
+    double f;
+    bool ok = val_as_double(number, &f);
+    if (number->kind == V_BOOL) {
+        f = number->b;
+        ok = true;
+    }
+    if (!ok) {
+        return tensor_of(e, number);
+    }
+    if (type->dtype == DT_BOOL && number->kind != V_BOOL) {
+        diag_at(e->diags, DIAG_E0501, span, "a number is not a bool: write true or false");
+        return NULL;
+    }
+    if (dtype_is_int(type->dtype) && (double)(int64_t)f != f) {
+        diag_at(e->diags, DIAG_E0504, span, "%s does not fit `%s`", val_text(e, number),
+                dtype_info(type->dtype)->name);
+        return NULL;
+    }
+    return graph_fill(e->g, type, f);
+}
+
+const Node *arith_broadcast(Elab *e, const Node *n, const Type *like, Span span)
+{
+    const Type *t = n->type;
+    uint32_t lead = like->rank - t->rank;
+    bool suffix = t->rank <= like->rank;
+    for (uint32_t i = 0; suffix && i < t->rank; i++) {
+        suffix = t->dims[i] == like->dims[lead + i];
+    }
+    if (!suffix) {
+        Diag *d = diag_at(e->diags, DIAG_E0413, span,
+                          "cannot broadcast `%s` with `%s`: the shorter shape must be a suffix",
+                          type_text(e->ir, like), type_text(e->ir, t));
+        diag_help(d, "say which axis is which in an equation: `y[b, i] = x[b, i] + z[b]`");
+        return NULL;
+    }
+    if (t->rank == like->rank) {
+        return n;
+    }
+    int64_t axes[IR_MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++) {
+        axes[i] = lead + i;
+    }
+    return graph_expand(e->g, n, like->rank, like->dims, axes);
+}
+
+/* The element type two operands meet in, or false. */
+static bool common_dtype(DType a, DType b, DType *out)
+{
+    if (a == b) {
+        *out = a;
+        return true;
+    }
+    bool fa = dtype_is_float(a), fb = dtype_is_float(b);
+    if (fa && fb) {
+        return false;
+    }
+    if (fa || fb) {
+        *out = fa ? a : b;
+        return true;
+    }
+    bool wide = dtype_info(a)->bytes > dtype_info(b)->bytes || b == DT_BOOL;
+    *out = a == DT_BOOL ? b : wide ? a : b;
+    return true;
+}
+
+bool arith_match(Elab *e, const Node **a, const Node **b, Span span)
+{
+    DType dt;
+    if (!common_dtype((*a)->type->dtype, (*b)->type->dtype, &dt)) {
+        Diag *d = diag_at(e->diags, DIAG_E0501, span, "`%s` and `%s` do not mix",
+                          dtype_info((*a)->type->dtype)->name, dtype_info((*b)->type->dtype)->name);
+        diag_help(d, "cast one of them: `x as %s`", dtype_info((*a)->type->dtype)->name);
+        return false;
+    }
+    *a = graph_cast(e->g, dt, *a);
+    *b = graph_cast(e->g, dt, *b);
+    const Type *like = (*a)->type->rank >= (*b)->type->rank ? (*a)->type : (*b)->type;
+    *a = arith_broadcast(e, *a, like, span);
+    *b = *a ? arith_broadcast(e, *b, like, span) : NULL;
+    return *a && *b;
+}
+
+/* The type a number takes beside a tensor: its own kind of element, or f32 for a fraction. */
+static const Type *fill_type(Elab *e, const Val *number, const Node *other)
+{
+    DType dt = other->type->dtype;
+    int64_t i;
+    if (number->kind == V_BOOL || dtype_is_float(dt)) {
+        return number->kind == V_BOOL ? type_with_dtype(e->ir, other->type, DT_BOOL) : other->type;
+    }
+    bool integer = val_as_int(number, &i);
+    return type_with_dtype(e->ir, other->type, integer ? (dt == DT_BOOL ? DT_I32 : dt) : DT_F32);
+}
+
+/* Both operands as nodes of one type. */
+static bool operands(Elab *e, const Val *a, const Val *b, const Node *out[2], Span span)
+{
+    if (val_is_poison(a) || val_is_poison(b)) {
+        return false;
+    }
+    const Val *v[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        out[i] = is_tensor(v[i]) ? tensor_of(e, v[i]) : NULL;
+        if (!out[i] && is_tensor(v[i])) {
+            return false;
+        }
+    }
+    if (!out[0] && !out[1]) {
+        diag_at(e->diags, DIAG_E0205, span, "expected tensors, got %s and %s", val_text(e, a),
+                val_text(e, b));
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (!out[i]) {
+            out[i] = arith_fill(e, v[i], fill_type(e, v[i], out[1 - i]), span);
+        }
+        if (!out[i]) {
+            return false;
+        }
+    }
+    return arith_match(e, &out[0], &out[1], span);
+}
+
+const Val *arith_binary(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
+{
+    const Node *in[2];
+    if (!operands(e, a, b, in, span)) {
+        return poison(e, span);
+    }
+    DType dt = in[0]->type->dtype;
+    bool logic = op == OP_AND || op == OP_OR;
+    if (!dtype_is_float(dt) && op_info(op)->pure_float) {
+        dt = DT_F32; /* division and powers of integers */
+    } else if (dt == DT_BOOL && !logic) {
+        dt = DT_I32; /* arithmetic counts true as 1 */
+    }
+    if (logic && dt != DT_BOOL) {
+        diag_at(e->diags, DIAG_E0501, span, "`%s` needs bools, got `%s`", op_info(op)->name,
+                dtype_info(dt)->name);
+        return poison(e, span);
+    }
+    if ((op == OP_IDIV || op == OP_MOD) && dtype_is_float(dt)) {
+        diag_at(e->diags, DIAG_E0501, span, "`//` and `%%` are for integers, got `%s`",
+                dtype_info(dt)->name);
+        return poison(e, span);
+    }
+    e->g->span = span;
+    return val_node(
+        e, graph_binary(e->g, op, graph_cast(e->g, dt, in[0]), graph_cast(e->g, dt, in[1])), span);
+}
+
+const Val *arith_unary(Elab *e, OpKind op, const Val *a, Span span)
+{
+    double f;
+    if (val_as_double(a, &f) && op_info(op)->eval) {
+        return val_real(e, op_info(op)->eval(f, 0, 0), span);
+    }
+    const Node *n = val_is_poison(a) ? NULL : tensor_of(e, a);
+    if (!n) {
+        return poison(e, span);
+    }
+    if (op_info(op)->pure_float && !dtype_is_float(n->type->dtype)) {
+        n = graph_cast(e->g, DT_F32, n);
+    }
+    e->g->span = span;
+    return val_node(e, graph_unary(e->g, op, n), span);
+}
+
+const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
+{
+    const Node *ab[2];
+    const Node *c = val_is_poison(arg[0]) ? NULL : tensor_of(e, arg[0]);
+    if (!c) {
+        return poison(e, span);
+    }
+    if (c->type->dtype != DT_BOOL) {
+        diag_at(e->diags, DIAG_E0501, span, "`select` chooses by a bool, got `%s`",
+                type_text(e->ir, c->type));
+        return poison(e, span);
+    }
+    bool numbers = !is_tensor(arg[1]) && !is_tensor(arg[2]);
+    if (numbers) {
+        const Type *t = type_with_dtype(e->ir, c->type, DT_F32);
+        ab[0] = arith_fill(e, arg[1], t, span);
+        ab[1] = arith_fill(e, arg[2], t, span);
+        if (!ab[0] || !ab[1]) {
+            return poison(e, span);
+        }
+    } else if (!operands(e, arg[1], arg[2], ab, span)) {
+        return poison(e, span);
+    }
+    const Type *like = c->type->rank > ab[0]->type->rank ? c->type : ab[0]->type;
+    for (int i = 0; i < 2; i++) {
+        ab[i] = arith_broadcast(e, ab[i], like, span);
+        if (!ab[i]) {
+            return poison(e, span);
+        }
+    }
+    c = arith_broadcast(e, c, like, span);
+    return c ? val_node(e, graph_select(e->g, c, ab[0], ab[1]), span) : poison(e, span);
+}
+
+const Val *arith_compare(Elab *e, Sym op, const Val *a, const Val *b, Span span)
+{
+    const Node *in[2];
+    if (!operands(e, a, b, in, span)) {
+        return poison(e, span);
+    }
+    bool swap = op[0] == '>';
+    OpKind kind = op[0] == '=' ? OP_EQ : op[0] == '!' ? OP_NE : op[1] == '=' ? OP_LE : OP_LT;
+    return val_node(e, graph_binary(e->g, kind, in[swap], in[!swap]), span);
+}
+
+/* a @ b: the last axis of a with the last but one of b; leading axes of b must be a's. */
+const Val *arith_matmul(Elab *e, const Val *va, const Val *vb, Span span)
+{
+    const Node *a = val_is_poison(va) ? NULL : tensor_of(e, va);
+    const Node *b = val_is_poison(vb) ? NULL : tensor_of(e, vb);
+    if (!a || !b) {
+        return poison(e, span);
+    }
+    const Type *ta = a->type, *tb = b->type;
+    if (ta->rank < 1 || tb->rank < 2 || (tb->rank > 2 && tb->rank > ta->rank)) {
+        diag_at(e->diags, DIAG_E0406, span, "`@` needs a matrix on the right, got `%s` @ `%s`",
+                type_text(e->ir, ta), type_text(e->ir, tb));
+        return poison(e, span);
+    }
+    if (ta->dims[ta->rank - 1] != tb->dims[tb->rank - 2]) {
+        diag_at(e->diags, DIAG_E0415, span, "`%s` @ `%s`: inner dimensions differ",
+                type_text(e->ir, ta), type_text(e->ir, tb));
+        return poison(e, span);
+    }
+    DotAxes axes = {.nbatch = tb->rank - 2, .ncontract = 1};
+    axes.a_contract[0] = ta->rank - 1;
+    axes.b_contract[0] = tb->rank - 2;
+    for (uint32_t i = 0; i < axes.nbatch; i++) {
+        axes.a_batch[i] = axes.b_batch[i] = i;
+        if (ta->dims[i] != tb->dims[i]) {
+            diag_at(e->diags, DIAG_E0402, span, "`%s` @ `%s`: leading dimensions differ",
+                    type_text(e->ir, ta), type_text(e->ir, tb));
+            return poison(e, span);
+        }
+    }
+    return val_node(e, graph_dot(e->g, a, b, &axes), span);
+}

@@ -1,0 +1,312 @@
+/* call.c: calling things: functions, lambdas, modules' instances, module arrays, element types. */
+#include "elab.h"
+
+enum { MAX_CALLS = 150 };
+
+void args_push(Elab *e, Args *args, Sym name, const Val *v)
+{
+    const Val **at = NEW_ARRAY(e->arena, const Val *, args->n + 1);
+    Sym *names = NEW_ARRAY(e->arena, Sym, args->n + 1);
+    for (uint32_t i = 0; i < args->n; i++) {
+        at[i] = args->at[i];
+        names[i] = args->name[i];
+    }
+    at[args->n] = v;
+    names[args->n] = name;
+    args->at = at;
+    args->name = names;
+    args->n++;
+}
+
+Args *args_eval(Elab *e, Env *env, const Ast *call, const Val *first)
+{
+    Args *args = NEW(e->arena, Args);
+    uint32_t n = call ? call->nkid - 1 : 0;
+    args->at = NEW_ARRAY(e->arena, const Val *, n + 2);
+    args->name = NEW_ARRAY(e->arena, Sym, n + 2);
+    args->call = call ? call->span : first ? first->span : (Span){0};
+    if (first) {
+        args->at[args->n++] = first;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const Ast *a = call->kid[i + 1];
+        bool named = a->kind == A_NAMED;
+        Val *v = NEW(e->arena, Val);
+        *v = *eval(e, env, named ? a->kid[0] : a);
+        v->span = (named ? a->kid[0] : a)->span; /* messages point at the argument */
+        args->name[args->n] = named ? a->name : NULL;
+        args->at[args->n++] = v;
+    }
+    return args;
+}
+
+static uint32_t formal_index(const Ast *formals, Sym name)
+{
+    uint32_t i = 0;
+    while (i < formals->nkid && formals->kid[i]->name != name) {
+        i++;
+    }
+    return i;
+}
+
+static void unknown_argument(Elab *e, const Ast *formals, const Args *args, uint32_t i,
+                             const char *who)
+{
+    Sym *names = NEW_ARRAY(e->arena, Sym, formals->nkid + 1);
+    StrBuf sb = sb_new(e->arena);
+    for (uint32_t k = 0; k < formals->nkid; k++) {
+        names[k] = formals->kid[k]->name;
+        sb_printf(&sb, "%s%s", k ? ", " : "", names[k]);
+    }
+    Diag *d = diag_at(e->diags, DIAG_E0302, args->at[i]->span, "%s has no argument `%s`", who,
+                      args->name[i]);
+    diag_note(d, "its arguments are (%s)", sb_text(&sb));
+    Sym near = sym_nearest(args->name[i], names, formals->nkid);
+    if (near) {
+        diag_help(d, "an argument with a similar name exists: `%s`", near);
+    }
+}
+
+bool args_bind(Elab *e, const Ast *formals, Args *args, const Val **out, const char *who)
+{
+    uint32_t next = 0;
+    bool ok = true;
+    for (uint32_t i = 0; i < args->n; i++) {
+        uint32_t k = args->name[i] ? formal_index(formals, args->name[i]) : next++;
+        if (k >= formals->nkid && args->name[i]) {
+            unknown_argument(e, formals, args, i, who);
+            ok = false;
+        } else if (k >= formals->nkid || out[k]) {
+            diag_at(e->diags, DIAG_E0303, args->at[i]->span,
+                    k < formals->nkid ? "%s gets this argument twice"
+                                      : "too many arguments for %s: it takes %u",
+                    who, formals->nkid);
+            ok = false;
+        } else {
+            out[k] = args->at[i];
+        }
+    }
+    return ok;
+}
+
+static const Val *bind_formal(Elab *e, Env *frame, const Ast *f, const Val *v, const char *who)
+{
+    if (!v && f->kid[1]) {
+        v = eval(e, frame, f->kid[1]);
+    }
+    if (!v && type_is_optional(f->kid[0])) {
+        v = &VAL_NONE;
+    }
+    if (!v) {
+        return NULL;
+    }
+    const char *what = arena_printf(e->arena, "argument `%s` of %s", f->name, who);
+    return f->kid[0] ? sig_accept(e, frame, f->kid[0], v, what) : v;
+}
+
+bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const char *who)
+{
+    const Ast *formals = fn->kid[0];
+    bool ok = true;
+    for (uint32_t i = 0; i < formals->nkid; i++) {
+        const Ast *f = formals->kid[i];
+        const Val *v = bind_formal(e, frame, f, arg[i], who);
+        if (!v) {
+            diag_at(e->diags, DIAG_E0303, e->g ? e->g->span : fn->span,
+                    "missing argument `%s` of %s", f->name, who);
+            v = poison(e, f->span);
+        }
+        ok = ok && !val_is_poison(v);
+        env_bind(e, frame, f->name, v);
+    }
+    return ok;
+}
+
+const Val *call_ast_body(Elab *e, Env *frame, const Ast *fn)
+{
+    const Val *v = eval_body(e, frame, fn->kid[2]);
+    if (!fn->kid[1] || val_is_poison(v)) {
+        return v;
+    }
+    Val *at_call = NEW(e->arena, Val);
+    *at_call = *v;
+    if (!at_call->span.file) {
+        at_call->span = fn->span;
+    }
+    return sig_result(e, frame, fn->kid[1], at_call,
+                      arena_printf(e->arena, "the result of `%s`", fn->name));
+}
+
+static const Val *call_lambda(Elab *e, const Val *fn, Args *args)
+{
+    const Ast *params = fn->code.ast->kid[0];
+    while (params->kind == A_PAREN) {
+        params = params->kid[0];
+    }
+    uint32_t n = params->kind == A_TUPLE ? params->nkid : 1;
+    Env *frame = env_new(e, ENV_FRAME, fn->code.env);
+    if (n != args->n) {
+        diag_at(e->diags, DIAG_E0303, args->call, "this function takes %u arguments, got %u", n,
+                args->n);
+        return poison(e, args->call);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const Ast *p = params->kind == A_TUPLE ? params->kid[i] : params;
+        if (p->kind != A_ID) {
+            diag_at(e->diags, DIAG_E0106, p->span, "a parameter is a name");
+            return poison(e, p->span);
+        }
+        env_bind(e, frame, p->name, args->at[i]);
+    }
+    return eval_body(e, frame, fn->code.ast->kid[1]);
+}
+
+static bool already_running(const Elab *e, const Ast *fn, const Inst *inst, uint32_t *depth)
+{
+    *depth = 0;
+    for (const CallFrame *c = e->calls; c; c = c->up) {
+        if (c->fn == fn && c->inst == inst) {
+            return true;
+        }
+        (*depth)++;
+    }
+    return false;
+}
+
+static const Val *call_fn(Elab *e, const Val *fn, Args *args)
+{
+    const Ast *ast = fn->code.ast;
+    Inst *inst = env_instance(fn->code.env);
+    uint32_t depth;
+    if (already_running(e, ast, inst, &depth) || depth > MAX_CALLS) {
+        diag_at(e->diags, DIAG_E0206, args->call, "`%s` calls itself", ast->name);
+        return poison(e, args->call);
+    }
+    const Val **arg = NEW_ARRAY(e->arena, const Val *, ast->kid[0]->nkid + 1);
+    const char *who = arena_printf(e->arena, "`%s`", ast->name);
+    if (!args_bind(e, ast->kid[0], args, arg, who)) {
+        return poison(e, args->call);
+    }
+    Env *frame = env_new(e, ENV_FRAME, fn->code.env);
+    frame->function = ast;
+    frame->generic_float = inst == NULL;
+    CallFrame call = {ast, inst, e->calls};
+    Sym path = e->g ? e->g->path : NULL;
+    if (e->g && inst) {
+        e->g->path = inst->path[0] ? inst->path : path;
+    }
+    e->calls = &call;
+    const Val *v =
+        frame_bind(e, frame, ast, arg, who) ? call_ast_body(e, frame, ast) : poison(e, args->call);
+    e->calls = call.up;
+    if (e->g) {
+        e->g->path = path;
+    }
+    return v;
+}
+
+const Val *call_closure(Elab *e, const Val *fn, Args *args)
+{
+    return fn->code.ast->kind == A_LAMBDA ? call_lambda(e, fn, args) : call_fn(e, fn, args);
+}
+
+static const Val *call_instance(Elab *e, Inst *inst, Args *args)
+{
+    const Val *forward = inst_member(e, inst, sym(e->ir->syms, "forward"), args->call);
+    if (!forward || forward->kind != V_CLOSURE) {
+        diag_at(e->diags, DIAG_E0305, args->call, "`%s` has no `forward`: it cannot be called",
+                inst->module->name);
+        return poison(e, args->call);
+    }
+    return call_closure(e, forward, args);
+}
+
+/* x |> layers(pos): x = layers[i](x, pos) for each i. */
+static const Val *call_array(Elab *e, const Val *array, Args *args)
+{
+    if (!args->n) {
+        diag_at(e->diags, DIAG_E0303, args->call, "a module array needs a value to pass through");
+        return poison(e, args->call);
+    }
+    const Val *x = args->at[0];
+    for (uint32_t i = 0; i < array->array.n; i++) {
+        Args round = *args;
+        round.at = COPY_ARRAY(e->arena, const Val *, args->at, args->n);
+        round.at[0] = x;
+        x = call_instance(e, array->array.at[i], &round);
+    }
+    return x;
+}
+
+static const Val *call_method(Elab *e, const Val *m, Args *args)
+{
+    const Val *self = m->method.self;
+    bool set = strcmp(m->method.name, "set") == 0 && self->kind == V_STATE;
+    if (!set || args->n != 1) {
+        diag_at(e->diags, set ? DIAG_E0303 : DIAG_E0199, args->call,
+                set ? "`set` takes one value" : "`.%s` is not supported here yet", m->method.name);
+        return poison(e, args->call);
+    }
+    const Node *n = val_is_poison(args->at[0]) ? NULL : tensor_of(e, args->at[0]);
+    if (!n) {
+        return poison(e, args->call);
+    }
+    if (n->type != self->state->state->type) {
+        diag_at(e->diags, DIAG_E0402, args->call, "the state is `%s`, got `%s`",
+                type_text(e->ir, self->state->state->type), type_text(e->ir, n->type));
+        return poison(e, args->call);
+    }
+    self->state->now = n;
+    return &VAL_NONE;
+}
+
+static const Val *call_dtype(Elab *e, DType dt, Args *args)
+{
+    double f;
+    if (args->n != 1 || val_is_poison(args->at[0])) {
+        if (args->n != 1) {
+            diag_at(e->diags, DIAG_E0303, args->call, "a cast takes one value");
+        }
+        return poison(e, args->call);
+    }
+    if (val_as_double(args->at[0], &f)) {
+        return args->at[0];
+    }
+    const Node *n = tensor_of(e, args->at[0]);
+    n = n && dt == DT_BOOL && n->type->dtype != DT_BOOL
+            ? graph_binary(e->g, OP_NE, n, graph_fill(e->g, n->type, 0))
+        : n ? arith_cast(e, dt, n, args->call)
+            : NULL;
+    return n ? val_node(e, n, args->call) : poison(e, args->call);
+}
+
+const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
+{
+    UNUSED(env);
+    if (val_is_poison(fn)) {
+        return fn;
+    }
+    if (fn->kind == V_CLOSURE) {
+        return fn->code.ast->kind == A_OP ? op_call(e, fn, args) : call_closure(e, fn, args);
+    }
+    if (fn->kind == V_BUILTIN) {
+        return builtin_call(e, fn->builtin, args);
+    }
+    if (fn->kind == V_DTYPE) {
+        return call_dtype(e, fn->dtype, args);
+    }
+    if (fn->kind == V_INSTANCE) {
+        return call_instance(e, fn->inst, args);
+    }
+    if (fn->kind == V_ARRAY) {
+        return call_array(e, fn, args);
+    }
+    if (fn->kind == V_METHOD) {
+        return call_method(e, fn, args);
+    }
+    if (fn->kind == V_MODULE) {
+        return module_instantiate(e, fn, args, NULL, NULL);
+    }
+    diag_at(e->diags, DIAG_E0305, args->call, "%s cannot be called", val_text(e, fn));
+    return poison(e, args->call);
+}
