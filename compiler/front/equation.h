@@ -1,0 +1,49 @@
+/* equation.h: shared by equation.c (indices, ranges, folding) and equation_eval.c (the right side). */
+#ifndef MDL_EQUATION_H
+#define MDL_EQUATION_H
+
+#include "elab.h"
+
+enum { EQ_MAX_INDEX = 24 };
+
+typedef struct EqIndex {
+    Sym name;          /* NULL: a dimension of the pack */
+    const Dim *extent; /* NULL while not determined */
+    Span span;
+} EqIndex;
+
+/* Indices are numbered in the order of the left side, then the folded ones as they appear; a value is
+ * a tensor whose axes are its index numbers in ascending order, given as a bit set. */
+struct Equation {
+    Elab *e;
+    Env *env;
+    const Ast *ast;
+    EqIndex index[EQ_MAX_INDEX];
+    uint32_t n, nleft;
+    uint32_t pack, npack; /* first index of the pack, its rank */
+    bool has_pack;
+};
+
+typedef struct EqValue {
+    const Val *v;  /* poison, a compile-time value, or a tensor */
+    uint32_t axes; /* bit set; 0 for scalars and compile-time values */
+} EqValue;
+
+int eq_find(const Equation *q, Sym name); /* -1 when it is no index */
+EqValue eq_eval(Equation *q, const Ast *a);
+/* The tensor of v over the given (larger) set of axes; NULL after a diagnostic. */
+const Node *eq_align(Equation *q, const EqValue *v, uint32_t axes);
+/* x[..] on a tensor (equation_index.c). */
+EqValue eq_index(Equation *q, const Ast *a, const Node *x);
+/* a folded product of two tensors as a dot; v->v is NULL when it is none (equation_dot.c). */
+bool eq_dot(Equation *q, const Ast *rhs, uint32_t left, EqValue *out);
+EqValue eq_poison(Equation *q, Span span);
+/* graph_permute, but x itself when the axes stay where they are. */
+const Node *eq_permute(Equation *q, const Node *x, const int64_t *perm);
+
+static inline uint32_t eq_bit(uint32_t i)
+{
+    return 1u << i;
+}
+
+#endif
