@@ -1,0 +1,54 @@
+/* blocks.h: data, train and eval blocks: private to front. */
+#ifndef MDL_BLOCKS_H
+#define MDL_BLOCKS_H
+
+#include "elab.h"
+
+/* schema.c */
+typedef struct SchemaAttr {
+    const char *block, *name;
+    bool required, later;
+    const char *doc;
+} SchemaAttr;
+const SchemaAttr *schema_at(uint32_t i); /* NULL at the end */
+/* Unknown, unsupported and missing attributes of a block: E0801, E0199, E0803. */
+bool schema_check(Elab *e, const Ast *block);
+const Ast *block_attr(const Ast *block, const char *name); /* its expression, or NULL */
+/* Typed attributes: false after E0802. Missing ones leave *out alone. */
+bool attr_int(Elab *e, Env *env, const Ast *block, const char *name, int64_t *out);
+bool attr_double(Elab *e, Env *env, const Ast *block, const char *name, double *out);
+
+/* data.c */
+typedef struct DataUse {
+    uint32_t index; /* into the builder's datas */
+    uint32_t nfield;
+    Sym *name;
+    const Type **type; /* of one row */
+} DataUse;
+/* The data a `data = expr` attribute means, written into b once per distinct arguments. */
+bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, bool training, DataUse *out);
+/* Inputs of g for a batch of these rows, as the value `b`. */
+const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span span);
+
+/* rowcode.c: a field's lambda as postfix code; false after a diagnostic. */
+typedef struct RowCx {
+    Elab *e;
+    PlanBuilder *b;
+    Env *env;
+    Sym row;          /* the lambda's parameter */
+    uint32_t column0; /* of the data's columns in b */
+    uint32_t ncolumn;
+} RowCx;
+bool row_code(RowCx *cx, const Ast *expr);
+
+/* schedule.c */
+bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanRun *run);
+
+/* train.c, eval.c, update.c */
+bool eval_entries(Elab *e, PlanBuilder *b, const File *file);
+bool train_entries(Elab *e, PlanBuilder *b, const Item *item);
+bool update_entry(Elab *e, Env *env, const Ast *train, PlanRun *run);
+bool match_pattern(const char *pattern, const char *path);
+uint32_t plan_const_dim(PlanBuilder *b, int64_t v);
+
+#endif

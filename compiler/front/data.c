@@ -1,0 +1,234 @@
+/* data.c: data blocks: which arrays a source has, and the fields of one row. */
+#include "blocks.h"
+
+uint32_t plan_const_dim(PlanBuilder *b, int64_t v)
+{
+    PlanDim d = {b->terms.n, 1};
+    PlanTerm t = {.coef = v};
+    if (v) {
+        VEC_PUSH(b->arena, &b->terms, t);
+    } else {
+        d.nterm = 0;
+    }
+    VEC_PUSH(b->arena, &b->dims, d);
+    return b->dims.n - 1;
+}
+
+static void add_column(Elab *e, PlanBuilder *b, Sym name, const Val *file, const Val *member)
+{
+    PlanColumn c = {planb_text(b, name), planb_text(b, file->str),
+                    member ? planb_text(b, member->str) : 0};
+    UNUSED(e);
+    VEC_PUSH(b->arena, &b->columns, c);
+}
+
+static bool want_string(Elab *e, const Val *v, Span span, const char *what)
+{
+    if (v && v->kind == V_STR) {
+        return true;
+    }
+    if (!v || !val_is_poison(v)) {
+        diag_at(e->diags, DIAG_E0802, v ? v->span : span, "%s is a string", what);
+    }
+    return false;
+}
+
+static bool idx_columns(Elab *e, PlanBuilder *b, const Val *source)
+{
+    static const char *const names[] = {"images", "labels"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        const Val *v = record_arg(e, source, UINT32_MAX, names[i]);
+        if (!want_string(e, v, source->span, "`images:` and `labels:` of idx: a file name")) {
+            return false;
+        }
+        add_column(e, b, sym(e->ir->syms, names[i]), v, NULL);
+    }
+    return true;
+}
+
+/* npz(file, image: "train_images", label: "train_labels"): arrays of one archive under new names. */
+static bool npz_columns(Elab *e, PlanBuilder *b, const Val *source)
+{
+    const Val *file = record_arg(e, source, 0, "file");
+    const Ast *a = source->code.ast;
+    if (!want_string(e, file, source->span, "the file of npz")) {
+        return false;
+    }
+    uint32_t n = b->columns.n;
+    for (uint32_t i = 1; i < a->nkid; i++) {
+        if (a->kid[i]->kind != A_NAMED || strcmp(a->kid[i]->name, "file") == 0) {
+            continue;
+        }
+        const Val *member = eval(e, source->code.env, a->kid[i]->kid[0]);
+        if (!want_string(e, member, a->kid[i]->span, "the name of an array")) {
+            return false;
+        }
+        add_column(e, b, a->kid[i]->name, file, member);
+    }
+    if (b->columns.n == n) {
+        Diag *d = diag_at(e->diags, DIAG_E0303, source->span, "npz needs the arrays it provides");
+        diag_help(d, "name them: npz(\"f.npz\", image: \"train_images\", label: \"train_labels\")");
+        return false;
+    }
+    return true;
+}
+
+static bool data_source(Elab *e, PlanBuilder *b, Env *env, const Ast *block, PlanData *out)
+{
+    const Ast *a = block_attr(block, "source");
+    const Val *v = eval(e, env, a);
+    out->column0 = b->columns.n;
+    bool idx = v->kind == V_RECORD && strcmp(record_name(v), "idx") == 0;
+    bool npz = v->kind == V_RECORD && strcmp(record_name(v), "npz") == 0;
+    if (!idx && !npz) {
+        if (!val_is_poison(v)) {
+            diag_at(e->diags, DIAG_E0802, a->span, "expected a source, idx(..) or npz(..), got %s",
+                    val_text(e, v));
+        }
+        return false;
+    }
+    out->source = idx ? PD_IDX : PD_NPZ;
+    bool ok = idx ? idx_columns(e, b, v) : npz_columns(e, b, v);
+    out->ncolumn = b->columns.n - out->column0;
+    return ok;
+}
+
+static bool field_type(Elab *e, Env *env, const Ast *a, PlanBuilder *b, PlanField *out,
+                       const Type **type)
+{
+    *type = sig_type(e, env_new(e, ENV_FRAME, env), a->kid[0]);
+    if (!*type) {
+        return false;
+    }
+    out->dtype = (*type)->dtype;
+    out->rank = (*type)->rank;
+    for (uint32_t i = 0; i < out->rank; i++) {
+        int64_t v;
+        if (!dim_is_const((*type)->dims[i], &v)) {
+            diag_at(e->diags, DIAG_E0401, a->span, "the field `%s` needs constant dimensions",
+                    a->name);
+            return false;
+        }
+        out->dim[i] = plan_const_dim(b, v);
+    }
+    if (out->rank == IR_MAX_RANK) {
+        diag_at(e->diags, DIAG_E0406, a->span, "a field has at most %d dimensions",
+                IR_MAX_RANK - 1);
+        return false;
+    }
+    return true;
+}
+
+static bool data_field(Elab *e, PlanBuilder *b, Env *env, const Ast *a, const PlanData *data,
+                       DataUse *use)
+{
+    PlanField f = {.name = planb_text(b, a->name), .code0 = b->codes.n};
+    const Ast *lambda = a->kid[1];
+    const Type *type;
+    if (lambda->kind != A_LAMBDA || lambda->kid[0]->kind != A_ID) {
+        diag_at(e->diags, DIAG_E0802, lambda->span,
+                "a field is a function of one row: `row => row.x`");
+        return false;
+    }
+    RowCx cx = {e, b, env, lambda->kid[0]->name, data->column0, data->ncolumn};
+    if (!field_type(e, env, a, b, &f, &type) || !row_code(&cx, lambda->kid[1])) {
+        return false;
+    }
+    f.ncode = b->codes.n - f.code0;
+    use->name[use->nfield] = a->name;
+    use->type[use->nfield++] = type;
+    VEC_PUSH(b->arena, &b->fields, f);
+    return true;
+}
+
+static bool data_fields(Elab *e, PlanBuilder *b, Env *env, const Ast *block, PlanData *data,
+                        DataUse *use)
+{
+    const Ast *body = block->kid[3];
+    use->name = NEW_ARRAY(e->arena, Sym, body->nkid + 1);
+    use->type = NEW_ARRAY(e->arena, const Type *, body->nkid + 1);
+    data->field0 = b->fields.n;
+    bool ok = true;
+    for (uint32_t i = 0; i < body->nkid; i++) {
+        if (body->kid[i]->kind == A_FIELD) {
+            ok = data_field(e, b, env, body->kid[i], data, use) && ok;
+        }
+    }
+    data->nfield = b->fields.n - data->field0;
+    if (ok && !data->nfield) {
+        diag_at(e->diags, DIAG_E0803, block->span, "`data %s` has no fields", block->name);
+        return false;
+    }
+    return ok;
+}
+
+/* The scope of the block's formals, bound to the arguments of `mnist("train")`. */
+static Env *data_scope(Elab *e, Env *env, const Ast *expr, const Val **block)
+{
+    const Ast *callee = expr->kind == A_CALL ? expr->kid[0] : expr;
+    *block = eval(e, env, callee);
+    const Val *v = *block;
+    if (v->kind != V_BLOCK || strcmp(v->code.ast->text, "data") != 0) {
+        if (!val_is_poison(v)) {
+            diag_at(e->diags, DIAG_E0205, expr->span, "expected data, got %s", val_text(e, v));
+        }
+        return NULL;
+    }
+    const Ast *ast = v->code.ast;
+    const char *who = arena_printf(e->arena, "`data %s`", ast->name);
+    Env *frame = env_new(e, ENV_FRAME, v->code.env);
+    Args *args = args_eval(e, env, expr->kind == A_CALL ? expr : NULL, NULL);
+    args->call = expr->span;
+    const Ast none = {.kind = A_FORMALS, .span = ast->span};
+    const Ast *formals = ast->kid[1] ? ast->kid[1] : &none;
+    Ast *kid[1] = {(Ast *)formals};
+    Ast fn = {.kind = A_FN, .span = ast->span, .kid = kid, .nkid = 1};
+    const Val **arg = NEW_ARRAY(e->arena, const Val *, formals->nkid + 1);
+    return args_bind(e, formals, args, arg, who) && frame_bind(e, frame, &fn, arg, who) ? frame
+                                                                                        : NULL;
+}
+
+bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, bool training, DataUse *out)
+{
+    const Val *block;
+    Env *scope = data_scope(e, env, expr, &block);
+    if (!scope || !schema_check(e, block->code.ast)) {
+        return false;
+    }
+    const Ast *ast = block->code.ast;
+    const File *file = e->front->files.at[0];
+    PlanData d = {.name = planb_text(b, ast->name),
+                  .dir = planb_text(b, path_dir(e->arena, file->path)),
+                  .shuffle = training,
+                  .limit = -1};
+    const Ast *shuffle = block_attr(ast, "shuffle");
+    bool wanted = training;
+    *out = (DataUse){0};
+    if ((shuffle && !eval_bool(e, scope, shuffle, &wanted)) ||
+        !attr_int(e, scope, ast, "limit", &d.limit) || !data_source(e, b, scope, ast, &d) ||
+        !data_fields(e, b, scope, ast, &d, out)) {
+        return false;
+    }
+    d.shuffle = training && wanted;
+    out->index = b->datas.n;
+    VEC_PUSH(b->arena, &b->datas, d);
+    return true;
+}
+
+const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span span)
+{
+    Val *v = val_new(e, V_BATCH, span);
+    const Node **node = NEW_ARRAY(e->arena, const Node *, use->nfield + 1);
+    for (uint32_t i = 0; i < use->nfield; i++) {
+        const Type *t = use->type[i];
+        const Dim *dims[IR_MAX_RANK] = {rows};
+        for (uint32_t k = 0; k < t->rank; k++) {
+            dims[k + 1] = t->dims[k];
+        }
+        node[i] = graph_input(e->g, use->name[i], type_tensor(e->ir, t->dtype, t->rank + 1, dims));
+    }
+    v->batch.n = use->nfield;
+    v->batch.name = use->name;
+    v->batch.node = node;
+    return v;
+}

@@ -1,0 +1,178 @@
+/* files.c: the program's file, its imports and the standard library: read, parsed, and their top-level
+ * names in two spaces: values (let fn op module model data) and actions (train, eval). */
+#include "files.h"
+#include "std_files.h"
+
+enum { MAX_SOURCE = 16 << 20, MAX_FILES = 256 };
+
+static bool is_action(const Ast *a)
+{
+    return a->kind == A_BLOCK &&
+           (strcmp(a->text, "train") == 0 || strcmp(a->text, "eval") == 0 ||
+            strcmp(a->text, "chat") == 0 || strcmp(a->text, "generate") == 0 ||
+            strcmp(a->text, "stage") == 0);
+}
+
+static void add_item(Front *f, File *file, Sym name, const Item *proto)
+{
+    Map *space = is_action(proto->ast) ? file->actions : file->values;
+    Item *old = map_get(space, MAP_KEY(name));
+    if (old) {
+        Diag *d =
+            diag_at(f->ir->diags, DIAG_E0202, proto->ast->span, "`%s` is defined twice", name);
+        diag_also(d, old->ast->span, "first here");
+        return;
+    }
+    Item *item = NEW(f->arena, Item);
+    *item = *proto;
+    map_put(space, MAP_KEY(name), item);
+    VEC_PUSH(f->arena, &file->names, name);
+}
+
+static File *file_new(Front *f, const char *path, uint32_t source, Ast *ast)
+{
+    File *file = NEW(f->arena, File);
+    file->name = sym(f->ir->syms, path_stem(f->arena, path));
+    file->path = path;
+    file->source = source;
+    file->ast = ast;
+    file->values = map_new(f->arena);
+    file->actions = map_new(f->arena);
+    file->env = NEW(f->arena, Env);
+    file->env->kind = ENV_FILE;
+    file->env->file = file;
+    return file;
+}
+
+/* ---- imports ---- */
+
+static const char *import_path(Front *f, const File *from, Sym name)
+{
+    char *rel = arena_printf(f->arena, "%s.mdl", name);
+    for (char *p = rel; p[0] && strcmp(p, ".mdl") != 0; p++) {
+        *p = *p == '.' ? '/' : *p;
+    }
+    const char *path = path_join(f->arena, path_dir(f->arena, from->path), rel);
+    if (file_exists(path)) {
+        return path;
+    }
+    const char *list = getenv("MDL_PATH");
+    while (list && *list) {
+        size_t n = strcspn(list, ":");
+        path = path_join(f->arena, arena_strndup(f->arena, list, n), rel);
+        if (n && file_exists(path)) {
+            return path;
+        }
+        list += n + (list[n] == ':');
+    }
+    return NULL;
+}
+
+static void import_names(Front *f, File *file, const Ast *a, File *from)
+{
+    for (uint32_t i = 0; i < a->nkid; i++) {
+        const Ast *k = a->kid[i];
+        Item *item = file_item(from, k->name);
+        item = item ? item : file_action(from, k->name);
+        if (!item) {
+            Diag *d = diag_at(f->ir->diags, DIAG_E0203, k->span, "`%s` has no item `%s`", a->name,
+                              k->name);
+            Sym near = sym_nearest(k->name, from->names.at, from->names.n);
+            if (near) {
+                diag_fix(d, k->span, near, "a similar item exists");
+            }
+            continue;
+        }
+        Sym local = k->text ? k->text : k->name;
+        add_item(f, file, local, item);
+    }
+}
+
+static void import(Front *f, File *file, const Ast *a)
+{
+    const char *path = import_path(f, file, a->name);
+    Err err = {0};
+    if (!path) {
+        diag_at(f->ir->diags, DIAG_E0203, a->span,
+                "cannot find `%s.mdl` beside this file or in $MDL_PATH", a->name);
+        return;
+    }
+    Sym key = sym(f->ir->syms, path);
+    File *from = map_get(f->by_path, MAP_KEY(key));
+    if (from && !from->env->up) {
+        diag_at(f->ir->diags, DIAG_E0204, a->span, "import cycle: %s imports %s", file->path, path);
+        return;
+    }
+    from = from ? from : file_load(f, path, &err);
+    if (!from) {
+        if (err.kind != ERR_PROGRAM) {
+            diag_at(f->ir->diags, DIAG_E0203, a->span, "%s", err.text);
+        }
+        return;
+    }
+    import_names(f, file, a, from);
+    const char *dot = strrchr(a->name, '.');
+    Sym local = a->text ? a->text : dot ? sym(f->ir->syms, dot + 1) : a->name;
+    Item whole = {a, from, local};
+    if (!file_item(file, local)) {
+        add_item(f, file, local, &whole);
+    }
+}
+
+static void declare(Front *f, File *file)
+{
+    for (uint32_t i = 0; i < file->ast->nkid; i++) {
+        const Ast *a = file->ast->kid[i];
+        if (a->kind == A_IMPORT) {
+            import(f, file, a);
+        } else if (a->kind != A_ERROR) {
+            Item item = {a, file, a->name};
+            add_item(f, file, a->name, &item);
+            if (f->std && file != f->std && !is_action(a) && file_item(f->std, a->name)) {
+                diag_at(f->ir->diags, DIAG_W0102, a->name_span.file ? a->name_span : a->span,
+                        "`%s` hides the standard library's", a->name);
+            }
+        }
+    }
+}
+
+File *file_load(Front *f, const char *path, Err *err)
+{
+    Bytes text;
+    if (!file_read(f->arena, path, MAX_SOURCE, &text, err)) {
+        return NULL;
+    }
+    if (f->files.n == MAX_FILES) {
+        err_set(err, ERR_FILE, "a program has at most %d files", MAX_FILES);
+        return NULL;
+    }
+    uint32_t source = diags_source(f->ir->diags, path, text.data, text.n);
+    uint32_t errors = diags_errors(f->ir->diags);
+    Ast *ast = ast_parse(f->arena, f->ir->syms, f->ir->diags, source);
+    File *file = file_new(f, path, source, ast);
+    f->hash = hash_mix(f->hash, hash_bytes(text.data, text.n));
+    VEC_PUSH(f->arena, &f->files, file);
+    map_put(f->by_path, MAP_KEY(sym(f->ir->syms, path)), file);
+    declare(f, file);
+    file->env->up = f->std->env;
+    if (diags_errors(f->ir->diags) > errors) {
+        err_set(err, ERR_PROGRAM, "%s has errors", path);
+        return NULL;
+    }
+    return file;
+}
+
+bool std_load(Front *f)
+{
+    StdFile s;
+    f->std = file_new(f, "std", 0, NULL);
+    f->std->is_std = true;
+    for (uint32_t i = 0; std_file_get(i, &s); i++) {
+        const char *path = arena_printf(f->arena, "std/%s", s.name);
+        uint32_t source = diags_source(f->ir->diags, path, s.text, s.n);
+        f->std->ast = ast_parse(f->arena, f->ir->syms, f->ir->diags, source);
+        f->hash = hash_mix(f->hash, hash_bytes(s.text, s.n));
+        declare(f, f->std);
+    }
+    return diags_errors(f->ir->diags) == 0;
+}

@@ -1,0 +1,13 @@
+/* files.h: sources and settings of a program: private to front. */
+#ifndef MDL_FILES_H
+#define MDL_FILES_H
+
+#include "elab.h"
+
+/* Loads a file and what it imports; NULL after an error (Err for the world, diagnostics for text). */
+File *file_load(Front *f, const char *path, Err *err);
+bool std_load(Front *f);
+/* Applies one `--set PATH=EXPR` to the syntax trees (set.c): E0811, E0102. */
+bool setting_apply(Front *f, const char *text);
+
+#endif

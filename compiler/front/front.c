@@ -1,0 +1,224 @@
+/* front.c: the front end's entry points: open, check, one stage, one function. */
+#include "blocks.h"
+#include "files.h"
+
+Elab *elab_new(Front *f, Program *program)
+{
+    Elab *e = NEW(f->arena, Elab);
+    e->front = f;
+    e->ir = f->ir;
+    e->arena = f->arena;
+    e->diags = f->ir->diags;
+    e->program = program;
+    e->mode = MODE_EVAL;
+    e->memo = map_new(f->arena);
+    e->busy = map_new(f->arena);
+    e->keys = map_new(f->arena);
+    return e;
+}
+
+Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
+{
+    Front *f = NEW(ir->arena, Front);
+    f->ir = ir;
+    f->arena = ir->arena;
+    f->by_path = map_new(f->arena);
+    if (!std_load(f)) {
+        err_set(err, ERR_PROGRAM, "the standard library has errors");
+        return NULL;
+    }
+    if (!file_load(f, opt->path, err)) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < opt->nset; i++) {
+        if (!setting_apply(f, opt->set[i])) {
+            err_set(err, ERR_PROGRAM, "a setting is wrong");
+            return NULL;
+        }
+    }
+    return f;
+}
+
+static const Item *train_item(const Front *f, uint32_t i)
+{
+    const File *file = f->files.at[0];
+    for (uint32_t k = 0; k < map_count(file->actions); k++) {
+        const Item *item = map_value_at(file->actions, k);
+        if (strcmp(item->ast->text, "train") == 0 && i-- == 0) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+uint32_t front_train_count(const Front *f)
+{
+    uint32_t n = 0;
+    while (train_item(f, n)) {
+        n++;
+    }
+    return n;
+}
+
+Sym front_train_name(const Front *f, uint32_t i)
+{
+    return train_item(f, i)->name;
+}
+
+static const Item *find_train(Front *f, const char *name)
+{
+    uint32_t n = front_train_count(f);
+    Sym *names = NEW_ARRAY(f->arena, Sym, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        names[i] = front_train_name(f, i);
+        if (!name || strcmp(names[i], name) == 0) {
+            return train_item(f, i);
+        }
+    }
+    if (name) {
+        Span span = {f->files.at[0]->source, 0, 0};
+        Sym near = sym_nearest(sym(f->ir->syms, name), names, n);
+        Diag *d = diag_at(f->ir->diags, DIAG_E0805, span, "no train block `%s`", name);
+        if (near) {
+            diag_help(d, "did you mean `%s`?", near);
+        }
+    }
+    return NULL;
+}
+
+Program *front_stage(Front *f, const char *name, PlanBuilder *b)
+{
+    uint32_t errors = diags_errors(f->ir->diags);
+    const Item *item = find_train(f, name);
+    Program *p = program_new(f->ir, item ? item->name : f->files.at[0]->name);
+    Elab *e = elab_new(f, p);
+    if (item) {
+        train_entries(e, b, item);
+    } else if (!name) {
+        eval_entries(e, b, f->files.at[0]);
+    }
+    return diags_errors(f->ir->diags) > errors ? NULL : p;
+}
+
+static bool is_model(const Item *item)
+{
+    return item->ast->kind == A_BLOCK && strcmp(item->ast->text, "model") == 0;
+}
+
+bool front_check(Front *f)
+{
+    const File *file = f->files.at[0];
+    uint32_t errors = diags_errors(f->ir->diags);
+    Elab *e = elab_new(f, program_new(f->ir, file->name));
+    for (uint32_t i = 0; i < map_count(file->values); i++) {
+        const Item *item = map_value_at(file->values, i);
+        if (item->file == file && (is_model(item) || item->ast->kind == A_LET)) {
+            e->keys = map_new(f->arena); /* keys are distinct within a model */
+            item_value(e, item, item->ast->span);
+        }
+    }
+    bool broken = diags_errors(f->ir->diags) > errors;
+    uint32_t n = front_train_count(f);
+    for (uint32_t i = 0; i < (n ? n : 1) && !broken; i++) {
+        front_stage(f, n ? front_train_name(f, i) : NULL, planb_new(f->arena));
+    }
+    return diags_errors(f->ir->diags) == errors;
+}
+
+/* ---- mdl call ---- */
+
+/* `MODEL`, `MODEL.fn`, or the name of a top-level fn or op. */
+static const Val *call_target(Elab *e, const char *function)
+{
+    const char *dot = strchr(function, '.');
+    Sym head = sym_n(e->ir->syms, function, dot ? (size_t)(dot - function) : strlen(function));
+    uint32_t source = diags_source(e->diags, "FUNCTION", function, strlen(function));
+    Span span = {source, 0, (uint32_t)strlen(function)};
+    const Val *v = env_get(e, e->front->files.at[0]->env, head, span);
+    const Val *fn = v;
+    if (v->kind == V_INSTANCE) {
+        Sym name = sym(e->ir->syms, dot ? dot + 1 : "forward");
+        fn = inst_member(e, v->inst, name, span);
+    }
+    bool callable = fn && fn->kind == V_CLOSURE && (v->kind == V_INSTANCE || !dot);
+    if (!callable && !val_is_poison(v)) {
+        diag_at(e->diags, DIAG_E0305, span, "`%s` is not a function, an op or a model", function);
+    }
+    return callable ? fn : NULL;
+}
+
+static const CallInput *find_input(const CallInput *in, uint32_t nin, Sym name)
+{
+    for (uint32_t i = 0; i < nin; i++) {
+        if (strcmp(in[i].name, name) == 0) {
+            return &in[i];
+        }
+    }
+    return NULL;
+}
+
+static const Node *call_input(Elab *e, const CallInput *in)
+{
+    const Dim *dims[IR_MAX_RANK];
+    for (uint32_t i = 0; i < in->rank && i < IR_MAX_RANK; i++) {
+        dims[i] = dim_const(e->ir, in->dim[i]);
+    }
+    return graph_input(e->g, sym(e->ir->syms, in->name),
+                       type_tensor(e->ir, in->dtype, in->rank, dims));
+}
+
+static bool call_results(Elab *e, const Val *v)
+{
+    Syms *syms = e->ir->syms;
+    const Node *sum, *weight;
+    if (v->kind == V_LOSS) {
+        if (!loss_pair(e, v, &sum, &weight)) {
+            return false;
+        }
+        graph_result(e->g, sym(syms, "out.sum"), sum);
+        graph_result(e->g, sym(syms, "out.weight"), weight);
+        return true;
+    }
+    for (uint32_t i = 0; i < (v->kind == V_TUPLE ? v->list.n : 1); i++) {
+        const Val *r = v->kind == V_TUPLE ? v->list.at[i] : v;
+        const Node *n = val_is_poison(r) ? NULL : tensor_of(e, r);
+        if (!n) {
+            return false;
+        }
+        graph_result(e->g, v->kind == V_TUPLE ? sym_printf(syms, "out.%u", i) : sym(syms, "out"),
+                     n);
+    }
+    return true;
+}
+
+Program *front_call(Front *f, const char *function, const CallInput *in, uint32_t nin,
+                    bool train_mode)
+{
+    uint32_t errors = diags_errors(f->ir->diags);
+    Program *p = program_new(f->ir, f->files.at[0]->name);
+    Elab *e = elab_new(f, p);
+    const Val *fn = call_target(e, function);
+    if (!fn) {
+        return NULL;
+    }
+    e->g = graph_new(f->ir, f->arena, sym_printf(f->ir->syms, "call:%s", function));
+    e->mode = train_mode ? MODE_TRAIN : MODE_EVAL;
+    VEC_PUSH(f->arena, &p->entries, e->g);
+    const Ast *formals = fn->code.ast->kid[0];
+    Args *args = NEW(f->arena, Args);
+    args->call = fn->code.ast->span;
+    for (uint32_t i = 0; fn->code.ast->kind != A_LAMBDA && i < formals->nkid; i++) {
+        const CallInput *x = find_input(in, nin, formals->kid[i]->name);
+        if (x) {
+            args_push(e, args, formals->kid[i]->name, val_node(e, call_input(e, x), args->call));
+        }
+    }
+    const Val *v = call_value(e, f->files.at[0]->env, fn, args);
+    bool ok = !val_is_poison(v) && call_results(e, v);
+    return ok && diags_errors(f->ir->diags) == errors ? p : NULL;
+}
+
+uint64_t front_hash(const Front *f)
+{
+    return f->hash;
+}

@@ -1,0 +1,52 @@
+/* front.h: .mdl text in, checked programs out: graphs for passes, data and run tables for the plan. */
+#ifndef MDL_FRONT_H
+#define MDL_FRONT_H
+
+#include "ast.h"
+#include "ir.h"
+#include "plan.h"
+
+typedef struct Front Front;
+
+typedef struct FrontOptions {
+    const char *path;       /* the .mdl file */
+    const char *const *set; /* "PATH=EXPR" overrides */
+    uint32_t nset;
+} FrontOptions;
+
+/* Reads and parses the file, its imports (beside it, $MDL_PATH, the embedded standard library) and
+ * the overrides; resolves top-level names. ERR_FILE when the file cannot be read, ERR_PROGRAM when
+ * diagnostics were reported (they are in ir->diags). */
+Front *front_open(Ir *ir, const FrontOptions *opt, Err *err);
+
+/* Elaborates everything that can be: every model, train block and eval. False when there were errors. */
+bool front_check(Front *f);
+
+/* Names of the train blocks and eval blocks, in file order. */
+uint32_t front_train_count(const Front *f);
+Sym front_train_name(const Front *f, uint32_t i);
+
+/* Elaborates train block `name` (NULL: the file's only one; without any, the eval blocks alone) to a
+ * Program: entries micro and update (when there is training), and one eval:NAME per eval block of the
+ * same model; writes data, run and eval tables into b. In these tables entry, tensor and state
+ * numbers are: entry = index in program->entries, state = program state id, dims = constants added to
+ * b->dims. NULL after diagnostics. */
+Program *front_stage(Front *f, const char *name, PlanBuilder *b);
+
+/* Elaborates one function for `mdl call`: MODEL, MODEL.fn, or a top-level fn or op. Formals are bound
+ * to tensors of the given types (dims constant); missing ones take their defaults. Entry "call:NAME",
+ * results "out", or "out.0", ... for tuples; a loss gives "out.sum" and "out.weight". */
+typedef struct CallInput {
+    const char *name;
+    DType dtype;
+    uint32_t rank;
+    const int64_t *dim;
+} CallInput;
+Program *front_call(Front *f, const char *function, const CallInput *in, uint32_t nin,
+                    bool train_mode);
+
+/* Hash of what decides a run: source texts, imports, overrides. */
+uint64_t front_hash(const Front *f);
+/* The seed attribute of the train block (0 when absent). */
+
+#endif

@@ -1,0 +1,136 @@
+/* schema.c: blocks against the schema table: unknown attributes are errors, never ignored. */
+#include "blocks.h"
+
+enum { NOW, LATER };
+
+static const SchemaAttr attrs[] = {
+#define ATTR(block, name, required, since, doc) {#block, #name, required, (since) == LATER, doc},
+#include "schema.def"
+#undef ATTR
+};
+
+const SchemaAttr *schema_at(uint32_t i)
+{
+    return i < COUNT(attrs) ? &attrs[i] : NULL;
+}
+
+const Ast *block_attr(const Ast *block, const char *name)
+{
+    const Ast *body = block->kid[3];
+    for (uint32_t i = 0; body && i < body->nkid; i++) {
+        if (body->kid[i]->kind == A_ATTR && strcmp(body->kid[i]->name, name) == 0) {
+            return body->kid[i]->kid[0];
+        }
+    }
+    return NULL;
+}
+
+static const SchemaAttr *find(const char *block, const char *name)
+{
+    for (size_t i = 0; i < COUNT(attrs); i++) {
+        if (strcmp(attrs[i].block, block) == 0 && strcmp(attrs[i].name, name) == 0) {
+            return &attrs[i];
+        }
+    }
+    return NULL;
+}
+
+static void unknown(Elab *e, const Ast *block, const Ast *a)
+{
+    Sym names[COUNT(attrs)];
+    uint32_t n = 0;
+    for (size_t i = 0; i < COUNT(attrs); i++) {
+        if (strcmp(attrs[i].block, block->text) == 0) {
+            names[n++] = attrs[i].name;
+        }
+    }
+    Diag *d = diag_at(e->diags, DIAG_E0801, a->name_span, "`%s` has no attribute `%s`", block->text,
+                      a->name);
+    Sym near = strcmp(a->name, "learning_rate") == 0 ? "lr" : sym_nearest(a->name, names, n);
+    if (near) {
+        diag_fix(d, a->name_span, near, "the attribute is called `%s`", near);
+        return;
+    }
+    StrBuf sb = sb_new(e->arena);
+    for (uint32_t i = 0; i < n; i++) {
+        sb_printf(&sb, "%s%s", i ? ", " : "", names[i]);
+    }
+    diag_note(d, "it has %s", sb_text(&sb));
+}
+
+static void check_attr(Elab *e, const Ast *block, const Ast *a, uint32_t i)
+{
+    const SchemaAttr *s = find(block->text, a->name);
+    if (!s) {
+        unknown(e, block, a);
+        return;
+    }
+    if (s->later) {
+        diag_at(e->diags, DIAG_E0199, a->name_span, "`%s` is not supported yet", a->name);
+    }
+    for (uint32_t k = 0; k < i; k++) {
+        const Ast *other = block->kid[3]->kid[k];
+        if (other->kind == A_ATTR && other->name == a->name) {
+            Diag *d = diag_at(e->diags, DIAG_E0202, a->name_span, "`%s` is given twice", a->name);
+            diag_also(d, other->name_span, "first here");
+        }
+    }
+}
+
+bool schema_check(Elab *e, const Ast *block)
+{
+    uint32_t errors = diags_errors(e->diags);
+    const Ast *body = block->kid[3];
+    for (uint32_t i = 0; body && i < body->nkid; i++) {
+        const Ast *a = body->kid[i];
+        if (a->kind == A_ATTR) {
+            check_attr(e, block, a, i);
+        } else if (a->kind == A_SUBGROUP || a->kind == A_MAPPING ||
+                   (a->kind == A_BLOCK && strcmp(a->text, "metric") != 0)) {
+            diag_at(e->diags, DIAG_E0199, a->span, "this statement is not supported in `%s` yet",
+                    block->text);
+        }
+    }
+    for (size_t i = 0; i < COUNT(attrs); i++) {
+        if (strcmp(attrs[i].block, block->text) == 0 && attrs[i].required &&
+            !block_attr(block, attrs[i].name)) {
+            diag_at(e->diags, DIAG_E0803, block->name_span.file ? block->name_span : block->span,
+                    "`%s %s` needs `%s`: %s", block->text, block->name, attrs[i].name,
+                    attrs[i].doc);
+        }
+    }
+    return diags_errors(e->diags) == errors;
+}
+
+static bool wrong_type(Elab *e, const Ast *a, const char *name, const char *want, const Val *v)
+{
+    if (!val_is_poison(v)) {
+        diag_at(e->diags, DIAG_E0802, a->span, "`%s` is %s, got %s", name, want, val_text(e, v));
+    }
+    return false;
+}
+
+bool attr_int(Elab *e, Env *env, const Ast *block, const char *name, int64_t *out)
+{
+    const Ast *a = block_attr(block, name);
+    if (!a) {
+        return true;
+    }
+    const Val *v = eval(e, env, a);
+    int64_t i;
+    if (!val_as_int(v, &i) || i < 0) {
+        return wrong_type(e, a, name, "a whole number", v);
+    }
+    *out = i;
+    return true;
+}
+
+bool attr_double(Elab *e, Env *env, const Ast *block, const char *name, double *out)
+{
+    const Ast *a = block_attr(block, name);
+    if (!a) {
+        return true;
+    }
+    const Val *v = eval(e, env, a);
+    return val_as_double(v, out) ? true : wrong_type(e, a, name, "a number", v);
+}

@@ -1,0 +1,205 @@
+/* set.c: `--set PATH=EXPR`: replaces an attribute, a let, or an argument of a model in the syntax tree,
+ * before anything is evaluated. A unique suffix of a path is enough (language.md 2.16). */
+#include "blocks.h"
+#include "files.h"
+
+/* A place that can be set: an expression, or an attribute that the block may have but does not give. */
+typedef struct Setting {
+    Sym path;
+    Ast **slot; /* the expression; NULL: to be added to `block` */
+    Ast *block;
+    Sym name;
+} Setting;
+
+typedef struct Settings {
+    Front *f;
+    VEC(Setting) all;
+} Settings;
+
+static void add(Settings *s, const Setting *x)
+{
+    VEC_PUSH(s->f->arena, &s->all, *x);
+}
+
+static void add_block(Settings *s, Ast *block)
+{
+    Ast *body = block->kid[3];
+    Syms *syms = s->f->ir->syms;
+    for (uint32_t i = 0; body && i < body->nkid; i++) {
+        if (body->kid[i]->kind == A_ATTR) {
+            Sym name = body->kid[i]->name;
+            Sym path = sym_printf(syms, "%s.%s.%s", block->text, block->name, name);
+            add(s, &(Setting){path, &body->kid[i]->kid[0], block, name});
+        }
+    }
+    const SchemaAttr *a;
+    for (uint32_t i = 0; body && (a = schema_at(i)); i++) {
+        if (strcmp(a->block, block->text) == 0 && !block_attr(block, a->name)) {
+            Sym path = sym_printf(syms, "%s.%s.%s", block->text, block->name, a->name);
+            add(s, &(Setting){path, NULL, block, sym(syms, a->name)});
+        }
+    }
+}
+
+static const Ast *find_module(const Front *f, Sym name)
+{
+    const Item *item = file_item(f->files.at[0], name);
+    item = item ? item : file_item(f->std, name);
+    return item && item->ast->kind == A_MODULE ? item->ast : NULL;
+}
+
+/* model.gpt2.L: an argument of the module call, given or not. */
+static void add_model(Settings *s, Ast *block)
+{
+    Ast *call = block->kid[2];
+    if (!call || call->kind != A_CALL || call->kid[0]->kind != A_ID) {
+        return;
+    }
+    const Ast *module = find_module(s->f, call->kid[0]->name);
+    uint32_t nformal = module ? module->kid[0]->nkid : 0;
+    for (uint32_t k = 0; k < nformal; k++) {
+        Sym name = module->kid[0]->kid[k]->name;
+        Setting x = {sym_printf(s->f->ir->syms, "model.%s.%s", block->name, name), NULL, call,
+                     name};
+        uint32_t position = 0;
+        for (uint32_t i = 1; i < call->nkid; i++) {
+            bool named = call->kid[i]->kind == A_NAMED;
+            if (named ? call->kid[i]->name == name : position == k) {
+                x.slot = named ? &call->kid[i]->kid[0] : &call->kid[i];
+            }
+            position += !named;
+        }
+        add(s, &x);
+    }
+}
+
+static void collect(Settings *s)
+{
+    for (uint32_t f = 0; f < s->f->files.n; f++) {
+        Ast *file = s->f->files.at[f]->ast;
+        for (uint32_t i = 0; i < file->nkid; i++) {
+            Ast *a = file->kid[i];
+            if (a->kind == A_LET) {
+                Sym path = sym_printf(s->f->ir->syms, "let.%s", a->name);
+                add(s, &(Setting){path, &a->kid[0], NULL, a->name});
+            } else if (a->kind == A_BLOCK && strcmp(a->text, "model") == 0) {
+                add_model(s, a);
+            } else if (a->kind == A_BLOCK) {
+                add_block(s, a);
+            }
+        }
+    }
+}
+
+/* Does `path` end in `given`, whole components; or, for train.batch, with the block's name left out? */
+static bool names(const char *path, const char *given)
+{
+    size_t n = strlen(path), k = strlen(given);
+    if (k <= n && strcmp(path + n - k, given) == 0 && (k == n || path[n - k - 1] == '.')) {
+        return true;
+    }
+    const char *kind = strchr(path, '.'), *last = strrchr(path, '.');
+    const char *dot = strchr(given, '.');
+    return kind && last && kind != last && dot && dot - given == kind - path &&
+           strncmp(given, path, (size_t)(dot - given)) == 0 && strcmp(dot, last) == 0;
+}
+
+static Ast *new_node(Front *f, AstKind kind, Sym name, Ast *value)
+{
+    Ast *a = NEW(f->arena, Ast);
+    a->kind = kind;
+    a->name = name;
+    a->span = a->name_span = value->span;
+    a->kid = NEW_ARRAY(f->arena, Ast *, 1);
+    a->kid[0] = value;
+    a->nkid = 1;
+    return a;
+}
+
+static void append(Front *f, Ast *parent, Ast *child)
+{
+    Ast **kid = NEW_ARRAY(f->arena, Ast *, parent->nkid + 1);
+    for (uint32_t i = 0; i < parent->nkid; i++) {
+        kid[i] = parent->kid[i];
+    }
+    kid[parent->nkid++] = child;
+    parent->kid = kid;
+}
+
+static bool unknown_setting(Settings *s, const char *path, uint32_t matches, Span span)
+{
+    Front *f = s->f;
+    Sym *names_of = NEW_ARRAY(f->arena, Sym, s->all.n * 2 + 1);
+    for (uint32_t i = 0; i < s->all.n; i++) {
+        names_of[i] = s->all.at[i].path;
+        names_of[s->all.n + i] = s->all.at[i].name;
+    }
+    Diag *d = diag_at(f->ir->diags, DIAG_E0811, span,
+                      matches ? "`%s` may mean several settings" : "no setting `%s`", path);
+    for (uint32_t i = 0; matches && i < s->all.n; i++) {
+        if (names(s->all.at[i].path, path)) {
+            diag_note(d, "%s", s->all.at[i].path);
+        }
+    }
+    Sym near = matches ? NULL : sym_nearest(sym(f->ir->syms, path), names_of, s->all.n * 2);
+    if (near) {
+        diag_help(d, "a similar setting exists: `%s`", near);
+    }
+    return false;
+}
+
+/* An attribute that is given beats one that only could be: `batch` is train's where eval has none. */
+static uint32_t find_setting(const Settings *s, const char *path, const Setting **out)
+{
+    uint32_t given = 0, possible = 0;
+    const Setting *first_given = NULL, *first_possible = NULL;
+    for (uint32_t i = 0; i < s->all.n; i++) {
+        const Setting *x = &s->all.at[i];
+        if (!names(x->path, path)) {
+            continue;
+        }
+        if (x->slot) {
+            given++;
+            first_given = x;
+        } else {
+            possible++;
+            first_possible = x;
+        }
+    }
+    *out = given ? first_given : first_possible;
+    return given ? given : possible;
+}
+
+bool setting_apply(Front *f, const char *text)
+{
+    const char *eq = strchr(text, '=');
+    Settings s = {.f = f};
+    uint32_t source = diags_source(f->ir->diags, "--set", text, strlen(text));
+    Span span = {source, 0, (uint32_t)(eq ? eq - text : (ptrdiff_t)strlen(text))};
+    if (!eq || eq == text) {
+        diag_at(f->ir->diags, DIAG_E0102, span, "a setting is written PATH=EXPR");
+        return false;
+    }
+    const char *path = arena_strndup(f->arena, text, (size_t)(eq - text));
+    uint32_t value = diags_source(f->ir->diags, arena_printf(f->arena, "--set %s", path), eq + 1,
+                                  strlen(eq + 1));
+    Ast *expr = ast_parse_expr(f->arena, f->ir->syms, f->ir->diags, value);
+    if (!expr) {
+        return false;
+    }
+    collect(&s);
+    const Setting *x;
+    uint32_t n = find_setting(&s, path, &x);
+    if (n != 1) {
+        return unknown_setting(&s, path, n, span);
+    }
+    if (x->slot) {
+        *x->slot = expr;
+    } else if (x->block->kind == A_CALL) {
+        append(f, x->block, new_node(f, A_NAMED, x->name, expr));
+    } else {
+        append(f, x->block->kid[3], new_node(f, A_ATTR, x->name, expr));
+    }
+    f->hash = hash_mix(f->hash, hash_text(text));
+    return true;
+}
