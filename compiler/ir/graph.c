@@ -274,14 +274,13 @@ const Def *node_def(const Node *n)
     return get_attr(n, "def", AK_DEF)->def;
 }
 
-/* The value of x cast to dt, or false when the cast would change it. */
-static bool cast_keeps(DType dt, double x)
+/* Whether an element of type dt holds x exactly: then casts neither round nor clamp it. */
+static bool holds(DType dt, double x)
 {
-    if (dtype_is_float(dt))
-        return true;
-    if (dt == DT_BOOL)
-        return x == 0 || x == 1;
-    return fabs(x) <= 127 && x == nearbyint(x) && (x >= 0 || dt != DT_U8);
+    double room;
+    dtype_store(dt, &room, 0, x);
+    double back = dtype_load(dt, &room, 0);
+    return back == x || (isnan(back) && isnan(x));
 }
 
 static bool passes_value(const Node *n)
@@ -298,7 +297,7 @@ bool node_is_const(const Node *n, double *value)
         return false;
     double v = node_num(c, "value");
     for (; n != c; n = n->in[0]) {
-        if (n->op == OP_CAST && !cast_keeps(n->type->dtype, v))
+        if (n->op == OP_CAST && !(holds(n->type->dtype, v) && holds(c->type->dtype, v)))
             return false;
     }
     *value = v;

@@ -25,10 +25,10 @@ void intern_add(Arena *arena, Map *map, uint64_t hash, const void *item);
 
 struct IrTables {
     VEC(const DimSym *) syms;
-    VEC(uint64_t) sym_hash;  /* by DimSym id */
-    VEC(uint64_t) dim_hash;  /* by Dim id */
-    VEC(uint64_t) type_hash; /* by Type id */
-    uint32_t nix, nload;
+    VEC(uint64_t) sym_hash;         /* by DimSym id */
+    VEC(uint64_t) dim_hash;         /* by Dim id */
+    VEC(uint64_t) type_hash;        /* by Type id */
+    uint32_t nix;                   /* index expressions made */
     Map *dims, *types, *defs, *ixs; /* content hash -> InternCell */
     const Dim *zero, *one;
     bool dim_overflow; /* reported once per session */

@@ -73,6 +73,8 @@ static void constants_are_compared_by_bits(void **state)
     assert_false(node_is_const(graph_cast(g, DT_I32, half), &v));
     assert_true(node_is_const(graph_cast(g, DT_I32, graph_const(g, DT_F32, -3)), &v) && v == -3);
     assert_false(node_is_const(graph_cast(g, DT_U8, graph_const(g, DT_F32, -3)), &v));
+    assert_true(node_is_const(graph_cast(g, DT_I32, graph_const(g, DT_F32, 300)), &v) && v == 300);
+    assert_false(node_is_const(graph_cast(g, DT_BF16, graph_const(g, DT_F32, 0.1)), &v));
     assert_false(node_is_const(graph_slot(g, "lr", DT_F32), &v));
     graph_verify(g, NULL);
 }
