@@ -273,7 +273,8 @@ Sym node_sym(const Node *n, const char *name);
 const Attr *node_ints(const Node *n, const char *name); /* ->n, ->ints */
 const Dim *node_dim(const Node *n, const char *name);
 const Def *node_def(const Node *n);
-bool node_is_const(const Node *n, double *value);   /* const, or expand/reshape/cast of one */
+/* const, or expand/reshape of one, or a cast of one that neither rounds nor clamps it */
+bool node_is_const(const Node *n, double *value);
 bool node_is_state(const Node *n, uint32_t *state); /* the old value of a state */
 bool node_is_get(const Node *n, uint32_t *member);  /* a member of a tuple */
 
