@@ -3,9 +3,11 @@
  * The code is interpreted once per block, not once per row: a value on the stack is an array of
  * f64 of (rows of the block) x (elements of a row), so that each operation is one plain loop that
  * the compiler vectorises and the cost of dispatch is spread over a cache-sized block. Everything
- * is computed in f64 and rounded once, when the field is stored. A field that is just a column of
- * its own type is copied. */
+ * is computed in f64 and rounded once, when the field is stored. Two kinds of fields take shortcuts
+ * to the same bits: one that is just a column of its own type is copied, and an f32 field that maps
+ * each element of one 8-bit column by itself (pixels / 255) is read from a table of 256 results. */
 #include "rowprog.h"
+#include "rowloops.h"
 
 enum { BLOCK_ELEMS = 4096 };
 
@@ -20,8 +22,6 @@ typedef struct Shape {
     uint32_t rank;
     int64_t dim[PLAN_MAX_RANK];
 } Shape;
-
-typedef void Pairwise(double *out, const double *a, const double *b, int64_t n);
 
 /* One instruction with its operation looked up and its shapes known. */
 typedef struct Insn {
@@ -40,124 +40,9 @@ struct RowProg {
     int64_t count; /* elements of one row of the field */
     int64_t block; /* rows evaluated at once */
     Value *stack;
-    bool copies; /* the field is column code[0].a as it is */
+    bool copies;  /* the field is column code[0].a as it is */
+    float *table; /* results by the byte of column code[0].a; NULL: no shortcut */
 };
-
-/* ---- loops over doubles: array with array, with one number, one number with array ---- */
-
-#define PAIRWISE(name, expr)                                                                 \
-    static void name##_vv(double *restrict out, const double *a, const double *b, int64_t n) \
-    {                                                                                        \
-        for (int64_t i = 0; i < n; i++) {                                                    \
-            double x = a[i], y = b[i];                                                       \
-            out[i] = (expr);                                                                 \
-        }                                                                                    \
-    }                                                                                        \
-    static void name##_vs(double *restrict out, const double *a, const double *b, int64_t n) \
-    {                                                                                        \
-        double y = b[0];                                                                     \
-        for (int64_t i = 0; i < n; i++) {                                                    \
-            double x = a[i];                                                                 \
-            out[i] = (expr);                                                                 \
-        }                                                                                    \
-    }                                                                                        \
-    static void name##_sv(double *restrict out, const double *a, const double *b, int64_t n) \
-    {                                                                                        \
-        double x = a[0];                                                                     \
-        for (int64_t i = 0; i < n; i++) {                                                    \
-            double y = b[i];                                                                 \
-            out[i] = (expr);                                                                 \
-        }                                                                                    \
-    }
-PAIRWISE(add, x + y)
-PAIRWISE(sub, x - y)
-PAIRWISE(mul, (x) * (y))
-PAIRWISE(div, x / y)
-
-/* ---- loading and storing ---- */
-
-typedef void LoadFn(double *out, const void *in, int64_t n);
-
-/* Elements of a file have no alignment; memcpy compiles to plain loads. */
-#define LOADER(name, T)                                                      \
-    static void load_##name(double *restrict out, const void *in, int64_t n) \
-    {                                                                        \
-        const uint8_t *from = in;                                            \
-        for (int64_t i = 0; i < n; i++) {                                    \
-            T value;                                                         \
-            memcpy(&value, from + (size_t)i * sizeof value, sizeof value);   \
-            out[i] = (double)value;                                          \
-        }                                                                    \
-    }
-LOADER(f64, double)
-LOADER(f32, float)
-LOADER(i64, int64_t)
-LOADER(i32, int32_t)
-LOADER(i16, int16_t)
-LOADER(i8, int8_t)
-LOADER(u8, uint8_t)
-
-static void load_bool(double *out, const void *in, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        out[i] = ((const uint8_t *)in)[i] != 0;
-}
-
-static void load_half(DType dtype, double *out, const void *in, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t bits;
-        memcpy(&bits, (const uint8_t *)in + i * 2, sizeof bits);
-        out[i] = dtype_load(dtype, &bits, 0);
-    }
-}
-
-static void load_f16(double *out, const void *in, int64_t n)
-{
-    load_half(DT_F16, out, in, n);
-}
-
-static void load_bf16(double *out, const void *in, int64_t n)
-{
-    load_half(DT_BF16, out, in, n);
-}
-
-static LoadFn *const loaders[DT_COUNT] = {
-    [DT_F64] = load_f64, [DT_F32] = load_f32,  [DT_F16] = load_f16, [DT_BF16] = load_bf16,
-    [DT_I64] = load_i64, [DT_I32] = load_i32,  [DT_I16] = load_i16, [DT_I8] = load_i8,
-    [DT_U8] = load_u8,   [DT_BOOL] = load_bool};
-
-static void store_f32(float *restrict out, const double *in, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (float)in[i];
-}
-
-/* dtype_store saturates and rounds; a value that this changes is a mistake in the data. The index
- * of the first such value, or n. */
-static int64_t store_exactly(DType dtype, void *out, const double *in, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        dtype_store(dtype, out, (size_t)i, in[i]);
-        if (dtype_load(dtype, out, (size_t)i) != in[i])
-            return i;
-    }
-    return n;
-}
-
-/* The index of the first value that does not fit, or n. */
-static int64_t store(DType dtype, void *out, const double *in, int64_t n)
-{
-    if (dtype == DT_F32) {
-        store_f32(out, in, n);
-        return n;
-    }
-    if (!dtype_is_float(dtype))
-        return store_exactly(dtype, out, in, n);
-    for (int64_t i = 0; i < n; i++)
-        dtype_store(dtype, out, (size_t)i, in[i]);
-    return n;
-}
 
 /* ---- shapes, when the data are opened ---- */
 
@@ -263,7 +148,7 @@ typedef void RunFn(const RowProg *prog, const Insn *insn, const RowBlock *block,
 static void run_column(const RowProg *prog, const Insn *insn, const RowBlock *block, Value *v)
 {
     const HostArray *column = &prog->source->columns[insn->a];
-    LoadFn *load = loaders[column->dtype];
+    RowLoadFn *load = row_loaders[column->dtype];
     size_t bytes = (size_t)insn->count * dtype_info(column->dtype)->bytes;
     v->count = insn->count;
     v->uniform = false;
@@ -298,13 +183,9 @@ static void run_neg(const RowProg *prog, const Insn *insn, const RowBlock *block
         v->at[i] = -v->at[i];
 }
 
-typedef struct PairFns {
-    Pairwise *vv, *vs, *sv;
-} PairFns;
-
 /* The result goes to the free value behind the operands, which then trades places with the first:
  * in a loop the output never overlaps the inputs. */
-static void run_pair(const PairFns *fns, const RowBlock *block, Value *v)
+static void run_pair(const RowPair *fns, const RowBlock *block, Value *v)
 {
     const Value *a = &v[0], *b = &v[1];
     Value *out = &v[2];
@@ -327,16 +208,16 @@ static void run_pair(const PairFns *fns, const RowBlock *block, Value *v)
     v[2] = first;
 }
 
-#define RUN_PAIR(name)                                                                             \
+#define RUN_PAIR(id, name)                                                                         \
     static void run_##name(const RowProg *prog, const Insn *insn, const RowBlock *block, Value *v) \
     {                                                                                              \
         UNUSED(prog), UNUSED(insn);                                                                \
-        run_pair(&(const PairFns){name##_vv, name##_vs, name##_sv}, block, v);                     \
+        run_pair(&row_pairs[ROW_##id], block, v);                                                  \
     }
-RUN_PAIR(add)
-RUN_PAIR(sub)
-RUN_PAIR(mul)
-RUN_PAIR(div)
+RUN_PAIR(ADD, add)
+RUN_PAIR(SUB, sub)
+RUN_PAIR(MUL, mul)
+RUN_PAIR(DIV, div)
 
 /* ---- the table: one row per operation ---- */
 
@@ -427,6 +308,48 @@ static void make_stack(Arena *arena, RowProg *prog, int64_t widest)
         prog->stack[i].at = NEW_ARRAY(arena, double, prog->block *widest + 1);
 }
 
+static bool is_bytewise(const RowProg *prog)
+{
+    if (prog->field->dtype != DT_F32 || prog->code[0].op != RO_COLUMN)
+        return false;
+    for (uint32_t i = 1; i < prog->ncode; i++)
+        if (prog->code[i].op == RO_COLUMN || prog->code[i].op == RO_INDEX)
+            return false;
+    return dtype_info(prog->source->columns[prog->code[0].a].dtype)->bytes == 1;
+}
+
+/* Runs the program over a column of all 256 bytes, one a row. */
+static void make_table(Arena *arena, RowProg *prog)
+{
+    uint8_t bytes[256];
+    int64_t rows[256];
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (uint8_t)i;
+        rows[i] = i;
+    }
+    HostArray *columns = NEW_ARRAY(arena, HostArray, prog->code[0].a + (size_t)1);
+    columns[prog->code[0].a] = (HostArray){.dtype = prog->source->columns[prog->code[0].a].dtype,
+                                           .rank = 1,
+                                           .dim = {256},
+                                           .data = bytes,
+                                           .bytes = sizeof bytes};
+    RowSource source = {prog->source->plan, prog->source->data, columns};
+    PlanField field = *prog->field;
+    field.rank = 0;
+    RowProg one = *prog;
+    one.source = &source;
+    one.field = &field;
+    one.code = COPY_ARRAY(arena, Insn, prog->code, prog->ncode);
+    int64_t widest = 1;
+    bool fits = check_code(&one, &widest, NULL);
+    ASSERT(fits); /* elementwise code that fits arrays fits numbers */
+    make_stack(arena, &one, widest);
+    float *table = NEW_ARRAY(arena, float, 256);
+    fits = rowprog_run(&one, rows, 256, table, NULL);
+    ASSERT(fits);
+    prog->table = table;
+}
+
 RowProg *rowprog_new(Arena *arena, const RowSource *source, const PlanField *field, Err *err)
 {
     RowProg *prog = NEW(arena, RowProg);
@@ -446,7 +369,9 @@ RowProg *rowprog_new(Arena *arena, const RowSource *source, const PlanField *fie
     }
     prog->copies = field->ncode == 1 && prog->code[0].op == RO_COLUMN &&
                    source->columns[prog->code[0].a].dtype == (DType)field->dtype;
-    if (!prog->copies)
+    if (!prog->copies && is_bytewise(prog))
+        make_table(arena, prog);
+    else if (!prog->copies)
         make_stack(arena, prog, widest);
     return prog;
 }
@@ -464,6 +389,17 @@ static void copy_rows(const RowProg *prog, const int64_t *rows, int64_t n, uint8
     size_t bytes = rowprog_bytes(prog);
     for (int64_t r = 0; r < n; r++)
         memcpy(out + (size_t)r * bytes, from + (size_t)rows[r] * bytes, bytes);
+}
+
+static void look_up_rows(const RowProg *prog, const int64_t *rows, int64_t n, float *restrict out)
+{
+    const uint8_t *from = prog->source->columns[prog->code[0].a].data;
+    const float *table = prog->table;
+    for (int64_t r = 0; r < n; r++, out += prog->count) {
+        const uint8_t *row = from + rows[r] * prog->count;
+        for (int64_t i = 0; i < prog->count; i++)
+            out[i] = table[row[i]];
+    }
 }
 
 static const Value *run_block(const RowProg *prog, const RowBlock *block)
@@ -492,6 +428,10 @@ bool rowprog_run(RowProg *prog, const int64_t *rows, int64_t n, void *out, Err *
         copy_rows(prog, rows, n, to);
         return true;
     }
+    if (prog->table) {
+        look_up_rows(prog, rows, n, out);
+        return true;
+    }
     size_t bytes = rowprog_bytes(prog);
     for (int64_t r = 0; r < n; r += prog->block) {
         RowBlock block = {rows + r, n - r < prog->block ? n - r : prog->block};
@@ -499,7 +439,7 @@ bool rowprog_run(RowProg *prog, const int64_t *rows, int64_t n, void *out, Err *
         spread(value, block.n * prog->count);
         DType dtype = (DType)prog->field->dtype;
         int64_t want = block.n * prog->count;
-        int64_t done = store(dtype, to + (size_t)r * bytes, value->at, want);
+        int64_t done = row_store(dtype, to + (size_t)r * bytes, value->at, want);
         if (done < want)
             return err_set(err, ERR_DATA, "field `%s`, row %lld: the value %g does not fit type %s",
                            prog->name, (long long)block.rows[done / prog->count], value->at[done],
