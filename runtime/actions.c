@@ -34,13 +34,15 @@ static bool eval_and_log(Trainer *t, uint32_t eval, EvalMetric *metrics, Err *er
 {
     const PlanEval *pe = &t->plan->evals[eval];
     double began = clock_now();
+    EvalOutcome out = {.metrics = metrics};
+    if (!eval_over(t->rt, eval, t->eval_data[eval], &out, err))
+        return false;
     RunEval e = {.step = t->pos.step,
+                 .rows = out.rows,
                  .name = plan_text(t->plan, pe->name),
                  .metrics = metrics,
-                 .nmetric = pe->nmetric};
-    if (!eval_over(t->rt, eval, t->eval_data[eval], metrics, &e.rows, err))
-        return false;
-    e.seconds = clock_now() - began;
+                 .nmetric = pe->nmetric,
+                 .seconds = clock_now() - began};
     say_eval(t, &e);
     return runlog_eval(&t->log, &e, err);
 }

@@ -67,8 +67,7 @@ static bool run_all(Evaluation *v, Arena *arena, Dataset *ds, int64_t rows, Err 
     return ok;
 }
 
-bool eval_over(Runtime *rt, uint32_t eval, Dataset *ds, EvalMetric *metrics, int64_t *rows,
-               Err *err)
+bool eval_over(Runtime *rt, uint32_t eval, Dataset *ds, EvalOutcome *out, Err *err)
 {
     const Plan *plan = rt_plan(rt);
     ASSERT(eval < plan->nevals);
@@ -81,10 +80,10 @@ bool eval_over(Runtime *rt, uint32_t eval, Dataset *ds, EvalMetric *metrics, int
     Arena *arena = arena_new();
     bool ok = run_all(&v, arena, ds, n, err);
     for (uint32_t m = 0; ok && m < v.eval->nmetric; m++)
-        metrics[m] = (EvalMetric){.name = plan_text(plan, plan->metrics[v.eval->metric0 + m].name),
-                                  .value = v.sum[m] / v.weight[m]};
-    if (ok && rows)
-        *rows = n;
+        out->metrics[m] =
+            (EvalMetric){.name = plan_text(plan, plan->metrics[v.eval->metric0 + m].name),
+                         .value = v.sum[m] / v.weight[m]};
+    out->rows = ok ? n : 0;
     arena_free(arena);
     return ok || err_context(err, "eval `%s`", plan_text(plan, v.eval->name));
 }
@@ -94,7 +93,10 @@ bool rt_eval(Runtime *rt, uint32_t eval, EvalMetric *metrics, int64_t *rows, Err
     const Plan *plan = rt_plan(rt);
     ASSERT(eval < plan->nevals);
     Dataset *ds = data_open(plan, plan->evals[eval].data, err);
-    bool ok = ds && eval_over(rt, eval, ds, metrics, rows, err);
+    EvalOutcome out = {.metrics = metrics};
+    bool ok = ds && eval_over(rt, eval, ds, &out, err);
     data_close(ds);
+    if (rows)
+        *rows = out.rows;
     return ok;
 }

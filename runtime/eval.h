@@ -4,7 +4,11 @@
 
 #include "runtime.h"
 
-bool eval_over(Runtime *rt, uint32_t eval, Dataset *ds, EvalMetric *metrics, int64_t *rows,
-               Err *err);
+typedef struct EvalOutcome {
+    EvalMetric *metrics; /* the caller's, one per metric of the eval */
+    int64_t rows;
+} EvalOutcome;
+
+bool eval_over(Runtime *rt, uint32_t eval, Dataset *ds, EvalOutcome *out, Err *err);
 
 #endif

@@ -75,7 +75,7 @@ static bool prepare(Trainer *t, Err *err)
         return err_set(err, ERR_DATA, "plan: `update` takes inputs");
     if (!set_states(t, err))
         return false;
-    t->point = (RunPoint){.step = t->pos.step, .loss = NAN, .gnorm = NAN};
+    t->point = (RunPoint){.step = t->pos.step, .loss = (double)NAN, .gnorm = (double)NAN};
     if (t->pos.step >= t->last)
         return true;
     progress_begin(&t->progress, plan_text(t->plan, t->run->stage), t->pos.step, t->last,
@@ -222,7 +222,7 @@ static bool prepare_and_loop(Trainer *t, TrainResult *out, Err *err)
 bool rt_train(Runtime *rt, const TrainOptions *opt, TrainResult *out, Err *err)
 {
     const Plan *plan = rt_plan(rt);
-    *out = (TrainResult){.loss = NAN};
+    *out = (TrainResult){.loss = (double)NAN};
     if (plan->nruns == 0)
         return err_set(err, ERR_USAGE, "the program has no `train` block");
     Arena *arena = arena_new();

@@ -190,31 +190,48 @@ static void sleep_us(long us)
     nanosleep(&(struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000}, NULL);
 }
 
-/* SIGKILL at random moments, until the run gets to its end. */
+/* Waits until the child has saved something newer than `old`; false when it ended before. */
+static bool wait_for_progress(Fixture *f, pid_t child, const char *dir, const char *old)
+{
+    for (;;) {
+        int status;
+        if (waitpid(child, &status, WNOHANG) == child) {
+            assert_true(WIFEXITED(status));
+            assert_int_equal(WEXITSTATUS(status), 0);
+            return false;
+        }
+        const char *newest = ckpt_newest(f->arena, dir);
+        if (newest && strcmp(newest, old) != 0)
+            return true;
+        sleep_us(200);
+    }
+}
+
+/* SIGKILL at random moments, while saving as well. */
 static void test_kill(void **state)
 {
     Fixture *f = *state;
-    replan(f, (TinyOptions){.d = 3, .steps = 90, .lr = 0.05, .save_every = 3, .keep = 2});
+    replan(f, (TinyOptions){.d = 3, .steps = 240, .lr = 0.05, .save_every = 3, .keep = 2});
     TrainResult result;
     Bits whole = train(f, "whole", 0, &result);
+    const char *dir = path_join(f->arena, f->dir, "killed"), *old = "";
     int killed = 0;
-    for (uint64_t trial = 0; trial < 100; trial++) {
+    while (killed < 12) {
         pid_t child = start_child(f, "killed");
-        sleep_us((long)(20000 + hash_mix(5, trial) % 80000));
-        kill(child, SIGKILL);
-        int status = wait_for(child);
-        if (WIFEXITED(status)) {
-            assert_int_equal(WEXITSTATUS(status), 0);
+        if (!wait_for_progress(f, child, dir, old))
             break;
-        }
+        sleep_us((long)(hash_mix(5, (uint64_t)killed) % 3000));
+        kill(child, SIGKILL);
+        wait_for(child);
+        old = ckpt_newest(f->arena, dir);
         killed++;
     }
     assert_true(killed > 2);
     Bits bits = train(f, "killed", 0, &result);
     assert_memory_equal(&bits, &whole, sizeof bits);
-    double losses[90];
+    double losses[240];
     int64_t resumes;
-    assert_int_equal(read_log(f, "killed", losses, &resumes), 90);
+    assert_int_equal(read_log(f, "killed", losses, &resumes), 240);
 }
 
 /* Waits until the child has saved something. */
