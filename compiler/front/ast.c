@@ -16,6 +16,11 @@ const char *ast_kind_name(AstKind kind)
     return names[kind];
 }
 
+const char *ast_article(const char *word)
+{
+    return *word && strchr("aeiou", *word) ? "an" : "a";
+}
+
 Ast *ast_make(Lexer *lx, AstKind kind, Span span)
 {
     if (++lx->nodes > AST_NODES)
@@ -158,8 +163,7 @@ Ast *ast_lambda(Lexer *lx, Ast *parameters, Ast *body, Span span)
     if (p->kind == A_PAREN && are_names(p))
         p = p->kid[0];
     if (p->kind != A_ID && !(p->kind == A_TUPLE && are_names(p))) {
-        Diag *d = diag_at(lx->diags, DIAG_E0102, p->span,
-                          "the parameters of a lambda are names, got a %s", ast_kind_name(p->kind));
+        Diag *d = diag_at(lx->diags, DIAG_E0102, p->span, "the parameters of a lambda are names");
         diag_help(d, "write `x => ..`, `(x, y) => ..` or `() => ..`");
         return ast_make(lx, A_ERROR, span);
     }
@@ -174,8 +178,9 @@ static void check_target(Lexer *lx, const Ast *a)
     const Ast *base = a->kind == A_INDEX ? a->kid[0] : a;
     if (base && base->kind == A_ID)
         return;
+    const char *what = ast_kind_name(a->kind);
     Diag *d =
-        diag_at(lx->diags, DIAG_E0106, a->span, "cannot assign to a %s", ast_kind_name(a->kind));
+        diag_at(lx->diags, DIAG_E0106, a->span, "cannot assign to %s %s", ast_article(what), what);
     diag_help(d, "the left side is a name, several names, or `name[i, j, ..]`");
 }
 

@@ -64,21 +64,34 @@ static char byte_at(const Lexer *lx, uint32_t at)
     return at < lx->n ? lx->src[at] : '\0';
 }
 
+static uint32_t skip_blanks(const Lexer *lx, uint32_t at)
+{
+    while (byte_at(lx, at) == ' ' || byte_at(lx, at) == '\t')
+        at++;
+    return at;
+}
+
+/* Where the word at this offset ends. */
+static uint32_t word_end(const Lexer *lx, uint32_t at)
+{
+    while (is_letter(byte_at(lx, at)) || is_digit(byte_at(lx, at)))
+        at++;
+    return at;
+}
+
 /* Does the text behind a statement keyword make it one? */
 static bool starts_name(const Lexer *lx, int kind, uint32_t hi)
 {
-    uint32_t lo = hi;
-    while (byte_at(lx, lo) == ' ' || byte_at(lx, lo) == '\t')
-        lo++;
+    uint32_t lo = skip_blanks(lx, hi);
     char c = byte_at(lx, lo);
     if (lo == hi)
         return false;
+    if ((unsigned char)c >= 0x80)
+        return true; /* a name with letters that names cannot have: reported as such */
     if (!is_letter(c))
         return (kind == TOK_CLAUSE && (c == '*' || c == '{')) || (kind == TOK_EVERY && is_digit(c));
-    uint32_t end = lo;
-    while (is_letter(byte_at(lx, end)) || is_digit(byte_at(lx, end)))
-        end++;
-    return !keyword_is_infix(lx->src + lo, end - lo);
+    uint32_t end = word_end(lx, lo);
+    return byte_at(lx, end) == ':' || !keyword_is_infix(lx->src + lo, end - lo);
 }
 
 static int contextual_kind(const Lexer *lx, Sym word, uint32_t hi)
@@ -128,4 +141,24 @@ bool keyword_is_statement(int kind)
 bool keyword_is_reserved(int kind)
 {
     return has_kind(reserved, COUNT(reserved), kind);
+}
+
+bool keyword_is_contextual(Sym word)
+{
+    return find(contextual, COUNT(contextual), word, strlen(word)) != NULL;
+}
+
+Sym keyword_nearest(const Lexer *lx, Sym word)
+{
+    Sym words[COUNT(contextual)];
+    for (size_t i = 0; i < COUNT(contextual); i++)
+        words[i] = sym(lx->syms, contextual[i].word);
+    return sym_nearest(word, words, COUNT(words));
+}
+
+Span keyword_reserved_after(const Lexer *lx, const Token *t)
+{
+    uint32_t lo = skip_blanks(lx, t->span.hi), hi = word_end(lx, lo);
+    bool is_one = lo < hi && find(reserved, COUNT(reserved), lx->src + lo, hi - lo);
+    return is_one ? lex_span(lx, lo, hi) : lex_span(lx, lo, lo);
 }

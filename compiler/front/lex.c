@@ -47,6 +47,8 @@ void lex_too_large(Lexer *lx, Span span, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    if (span.hi > span.lo + 1) /* its whole text would be pages long */
+        span.hi = span.lo + 1;
     diag_at(lx->diags, DIAG_E0109, span, "%s", text);
 }
 
@@ -175,10 +177,17 @@ static void close_bracket(Lexer *lx, const Token *t)
         lx->nopen--;
 }
 
-/* Reports the innermost open bracket, and plans to close `count` of them. */
+/* Reports the innermost open bracket, and plans to close `count` of them. In a statement that is
+ * wrong already the bracket is no second mistake but perhaps the reason of the first. */
 static void report_unclosed(Lexer *lx, uint32_t count, const Token *before)
 {
     const Bracket *b = &lx->open[lx->nopen - 1];
+    lx->to_close = count;
+    if (lx->skipping) {
+        if (lx->skip_diag)
+            diag_also(lx->skip_diag, b->span, "this `%c` is not closed", b->kind);
+        return;
+    }
     Diag *d = diag_at(lx->diags, DIAG_E0103, b->span, "unclosed `%c`", b->kind);
     if (before->kind == TOK_END)
         diag_note(d, "the file ends before it is closed");
@@ -186,7 +195,6 @@ static void report_unclosed(Lexer *lx, uint32_t count, const Token *before)
         diag_also(d, before->span, "this statement begins before it is closed");
     else
         diag_also(d, before->span, "this closes something else before it is closed");
-    lx->to_close = count;
 }
 
 /* How many ( and [ are open above the innermost {. */
@@ -328,7 +336,8 @@ static Token give_semicolon(Lexer *lx, Token t)
 /* `}` or the end of the file; both also end the statement before them. */
 static Token give_end(Lexer *lx, Token t)
 {
-    if (lx->last != TOK_NL && lx->last != '{' && !in_parens(lx)) {
+    bool stray = t.kind == '}' && (!lx->nopen || in_parens(lx));
+    if (lx->last != TOK_NL && lx->last != '{' && !stray) {
         put_back(lx, t);
         return line_end(lx);
     }
@@ -377,11 +386,12 @@ static Token next_token(Lexer *lx)
     return give_empty(lx, TOK_END);
 }
 
-void lex_skip_statement(Lexer *lx)
+void lex_skip_statement(Lexer *lx, Diag *report)
 {
     if (lx->current.kind == TOK_NL || lx->current.kind == TOK_END)
         return;
     lx->skipping = true;
+    lx->skip_diag = report;
     uint32_t n = lx->open_before < lx->nopen ? lx->open_before : lx->nopen;
     while (n && lx->open[n - 1].kind != '{')
         n--;

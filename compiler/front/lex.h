@@ -67,9 +67,10 @@ typedef struct Lexer {
     Token current;        /* as the parser sees it, with its true place */
     Sym before;           /* text of the name before it, or NULL */
     uint32_t before_hi;   /* where that token ended */
-    uint32_t bad_lo;      /* the last bytes that are no token (E0101); 0 also means none */
+    uint32_t bad_at;      /* 1 + offset of the last token or bytes reported by literal.c, or 0 */
     bool supplied;        /* current closes a forgotten bracket */
     bool skipping;        /* a statement is wrong: skip to its end */
+    Diag *skip_diag;      /* the report about it, or NULL */
     uint32_t floor;       /* open brackets around that statement */
     uint32_t open_before; /* open brackets before current */
     bool fatal;           /* after E0109: only END follows */
@@ -98,7 +99,7 @@ void lex_too_large(Lexer *lx, Span span, const char *fmt, ...) PRINTF_LIKE(3, 4)
 /* `##` lines directly above the token at this offset, or NULL. */
 const char *lex_doc(const Lexer *lx, uint32_t offset);
 /* From the report of an error at the current token: the rest of the statement is not parsed. */
-void lex_skip_statement(Lexer *lx);
+void lex_skip_statement(Lexer *lx, Diag *report);
 
 /* keyword.c */
 /* What a word is where it stands: a keyword of mdl.y or ID. `hi` is the offset behind it. */
@@ -109,6 +110,12 @@ bool keyword_opens_statement(const Lexer *lx, const Token *word);
 bool keyword_is_infix(const char *text, size_t n);
 /* Do only statements begin with this token? */
 bool keyword_is_statement(int kind);
+/* Is this one of the words that are keywords where a statement starts? */
+bool keyword_is_contextual(Sym word);
+/* The statement keyword that was probably meant, or NULL. */
+Sym keyword_nearest(const Lexer *lx, Sym word);
+/* The reserved word behind a token on its line; an empty span when there is none. */
+Span keyword_reserved_after(const Lexer *lx, const Token *t);
 /* Is it one of the reserved words? */
 bool keyword_is_reserved(int kind);
 
@@ -163,6 +170,8 @@ Ast *ast_list(Lexer *lx, Ast *args, Span span);
 Ast *ast_lambda(Lexer *lx, Ast *parameters, Ast *body, Span span);
 /* The left side of a binding: checks it (E0106) and takes a tuple of names apart. */
 Ast *ast_left(Lexer *lx, Ast *exprs);
+/* "a" or "an", for messages. */
+const char *ast_article(const char *word);
 /* a.b.c of a qname as one name. */
 Sym ast_dotted(Lexer *lx, const Ast *qname);
 

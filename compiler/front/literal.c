@@ -132,6 +132,7 @@ Sym literal_string(Lexer *lx, Span span)
     }
     if (closed)
         return decode(lx, span.lo + quote, span.hi - quote, raw);
+    lx->bad_at = span.lo + 1;
     Diag *d = diag_at(lx->diags, DIAG_E0101, lex_span(lx, span.lo, span.lo + quote),
                       "unterminated string");
     if (!raw)
@@ -155,6 +156,7 @@ Sym literal_number(Lexer *lx, Span span)
 Sym literal_bad_number(Lexer *lx, Span span)
 {
     const char *p = lex_text(lx, span);
+    lx->bad_at = span.lo + 1;
     int n = (int)(span.hi - span.lo);
     int digits = (int)strspn(p, "0123456789_.");
     int shown = n < 40 ? n : 40;
@@ -192,7 +194,7 @@ void literal_bad_bytes(Lexer *lx, Span span)
         p += 3;
         n -= 3;
     }
-    lx->bad_lo = span.lo;
+    lx->bad_at = span.lo + 1;
     unsigned char c = (unsigned char)*p;
     uint32_t width = utf8_length(p, p + n);
     if (c < 0x20 || c == 0x7f || width == 0) {

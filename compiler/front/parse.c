@@ -53,9 +53,8 @@ Ast *ast_parse_expr(Arena *arena, Syms *syms, Diags *diags, uint32_t file)
     if (!is_small_enough(diags, file))
         return NULL;
     Lexer *lx = run(lex_new(arena, syms, diags, file), TOK_START_EXPR);
-    if (diags_errors(diags) > before)
+    if (!lx->root || diags_errors(diags) > before)
         return NULL;
-    ASSERT(lx->root);
     ast_verify(lx->root);
     return lx->root;
 }

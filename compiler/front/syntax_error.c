@@ -109,8 +109,9 @@ static const char *home_of(int kind)
     case TOK_FN:
         return "in a `module` or at the top of a file";
     case TOK_EVERY:
+        return "in a `train` or `stage` block";
     case TOK_CLAUSE:
-        return "in a block such as `train`";
+        return "in a `model`, `train` or `stage` block";
     case TOK_BLOCK:
         return "at the top of a file or in another block";
     }
@@ -118,41 +119,48 @@ static const char *home_of(int kind)
 }
 
 /* E0107: a statement of another place. */
-static bool report_misplaced(Lexer *lx, const SyntaxError *e)
+static Diag *report_misplaced(Lexer *lx, const SyntaxError *e)
 {
     int kind = lx->current.kind;
     if (!keyword_is_statement(kind))
-        return false;
+        return NULL;
     Sym word = lex_text(lx, lx->current.span), owner = NULL;
     for (uint32_t i = lx->nopen; i > 0 && !owner; i--)
         owner = lx->open[i - 1].owner;
     if (owner)
-        diag_at(lx->diags, DIAG_E0107, e->span, "`%s` belongs %s, not in a `%s`", word,
-                home_of(kind), owner);
-    else
-        diag_at(lx->diags, DIAG_E0107, e->span, "`%s` belongs %s", word, home_of(kind));
-    return true;
+        return diag_at(lx->diags, DIAG_E0107, e->span, "`%s` belongs %s, not in %s `%s`", word,
+                       home_of(kind), ast_article(owner), owner);
+    return diag_at(lx->diags, DIAG_E0107, e->span, "`%s` belongs %s", word, home_of(kind));
 }
 
-/* E0207: a reserved word where only a name can stand. */
-static bool report_reserved(Lexer *lx, const SyntaxError *e)
+/* E0207: a reserved word where only a name can stand. In `let over = 1` it also made `let` a name. */
+static Diag *report_reserved(Lexer *lx, const SyntaxError *e)
 {
-    if (!keyword_is_reserved(lx->current.kind) || !has(e, "name") || has(e, "string"))
-        return false;
-    Diag *d = diag_at(lx->diags, DIAG_E0207, e->span, "%s is a reserved word", e->found);
+    const Token *t = &lx->current;
+    bool after_keyword = lx->before && keyword_is_contextual(lx->before);
+    Span span = e->span;
+    if (t->kind == TOK_ID && keyword_is_contextual(t->text))
+        span = keyword_reserved_after(lx, t);
+    else if (!keyword_is_reserved(t->kind))
+        return NULL;
+    else if (!after_keyword && (!has(e, "name") || has(e, "string")))
+        return NULL;
+    if (span.lo == span.hi)
+        return NULL;
+    Diag *d = diag_at(lx->diags, DIAG_E0207, span, "`%s` is a reserved word", lex_text(lx, span));
     diag_help(d, "choose another name");
-    return true;
+    return d;
 }
 
 /* E0104: `.5`. */
-static bool report_point_number(Lexer *lx, const SyntaxError *e)
+static Diag *report_point_number(Lexer *lx, const SyntaxError *e)
 {
     uint32_t hi = e->span.hi;
     bool digit = hi < lx->n && lx->src[hi] >= '0' && lx->src[hi] <= '9';
     if (lx->current.kind != '.' || !digit || !has(e, "number"))
-        return false;
-    diag_at(lx->diags, DIAG_E0104, e->span, "a number has a digit on both sides of the point");
-    return true;
+        return NULL;
+    return diag_at(lx->diags, DIAG_E0104, e->span,
+                   "a number has a digit on both sides of the point");
 }
 
 /* ---- help ---- */
@@ -189,9 +197,44 @@ static bool is_comparison(int kind)
            kind == '>';
 }
 
-static bool before_is(const Lexer *lx, const char *word)
+/* The word that was taken for a name, where it could have been meant as a keyword. */
+static Sym suspect(const Lexer *lx, const SyntaxError *e)
 {
-    return lx->before && strcmp(lx->before, word) == 0;
+    if (has(e, "`module`"))
+        return lx->current.kind == TOK_ID ? lx->current.text : NULL;
+    return lx->current.kind == TOK_ID || lx->current.kind == TOK_INT ? lx->before : NULL;
+}
+
+typedef struct Foreign {
+    const char *words[4];
+    const char *help;
+} Foreign;
+
+static const Foreign foreign[] = {
+    {{"return"}, "the last expression of a body is its result; there is no `return`"},
+    {{"def", "func", "function"}, "functions are written `fn f(x: [.., D]) -> [.., D] { .. }`"},
+    {{"class", "struct"}, "models are written `module M(D) { .. }`"},
+    {{"var", "const", "auto"}, "compile-time values are written `let x = ..`, others `x = ..`"},
+};
+
+static void add_word_help(const Lexer *lx, const SyntaxError *e, Diag *d)
+{
+    Sym word = suspect(lx, e);
+    if (!word)
+        return;
+    for (size_t i = 0; i < COUNT(foreign); i++)
+        for (size_t k = 0; k < COUNT(foreign[i].words) && foreign[i].words[k]; k++)
+            if (strcmp(word, foreign[i].words[k]) == 0) {
+                diag_help(d, "%s", foreign[i].help);
+                return;
+            }
+    if (keyword_is_contextual(word)) {
+        diag_help(d, "`%s` is a keyword only before a name on the same line", word);
+        return;
+    }
+    Sym near = keyword_nearest(lx, word);
+    if (near)
+        diag_help(d, "a similar keyword is `%s`", near);
 }
 
 static void add_help(const Lexer *lx, const SyntaxError *e, Diag *d)
@@ -199,26 +242,42 @@ static void add_help(const Lexer *lx, const SyntaxError *e, Diag *d)
     int kind = lx->current.kind;
     bool in_call = lx->nopen && lx->open[lx->nopen - 1].kind == '(';
     if (is_operator(kind) && has(e, "`|>`") && !has(e, "`+`"))
-        diag_help(d, "`as` takes everything before it: inside arithmetic a cast is a call, as in "
-                     "`f32(x) / tau`, or stands in parentheses, as in `(x as [N]) / tau`");
+        diag_help(d, "inside arithmetic a cast is a call, as in `f32(x) / tau`, or stands in "
+                     "parentheses, as in `(x as [N]) / tau`");
     else if (is_comparison(kind) && has(e, "`+`"))
         diag_help(d, "comparisons do not chain: write `a < b and b < c`");
-    else if (kind == '=' && in_call && has(e, "`,`"))
+    else if (kind == '=' && in_call && has(e, "`,`") && has(e, "`:`"))
         diag_help(d, "arguments are named with `:`, as in `f(x, axis: 1)`");
+    else if (kind == '=' && has(e, "`as`") && has(e, "`[`") && has(e, "`:`") && !has(e, "`,`"))
+        diag_help(d, "in a module a value is named with `let x = ..`");
     else if (kind == ':' && has(e, "`{`"))
         diag_help(d, "blocks stand in braces");
-    else if (before_is(lx, "return"))
-        diag_help(d, "the last expression of a body is its result; there is no `return`");
-    else if (before_is(lx, "def") || before_is(lx, "func") || before_is(lx, "function"))
-        diag_help(d, "functions are written `fn f(x: [.., D]) -> [.., D] { .. }`");
-    else if (before_is(lx, "class") || before_is(lx, "struct"))
-        diag_help(d, "models are written `module M(D) { .. }`");
+    else
+        add_word_help(lx, e, d);
 }
 
-/* Bytes between this token and the one before it were reported already: `3 $ 4`. */
+/* Was this token, or bytes between it and the one before, reported already? As in `3 $ 4`. */
 static bool is_reported(const Lexer *lx)
 {
-    return lx->bad_lo > 0 && lx->bad_lo >= lx->before_hi && lx->bad_lo <= lx->current.span.lo;
+    bool ends = lx->current.kind == TOK_NL; /* its place is the end of the token before */
+    return lx->bad_at > lx->before_hi && (ends || lx->bad_at <= lx->current.span.lo + 1);
+}
+
+static Diag *report(Lexer *lx, const SyntaxError *e)
+{
+    Diag *d = report_misplaced(lx, e);
+    if (!d)
+        d = report_reserved(lx, e);
+    if (!d)
+        d = report_point_number(lx, e);
+    if (d)
+        return d;
+    StrBuf sb = sb_new(lx->arena);
+    put_found(&sb, lx, e);
+    put_expected(&sb, e);
+    d = diag_at(lx->diags, DIAG_E0102, e->span, "unexpected %s", sb_text(&sb));
+    add_help(lx, e, d);
+    return d;
 }
 
 void syntax_error(Lexer *lx, SyntaxError *e)
@@ -227,12 +286,5 @@ void syntax_error(Lexer *lx, SyntaxError *e)
         return;
     if (lx->current.kind == TOK_NL)
         e->span = lx->current.span;
-    lex_skip_statement(lx);
-    if (is_reported(lx) || report_misplaced(lx, e) || report_reserved(lx, e) ||
-        report_point_number(lx, e))
-        return;
-    StrBuf sb = sb_new(lx->arena);
-    put_found(&sb, lx, e);
-    put_expected(&sb, e);
-    add_help(lx, e, diag_at(lx->diags, DIAG_E0102, e->span, "unexpected %s", sb_text(&sb)));
+    lex_skip_statement(lx, is_reported(lx) ? NULL : report(lx, e));
 }
