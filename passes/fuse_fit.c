@@ -35,7 +35,7 @@ static Verdict fit_map(Fuse *fx, const Body *body)
 static bool same_fold(const Node *a, const Node *b)
 {
     int64_t x[IR_MAX_RANK], y[IR_MAX_RANK];
-    uint32_t nx = fuse_fold_axes(a, x), ny = fuse_fold_axes(b, y);
+    uint32_t nx = fold_axes(a, x), ny = fold_axes(b, y);
     if (nx != ny || !type_same_dims(a->in[0]->type, b->in[0]->type))
         return false;
     for (uint32_t i = 0; i < nx; i++) {
@@ -108,7 +108,7 @@ bool fuse_is_wide_column(const Fuse *fx, const Body *body)
     if (!fold)
         return false;
     const Type *full = fold->in[0]->type;
-    uint32_t n = fuse_fold_axes(fold, axes);
+    uint32_t n = fold_axes(fold, axes);
     for (uint32_t i = 0; i < n; i++) {
         if (axes[i] == (int64_t)full->rank - 1)
             return false;

@@ -32,17 +32,6 @@ const char *fuse_code_name(FuseCode code)
     BUG("no such fusion code: %d", (int)code);
 }
 
-bool fuse_same_dims(const Type *a, uint32_t rank, const Dim *const *dims)
-{
-    if (a->rank != rank)
-        return false;
-    for (uint32_t i = 0; i < rank; i++) {
-        if (a->dims[i] != dims[i])
-            return false;
-    }
-    return true;
-}
-
 void ids_add(Arena *arena, Ids *ids, uint32_t id)
 {
     uint32_t i = ids->n;

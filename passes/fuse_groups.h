@@ -9,6 +9,7 @@
 #define MDL_FUSE_GROUPS_H
 
 #include "passes.h"
+#include "space.h"
 
 enum {
     FUSE_INPUTS = 24,
@@ -114,8 +115,6 @@ void fuse_note(Fuse *fx, uint32_t group, const char *fmt, ...) PRINTF_LIKE(3, 4)
 uint32_t fuse_anchor(const Fuse *fx, const FGroup *g);
 const char *fuse_label(const Fuse *fx, uint32_t node);
 const char *fuse_code_name(FuseCode code);
-/* Dims equal; the identity of Dim makes this cheap. */
-bool fuse_same_dims(const Type *a, uint32_t rank, const Dim *const *dims);
 void ids_add(Arena *arena, Ids *ids, uint32_t id); /* keeps ascending order, no duplicates */
 bool ids_has(const Ids *ids, uint32_t id);         /* of an ascending list */
 
@@ -150,8 +149,6 @@ uint32_t fuse_merge(Fuse *fx, const Body *body, KernelClass cls);
 /* Every kept value and fold of a body that depends on one is used only at the element it belongs to:
  * at p for values over the rows, at (p, r) for values over the folded space. */
 Verdict fuse_check_maps(Fuse *fx, const Body *body);
-/* Axes that a fold removes. */
-uint32_t fuse_fold_axes(const Node *n, int64_t axes[IR_MAX_RANK]);
 
 /* ---- fuse_fit.c: legality by class ---- */
 

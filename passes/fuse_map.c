@@ -12,65 +12,15 @@
 
 enum { MAX_VISITS = 8192 };
 
-typedef struct Spaces {
-    const Type *fold; /* the folded operand, or NULL */
-    uint32_t nrow, nfull;
-    const Dim *row_dims[IR_MAX_RANK];
-    const Ix *row[IR_MAX_RANK];  /* variables of P */
-    const Ix *full[IR_MAX_RANK]; /* variables of P x R in the operand's axis order */
-} Spaces;
-
 typedef struct Maps {
     Fuse *fx;
     const Body *body;
-    Spaces space;
+    Space space;
     uint8_t *depends; /* by node: 1 holds a kept value or fold below it, 2 not */
     Map *done;        /* hash of (node, index) */
     uint32_t visits;
     Verdict verdict;
 } Maps;
-
-uint32_t fuse_fold_axes(const Node *n, int64_t axes[IR_MAX_RANK])
-{
-    ASSERT(n->nattr == 1 && (n->attr[0].kind == AK_INTS || n->attr[0].kind == AK_INT));
-    if (n->attr[0].kind == AK_INT) {
-        axes[0] = n->attr[0].i;
-        return 1;
-    }
-    for (uint32_t i = 0; i < n->attr[0].n; i++)
-        axes[i] = n->attr[0].ints[i];
-    return n->attr[0].n;
-}
-
-/* Variables 0.. for the rows, then the folded axes; without a fold the rows are `root`'s elements. */
-static void make_spaces(Ir *ir, Spaces *s, const Node *fold, const Type *root)
-{
-    bool folded[IR_MAX_RANK] = {false};
-    int64_t axes[IR_MAX_RANK];
-    const Type *t = fold ? fold->in[0]->type : root;
-    uint32_t naxes = fold ? fuse_fold_axes(fold, axes) : 0, var = 0;
-    for (uint32_t i = 0; i < naxes; i++)
-        folded[axes[i]] = true;
-    s->fold = fold ? t : NULL;
-    s->nfull = t->rank;
-    for (uint32_t i = 0; i < t->rank; i++) {
-        s->full[i] = ix_var(ir, var++, t->dims[i]);
-        if (folded[i])
-            continue;
-        s->row_dims[s->nrow] = t->dims[i];
-        s->row[s->nrow++] = s->full[i];
-    }
-}
-
-/* The identity index of a type that lies over P or over P x R; NULL when it lies over neither. */
-static const Ix *const *identity(const Spaces *s, const Type *t)
-{
-    if (fuse_same_dims(t, s->nrow, s->row_dims))
-        return s->row;
-    if (s->fold && type_same_dims(t, s->fold))
-        return s->full;
-    return NULL;
-}
 
 static bool is_kept(const Maps *m, uint32_t id)
 {
@@ -134,7 +84,7 @@ static void visit(Maps *m, const Node *n, const Ix *const *ix)
     if (m->verdict.code != FUSE_OK || !depends(m, n->id))
         return;
     if (is_kept(m, n->id) && fuse_class(n) != OC_VIEW) {
-        const Ix *const *want = identity(&m->space, n->type);
+        const Ix *const *want = space_identity(&m->space, n->type);
         if (!want || memcmp(want, ix, n->type->rank * sizeof *ix) != 0) {
             refuse(m, FUSE_MAP, "a value is read at another index than its own");
             return;
@@ -161,10 +111,10 @@ Verdict fuse_check_maps(Fuse *fx, const Body *body)
     m.depends = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
     m.done = map_new(fx->scratch);
     const Type *root = fuse_node(fx, body->stored.at[0])->type;
-    make_spaces(fx->cx->ir, &m.space, first_fold(fx, body), root);
+    space_make(fx->cx->ir, &m.space, first_fold(fx, body), root);
     for (uint32_t i = 0; i < body->stored.n; i++) {
         const Node *n = fuse_node(fx, body->stored.at[i]);
-        const Ix *const *at = identity(&m.space, n->type);
+        const Ix *const *at = space_identity(&m.space, n->type);
         if (!at)
             return (Verdict){FUSE_MAP, "its results have another shape"};
         visit(&m, n, at);

@@ -3,13 +3,17 @@
  * Sweeps: all pairs of groups that hand over a value, or that read the same large value, are sorted
  * by T(a) + T(b) - T(a and b) and tried in that order; what is legal and acyclic is merged. Sweeps
  * repeat until one merges nothing: a merge can make another legal (the mean joins the sum, then what
- * reads both joins). Folds of columns that also store their operand come last. Ties: lower ids. */
+ * reads both joins). What is legal early can spoil what becomes legal later, so there are rounds:
+ * folds with folds; what hands over a value; what reads the same; last, folds of columns that also
+ * store their operand. Ties: lower ids. */
 #include "fuse_groups.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 enum { NEIGHBOURS = 4, MAX_REFUSALS = 6 };
+
+typedef enum Round { ROUND_FOLDS, ROUND_FLOW, ROUND_SIBLINGS, ROUND_COLUMNS, ROUND_EXPLAIN } Round;
 
 typedef struct Pair {
     uint32_t a, b; /* a before b in the order */
@@ -173,35 +177,49 @@ static void accept(Fuse *fx, const Pair *p, const Body *both, KernelClass cls)
     fuse_note(fx, merged, "merged %s %s", fuse_label(fx, anchor == a ? b : a), how);
 }
 
-/* One round; false when nothing was merged. */
-static bool sweep(Fuse *fx, bool columns, bool explain)
+static Pairs candidates(Fuse *fx, Round round)
 {
     Pairs pairs = {0};
     for (uint32_t i = 0; i < fx->order.n; i++)
         flow_pairs(fx, fx->order.at[i], &pairs);
-    for (uint32_t v = 0; v < fx->n && !explain; v++) {
+    for (uint32_t v = 0; v < fx->n && round != ROUND_FLOW && round != ROUND_EXPLAIN; v++) {
         if (fx->readers[v].n < 2)
             continue;
-        sibling_pairs(fx, v, KC_MAP, &pairs);
+        if (round != ROUND_FOLDS)
+            sibling_pairs(fx, v, KC_MAP, &pairs);
         sibling_pairs(fx, v, KC_REDUCE, &pairs);
     }
-    if (!explain)
+    if (round >= ROUND_SIBLINGS && round != ROUND_EXPLAIN)
         scalar_pairs(fx, &pairs);
     if (pairs.n > 0)
         qsort(pairs.at, pairs.n, sizeof *pairs.at, compare_pairs);
+    return pairs;
+}
+
+static bool belongs(Fuse *fx, Round round, const Pair *p)
+{
+    return p->a != p->b && (round != ROUND_FOLDS || (fx->groups.at[p->a]->cls == KC_REDUCE &&
+                                                     fx->groups.at[p->b]->cls == KC_REDUCE));
+}
+
+/* False when nothing was merged. */
+static bool sweep(Fuse *fx, Round round)
+{
+    Pairs pairs = candidates(fx, round);
     bool merged = false;
     for (uint32_t i = 0; i < pairs.n; i++) {
         Pair *p = &pairs.at[i];
         p->a = fuse_find(fx, p->a);
         p->b = fuse_find(fx, p->b);
-        if (p->a == p->b)
+        if (!belongs(fx, round, p))
             continue;
         Body both;
         KernelClass cls;
         Verdict v = judge(fx, p, &both, &cls);
-        if (v.code != FUSE_OK && explain)
+        if (v.code != FUSE_OK && round == ROUND_EXPLAIN)
             refuse(fx, p, v);
-        if (v.code != FUSE_OK || explain || (!columns && fuse_is_wide_column(fx, &both)))
+        if (v.code != FUSE_OK || round == ROUND_EXPLAIN ||
+            (round != ROUND_COLUMNS && fuse_is_wide_column(fx, &both)))
             continue;
         accept(fx, p, &both, cls);
         merged = true;
@@ -211,9 +229,9 @@ static bool sweep(Fuse *fx, bool columns, bool explain)
 
 void fuse_merge_all(Fuse *fx)
 {
-    for (int columns = 0; columns < 2; columns++) {
-        while (sweep(fx, columns, false))
+    for (Round round = ROUND_FOLDS; round < ROUND_EXPLAIN; round++) {
+        while (sweep(fx, round))
             ;
     }
-    sweep(fx, true, true);
+    sweep(fx, ROUND_EXPLAIN);
 }

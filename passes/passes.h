@@ -82,6 +82,11 @@ typedef struct VjpIn {
 } VjpIn;
 typedef void (*VjpFn)(const VjpIn *in, const Node **dx);
 
+/* ---- fuse.c ---- */
+
+/* The groups of a fused graph with class, members and reasons: `mdl dump --groups`. */
+void fuse_print(const Graph *g, StrBuf *sb);
+
 /* ---- order.c, memplan.c: results of the last two passes ---- */
 
 MemPlan *memplan_build(PassCx *cx, const Graph *fused);
