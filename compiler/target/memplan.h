@@ -16,7 +16,9 @@ typedef struct Slot {
     uint64_t bytes;  /* planned for the upper end of DYN dims */
 } Slot;
 
-/* Schedule and memory of one fused entry. Values are identified by (group node, result number):
+/* Schedule and memory of one fused entry. `graph` is the fused graph with copies added where a state
+ * cannot be written in place: read results and writes there. Every write's value has the state's own
+ * buffer (PLACE_STATE), also where its group reads the old value at the same element. Values are identified by (group node, result number):
  * slot index = first_slot[node id] + result number. Leaves that groups read have one slot. */
 typedef struct MemPlan {
     const Graph *graph;
@@ -25,7 +27,8 @@ typedef struct MemPlan {
     Slot *slots;
     uint32_t nslot;
     uint64_t arena_bytes; /* peak */
-    /* the largest live tensors at the peak, biggest first */
+    uint64_t live_bytes;  /* most bytes of TEMP and RESULT values live at once: a lower bound */
+    /* the largest live tensors at the peak, biggest first; node: the group or the get */
     struct {
         const Node *node;
         uint64_t bytes;
