@@ -146,12 +146,13 @@ static void test_same_step(void **state)
     assert_true(is_painted(f->rt, 6));
 }
 
+/* Flips one of the low bits: bit 5 would turn a hex digit into its capital, which is no damage. */
 static void damage(Fixture *f, const char *path, size_t at)
 {
     Bytes bytes;
     Err err = {0};
     assert_true(file_read(f->arena, path, 1 << 20, &bytes, &err));
-    bytes.data[at % bytes.n] ^= (char)(1 << at % 7);
+    bytes.data[at % bytes.n] ^= (char)(1 << at % 5);
     assert_true(file_write_atomic(path, bytes.data, bytes.n, &err));
 }
 

@@ -1,7 +1,7 @@
 # summary.awk: reads logs of `ctest -V` over cmocka programs.
 #   -v mode=count     prints `N passed, N failed, N skipped` in test cases; exit 1 unless some
 #                     passed and none failed
-#   -v mode=failures  prints the output of the programs that did not pass
+#   -v mode=failures  prints what the programs that did not pass said at last, and their complaints
 #
 # ctest prefixes each line of a program with its number, `12: `, and reports it as
 # ` 3/40 Test #12: name ....   Passed`. cmocka (1.1.5 to 2) prints `[==========] Running 16 test(s).`,
@@ -20,6 +20,13 @@ function cases(text, mark,    found) {
     return substr(found, RSTART) + 0
 }
 
+function show(id,    i) {
+    printf "---- %s ----\n", title[id]
+    for (i = 1; i <= lines[id]; i++)
+        if (i > lines[id] - 40 || output[id, i] ~ /\[  (ERROR|FAILED)  \]|\[   LINE   \]|ERROR: /)
+            print output[id, i]
+}
+
 function finish_file(    id) {
     for (id in verdict) {
         if (verdict[id] == "skip" && !seen[id])
@@ -33,9 +40,9 @@ function finish_file(    id) {
             passed[id] = ok[id]
         npassed += passed[id]; nfailed += failed[id]; nskipped += skipped[id]
         if (mode == "failures" && failed[id])
-            printf "---- %s ----\n%s", title[id], output[id]
+            show(id)
     }
-    delete verdict; delete seen; delete begun; delete ended; delete ok; delete title; delete output
+    delete verdict; delete seen; delete begun; delete ended; delete ok; delete title; delete lines
     delete passed; delete failed; delete skipped
 }
 
@@ -44,8 +51,8 @@ FNR == 1 { finish_file() }
 /^[0-9]+: / {
     id = $0; sub(/:.*/, "", id)
     text = $0; sub(/^[0-9]+: /, "", text)
-    if (mode == "failures" && length(output[id]) < 20000)
-        output[id] = output[id] text "\n"
+    if (mode == "failures")
+        output[id, ++lines[id]] = text
     if (text ~ /\[ +OK +\]/) { ok[id]++; seen[id] = 1 }
     begun[id] += text ~ /\[==========\].* Running [0-9]+ test/
     ended[id] += text ~ /\[==========\].* [0-9]+ test\(s\) run/
