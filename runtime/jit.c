@@ -24,9 +24,9 @@ struct Jit {
 };
 
 typedef struct Unit {
-    uint32_t kernel0, nkernel;
-    const char *text;
-    size_t n;
+    StrBuf text;
+    const char *head; /* text of its first kernel, up to its first #include: the same for all */
+    uint32_t nkernel;
     char content[33];
     const char *source, *temp, *log; /* while it is being compiled */
     pid_t pid;
@@ -40,6 +40,7 @@ typedef struct Load {
     const char *dir, *include, *isa_flag;
     Unit *units;
     uint32_t nunit;
+    uint32_t *unit_of;   /* by kernel */
     const char *cc_path; /* NULL: no usable compiler, `no_cc` says why */
     Cc cc;
     Err no_cc;
@@ -140,7 +141,7 @@ static bool name_unit(const Load *l, Unit *u, Err *err)
         hash_part(state, path_base(mdl_prelude_c_names[i]));
         hash_part(state, mdl_prelude_c_texts[i]);
     }
-    hash_part(state, u->text);
+    hash_part(state, sb_text(&u->text));
     XXH128_hash_t hash = XXH3_128bits_digest(state);
     XXH3_freeState(state);
     snprintf(u->content, sizeof(u->content), "%016llx%016llx", (unsigned long long)hash.high64,
@@ -148,29 +149,46 @@ static bool name_unit(const Load *l, Unit *u, Err *err)
     return true;
 }
 
+/* What a kernel defines for the prelude (its vector width) holds for the whole file. */
+static bool same_head(const char *a, const char *b)
+{
+    const char *a_end = strstr(a, "#include"), *b_end = strstr(b, "#include");
+    size_t a_n = a_end ? (size_t)(a_end - a) : 0, b_n = b_end ? (size_t)(b_end - b) : 0;
+    return a_n == b_n && memcmp(a, b, a_n) == 0;
+}
+
+/* The last unit that has room for the text, or a new one. */
+static Unit *unit_for(Load *l, const char *text, uint32_t most)
+{
+    for (uint32_t i = l->nunit; i-- > 0;)
+        if (l->units[i].nkernel < most && same_head(l->units[i].head, text))
+            return &l->units[i];
+    Unit *u = &l->units[l->nunit++];
+    u->text = sb_new(l->arena);
+    u->head = text;
+    return u;
+}
+
 /* Two processes are worth starting for two kernels already. */
 static bool make_units(Load *l, Err *err)
 {
-    uint32_t n = l->plan->nkernels;
-    uint32_t nunit = (n + KERNELS_PER_UNIT - 1) / KERNELS_PER_UNIT;
-    l->nunit = n >= 2 && nunit < 2 ? 2 : nunit;
-    l->units = NEW_ARRAY(l->arena, Unit, l->nunit + 1);
-    for (uint32_t i = 0; i < l->nunit; i++) {
-        Unit *u = &l->units[i];
-        u->kernel0 = (uint32_t)((uint64_t)n * i / l->nunit);
-        u->nkernel = (uint32_t)((uint64_t)n * (i + 1) / l->nunit) - u->kernel0;
-        StrBuf sb = sb_new(l->arena);
-        for (uint32_t k = 0; k < u->nkernel; k++) {
-            sb_puts(&sb, plan_text(l->plan, l->plan->kernels[u->kernel0 + k].source));
-            sb_putc(&sb, '\n');
-        }
-        u->text = sb_text(&sb);
-        u->n = sb.n;
-        if (!name_unit(l, u, err))
-            return false;
+    uint32_t n = l->plan->nkernels, half = (n + 1) / 2;
+    uint32_t most = half < KERNELS_PER_UNIT ? half : KERNELS_PER_UNIT;
+    l->units = NEW_ARRAY(l->arena, Unit, n);
+    l->unit_of = NEW_ARRAY(l->arena, uint32_t, n);
+    for (uint32_t k = 0; k < n; k++) {
+        const char *text = plan_text(l->plan, l->plan->kernels[k].source);
+        Unit *u = unit_for(l, text, most);
+        sb_puts(&u->text, text);
+        sb_putc(&u->text, '\n');
+        u->nkernel++;
+        l->unit_of[k] = (uint32_t)(u - l->units);
     }
+    for (uint32_t i = 0; i < l->nunit; i++)
+        if (!name_unit(l, &l->units[i], err))
+            return false;
     l->jit->nhandle = l->nunit;
-    l->jit->handles = NEW_ARRAY(l->jit->arena, void *, l->nunit + 1);
+    l->jit->handles = NEW_ARRAY(l->jit->arena, void *, l->nunit);
     return true;
 }
 
@@ -205,7 +223,7 @@ static bool start(Load *l, Unit *u, Err *err)
     uint32_t n = 1;
     u->source = arena_printf(l->arena, "%s/%s.c", l->dir, u->content);
     u->temp = jitcache_temp(l->arena, u->source, err);
-    if (!u->temp || !file_write_atomic(u->source, u->text, u->n, err))
+    if (!u->temp || !file_write_atomic(u->source, sb_text(&u->text), u->text.n, err))
         return false;
     u->log = arena_printf(l->arena, "%s.log", u->temp);
     for (size_t i = 0; i < COUNT(flags); i++)
@@ -308,14 +326,14 @@ static bool open_unit(Load *l, uint32_t i, Err *err)
     return err_set(err, ERR_DEVICE, "cannot load %s: %s", path, why ? why : "unknown reason");
 }
 
-static bool find_functions(Load *l, const Unit *u, void *handle, Err *err)
+static bool find_functions(Load *l, Err *err)
 {
     const Plan *p = l->plan;
-    for (uint32_t k = u->kernel0; k < u->kernel0 + u->nkernel; k++) {
+    for (uint32_t k = 0; k < p->nkernels; k++) {
         for (uint32_t i = 0; i < p->kernels[k].nphase; i++) {
             uint32_t phase = p->kernels[k].phase0 + i;
             const char *symbol = plan_text(p, p->phases[phase].symbol);
-            void *found = dlsym(handle, symbol);
+            void *found = dlsym(l->jit->handles[l->unit_of[k]], symbol);
             if (!found)
                 return err_set(err, ERR_DATA, "kernel %s of the plan does not define %s",
                                plan_text(p, p->kernels[k].name), symbol);
@@ -349,13 +367,10 @@ static bool load_units(Load *l, Err *err)
         l->opt->progress(l->opt->user, 0, l->total);
     if (l->total && (!write_prelude(l, err) || !compile_missing(l, err)))
         return false;
-    for (uint32_t i = 0; i < l->nunit; i++) {
+    for (uint32_t i = 0; i < l->nunit; i++)
         if (!l->jit->handles[i] && !open_unit(l, i, err))
             return false;
-        if (!find_functions(l, &l->units[i], l->jit->handles[i], err))
-            return false;
-    }
-    return true;
+    return find_functions(l, err);
 }
 
 Jit *jit_load(const Plan *plan, const DeviceOptions *opt, Err *err)

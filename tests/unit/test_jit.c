@@ -241,6 +241,25 @@ static void extents_are_checked_in_each_call(void **state)
     plan_free(plan);
 }
 
+/* What one kernel defines before the prelude must not reach another. */
+static void kernels_with_other_heads_are_kept_apart(void **state)
+{
+    Bench *b = *state;
+    PlanBuilder *builder = sample_builder(b->arena, "generic");
+    for (uint32_t k = 0; k < 3; k++) {
+        const char *source = builder->text.at + builder->kernels.at[k].source;
+        int width = k == 1 ? 8 : 4;
+        builder->kernels.at[k].source =
+            planb_text(builder, arena_printf(b->arena,
+                                             "#ifndef SAMPLE_W\n#define SAMPLE_W %d\n#endif\n%s"
+                                             "_Static_assert(SAMPLE_W == %d, \"mine\");\n",
+                                             width, source, width));
+    }
+    Plan *plan = load(builder);
+    rt_close(open_with(b, plan, 1));
+    plan_free(plan);
+}
+
 /* ---- the cache ---- */
 
 static void a_second_load_needs_no_compiler(void **state)
@@ -432,6 +451,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unaligned_input_is_copied, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_reaches_every_row, setup, teardown),
         cmocka_unit_test_setup_teardown(extents_are_checked_in_each_call, setup, teardown),
+        cmocka_unit_test_setup_teardown(kernels_with_other_heads_are_kept_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_load_needs_no_compiler, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_left_but_objects_and_sources, setup, teardown),
         cmocka_unit_test_setup_teardown(other_text_is_another_unit, setup, teardown),
