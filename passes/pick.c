@@ -1,9 +1,9 @@
 /* pick.c: the configuration of each group's kernel class: a pure function of Def, class and target.
  *
  * Task sizes come from extents alone, never from the number of threads, so that a plan gives the
- * same bits everywhere. GEMM: the register tile with the least modelled time from a short table (the
- * candidates fit the register file: mr x nr/W accumulators, nr/W columns of B and one broadcast),
- * then cache blocks: a kc x nr strip of B in half of L1, an mc x kc panel of A in half of L2. */
+ * same bits everywhere. GEMM: of a short table of register tiles that fit the register file (mr x
+ * nr/W accumulators, nr/W columns of the right panel, one broadcast) the one with the least modelled
+ * time; kern_gemm.c says which are possible. */
 #include "pick.h"
 
 #include <math.h>
@@ -14,11 +14,6 @@ enum { TASK_ELEMENTS = 16384, SPLIT_ELEMENTS = 8192, TINY_ROWS = 64, LONG_FOLD =
 static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
 {
     return v < lo ? lo : v > hi ? hi : v;
-}
-
-static int64_t round_up(int64_t v, int64_t to)
-{
-    return (v + to - 1) / to * to;
 }
 
 static int64_t count_hi(Ir *ir, const Type *t)
@@ -42,26 +37,25 @@ static const Node *first_of(const Graph *body, OpClass cls)
 
 typedef struct Tile {
     const char *isa;
-    int64_t mr, nr;
+    int64_t mr, nr, kc, mc, nc;
 } Tile;
 
-/* kern_gemm.c: nr is a multiple of the vector width. */
-static const Tile tiles[] = {{"avx512", 14, 32}, {"avx512", 8, 48}, {"avx512", 28, 16},
-                             {"avx2", 6, 16},    {"avx2", 4, 24},   {"avx2", 12, 8},
-                             {"generic", 4, 8},  {"generic", 8, 4}};
+/* The first of each instruction set is the usual one; others win for narrow or short results. */
+static const Tile tiles[] = {{"avx512", 14, 32, 256, 112, 2048}, {"avx512", 8, 48, 256, 112, 2016},
+                             {"avx512", 16, 16, 256, 112, 2048}, {"avx2", 6, 16, 256, 72, 2048},
+                             {"avx2", 4, 24, 256, 72, 2040},     {"avx2", 12, 8, 256, 72, 2048},
+                             {"generic", 4, 8, 256, 64, 1024},   {"generic", 8, 4, 256, 64, 1024}};
 
-/* Instructions of the whole product: per step of k, mr * nr/W multiply-adds, nr/W loads, mr
- * broadcasts; two of each issue per cycle; and latency hides only behind >= 8 accumulators. */
-static double tile_cost(const Tile *t, const Target *target, double m, double n)
+/* Cycles of the whole product, up to a factor: per step of depth mr * nr/W multiply-adds, nr/W loads
+ * and mr broadcasts, two of each per cycle; latency hides only behind 8 accumulators or more. */
+static double tile_cost(const Tile *t, const Target *target, int64_t m, int64_t n)
 {
-    double cols = (double)t->nr / target->vector;
-    double fma = (double)t->mr * cols, loads = cols + (double)t->mr;
-    double step = fmax(fmax(fma, loads), 8) / 2;
-    double count = ceil(m / (double)t->mr) * ceil(n / (double)t->nr);
-    return count * step;
+    double cols = (double)t->nr / target->vector, rows = (double)t->mr;
+    double step = fmax(fmax(rows * cols, rows + cols), 8) / 2;
+    return ceil((double)m / rows) * ceil((double)n / (double)t->nr) * step;
 }
 
-static const Tile *choose_tile(const Target *target, double m, double n)
+static const Tile *choose_tile(const Target *target, int64_t m, int64_t n)
 {
     const Tile *best = NULL;
     double least = 0;
@@ -69,7 +63,7 @@ static const Tile *choose_tile(const Target *target, double m, double n)
         if (strcmp(tiles[i].isa, target->isa) != 0)
             continue;
         double cost = tile_cost(&tiles[i], target, m, n);
-        if (best && cost >= least)
+        if (best && cost >= 0.95 * least) /* the model is no finer than that */
             continue;
         best = &tiles[i];
         least = cost;
@@ -99,16 +93,16 @@ static void pick_gemm(PassCx *cx, const Graph *body, int64_t *config)
 {
     int64_t m, n, k;
     dot_extents(cx->ir, first_of(body, OC_CONTRACT), &m, &n, &k);
-    const Tile *t = choose_tile(cx->target, (double)m, (double)n);
-    int64_t kc = clamp((int64_t)(cx->target->l1 / 2) / (t->nr * 4), 64, 384) / 8 * 8;
-    kc = k > 0 && k < kc ? k : kc;
-    int64_t rows = (int64_t)(cx->target->l2 / 2) / (kc * 4);
-    int64_t mc = clamp(rows, t->mr, 120) / t->mr * t->mr;
+    if (n == 1) { /* a vector on the right: the kernel takes the matrix as the right side */
+        n = m;
+        m = 1;
+    }
+    const Tile *t = choose_tile(cx->target, m, n);
     config[0] = t->mr;
     config[1] = t->nr;
-    config[2] = kc;
-    config[3] = m > 0 && m < mc ? round_up(m, t->mr) : mc;
-    config[4] = clamp(round_up(n, t->nr), t->nr, 2048 / t->nr * t->nr);
+    config[2] = k > 0 && k < t->kc ? k : t->kc;
+    config[3] = t->mc;
+    config[4] = t->nc;
 }
 
 /* ---- the others ---- */

@@ -323,40 +323,88 @@ static const Node *split_heads(Bench *b, const Node *x, int64_t heads)
     return graph_reshape(b->g, x, 4, dims);
 }
 
+static const Node *weight(Bench *b, int layer, const char *path, const Type *t)
+{
+    const char *full = arena_printf(b->arena, "layers.%d.%s", layer, path);
+    return param(b, full, t);
+}
+
+/* Pre-norm block of width 64, four heads. */
+static const Node *block(Bench *b, const Node *h, int layer)
+{
+    const Type *square = SHAPE(b, 64, 64), *row = SHAPE(b, 64);
+    const Node *n1 =
+        layer_norm(b, h, weight(b, layer, "ln1.weight", row), weight(b, layer, "ln1.bias", row));
+    const Node *q =
+        linear(b, n1, weight(b, layer, "q.weight", square), weight(b, layer, "q.bias", row));
+    const Node *k =
+        linear(b, n1, weight(b, layer, "k.weight", square), weight(b, layer, "k.bias", row));
+    const Node *v =
+        linear(b, n1, weight(b, layer, "v.weight", square), weight(b, layer, "v.bias", row));
+    const Node *o = attention(b, split_heads(b, q, 4), split_heads(b, k, 4), split_heads(b, v, 4));
+    o = graph_reshape(b->g, o, 3, h->type->dims);
+    o = linear(b, o, weight(b, layer, "o.weight", square), weight(b, layer, "o.bias", row));
+    h = graph_binary(b->g, OP_ADD, h, o);
+    const Node *n2 =
+        layer_norm(b, h, weight(b, layer, "ln2.weight", row), weight(b, layer, "ln2.bias", row));
+    const Node *m = gelu(b, linear(b, n2, weight(b, layer, "fc1.weight", SHAPE(b, 256, 64)),
+                                   weight(b, layer, "fc1.bias", SHAPE(b, 256))));
+    m = linear(b, m, weight(b, layer, "fc2.weight", SHAPE(b, 64, 256)),
+               weight(b, layer, "fc2.bias", row));
+    return graph_binary(b->g, OP_ADD, h, m);
+}
+
+static void build_transformer(Bench *b, int layers)
+{
+    const Node *x = input(b, "x", SHAPE(b, 8, 16, 64));
+    const Node *h = linear(b, x, param(b, "embed.weight", SHAPE(b, 64, 64)), NULL);
+    for (int i = 0; i < layers; i++)
+        h = block(b, h, i);
+    const Node *sq = graph_binary(b->g, OP_MUL, h, h);
+    graph_result(b->g, named(b, "loss.sum"),
+                 graph_reduce(b->g, OP_SUM, sq, (int64_t[]){0, 1, 2}, 3));
+}
+
 static void test_transformer_block(void **state)
 {
     UNUSED(state);
     Bench b = open_bench("micro");
-    const Node *x = input(&b, "x", SHAPE(&b, 8, 16, 64));
-    const Node *h = linear(&b, x, param(&b, "embed.weight", SHAPE(&b, 64, 64)), NULL);
-    const Node *n1 = layer_norm(&b, h, param(&b, "ln1.weight", SHAPE(&b, 64)),
-                                param(&b, "ln1.bias", SHAPE(&b, 64)));
-    const Node *q = linear(&b, n1, param(&b, "q.weight", SHAPE(&b, 64, 64)),
-                           param(&b, "q.bias", SHAPE(&b, 64)));
-    const Node *k = linear(&b, n1, param(&b, "k.weight", SHAPE(&b, 64, 64)),
-                           param(&b, "k.bias", SHAPE(&b, 64)));
-    const Node *v = linear(&b, n1, param(&b, "v.weight", SHAPE(&b, 64, 64)),
-                           param(&b, "v.bias", SHAPE(&b, 64)));
-    const Node *o =
-        attention(&b, split_heads(&b, q, 4), split_heads(&b, k, 4), split_heads(&b, v, 4));
-    o = graph_reshape(b.g, o, 3, x->type->dims);
-    h = graph_binary(b.g, OP_ADD, h,
-                     linear(&b, o, param(&b, "o.weight", SHAPE(&b, 64, 64)),
-                            param(&b, "o.bias", SHAPE(&b, 64))));
-    const Node *n2 = layer_norm(&b, h, param(&b, "ln2.weight", SHAPE(&b, 64)),
-                                param(&b, "ln2.bias", SHAPE(&b, 64)));
-    const Node *m = gelu(&b, linear(&b, n2, param(&b, "fc1.weight", SHAPE(&b, 256, 64)),
-                                    param(&b, "fc1.bias", SHAPE(&b, 256))));
-    h = graph_binary(b.g, OP_ADD, h,
-                     linear(&b, m, param(&b, "fc2.weight", SHAPE(&b, 64, 256)),
-                            param(&b, "fc2.bias", SHAPE(&b, 64))));
-    const Node *sq = graph_binary(b.g, OP_MUL, h, h);
-    graph_result(b.g, named(&b, "loss.sum"),
-                 graph_reduce(b.g, OP_SUM, sq, (int64_t[]){0, 1, 2}, 3));
+    build_transformer(&b, 1);
     Graph *g = run_passes(&b);
     /* forward: embed q k v scores values o fc1 fc2; backward: 2 each, but for embed's input */
     CHECK_GROUPS(&b, g, "gemm", 9 + 17);
+    /* forward ln1, softmax, ln2; loss; backward the same, and two columns per norm, six biases */
+    CHECK_GROUPS(&b, g, "reduce", 3 + 1 + 3 + 2 + 6);
+    CHECK_GROUPS(&b, g, "map", 0);
     arena_free(b.arena);
+}
+
+static uint32_t distinct_defs(const Bench *b, const Graph *g)
+{
+    Map *seen = map_new(b->arena);
+    for (uint32_t i = 0; i < g->nodes.n; i++)
+        if (g->nodes.at[i]->op == OP_GROUP)
+            map_put(seen, MAP_KEY(node_def(g->nodes.at[i])), (void *)g);
+    return map_count(seen);
+}
+
+/* Twice the layers: twice the groups of a layer, and not one kernel more. */
+static void test_deep(void **state)
+{
+    UNUSED(state);
+    uint32_t count[3], defs[3];
+    for (int i = 0; i < 3; i++) {
+        Bench b = open_bench("micro");
+        build_transformer(&b, 4 + 4 * i);
+        Graph *g = run_passes(&b);
+        count[i] = groups(g, NULL);
+        defs[i] = distinct_defs(&b, g);
+        arena_free(b.arena);
+    }
+    assert_int_equal(count[2] - count[1], count[1] - count[0]);
+    assert_int_equal(count[1] - count[0], 4 * 38);
+    assert_int_equal(defs[1], defs[0]);
+    assert_int_equal(defs[2], defs[0]);
 }
 
 /* ---- optimizer ---- */
@@ -411,6 +459,159 @@ static void test_optimizer(void **state)
     arena_free(b.arena);
 }
 
+/* ---- refusals ---- */
+
+static void test_class(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 32, 32)), *w = input(&b, "w", SHAPE(&b, 32, 32));
+    graph_result(b.g, named(&b, "y"), softmax(&b, linear(&b, x, w, NULL)));
+    Graph *g = only_fuse(&b);
+    CHECK_GROUPS(&b, g, NULL, 2);
+    CHECK_SAYS(&b, g, "CLASS a gemm keeps no rows");
+    arena_free(b.arena);
+}
+
+static void test_red(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 32, 32));
+    const Node *y = softmax(&b, x);
+    graph_result(b.g, named(&b, "y"), graph_reduce(b.g, OP_SUM, y, (int64_t[]){0}, 1));
+    Graph *g = only_fuse(&b);
+    CHECK_SAYS(&b, g, "RED they fold over different spaces");
+    arena_free(b.arena);
+}
+
+static const Node *transposed(Bench *b, const Node *x)
+{
+    return graph_permute(b->g, x, (int64_t[]){1, 0});
+}
+
+static void test_epi(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 32, 32)), *w = input(&b, "w", SHAPE(&b, 32, 32));
+    const Node *y = linear(&b, x, w, NULL);
+    graph_result(b.g, named(&b, "y"), graph_binary(b.g, OP_ADD, y, transposed(&b, y)));
+    Graph *g = only_fuse(&b);
+    CHECK_GROUPS(&b, g, NULL, 2);
+    CHECK_SAYS(&b, g, "EPI the result is read at another index");
+    arena_free(b.arena);
+}
+
+static void test_map(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 32, 32));
+    const Node *u = graph_unary(b.g, OP_EXP, x);
+    graph_result(b.g, named(&b, "u"), u);
+    graph_result(b.g, named(&b, "v"), graph_binary(b.g, OP_ADD, u, transposed(&b, u)));
+    Graph *g = only_fuse(&b);
+    CHECK_GROUPS(&b, g, "map", 2);
+    CHECK_SAYS(&b, g, "MAP a value is read at another index than its own");
+    arena_free(b.arena);
+}
+
+static void test_cycle(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 32, 32)), *w = input(&b, "w", SHAPE(&b, 32, 32));
+    const Node *u = graph_unary(b.g, OP_EXP, x);
+    const Node *y = linear(&b, u, w, NULL);
+    graph_result(b.g, named(&b, "u"), u);
+    graph_result(b.g, named(&b, "v"), graph_binary(b.g, OP_ADD, u, transposed(&b, y)));
+    Graph *g = only_fuse(&b);
+    CHECK_GROUPS(&b, g, NULL, 3);
+    CHECK_SAYS(&b, g, "CYCLE a path leads through another group");
+    arena_free(b.arena);
+}
+
+static void test_res(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *sum = NULL;
+    for (int i = 0; i < 60; i++) {
+        const Node *x = input(&b, arena_printf(b.arena, "x%d", i), SHAPE(&b, 40));
+        sum = sum ? graph_binary(b.g, OP_ADD, sum, x) : x;
+    }
+    graph_result(b.g, named(&b, "y"), sum);
+    Graph *g = only_fuse(&b);
+    for (uint32_t i = 0; i < g->nodes.n; i++)
+        assert_true(g->nodes.at[i]->nin <= 24);
+    assert_true(groups(g, "map") > 2 && groups(g, "map") < 8);
+    CHECK_SAYS(&b, g, "RES more than 24 inputs");
+    arena_free(b.arena);
+}
+
+static void test_cost(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 320, 320)), *y = input(&b, "y", SHAPE(&b, 320, 320));
+    const Node *s = graph_binary(b.g, OP_ADD, x, y);
+    for (int i = 0; i < 5; i++) {
+        const Node *w = input(&b, arena_printf(b.arena, "w%d", i), SHAPE(&b, 320, 320));
+        graph_result(b.g, named(&b, arena_printf(b.arena, "y%d", i)), linear(&b, s, w, NULL));
+    }
+    Graph *g = only_fuse(&b);
+    CHECK_GROUPS(&b, g, "map", 1);
+    CHECK_GROUPS(&b, g, "gemm", 5);
+    CHECK_SAYS(&b, g, "COST storing is cheaper");
+    arena_free(b.arena);
+}
+
+/* A few long rows are folded in two phases: no second fold over them in one kernel. */
+static void test_long_fold(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    graph_result(b.g, named(&b, "y"), softmax(&b, input(&b, "x", SHAPE(&b, 2, 100000))));
+    Graph *g = pass_pick(b.cx, only_fuse(&b));
+    assert_true(groups(g, "reduce") >= 2);
+    CHECK_SAYS(&b, g, "RED few long rows");
+    CHECK_SAYS(&b, g, "reduce 1,13");
+    arena_free(b.arena);
+}
+
+/* Gather and scatter, a cast image as an operand, and leaves and views as results. */
+static void test_others(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *ids = input(&b, "ids", shape(&b, DT_I32, 2, (int64_t[]){4, 9}));
+    const Node *table = param(&b, "table", SHAPE(&b, 50, 32));
+    const Node *x = graph_gather(b.g, table, ids, 0, 0);
+    graph_result(b.g, named(&b, "x"), scaled(&b, x, 2));
+    Attr attr[3] = {{.kind = AK_INT, .i = 0},
+                    {.kind = AK_INT, .i = 0},
+                    {.kind = AK_DIM, .dim = dim_const(b.ir, 50)}};
+    const Node *in[] = {scaled(&b, x, 3), ids};
+    graph_result(
+        b.g, named(&b, "dt"),
+        graph_op(b.g, &(NodeSpec){.op = OP_SCATTER_ADD, .nin = 2, .in = in, .attr = attr}));
+    const Node *image = input(&b, "image", shape(&b, DT_U8, 2, (int64_t[]){8, 64}));
+    const Node *z = scaled(&b, graph_cast(b.g, DT_F32, image), 1.0 / 255);
+    graph_result(b.g, named(&b, "z"), linear(&b, z, input(&b, "w", SHAPE(&b, 16, 64)), NULL));
+    graph_result(b.g, named(&b, "leaf"), table);
+    graph_result(b.g, named(&b, "view"), transposed(&b, table));
+    graph_result(b.g, named(&b, "one"), graph_fill(b.g, SHAPE(&b, 3), 1));
+    Graph *g = only_fuse(&b);
+    CHECK_GROUPS(&b, g, "scatter", 1);
+    CHECK_GROUPS(&b, g, "gemm", 1);
+    for (uint32_t i = 0; i < g->results.n; i++) {
+        const Node *n = g->results.at[i].node;
+        assert_true(n->op == OP_GROUP || n->op == OP_GET);
+    }
+    arena_free(b.arena);
+}
+
 /* ---- random graphs ---- */
 
 static void same_bits(uint64_t seed, uint32_t nodes)
@@ -448,6 +649,11 @@ int main(void)
         cmocka_unit_test(test_layer_norm),  cmocka_unit_test(test_layer_norm_training),
         cmocka_unit_test(test_softmax),     cmocka_unit_test(test_transformer_block),
         cmocka_unit_test(test_optimizer),   cmocka_unit_test(test_random),
+        cmocka_unit_test(test_deep),        cmocka_unit_test(test_class),
+        cmocka_unit_test(test_red),         cmocka_unit_test(test_epi),
+        cmocka_unit_test(test_map),         cmocka_unit_test(test_cycle),
+        cmocka_unit_test(test_res),         cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_long_fold),   cmocka_unit_test(test_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,6 +205,46 @@ static void test_random(void **state)
 
 /* ---- states ---- */
 
+/* A random graph over states, whose results overwrite states of the same type. */
+static uint32_t random_states(Bench *b, uint64_t seed)
+{
+    RandGraph options = {.seed = seed, .nodes = 60, .dtype = DT_F32, .results = 8};
+    Graph *r = randgraph(b->ir, b->arena, &options);
+    const Node **in = NEW_ARRAY(b->arena, const Node *, r->inputs.n + 1);
+    const Node **out = NEW_ARRAY(b->arena, const Node *, r->results.n + 1);
+    for (uint32_t i = 0; i < r->inputs.n; i++)
+        in[i] = new_state(b, arena_printf(b->arena, "s%u", i), r->inputs.at[i]->type);
+    graph_inline(b->g, r, in, out);
+    uint32_t writes = 0;
+    bool *taken = NEW_ARRAY(b->arena, bool, r->inputs.n + 1);
+    for (uint32_t i = 0; i < r->results.n; i++) {
+        uint32_t k = 0;
+        while (k < r->inputs.n && (taken[k] || in[k]->type != out[i]->type))
+            k++;
+        if (k == r->inputs.n) {
+            graph_result(b->g, r->results.at[i].name, out[i]);
+            continue;
+        }
+        taken[k] = true;
+        graph_write(b->g, state_id(in[k]), out[i]);
+        writes++;
+    }
+    return writes;
+}
+
+static void test_random_states(void **state)
+{
+    UNUSED(state);
+    uint32_t writes = 0;
+    for (uint64_t seed = 1; seed <= 150; seed++) {
+        Bench b = open_bench();
+        writes += random_states(&b, seed);
+        simulate(&b, plan(&b));
+        arena_free(b.arena);
+    }
+    assert_true(writes > 100);
+}
+
 static uint32_t copies(const MemPlan *m)
 {
     uint32_t n = 0;
@@ -314,10 +354,10 @@ static void test_row_in_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),       cmocka_unit_test(test_in_place),
-        cmocka_unit_test(test_swap),         cmocka_unit_test(test_shifted),
-        cmocka_unit_test(test_reader_first), cmocka_unit_test(test_several_homes),
-        cmocka_unit_test(test_row_in_place),
+        cmocka_unit_test(test_random),        cmocka_unit_test(test_random_states),
+        cmocka_unit_test(test_in_place),      cmocka_unit_test(test_swap),
+        cmocka_unit_test(test_shifted),       cmocka_unit_test(test_reader_first),
+        cmocka_unit_test(test_several_homes), cmocka_unit_test(test_row_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
