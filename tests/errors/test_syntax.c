@@ -102,6 +102,13 @@ static void test_unexpected(void **state)
          "m.mdl:2:11: error[E0102]: unexpected `/`, expected end of line, `,`, `:` or `=`\n"},
         {"fn f() {\n a < b < c\n}",
          "m.mdl:2:8: error[E0102]: unexpected `<`, expected end of line, `,`, `:` or `=`\n"},
+    };
+    check(*state, cases, COUNT(cases));
+}
+
+static void test_unexpected_words(void **state)
+{
+    static const Case cases[] = {
         {"fn f() {\n return x\n}",
          "m.mdl:2:9: error[E0102]: unexpected name `x`, expected end of line, `,`, `:` or `=`\n"},
         {"def f(x)", "m.mdl:1:1: error[E0102]: unexpected name `def`, expected end of file or a "
@@ -355,6 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_characters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unexpected, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unexpected_words, setup, teardown),
         cmocka_unit_test_setup_teardown(test_brackets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_patterns, setup, teardown),
