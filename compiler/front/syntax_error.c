@@ -141,9 +141,8 @@ static Diag *report_reserved(Lexer *lx, const SyntaxError *e)
     Span span = e->span;
     if (t->kind == TOK_ID && keyword_is_contextual(t->text))
         span = keyword_reserved_after(lx, t);
-    else if (!keyword_is_reserved(t->kind))
-        return NULL;
-    else if (!after_keyword && (!has(e, "name") || has(e, "string")))
+    else if (!keyword_is_reserved(t->kind) ||
+             (!after_keyword && (!has(e, "name") || has(e, "string"))))
         return NULL;
     if (span.lo == span.hi)
         return NULL;
