@@ -117,13 +117,13 @@ bool manifest_write(const Manifest *m, const char *dir, Err *err)
     return ok;
 }
 
+/* Text as to_json writes it, and nothing else: no sign, blank or other spelling. */
 static bool parse_u64(const char *text, int base, uint64_t *out)
 {
-    char *end = NULL;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, base);
-    *out = value;
-    return *text >= '0' && *text <= 'f' && *end == '\0' && errno == 0;
+    char again[24];
+    *out = strtoull(text, NULL, base);
+    snprintf(again, sizeof again, base == 16 ? "%016" PRIx64 : "%" PRIu64, *out);
+    return strcmp(text, again) == 0;
 }
 
 static bool read_file_entry(ManifestFile *out, const json_t *json, const char *name)

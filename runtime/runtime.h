@@ -131,7 +131,7 @@ typedef struct TrainOptions {
 
 typedef struct TrainResult {
     int64_t steps;
-    double loss;      /* of the last logged window */
+    double loss;      /* of the last logged window; NaN when no update was left to do */
     double seconds;   /* in this process */
     bool interrupted; /* SIGINT or SIGTERM: state saved */
 } TrainResult;
