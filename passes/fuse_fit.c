@@ -45,24 +45,6 @@ static bool same_fold(const Node *a, const Node *b)
     return true;
 }
 
-/* after[id]: a fold, or computed from one. */
-static bool follows_fold(Fuse *fx, const Body *body, const Node *n, const bool *after)
-{
-    bool found = false;
-    Ids stack = {0};
-    VEC_PUSH(fx->scratch, &stack, n->id);
-    while (stack.n > 0) {
-        const Node *at = fuse_node(fx, stack.at[--stack.n]);
-        for (uint32_t k = 0; k < at->nin; k++) {
-            const Node *in = at->in[k];
-            if (fuse_class(in) == OC_VIEW && !fuse_is_read(fx, body, in->id))
-                VEC_PUSH(fx->scratch, &stack, in->id);
-            found = found || after[in->id];
-        }
-    }
-    return found;
-}
-
 bool fuse_is_long_fold(const Fuse *fx, const Node *fold)
 {
     double rows = fuse_count(fx, fold->type), all = fuse_count(fx, fold->in[0]->type);
@@ -79,14 +61,20 @@ static Verdict fit_long_fold(Fuse *fx, const Body *body, const Node *fold)
         if (!type_same_dims(fuse_node(fx, body->stored.at[i])->type, fold->type))
             return no;
     }
-    bool *after = NEW_ARRAY(fx->scratch, bool, fx->n);
-    for (uint32_t i = 0; i < body->members.n; i++) {
-        const Node *n = fuse_node(fx, body->members.at[i]);
-        bool fold_here = fuse_class(n) == OC_REDUCE;
-        after[n->id] = follows_fold(fx, body, n, after);
-        if (fold_here && after[n->id])
+    bool *member = NEW_ARRAY(fx->scratch, bool, fx->n);
+    bool *after = NEW_ARRAY(fx->scratch, bool, fx->n); /* a fold, or computed from one */
+    for (uint32_t i = 0; i < body->members.n; i++)
+        member[body->members.at[i]] = true;
+    for (uint32_t id = 0; id < fx->n; id++) {
+        const Node *n = fuse_node(fx, id);
+        OpClass cls = fuse_class(n);
+        if (fuse_is_read(fx, body, id) || (cls != OC_VIEW && !member[id]))
+            continue;
+        for (uint32_t k = 0; k < n->nin; k++)
+            after[id] = after[id] || after[n->in[k]->id];
+        if (cls == OC_REDUCE && after[id])
             return no;
-        after[n->id] = after[n->id] || fold_here;
+        after[id] = after[id] || cls == OC_REDUCE;
     }
     return fine;
 }
@@ -141,21 +129,24 @@ typedef struct Epilogue {
     Fuse *fx;
     const Body *body;
     const Type *space;
-    bool *seen; /* by node */
+    bool *seen;    /* by node */
+    uint8_t *side; /* by node: 1 may be read through views, 2 not */
 } Epilogue;
 
 /* What the epilogue reads through views must not be computed here, but for trivial scalars. */
-static bool is_side_input(const Epilogue *e, const Node *n)
+static bool is_side_input(Epilogue *e, const Node *n)
 {
     if (fuse_is_read(e->fx, e->body, n->id) || fuse_class(n) == OC_LEAF)
         return true;
     if (fuse_class(n) != OC_VIEW)
         return fuse_is_trivial(e->fx, n);
-    for (uint32_t k = 0; k < n->nin; k++) {
-        if (!is_side_input(e, n->in[k]))
-            return false;
-    }
-    return true;
+    if (e->side[n->id])
+        return e->side[n->id] == 1;
+    bool ok = true;
+    for (uint32_t k = 0; k < n->nin; k++)
+        ok = ok && is_side_input(e, n->in[k]);
+    e->side[n->id] = ok ? 1 : 2;
+    return ok;
 }
 
 static Verdict fit_epilogue(Epilogue *e, const Node *n)
@@ -203,6 +194,7 @@ static Verdict fit_gemm(Fuse *fx, const Body *body)
     }
     Epilogue e = {.fx = fx, .body = body, .space = dot->type};
     e.seen = NEW_ARRAY(fx->scratch, bool, fx->n);
+    e.side = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
     if (operand_keeps(&e, dot))
         return refuse(FUSE_CLASS, "a gemm does not store its operands");
     memset(e.seen, 0, fx->n * sizeof *e.seen);

@@ -132,10 +132,21 @@ static void write_node(Shape *s, const Node *n)
     sb_puts(&s->key, ") ");
 }
 
+/* The table holds lengths, so they must be known. */
+static bool is_fixed(const Type *t)
+{
+    int64_t extent;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (!dim_is_const(t->dims[i], &extent))
+            return false;
+    }
+    return t->rank > 0;
+}
+
 const char *fuse_table_key(Fuse *fx, const Body *body, Ids *tensors, Ids *scalars)
 {
     const Type *space = fuse_node(fx, body->stored.at[0])->type;
-    Shape s = {.fx = fx, .body = body, .space = space, .linear = space->rank > 0};
+    Shape s = {.fx = fx, .body = body, .space = space, .linear = is_fixed(space)};
     s.tensors = tensors;
     s.scalars = scalars;
     s.number = map_new(fx->arena);

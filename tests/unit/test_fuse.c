@@ -612,6 +612,47 @@ static void test_others(void **state)
     arena_free(b.arena);
 }
 
+/* Extents known only at run time fuse like others, but are no part of a table. */
+static void test_dynamic(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Dim *rows = dim_of(b.ir, dim_declare(b.ir, named(&b, "B"), 1, 64));
+    const Dim *dims[] = {rows, dim_const(b.ir, 48)};
+    const Node *x = input(&b, "x", type_tensor(b.ir, DT_F32, 2, dims));
+    const Node *y = linear(&b, x, param(&b, "fc.weight", SHAPE(&b, 96, 48)),
+                           param(&b, "fc.bias", SHAPE(&b, 96)));
+    y = layer_norm(&b, gelu(&b, y), param(&b, "ln.weight", SHAPE(&b, 96)),
+                   param(&b, "ln.bias", SHAPE(&b, 96)));
+    graph_result(b.g, named(&b, "y"), y);
+    graph_result(b.g, named(&b, "p"), graph_unary(b.g, OP_EXP, x));
+    dims[1] = dim_const(b.ir, 32);
+    const Node *z = input(&b, "z", type_tensor(b.ir, DT_F32, 2, dims));
+    graph_result(b.g, named(&b, "q"), graph_unary(b.g, OP_EXP, z));
+    Graph *g = only_fuse(&b);
+    CHECK_GROUPS(&b, g, "gemm", 1);
+    CHECK_GROUPS(&b, g, "reduce", 1);
+    CHECK_GROUPS(&b, g, "map", 2);
+    arena_free(b.arena);
+}
+
+/* Empty tensors joined with themselves: 2^40 paths through 40 nodes. */
+static void test_many_paths(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench("call:f");
+    const Node *x = input(&b, "x", SHAPE(&b, 0, 4)), *w = input(&b, "w", SHAPE(&b, 4, 4));
+    const Node *y = x;
+    for (int i = 0; i < 40; i++)
+        y = graph_concat(b.g, (const Node *const[]){y, y}, 2, 0);
+    const Node *d = linear(&b, y, w, NULL);
+    graph_result(b.g, named(&b, "d"), graph_binary(b.g, OP_ADD, d, y));
+    graph_result(b.g, named(&b, "s"), softmax(&b, y));
+    graph_result(b.g, named(&b, "t"), graph_reduce(b.g, OP_SUM, y, (int64_t[]){0, 1}, 2));
+    only_fuse(&b);
+    arena_free(b.arena);
+}
+
 /* ---- random graphs ---- */
 
 static void same_bits(uint64_t seed, uint32_t nodes)
@@ -654,6 +695,7 @@ int main(void)
         cmocka_unit_test(test_map),         cmocka_unit_test(test_cycle),
         cmocka_unit_test(test_res),         cmocka_unit_test(test_cost),
         cmocka_unit_test(test_long_fold),   cmocka_unit_test(test_others),
+        cmocka_unit_test(test_dynamic),     cmocka_unit_test(test_many_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
