@@ -1,4 +1,4 @@
-/* LIBS: mdl_base mdl_runtime mdl_compiler */
+/* LIBS: mdl_base mdl_runtime mdl_compile */
 /* test_install.c: what `cmake --install` lays out is enough to build and run a program.
  *
  * The tree is installed into the build folder; then a program is compiled with nothing but the

@@ -41,7 +41,7 @@ static const Rule rules[] = {
     {"mdl_runtime", "base plan runtime"},
     {"mdl_passes", "base ir target rule passes"},
     {"mdl_codegen", "base ir target kernel plan codegen"},
-    {"mdl_compiler", "base ir plan rule front target kernel passes codegen compile"},
+    {"mdl_compile", "base ir plan rule front target kernel passes codegen compile"},
 };
 
 /* The words of `-I` flags for a layer from layers.txt, or NULL when there is no such layer. */
