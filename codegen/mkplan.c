@@ -1,0 +1,483 @@
+/* mkplan.c: fused entries, their schedules and their kernels as one plan. Kernels are deduplicated:
+ * groups with the same Def, class, configuration and operand types share one. */
+#include "lower.h"
+
+typedef struct PlanCx {
+    PlanBuilder *b;
+    const MkPlan *mk;
+    Ir *ir;
+    Arena *arena;
+    Map *dims;          /* Dim -> PlanDim index + 1 */
+    uint32_t *plan_sym; /* DimSym id -> plan symbol, or PLAN_NONE */
+    uint32_t *slot_of;  /* DimSym id -> slot, or PLAN_NONE */
+    Sym *slot_names;
+    Map *kernels; /* key -> Made */
+    Map *names;   /* kernel names in use */
+    uint64_t temp, workspace;
+} PlanCx;
+
+/* A kernel of the plan. */
+typedef struct Made {
+    uint32_t index;
+    const Kernel *kernel;
+} Made;
+
+/* One entry being written. */
+typedef struct EntryCx {
+    PlanCx *cx;
+    const MemPlan *mem;
+    uint32_t *tensor; /* by memplan slot, PLAN_NONE until made */
+    uint32_t input0;  /* first of the entry's input tensors */
+} EntryCx;
+
+/* ---- symbols, slots, dims ---- */
+
+static void use_sym(PlanCx *cx, uint32_t id)
+{
+    if (cx->plan_sym[id] != PLAN_NONE) {
+        return;
+    }
+    const DimSym *s = dim_sym_at(cx->ir, id);
+    cx->slot_of[id] = cx->b->slots.n;
+    cx->plan_sym[id] = cx->b->syms.n;
+    PlanSlot slot = {planb_text(cx->b, s->name), PB_SYM};
+    PlanSym sym = {slot.name, cx->slot_of[id], s->lo, s->hi, s->divisor > 0 ? s->divisor : 1};
+    VEC_PUSH(cx->arena, &cx->b->slots, slot);
+    VEC_PUSH(cx->arena, &cx->b->syms, sym);
+}
+
+static void use_type(PlanCx *cx, const Type *t)
+{
+    for (uint32_t i = 0; i < t->nelem && t->is_tuple; i++) {
+        use_type(cx, t->elems[i]);
+    }
+    for (uint32_t i = 0; i < t->rank && !t->is_tuple; i++) {
+        for (uint32_t k = 0; k < t->dims[i]->nterm; k++) {
+            const DimTerm *term = &t->dims[i]->term[k];
+            for (uint32_t s = 0; s < term->nsym; s++) {
+                use_sym(cx, term->sym[s]);
+            }
+        }
+    }
+}
+
+static void make_slots(PlanCx *cx)
+{
+    static const struct {
+        const char *name;
+        PlanSlotKind kind;
+    } fixed[] = {{"step", PB_STEP}, {"lr", PB_LR}, {"first", PB_FIRST}, {"row0", PB_ROW0}};
+    uint32_t nsym = dim_sym_count(cx->ir);
+    cx->plan_sym = NEW_ARRAY(cx->arena, uint32_t, nsym + 1);
+    cx->slot_of = NEW_ARRAY(cx->arena, uint32_t, nsym + 1);
+    for (uint32_t i = 0; i < nsym; i++) {
+        cx->plan_sym[i] = cx->slot_of[i] = PLAN_NONE;
+    }
+    for (size_t i = 0; i < COUNT(fixed); i++) {
+        PlanSlot slot = {planb_text(cx->b, fixed[i].name), fixed[i].kind};
+        VEC_PUSH(cx->arena, &cx->b->slots, slot);
+    }
+    for (uint32_t i = 0; i < cx->mk->nentry; i++) {
+        const Graph *g = cx->mk->plans[i]->graph;
+        for (uint32_t k = 0; k < g->nodes.n; k++) {
+            use_type(cx, g->nodes.at[k]->type);
+        }
+    }
+    cx->slot_names = NEW_ARRAY(cx->arena, Sym, cx->b->slots.n);
+    for (uint32_t i = 0; i < cx->b->slots.n; i++) {
+        cx->slot_names[i] = sym(cx->ir->syms, cx->b->text.at + cx->b->slots.at[i].name);
+    }
+}
+
+static uint32_t plan_of_dim(PlanCx *cx, const Dim *d)
+{
+    uintptr_t known = (uintptr_t)map_get(cx->dims, MAP_KEY(d));
+    if (known) {
+        return (uint32_t)known - 1;
+    }
+    PlanDim pd = {cx->b->terms.n, d->nterm};
+    for (uint32_t i = 0; i < d->nterm; i++) {
+        PlanTerm t = {.coef = d->term[i].coef, .nsym = d->term[i].nsym};
+        ASSERT(t.nsym <= COUNT(t.sym));
+        for (uint32_t k = 0; k < t.nsym; k++) {
+            use_sym(cx, d->term[i].sym[k]);
+            t.sym[k] = cx->plan_sym[d->term[i].sym[k]];
+        }
+        VEC_PUSH(cx->arena, &cx->b->terms, t);
+    }
+    VEC_PUSH(cx->arena, &cx->b->dims, pd);
+    map_put(cx->dims, MAP_KEY(d), (void *)(uintptr_t)cx->b->dims.n);
+    return cx->b->dims.n - 1;
+}
+
+/* ---- tensors ---- */
+
+static uint64_t type_bytes(const Ir *ir, const Type *t)
+{
+    uint64_t n = dtype_info(t->dtype)->bytes;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        n *= (uint64_t)dim_hi(ir, t->dims[i]);
+    }
+    return n;
+}
+
+/* A tensor without a place yet. */
+static PlanTensor tensor_of_type(PlanCx *cx, const Type *t, const char *name, const char *path)
+{
+    PlanTensor pt = {.name = planb_text(cx->b, name),
+                     .path = planb_text(cx->b, path),
+                     .dtype = t->dtype,
+                     .rank = t->rank,
+                     .bytes = type_bytes(cx->ir, t)};
+    for (uint32_t i = 0; i < t->rank; i++) {
+        pt.dim[i] = plan_of_dim(cx, t->dims[i]);
+    }
+    return pt;
+}
+
+static uint32_t add_tensor(PlanCx *cx, const PlanTensor *t)
+{
+    VEC_PUSH(cx->arena, &cx->b->tensors, *t);
+    return cx->b->tensors.n - 1;
+}
+
+static PlanStateKind plan_state_kind(StateKind k)
+{
+    static const PlanStateKind kinds[] = {[SK_PARAM] = PS_PARAM,
+                                          [SK_GRAD] = PS_GRAD,
+                                          [SK_OPT] = PS_OPT,
+                                          [SK_BUFFER] = PS_BUFFER,
+                                          [SK_LOOP] = PS_LOOP};
+    return kinds[k];
+}
+
+static PlanInit plan_init(InitKind k)
+{
+    static const PlanInit inits[] = {[INIT_ZEROS] = PI_ZEROS,
+                                     [INIT_ONES] = PI_ONES,
+                                     [INIT_CONSTANT] = PI_CONSTANT,
+                                     [INIT_NORMAL] = PI_NORMAL,
+                                     [INIT_TRUNCATED] = PI_TRUNCATED,
+                                     [INIT_UNIFORM] = PI_UNIFORM,
+                                     [INIT_KAIMING_UNIFORM] = PI_KAIMING_UNIFORM,
+                                     [INIT_XAVIER_UNIFORM] = PI_XAVIER_UNIFORM};
+    return inits[k];
+}
+
+/* State i is tensor i: states come first. Returns the bytes of the state arena. */
+static uint64_t make_states(PlanCx *cx)
+{
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < cx->mk->program->states.n; i++) {
+        const State *s = cx->mk->program->states.at[i];
+        PlanTensor t = tensor_of_type(cx, s->type, s->path, s->path);
+        t.arena = PA_STATE;
+        t.offset = offset;
+        offset += (t.bytes + 63) / 64 * 64;
+        PlanState ps = {.tensor = add_tensor(cx, &t),
+                        .kind = plan_state_kind(s->kind),
+                        .key = s->key ? planb_text(cx->b, s->key) : 0,
+                        .of = s->kind == SK_GRAD || s->kind == SK_OPT ? s->of : i,
+                        .init = plan_init(s->init.kind),
+                        .trained = s->trained,
+                        .init_a = s->init.a};
+        VEC_PUSH(cx->arena, &cx->b->states, ps);
+    }
+    return offset;
+}
+
+static uint32_t value_tensor(EntryCx *en, const Node *value)
+{
+    const Slot *slot = memplan_slot(en->mem, value);
+    uint32_t *known = &en->tensor[slot - en->mem->slots];
+    if (slot->place == PLACE_STATE) {
+        return slot->index;
+    }
+    if (slot->place == PLACE_INPUT) {
+        return en->input0 + slot->index;
+    }
+    ASSERT(slot->place == PLACE_TEMP || slot->place == PLACE_RESULT);
+    if (*known == PLAN_NONE) {
+        const Node *group = value->op == OP_GROUP ? value : value->in[0];
+        PlanTensor t = tensor_of_type(en->cx, value->type, node_def(group)->name,
+                                      group->path ? group->path : "");
+        t.arena = PA_TEMP;
+        t.offset = slot->offset;
+        ASSERT(t.bytes <= slot->bytes);
+        *known = add_tensor(en->cx, &t);
+    }
+    return *known;
+}
+
+/* ---- kernels ---- */
+
+static uint64_t kernel_key(const Node *n)
+{
+    const Attr *config = node_ints(n, "config");
+    uint64_t key = hash_mix(node_def(n)->hash, hash_text(node_sym(n, "class")));
+    key = hash_mix(key, (uint64_t)node_int(n, "count"));
+    key = hash_mix(key, MAP_KEY(node_def(n)));
+    for (uint32_t i = 0; i < config->n; i++) {
+        key = hash_mix(key, (uint64_t)config->ints[i]);
+    }
+    for (uint32_t i = 0; i < n->nin; i++) {
+        key = hash_mix(key, MAP_KEY(n->in[i]->type));
+    }
+    return key;
+}
+
+/* C names are one space per plan: the second `dot_bias` is `dot_bias_2`, in all its phases. */
+static void make_unique(PlanCx *cx, Kernel *k)
+{
+    uint64_t key = MAP_KEY(k->name);
+    uintptr_t used = (uintptr_t)map_get(cx->names, key) + 1;
+    map_put(cx->names, key, (void *)used);
+    if (used == 1) {
+        return;
+    }
+    size_t stem = strlen(k->name);
+    Sym name = sym_printf(cx->ir->syms, "%s_%u", k->name, (unsigned)used);
+    for (uint32_t i = 0; i < k->phases.n; i++) {
+        KPhase *p = &k->phases.at[i];
+        ASSERT(strncmp(p->name, k->name, stem) == 0);
+        p->name = sym_printf(cx->ir->syms, "%s%s", name, p->name + stem);
+    }
+    k->name = name;
+    make_unique(cx, k); /* another kernel may have that very name */
+}
+
+static const char *group_text(PlanCx *cx, const Node *n)
+{
+    StrBuf sb = sb_new(cx->arena);
+    def_print(node_def(n), &sb);
+    if (n->note) {
+        sb_printf(&sb, "%s%s", n->note,
+                  n->note[0] && n->note[strlen(n->note) - 1] == '\n' ? "" : "\n");
+    }
+    return sb_text(&sb);
+}
+
+static void add_phases(PlanCx *cx, const Kernel *k, PlanKernel *pk)
+{
+    pk->phase0 = cx->b->phases.n;
+    pk->nphase = k->phases.n;
+    for (uint32_t i = 0; i < k->phases.n; i++) {
+        PlanPhase p = {planb_text(cx->b, k->phases.at[i].name),
+                       plan_of_dim(cx, k->phases.at[i].tasks)};
+        VEC_PUSH(cx->arena, &cx->b->phases, p);
+    }
+}
+
+static const Made *make_kernel(PlanCx *cx, const Node *n)
+{
+    uint64_t key = kernel_key(n);
+    Made *made = map_get(cx->kernels, key);
+    if (made) {
+        return made;
+    }
+    Kernel *k = codegen_lower(cx->ir, cx->arena, n, cx->mk->target);
+    make_unique(cx, k);
+    EmitCx emit = {cx->mk->target, cx->slot_names, cx->b->slots.n, cx->slot_of,
+                   cx->mk->want_lines ? cx->ir->diags : NULL};
+    const char *source = codegen_emit(k, &emit, cx->arena);
+    PlanKernel pk = {.name = planb_text(cx->b, k->name),
+                     .cls = planb_text(cx->b, node_sym(n, "class")),
+                     .source = planb_text(cx->b, source),
+                     .group = planb_text(cx->b, group_text(cx, n)),
+                     .scratch = k->scratch,
+                     .workspace = k->workspace,
+                     .flops = k->flops > 0 ? (uint64_t)k->flops : 0,
+                     .bytes = k->bytes > 0 ? (uint64_t)k->bytes : 0,
+                     .hash = hash_text(source)};
+    add_phases(cx, k, &pk);
+    cx->workspace = k->workspace > cx->workspace ? k->workspace : cx->workspace;
+    VEC_PUSH(cx->arena, &cx->b->kernels, pk);
+    made = NEW(cx->arena, Made);
+    *made = (Made){cx->b->kernels.n - 1, k};
+    map_put(cx->kernels, key, made);
+    return made;
+}
+
+/* ---- steps ---- */
+
+static void add_buf(EntryCx *en, uint32_t tensor)
+{
+    PlanArg a = {.kind = PG_BUF, .tensor = tensor};
+    VEC_PUSH(en->cx->arena, &en->cx->b->args, a);
+}
+
+/* Result r of a group, as the get (or the group itself) that the memory plan knows. */
+static uint32_t result_tensor(EntryCx *en, const Node *group, uint32_t r)
+{
+    const MemPlan *m = en->mem;
+    const Slot *slot = &m->slots[m->first_slot[group->id] + r];
+    if (slot->place == PLACE_STATE) {
+        return slot->index;
+    }
+    uint32_t *known = &en->tensor[slot - m->slots];
+    if (*known == PLAN_NONE) {
+        const Type *t = group->type->is_tuple ? group->type->elems[r] : group->type;
+        PlanTensor pt =
+            tensor_of_type(en->cx, t, node_def(group)->name, group->path ? group->path : "");
+        pt.arena = PA_TEMP;
+        pt.offset = slot->offset;
+        *known = add_tensor(en->cx, &pt);
+    }
+    return *known;
+}
+
+static int64_t elements(const Ir *ir, const Type *t)
+{
+    return (int64_t)(type_bytes(ir, t) / dtype_info(t->dtype)->bytes);
+}
+
+static uint32_t group_results(const Node *n)
+{
+    return n->type->is_tuple ? n->type->nelem : 1;
+}
+
+/* Rows of a multi-tensor kernel: set by set its formals, then its results; task0 by grain. */
+static void add_table(EntryCx *en, const Node *n, uint32_t per_set, uint32_t results)
+{
+    PlanCx *cx = en->cx;
+    int64_t grain = node_ints(n, "config")->ints[0], task = 0;
+    uint32_t count = (uint32_t)node_int(n, "count"), row0 = cx->b->rows.n;
+    for (uint32_t s = 0; s < count; s++) {
+        PlanRow row = {.n = elements(cx->ir, n->in[s * per_set]->type), .task0 = task};
+        for (uint32_t k = 0; k < PLAN_ROW_BUFS; k++) {
+            row.tensor[k] = k < per_set ? value_tensor(en, n->in[s * per_set + k])
+                            : k < per_set + results
+                                ? result_tensor(en, n, s * results + k - per_set)
+                                : PLAN_NONE;
+        }
+        task += ceil_div(row.n, grain);
+        VEC_PUSH(cx->arena, &cx->b->rows, row);
+    }
+    PlanArg a = {.kind = PG_TABLE, .row0 = row0, .nrow = count};
+    VEC_PUSH(cx->arena, &cx->b->args, a);
+}
+
+/* The operands of a norm are sets of one tensor each. */
+static void sumsq_args(EntryCx *en, const Node *n)
+{
+    PlanCx *cx = en->cx;
+    int64_t grain = node_ints(n, "config")->ints[0], task = 0;
+    uint32_t row0 = cx->b->rows.n;
+    for (uint32_t i = 0; i < n->nin; i++) {
+        PlanRow row = {.n = elements(cx->ir, n->in[i]->type), .task0 = task};
+        for (uint32_t k = 0; k < PLAN_ROW_BUFS; k++) {
+            row.tensor[k] = k == 0 ? value_tensor(en, n->in[i]) : PLAN_NONE;
+        }
+        task += ceil_div(row.n, grain);
+        VEC_PUSH(cx->arena, &cx->b->rows, row);
+    }
+    add_buf(en, result_tensor(en, n, 0));
+    PlanArg a = {.kind = PG_TABLE, .row0 = row0, .nrow = n->nin};
+    VEC_PUSH(cx->arena, &cx->b->args, a);
+}
+
+static void multi_args(EntryCx *en, const Node *n)
+{
+    uint32_t count = (uint32_t)node_int(n, "count");
+    uint32_t nbody = node_def(n)->body->inputs.n, per_set = (n->nin - nbody) / (count - 1);
+    for (uint32_t i = count * per_set; i < n->nin; i++) {
+        add_buf(en, value_tensor(en, n->in[i]));
+    }
+    add_table(en, n, per_set, group_results(n) / count);
+}
+
+static void add_step(EntryCx *en, const Node *n)
+{
+    PlanCx *cx = en->cx;
+    const Made *made = make_kernel(cx, n);
+    PlanStep step = {.kernel = made->index, .arg0 = cx->b->args.n};
+    if (node_int(n, "count") > 1) {
+        multi_args(en, n);
+    } else if (made->kernel->table) {
+        sumsq_args(en, n);
+    } else {
+        for (uint32_t i = 0; i < n->nin; i++) {
+            add_buf(en, value_tensor(en, n->in[i]));
+        }
+        for (uint32_t i = 0; i < group_results(n); i++) {
+            add_buf(en, result_tensor(en, n, i));
+        }
+    }
+    step.narg = cx->b->args.n - step.arg0;
+    VEC_PUSH(cx->arena, &cx->b->steps, step);
+}
+
+/* ---- entries ---- */
+
+static void add_binding(PlanCx *cx, Sym name, uint32_t tensor)
+{
+    PlanBinding bind = {planb_text(cx->b, name), tensor};
+    VEC_PUSH(cx->arena, &cx->b->bindings, bind);
+}
+
+static void make_inputs(EntryCx *en, PlanEntry *entry)
+{
+    PlanCx *cx = en->cx;
+    const Graph *g = en->mem->graph;
+    en->input0 = cx->b->tensors.n;
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        const Node *in = g->inputs.at[i];
+        PlanTensor t = tensor_of_type(cx, in->type, node_sym(in, "name"), "");
+        t.arena = PA_INPUT;
+        add_tensor(cx, &t);
+    }
+    entry->input0 = cx->b->bindings.n;
+    entry->ninput = g->inputs.n;
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        add_binding(cx, node_sym(g->inputs.at[i], "name"), en->input0 + i);
+    }
+}
+
+static void make_entry(PlanCx *cx, const MemPlan *m)
+{
+    EntryCx en = {cx, m, NEW_ARRAY(cx->arena, uint32_t, m->nslot + 1), 0};
+    PlanEntry entry = {.name = planb_text(cx->b, m->graph->name), .step0 = cx->b->steps.n};
+    for (uint32_t i = 0; i < m->nslot; i++) {
+        en.tensor[i] = PLAN_NONE;
+    }
+    make_inputs(&en, &entry);
+    for (uint32_t i = 0; i < m->order.n; i++) {
+        add_step(&en, m->order.at[i]);
+    }
+    entry.nstep = cx->b->steps.n - entry.step0;
+    uint32_t *result = NEW_ARRAY(cx->arena, uint32_t, m->graph->results.n + 1);
+    for (uint32_t i = 0; i < m->graph->results.n; i++) {
+        result[i] = value_tensor(&en, m->graph->results.at[i].node);
+    }
+    entry.result0 = cx->b->bindings.n;
+    entry.nresult = m->graph->results.n;
+    for (uint32_t i = 0; i < m->graph->results.n; i++) {
+        add_binding(cx, m->graph->results.at[i].name, result[i]);
+    }
+    cx->temp = m->arena_bytes > cx->temp ? m->arena_bytes : cx->temp;
+    VEC_PUSH(cx->arena, &cx->b->entries, entry);
+}
+
+void codegen_plan(PlanBuilder *b, const MkPlan *mk)
+{
+    Ir *ir = mk->program->ir;
+    PlanCx cx = {.b = b,
+                 .mk = mk,
+                 .ir = ir,
+                 .arena = b->arena,
+                 .dims = map_new(b->arena),
+                 .kernels = map_new(b->arena),
+                 .names = map_new(b->arena)};
+    make_slots(&cx);
+    PlanMeta meta = {.name = planb_text(b, mk->program->name),
+                     .source_path = planb_text(b, mk->source_path),
+                     .isa = planb_text(b, mk->target->isa),
+                     .source_hash = mk->source_hash};
+    meta.state_bytes = make_states(&cx);
+    for (uint32_t i = 0; i < mk->nentry; i++) {
+        make_entry(&cx, mk->plans[i]);
+    }
+    meta.temp_bytes = cx.temp;
+    meta.workspace_bytes = cx.workspace;
+    VEC_PUSH(b->arena, &b->meta, meta);
+}
