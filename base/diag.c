@@ -143,6 +143,7 @@ Diag *diag_at(Diags *diags, DiagCode code, Span span, const char *fmt, ...)
     diag->code = code;
     diag->span = span;
     diag->level = diag_code_name(code)[0] == 'W' ? DIAG_WARNING : DIAG_ERROR;
+    diags->reported += diag->level == DIAG_ERROR;
     if (already_seen(diags, diag))
         return diag; /* takes the caller's notes and is never shown */
     diag->seq = diags->list.n;
@@ -210,4 +211,9 @@ uint32_t diags_errors(const Diags *diags)
 uint32_t diags_warnings(const Diags *diags)
 {
     return diags->warnings;
+}
+
+uint32_t diags_reported(const Diags *diags)
+{
+    return diags->reported;
 }

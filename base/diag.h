@@ -50,6 +50,9 @@ void diag_fix(Diag *diag, Span span, const char *replacement, const char *fmt, .
 
 uint32_t diags_errors(const Diags *diags);
 uint32_t diags_warnings(const Diags *diags);
+/* Error reports so far, repeated ones too. Unchanged over a call: it found nothing wrong (while
+ * diags_errors stays the same when all it found was known already). */
+uint32_t diags_reported(const Diags *diags);
 /* All reports, sorted by place, as text (format of docs/language.md, diagnostics). `color` adds
  * ANSI escapes. After 20 errors a line says how many were left out. */
 const char *diags_render(const Diags *diags, Arena *arena, DiagFormat format, bool color);

@@ -43,6 +43,7 @@ struct Diags {
     VEC(Diag *) list;
     Map *seen;
     uint32_t errors, warnings;
+    uint32_t reported; /* errors with repetitions */
 };
 
 /* NULL for the zero span and unknown files. */

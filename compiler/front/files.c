@@ -147,7 +147,7 @@ File *file_load(Front *f, const char *path, Err *err)
         return NULL;
     }
     uint32_t source = diags_source(f->ir->diags, path, text.data, text.n);
-    uint32_t errors = diags_errors(f->ir->diags);
+    uint32_t errors = diags_reported(f->ir->diags);
     Ast *ast = ast_parse(f->arena, f->ir->syms, f->ir->diags, source);
     File *file = file_new(f, path, source, ast);
     f->hash = hash_mix(f->hash, hash_bytes(text.data, text.n));
@@ -155,7 +155,7 @@ File *file_load(Front *f, const char *path, Err *err)
     map_put(f->by_path, MAP_KEY(sym(f->ir->syms, path)), file);
     declare(f, file);
     file->env->up = f->std->env;
-    if (diags_errors(f->ir->diags) > errors) {
+    if (diags_reported(f->ir->diags) > errors) {
         err_set(err, ERR_PROGRAM, "%s has errors", path);
         return NULL;
     }

@@ -88,7 +88,7 @@ static const Item *find_train(Front *f, const char *name)
 
 Program *front_stage(Front *f, const char *name, PlanBuilder *b)
 {
-    uint32_t errors = diags_errors(f->ir->diags);
+    uint32_t errors = diags_reported(f->ir->diags);
     const Item *item = find_train(f, name);
     Program *p = program_new(f->ir, item ? item->name : f->files.at[0]->name);
     Elab *e = elab_new(f, p);
@@ -97,7 +97,7 @@ Program *front_stage(Front *f, const char *name, PlanBuilder *b)
     } else if (!name) {
         eval_entries(e, b, f->files.at[0]);
     }
-    return diags_errors(f->ir->diags) > errors ? NULL : p;
+    return diags_reported(f->ir->diags) > errors ? NULL : p;
 }
 
 static bool is_model(const Item *item)
@@ -108,7 +108,7 @@ static bool is_model(const Item *item)
 bool front_check(Front *f)
 {
     const File *file = f->files.at[0];
-    uint32_t errors = diags_errors(f->ir->diags);
+    uint32_t errors = diags_reported(f->ir->diags);
     Elab *e = elab_new(f, program_new(f->ir, file->name));
     for (uint32_t i = 0; i < map_count(file->values); i++) {
         const Item *item = map_value_at(file->values, i);
@@ -117,12 +117,12 @@ bool front_check(Front *f)
             item_value(e, item, item->ast->span);
         }
     }
-    bool broken = diags_errors(f->ir->diags) > errors;
+    bool broken = diags_reported(f->ir->diags) > errors;
     uint32_t n = front_train_count(f);
     for (uint32_t i = 0; i < (n ? n : 1) && !broken; i++) {
         front_stage(f, n ? front_train_name(f, i) : NULL, planb_new(f->arena));
     }
-    return diags_errors(f->ir->diags) == errors;
+    return diags_reported(f->ir->diags) == errors;
 }
 
 /* ---- mdl call ---- */
@@ -194,7 +194,7 @@ static bool call_results(Elab *e, const Val *v)
 Program *front_call(Front *f, const char *function, const CallInput *in, uint32_t nin,
                     bool train_mode)
 {
-    uint32_t errors = diags_errors(f->ir->diags);
+    uint32_t errors = diags_reported(f->ir->diags);
     Program *p = program_new(f->ir, f->files.at[0]->name);
     Elab *e = elab_new(f, p);
     const Val *fn = call_target(e, function);
@@ -215,7 +215,7 @@ Program *front_call(Front *f, const char *function, const CallInput *in, uint32_
     }
     const Val *v = call_value(e, f->files.at[0]->env, fn, args);
     bool ok = !val_is_poison(v) && call_results(e, v);
-    return ok && diags_errors(f->ir->diags) == errors ? p : NULL;
+    return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
 }
 
 uint64_t front_hash(const Front *f)

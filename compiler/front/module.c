@@ -408,7 +408,7 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
 {
     Inst *inst = NEW(e->arena, Inst);
     Span span = decl ? decl->span : args->call;
-    uint32_t errors = diags_errors(e->diags), depth = 0;
+    uint32_t errors = diags_reported(e->diags), depth = 0;
     inst->module = module->code.ast;
     inst->up = up;
     inst->of = up ? up->of : NULL;
@@ -434,7 +434,7 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
     for (uint32_t i = 0; i < map_count(inst->pending); i++) {
         inst_member(e, inst, (Sym)(uintptr_t)map_key_at(inst->pending, i), span);
     }
-    if (diags_errors(e->diags) > errors) {
+    if (diags_reported(e->diags) > errors) {
         return poison(e, span);
     }
     Val *v = val_new(e, V_INSTANCE, span);

@@ -49,11 +49,11 @@ Ast *ast_parse(Arena *arena, Syms *syms, Diags *diags, uint32_t file)
 
 Ast *ast_parse_expr(Arena *arena, Syms *syms, Diags *diags, uint32_t file)
 {
-    uint32_t before = diags_errors(diags);
+    uint32_t before = diags_reported(diags);
     if (!is_small_enough(diags, file))
         return NULL;
     Lexer *lx = run(lex_new(arena, syms, diags, file), TOK_START_EXPR);
-    if (!lx->root || diags_errors(diags) > before)
+    if (!lx->root || diags_reported(diags) > before)
         return NULL;
     ast_verify(lx->root);
     return lx->root;

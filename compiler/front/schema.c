@@ -79,7 +79,7 @@ static void check_attr(Elab *e, const Ast *block, const Ast *a, uint32_t i)
 
 bool schema_check(Elab *e, const Ast *block)
 {
-    uint32_t errors = diags_errors(e->diags);
+    uint32_t errors = diags_reported(e->diags);
     const Ast *body = block->kid[3];
     for (uint32_t i = 0; body && i < body->nkid; i++) {
         const Ast *a = body->kid[i];
@@ -99,7 +99,7 @@ bool schema_check(Elab *e, const Ast *block)
                     attrs[i].doc);
         }
     }
-    return diags_errors(e->diags) == errors;
+    return diags_reported(e->diags) == errors;
 }
 
 static bool wrong_type(Elab *e, const Ast *a, const char *name, const char *want, const Val *v)

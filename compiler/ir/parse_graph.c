@@ -347,8 +347,8 @@ Graph *graph_parse(Ir *ir, Arena *arena, uint32_t source_file)
                 .end = text + n,
                 .syms = map_new(scratch),
                 .defs = map_new(scratch)};
-    uint32_t errors = diags_errors(ir->diags);
+    uint32_t errors = diags_reported(ir->diags);
     Graph *g = read_text(&p, arena);
     arena_free(scratch);
-    return diags_errors(ir->diags) == errors ? g : NULL;
+    return diags_reported(ir->diags) == errors ? g : NULL;
 }

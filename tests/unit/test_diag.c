@@ -303,6 +303,7 @@ static void short_format_is_sorted_and_merged(void **state)
     diag_at(c.diags, DIAG_E0201, find(&c, "three"), "unknown name `thre`");
     diag_at(c.diags, DIAG_W0101, find(&c, "one"), "unused value");
     assert_int_equal(diags_errors(c.diags), 2);
+    assert_int_equal(diags_reported(c.diags), 4);
     assert_string_equal(diags_render(c.diags, c.arena, DIAG_SHORT, true),
                         "m.mdl:1:1: warning[W0101]: unused value\n"
                         "m.mdl:2:5: error[E0201]: unknown name `three`\n"
