@@ -49,6 +49,5 @@ bool eval_entries(Elab *e, PlanBuilder *b, const File *file);
 bool train_entries(Elab *e, PlanBuilder *b, const Item *item);
 bool update_entry(Elab *e, Env *env, const Ast *train, PlanRun *run);
 bool match_pattern(const char *pattern, const char *path);
-uint32_t plan_const_dim(PlanBuilder *b, int64_t v);
 
 #endif

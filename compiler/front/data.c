@@ -1,19 +1,6 @@
 /* data.c: data blocks: which arrays a source has, and the fields of one row. */
 #include "blocks.h"
 
-uint32_t plan_const_dim(PlanBuilder *b, int64_t v)
-{
-    PlanDim d = {b->terms.n, 1};
-    PlanTerm t = {.coef = v};
-    if (v) {
-        VEC_PUSH(b->arena, &b->terms, t);
-    } else {
-        d.nterm = 0;
-    }
-    VEC_PUSH(b->arena, &b->dims, d);
-    return b->dims.n - 1;
-}
-
 static void add_column(Elab *e, PlanBuilder *b, Sym name, const Val *file, const Val *member)
 {
     PlanColumn c = {planb_text(b, name), planb_text(b, file->str),
@@ -93,8 +80,7 @@ static bool data_source(Elab *e, PlanBuilder *b, Env *env, const Ast *block, Pla
     return ok;
 }
 
-static bool field_type(Elab *e, Env *env, const Ast *a, PlanBuilder *b, PlanField *out,
-                       const Type **type)
+static bool field_type(Elab *e, Env *env, const Ast *a, PlanField *out, const Type **type)
 {
     *type = sig_type(e, env_new(e, ENV_FRAME, env), a->kid[0]);
     if (!*type) {
@@ -104,12 +90,12 @@ static bool field_type(Elab *e, Env *env, const Ast *a, PlanBuilder *b, PlanFiel
     out->rank = (*type)->rank;
     for (uint32_t i = 0; i < out->rank; i++) {
         int64_t v;
-        if (!dim_is_const((*type)->dims[i], &v)) {
-            diag_at(e->diags, DIAG_E0401, a->span, "the field `%s` needs constant dimensions",
-                    a->name);
+        if (!dim_is_const((*type)->dims[i], &v) || v < 1 || v > 1 << 24) {
+            diag_at(e->diags, DIAG_E0401, a->span,
+                    "the field `%s` needs constant dimensions, 1 to 16,777,216", a->name);
             return false;
         }
-        out->dim[i] = plan_const_dim(b, v);
+        out->dim[i] = (uint32_t)v;
     }
     if (out->rank == IR_MAX_RANK) {
         diag_at(e->diags, DIAG_E0406, a->span, "a field has at most %d dimensions",
@@ -131,7 +117,7 @@ static bool data_field(Elab *e, PlanBuilder *b, Env *env, const Ast *a, const Pl
         return false;
     }
     RowCx cx = {e, b, env, lambda->kid[0]->name, data->column0, data->ncolumn};
-    if (!field_type(e, env, a, b, &f, &type) || !row_code(&cx, lambda->kid[1])) {
+    if (!field_type(e, env, a, &f, &type) || !row_code(&cx, lambda->kid[1])) {
         return false;
     }
     f.ncode = b->codes.n - f.code0;

@@ -29,8 +29,8 @@ Sym front_train_name(const Front *f, uint32_t i);
 /* Elaborates train block `name` (NULL: the file's only one; without any, the eval blocks alone) to a
  * Program: entries micro and update (when there is training), and one eval:NAME per eval block of the
  * same model; writes data, run and eval tables into b. In these tables entry, tensor and state
- * numbers are: entry = index in program->entries, state = program state id, dims = constants added to
- * b->dims. NULL after diagnostics. */
+ * numbers are: entry = index in program->entries, state = program state id
+ * NULL after diagnostics. */
 Program *front_stage(Front *f, const char *name, PlanBuilder *b);
 
 /* Elaborates one function for `mdl call`: MODEL, MODEL.fn, or a top-level fn or op. Formals are bound

@@ -167,7 +167,7 @@ typedef struct PlanCode {
 typedef struct PlanField { /* a field of the batch record */
     PStr name;
     uint32_t dtype, rank;
-    uint32_t dim[PLAN_MAX_RANK]; /* constants: extents of one row */
+    uint32_t dim[PLAN_MAX_RANK]; /* extents of one row, as they are (not into dims) */
     uint32_t code0, ncode;
 } PlanField;
 
