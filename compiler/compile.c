@@ -1,0 +1,271 @@
+/* compile.c: owns the order of things: front -> passes -> memory plan -> codegen, entry by entry.
+ *
+ * Everything lives in one arena per session: a compiler process makes one plan and ends, and graphs
+ * of all entries are needed at once when kernels are deduplicated over them. */
+#include "compile.h"
+#include "codegen.h"
+#include "front.h"
+#include "passes.h"
+
+struct Compile {
+    Arena *arena;
+    CompileOptions opt;
+    Ir *ir;
+    Front *front;
+    Target target;
+    bool has_target;
+    /* of the stage or call elaborated last */
+    PlanBuilder *builder;
+    Program *program;
+    PassCx *passes;
+    const MemPlan **memplans; /* by entry; NULL until compile_lower */
+};
+
+Compile *compile_new(const CompileOptions *opt)
+{
+    Arena *arena = arena_new();
+    Compile *c = NEW(arena, Compile);
+    c->arena = arena;
+    c->opt = *opt;
+    c->ir = ir_new(arena, syms_new(arena), diags_new(arena));
+    return c;
+}
+
+void compile_free(Compile *c)
+{
+    if (c)
+        arena_free(c->arena);
+}
+
+Diags *compile_diags(Compile *c)
+{
+    return c->ir->diags;
+}
+
+/* ---- helpers ---- */
+
+static void tell(const Compile *c, const char *what, const char *name)
+{
+    if (c->opt.progress)
+        c->opt.progress(c->opt.user,
+                        arena_printf(c->arena, "%s%s%s", what, *name ? " " : "", name));
+}
+
+/* Ends a step: false with ERR_PROGRAM when there are errors, which a failed step must have given. */
+static bool finish(const Compile *c, bool ok, const char *step, Err *err)
+{
+    uint32_t n = diags_errors(c->ir->diags);
+    if (n)
+        return err_set(err, ERR_PROGRAM, "%s: %u error%s", c->opt.path, n, n == 1 ? "" : "s");
+    if (!ok)
+        BUG("%s failed without a diagnostic", step);
+    return true;
+}
+
+static bool choose_target(Compile *c, Err *err)
+{
+    c->has_target = c->has_target || target_host(&c->target, c->opt.isa, err);
+    return c->has_target;
+}
+
+/* ---- front ---- */
+
+bool compile_load(Compile *c, Err *err)
+{
+    FrontOptions opt = {.path = c->opt.path, .set = c->opt.sets, .nset = c->opt.nset};
+    Err why = {0};
+    tell(c, "reading", path_base(c->opt.path));
+    c->front = front_open(c->ir, &opt, &why);
+    if (why.kind == ERR_NONE || why.kind == ERR_PROGRAM)
+        return finish(c, c->front != NULL, "front_open", err);
+    err_set(err, why.kind, "%s", why.text);
+    return *why.help ? err_help(err, "%s", why.help) : false;
+}
+
+uint64_t compile_hash(const Compile *c)
+{
+    return front_hash(c->front);
+}
+
+uint32_t compile_stage_count(const Compile *c)
+{
+    return front_train_count(c->front);
+}
+
+const char *compile_stage_name(const Compile *c, uint32_t i)
+{
+    return front_train_name(c->front, i);
+}
+
+static bool set_program(Compile *c, Program *program, const char *step, Err *err)
+{
+    if (!finish(c, program != NULL, step, err) || !choose_target(c, err))
+        return false;
+    c->program = program;
+    c->memplans = NULL;
+    c->passes = passes_begin(c->ir, c->arena, program, &c->target);
+    return true;
+}
+
+bool compile_stage(Compile *c, const char *name, Err *err)
+{
+    tell(c, "elaborating", name ? name : "");
+    c->builder = planb_new(c->arena);
+    Program *p = front_stage(c->front, name, c->builder);
+    return set_program(c, p, "front_stage", err);
+}
+
+bool compile_call(Compile *c, const CompileCall *call, Err *err)
+{
+    tell(c, "elaborating", call->function);
+    CallInput *in = NEW_ARRAY(c->arena, CallInput, call->ninput);
+    for (uint32_t i = 0; i < call->ninput; i++) {
+        const CompileInput *x = &call->inputs[i];
+        in[i] = (CallInput){.name = x->name, .dtype = x->dtype, .rank = x->rank, .dim = x->dim};
+    }
+    c->builder = planb_new(c->arena);
+    Program *p = front_call(c->front, call->function, in, call->ninput, call->train_mode);
+    return set_program(c, p, "front_call", err);
+}
+
+/* ---- passes ---- */
+
+bool compile_pass_find(const char *name, uint32_t *pass)
+{
+    PassId id;
+    bool found = pass_find(name, &id);
+    *pass = found ? (uint32_t)id : 0;
+    return found;
+}
+
+const char *compile_pass_name(uint32_t pass)
+{
+    return pass < PASS_COUNT ? pass_info((PassId)pass)->name : NULL;
+}
+
+const Program *compile_program(const Compile *c)
+{
+    return c->program;
+}
+
+/* How many passes run up to and with number `last`. */
+static int passes_up_to(const Compile *c, int last)
+{
+    int n = 0;
+    for (int id = 0; id <= last && id < PASS_COUNT; id++)
+        n += !((c->opt.skip >> id) & 1) || pass_info((PassId)id)->need == REQUIRED;
+    return n;
+}
+
+const Graph *compile_graph(Compile *c, uint32_t entry, int after, Err *err)
+{
+    const Graph *g = c->program->entries.at[entry];
+    if (after < 0)
+        return g;
+    PassOptions opt = {.skip = c->opt.skip, .limit = passes_up_to(c, after)};
+    bug_push(g->name);
+    Graph *out = passes_run(c->passes, g, &opt);
+    bug_pop();
+    return finish(c, out != NULL, "passes_run", err) ? out : NULL;
+}
+
+/* Derivatives are part of the check: a trained parameter without one is the program's mistake. */
+static bool check_stage(Compile *c, const char *name, Err *err)
+{
+    bool ok = compile_stage(c, name, err);
+    for (uint32_t i = 0; ok && i < c->program->entries.n; i++)
+        ok = compile_graph(c, i, PASS_autodiff, err) != NULL;
+    return ok;
+}
+
+bool compile_check(Compile *c, Err *err)
+{
+    tell(c, "checking", path_base(c->opt.path));
+    bool ok = front_check(c->front);
+    if (!finish(c, ok, "front_check", err))
+        return false;
+    for (uint32_t i = 0; ok && i < compile_stage_count(c); i++)
+        ok = check_stage(c, compile_stage_name(c, i), err);
+    return ok;
+}
+
+static const MemPlan *lower_entry(Compile *c, uint32_t i, Err *err)
+{
+    tell(c, "compiling", c->program->entries.at[i]->name);
+    const Graph *fused = compile_graph(c, i, PASS_COUNT - 1, err);
+    if (!fused)
+        return NULL;
+    const MemPlan *m = memplan_build(c->passes, fused);
+    return finish(c, m != NULL, "memplan_build", err) ? m : NULL;
+}
+
+bool compile_lower(Compile *c, Err *err)
+{
+    if (c->memplans)
+        return true;
+    uint32_t n = c->program->entries.n;
+    const MemPlan **plans = NEW_ARRAY(c->arena, const MemPlan *, n);
+    for (uint32_t i = 0; i < n; i++) {
+        plans[i] = lower_entry(c, i, err);
+        if (!plans[i])
+            return false;
+    }
+    c->memplans = plans;
+    return true;
+}
+
+const MemPlan *compile_memplan(const Compile *c, uint32_t entry)
+{
+    ASSERT(c->memplans && entry < c->program->entries.n);
+    return c->memplans[entry];
+}
+
+const Kernel *compile_kernel(Compile *c, const Node *group)
+{
+    return codegen_lower(c->ir, c->arena, group, &c->target);
+}
+
+/* ---- the plan ---- */
+
+/* codegen knows sizes; what the plan is called and where it comes from is said here. */
+static void fill_meta(Compile *c, PlanBuilder *b)
+{
+    if (!b->meta.n) {
+        PlanMeta none = {0};
+        VEC_PUSH(b->arena, &b->meta, none);
+    }
+    PlanMeta *m = &b->meta.at[0];
+    m->name = planb_text(b, path_stem(c->arena, c->opt.path));
+    m->source_path = planb_text(b, c->opt.path);
+    m->isa = planb_text(b, c->target.isa);
+    m->compiler = planb_text(b, MDL_VERSION);
+    m->source_hash = compile_hash(c);
+}
+
+static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *err)
+{
+    MkPlan mk = {.program = c->program,
+                 .plans = c->memplans,
+                 .nentry = nentry,
+                 .target = &c->target,
+                 .source_path = c->opt.path,
+                 .source_hash = compile_hash(c),
+                 .want_lines = c->opt.lines};
+    tell(c, "writing", "kernels");
+    codegen_plan(b, &mk);
+    if (!finish(c, true, "codegen_plan", err))
+        return false;
+    fill_meta(c, b);
+    *out = planb_finish(b);
+    return true;
+}
+
+bool compile_plan(Compile *c, Bytes *out, Err *err)
+{
+    return compile_lower(c, err) && build(c, c->builder, c->program->entries.n, out, err);
+}
+
+bool compile_states(Compile *c, Bytes *out, Err *err)
+{
+    return build(c, planb_new(c->arena), 0, out, err);
+}

@@ -1,0 +1,111 @@
+/* compile.h: from a .mdl file to the bytes of a plan: front, passes, memory plan, codegen.
+ *
+ * One Compile is one session: it owns the memory of everything it made, its names and its
+ * diagnostics, and is used by one thread at a time. Steps, in order:
+ *
+ *     Compile *c = compile_new(&options);
+ *     ok = compile_load(c, &err) && compile_stage(c, NULL, &err) && compile_plan(c, &bytes, &err);
+ *     puts(diags_render(compile_diags(c), arena, DIAG_HUMAN, false));
+ *     compile_free(c);
+ *
+ * Every step returns false and fills *err when it fails: ERR_FILE when a file cannot be read,
+ * ERR_PROGRAM when the program is wrong; then the diagnostics say where and why. */
+#ifndef MDL_COMPILE_H
+#define MDL_COMPILE_H
+
+#include "base.h"
+#include "diag.h"
+#include "plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of the whole program, written into plans. */
+#define MDL_VERSION "0.1.0"
+
+typedef struct Compile Compile;
+
+typedef struct CompileOptions {
+    const char *path;        /* the .mdl file */
+    const char *const *sets; /* "PATH=EXPR" overrides */
+    uint32_t nset;
+    const char *isa; /* "avx512", "avx2", "generic"; NULL: the best this machine has */
+    uint64_t skip;   /* bit per pass (compile_pass_find); required passes run all the same */
+    bool lines;      /* #line directives into the .mdl file in emitted text */
+    /* Called before each longer piece of work, for a progress line; may be NULL. */
+    void (*progress)(void *user, const char *what);
+    void *user;
+} CompileOptions;
+
+/* The strings and arrays of *opt must outlive the session. */
+Compile *compile_new(const CompileOptions *opt);
+void compile_free(Compile *c); /* NULL is fine */
+Diags *compile_diags(Compile *c);
+
+/* Reads and parses the file, its imports and the overrides. Goes before everything below. */
+bool compile_load(Compile *c, Err *err);
+/* Of everything that decides a run: source texts, imports, overrides. */
+uint64_t compile_hash(const Compile *c);
+/* The train blocks, in file order. */
+uint32_t compile_stage_count(const Compile *c);
+const char *compile_stage_name(const Compile *c, uint32_t i);
+
+/* All that can be said without data and device: every model, block and derivative. */
+bool compile_check(Compile *c, Err *err);
+
+/* Elaborates train block `name`; NULL: the first one, or the eval blocks where there is none. */
+bool compile_stage(Compile *c, const char *name, Err *err);
+
+/* Elaborates one function: MODEL, MODEL.fn, a top-level fn or op. The formals named by the inputs are
+ * bound to tensors of these types; entry 0 is "call:FUNCTION" with results "out" or "out.0" .. */
+typedef struct CompileInput {
+    const char *name;
+    DType dtype;
+    uint32_t rank;
+    int64_t dim[PLAN_MAX_RANK];
+} CompileInput;
+typedef struct CompileCall {
+    const char *function;
+    const CompileInput *inputs;
+    uint32_t ninput;
+    bool train_mode;
+} CompileCall;
+bool compile_call(Compile *c, const CompileCall *call, Err *err);
+
+/* Once after compile_stage or compile_call: the finished plan, in the session's memory. */
+bool compile_plan(Compile *c, Bytes *out, Err *err);
+/* A plan with the program's states and nothing to run: for initial values and weights without
+ * kernels, data or a C compiler. */
+bool compile_states(Compile *c, Bytes *out, Err *err);
+
+/* ---- passes, by name ---- */
+
+bool compile_pass_find(const char *name, uint32_t *pass);
+/* NULL at the end. */
+const char *compile_pass_name(uint32_t pass);
+
+/* ---- looking inside: for dumps and tests, which include the headers of the layers below ---- */
+
+struct Program;
+struct Graph;
+struct MemPlan;
+struct Node;
+struct Kernel;
+
+/* After compile_stage or compile_call. */
+const struct Program *compile_program(const Compile *c);
+/* Entry `entry` after pass number `after`; a negative one: as elaborated. NULL: *err. */
+const struct Graph *compile_graph(Compile *c, uint32_t entry, int after, Err *err);
+/* Runs the passes and plans memory for all entries, as compile_plan does. */
+bool compile_lower(Compile *c, Err *err);
+/* After compile_lower: the fused entry with its order and memory. */
+const struct MemPlan *compile_memplan(const Compile *c, uint32_t entry);
+/* The kernel of a group node of a fused entry. */
+const struct Kernel *compile_kernel(Compile *c, const struct Node *group);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
