@@ -1,0 +1,102 @@
+/* program.c: sessions and devices for commands. */
+#include "program.h"
+
+static void on_progress(void *user, const char *what)
+{
+    report_progress(user, what);
+}
+
+static bool read_skips(Cli *cli, uint64_t *skip, Err *err)
+{
+    for (uint32_t i = 0; i < cli->skips.n; i++) {
+        uint32_t pass;
+        if (!compile_pass_find(cli->skips.at[i], &pass))
+            return usage_error(err, "--skip: no pass `%s`", cli->skips.at[i]);
+        *skip |= UINT64_C(1) << pass;
+    }
+    return true;
+}
+
+/* `--seed` of a run is the seed attribute of its train block. */
+static bool push_seed(Cli *cli, Err *err)
+{
+    int64_t seed = -1;
+    if (!option_belongs(option_at(OPT_max_steps), cli->command->name))
+        return true;
+    if (!cli_int(cli, OPT_seed, (IntRange){0, INT64_MAX}, &seed, err))
+        return false;
+    if (seed >= 0)
+        VEC_PUSH(cli->arena, &cli->sets,
+                 arena_printf(cli->arena, "train.seed=%lld", (long long)seed));
+    return true;
+}
+
+bool with_program(Cli *cli, const ProgramUse *use, Err *err)
+{
+    CompileOptions opt = {
+        .path = use->path, .isa = cli->value[OPT_isa], .progress = on_progress, .user = cli};
+    if (!read_skips(cli, &opt.skip, err) || !push_seed(cli, err))
+        return false;
+    opt.sets = cli->sets.at;
+    opt.nset = cli->sets.n;
+    Compile *c = compile_new(&opt);
+    bool ok = compile_load(c, err) && use->fn(cli, c, use->user, err);
+    report_progress(cli, "");
+    report_diags(cli, compile_diags(c));
+    if (!ok && err->kind == ERR_PROGRAM && diags_errors(compile_diags(c)))
+        err->text[0] = '\0'; /* the diagnostics have said it */
+    compile_free(c);
+    return ok;
+}
+
+bool with_source(Cli *cli, const ProgramUse *use, Err *err)
+{
+    if (path_is_source(use->path))
+        return with_program(cli, use, err);
+    if (!file_exists(use->path))
+        return err_set(err, ERR_FILE, "no file %s", use->path);
+    return usage_error(err, "`mdl %s` works on a .mdl file, not on %s", cli->command->name,
+                       use->path);
+}
+
+bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err)
+{
+    uint32_t n = compile_stage_count(c);
+    const char *wanted = cli->value[OPT_stage];
+    Sym *names = NEW_ARRAY(cli->arena, Sym, n + 1);
+    StrBuf all = sb_new(cli->arena);
+    *stage = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        names[i] = compile_stage_name(c, i);
+        sb_printf(&all, "%s%s", i ? ", " : "", names[i]);
+        if (!wanted || strcmp(names[i], wanted) == 0)
+            *stage = arena_strdup(cli->arena, names[i]);
+    }
+    if (wanted && !*stage) {
+        usage_error(err, "no train block `%s`", wanted);
+        return n ? err_help(err, "there is %s", sb_text(&all)) : false;
+    }
+    if (!wanted && n > 1) {
+        usage_error(err, "the file has %u train blocks: %s", n, sb_text(&all));
+        return err_help(err, "choose one with --stage");
+    }
+    return true;
+}
+
+const char *program_name(Cli *cli, const Compile *c, const char *path, const char *stage)
+{
+    const char *stem = path_stem(cli->arena, path);
+    return compile_stage_count(c) > 1 ? arena_printf(cli->arena, "%s-%s", stem, stage) : stem;
+}
+
+Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err)
+{
+    int64_t threads = 0;
+    int device = 0;
+    if (!cli_int(cli, OPT_threads, (IntRange){1, 4096}, &threads, err) ||
+        !cli_choice(cli, OPT_device, "auto|cpu", &device, err))
+        return NULL;
+    report_progress(cli, "");
+    RtOptions opt = {.threads = (int)threads, .quiet = cli->quiet};
+    return rt_open(plan, &opt, err);
+}
