@@ -1,0 +1,201 @@
+/* cmd_train.c: `mdl train`: compile into a run folder, or find the plan there, and train. */
+#include "program.h"
+#include "results.h"
+#include "runfolder.h"
+
+typedef struct TrainUse {
+    const char *path; /* as given */
+    RunFolder folder;
+} TrainUse;
+
+/* ---- the plan of a .mdl file ---- */
+
+static void put_sets(StrBuf *sb, const Words *sets)
+{
+    for (uint32_t i = 0; i < sets->n; i++)
+        sb_printf(sb, "%s%s", i ? ", " : "", sets->at[i]);
+    if (!sets->n)
+        sb_puts(sb, "none");
+}
+
+/* E0810: a run does not silently become another one. */
+static bool other_program(Cli *cli, Compile *c, const char *dir, const RunInfo *was, Err *err)
+{
+    Diag *d = diag_at(compile_diags(c), DIAG_E0810, (Span){0},
+                      "the run in %s was started with another program", dir);
+    StrBuf then = sb_new(cli->arena), now = sb_new(cli->arena);
+    put_sets(&then, &was->sets);
+    put_sets(&now, &cli->sets);
+    if (was->version && strcmp(sb_text(&then), sb_text(&now)) != 0)
+        diag_note(d, "its overrides were %s; now they are %s", sb_text(&then), sb_text(&now));
+    else if (was->source)
+        diag_note(d, "the text of %s, or of a file that it imports, has changed", was->source);
+    diag_help(d, "train in another folder (--run), or go on here with the new program (--fork)");
+    return err_set(err, ERR_PROGRAM, "the run in %s was started with another program", dir);
+}
+
+static bool same_isa(const Cli *cli, const Plan *plan, Err *err)
+{
+    const char *isa = cli->value[OPT_isa], *have = plan_text(plan, plan->meta->isa);
+    if (!isa || strcmp(isa, have) == 0)
+        return true;
+    usage_error(err, "--isa %s has no effect: the plan of this run is for %s", isa, have);
+    return err_help(err, "train in another folder (--run)");
+}
+
+/* Whether the folder has the plan of this very program. */
+static bool find_stored(Cli *cli, Compile *c, const RunFolder *folder, bool *stored, Err *err)
+{
+    RunInfo was;
+    bool found, fork = cli_has(cli, OPT_fork);
+    *stored = false;
+    if (!run_info_read(cli, folder->dir, &was, &found, err))
+        return false;
+    if (found && was.hash != compile_hash(c) && !fork)
+        return other_program(cli, c, folder->dir, &was, err);
+    if (!file_exists(folder->plan))
+        return true;
+    Plan *plan = plan_load(folder->plan, err);
+    if (!plan)
+        return false;
+    *stored = plan->meta->source_hash == compile_hash(c);
+    bool ok = !*stored || same_isa(cli, plan, err);
+    if (!*stored && !fork)
+        ok = other_program(cli, c, folder->dir, &was, err);
+    plan_free(plan);
+    return ok;
+}
+
+static bool prepare_source(Cli *cli, Compile *c, void *user, Err *err)
+{
+    TrainUse *u = user;
+    const char *stage;
+    bool stored;
+    if (!choose_stage(cli, c, &stage, err))
+        return false;
+    if (!stage) {
+        err_set(err, ERR_PROGRAM, "%s has no `train` block", u->path);
+        return err_help(err, "add one: train MODEL { data = .. loss = .. optimizer = .. }");
+    }
+    u->folder = run_folder(cli, program_name(cli, c, u->path, stage), stage, compile_hash(c));
+    if (!find_stored(cli, c, &u->folder, &stored, err))
+        return false;
+    Bytes plan;
+    if (!stored && (!compile_stage(c, stage, err) || !compile_plan(c, &plan, err) ||
+                    !run_plan_write(cli, &u->folder, plan, err)))
+        return false;
+    RunInfo info = {compile_hash(c), u->path, MDL_VERSION, cli->sets};
+    return run_info_write(u->folder.dir, &info, err);
+}
+
+/* ---- a plan that is there ---- */
+
+static bool no_overrides(const Cli *cli, const char *path, Err *err)
+{
+    static const OptionId compile_time[] = {OPT_set, OPT_seed, OPT_isa, OPT_fork};
+    for (size_t i = 0; i < COUNT(compile_time); i++)
+        if (cli_has(cli, compile_time[i])) {
+            usage_error(err, "--%s has no effect on a finished plan",
+                        option_at(compile_time[i])->name);
+            return err_help(err, "give the .mdl file instead of %s", path);
+        }
+    return true;
+}
+
+/* Gives a plan file a run folder with a copy of it. */
+static bool adopt_plan(Cli *cli, const char *path, const Plan *plan, RunFolder *folder, Err *err)
+{
+    const char *stage = plan->nruns ? plan_text(plan, plan->runs[0].model) : "eval";
+    *folder = run_folder(cli, plan_text(plan, plan->meta->name), stage, plan->meta->source_hash);
+    Bytes bytes;
+    RunInfo info = {.hash = plan->meta->source_hash,
+                    .source = plan_text(plan, plan->meta->source_path),
+                    .version = plan_text(plan, plan->meta->compiler)};
+    if (!file_exists(folder->plan))
+        return file_read(cli->arena, path, SIZE_MAX / 2, &bytes, err) &&
+               run_plan_write(cli, folder, bytes, err) && run_info_write(folder->dir, &info, err);
+    Plan *stored = plan_load(folder->plan, err);
+    if (!stored)
+        return false;
+    bool same = plan_hash(stored) == plan_hash(plan);
+    plan_free(stored);
+    if (same)
+        return true;
+    err_set(err, ERR_PROGRAM, "the run in %s was started with another plan", folder->dir);
+    return err_help(err, "train in another folder (--run)");
+}
+
+static bool prepare_plan(Cli *cli, const char *path, RunFolder *folder, Err *err)
+{
+    if (!no_overrides(cli, path, err))
+        return false;
+    if (file_is_dir(path))
+        return run_folder_open(cli, path, folder, err);
+    Plan *plan = plan_load(path, err);
+    if (!plan)
+        return false;
+    bool ok = adopt_plan(cli, path, plan, folder, err);
+    plan_free(plan);
+    return ok;
+}
+
+/* ---- training ---- */
+
+/* What an eval needs is looked for before hours of training, not after. */
+static bool find_eval_data(const Plan *plan, Err *err)
+{
+    for (uint32_t i = 0; i < plan->nevals; i++) {
+        Dataset *ds = data_open(plan, plan->evals[i].data, err);
+        data_close(ds);
+        if (!ds)
+            return false;
+    }
+    return true;
+}
+
+static bool run_training(Cli *cli, Runtime *rt, const char *dir, Err *err)
+{
+    const Plan *plan = rt_plan(rt);
+    TrainOptions opt = {.run_dir = dir, .quiet = cli->quiet};
+    TrainResult result;
+    if (!cli_int(cli, OPT_max_steps, (IntRange){1, INT64_MAX}, &opt.max_steps, err) ||
+        !rt_train(rt, &opt, &result, err))
+        return false;
+    if (result.interrupted) {
+        err_set(err, ERR_INTERRUPTED, "interrupted: step %lld is saved in %s",
+                (long long)result.steps, dir);
+        return err_help(err, "the same command goes on from there");
+    }
+    if (!cli->quiet)
+        fprintf(stderr, "%s: %lld steps\n", dir, (long long)result.steps);
+    for (uint32_t i = 0; i < plan->nevals; i++)
+        if (!print_eval(cli, rt, i, true, err))
+            return false;
+    return true;
+}
+
+static bool train_in(Cli *cli, const RunFolder *folder, Err *err)
+{
+    Plan *plan = plan_load(folder->plan, err);
+    Runtime *rt = NULL;
+    bool ok = plan && find_eval_data(plan, err);
+    if (ok) {
+        rt = open_runtime(cli, plan, err);
+        ok = rt && run_training(cli, rt, folder->dir, err);
+    }
+    rt_close(rt);
+    plan_free(plan);
+    return ok;
+}
+
+bool cmd_train(Cli *cli, Err *err)
+{
+    const char *path = cli_file(cli, err);
+    if (!path)
+        return false;
+    TrainUse use = {.path = path};
+    bool ok = path_is_source(path)
+                  ? with_program(cli, &(ProgramUse){path, prepare_source, &use}, err)
+                  : prepare_plan(cli, path, &use.folder, err);
+    return ok && train_in(cli, &use.folder, err);
+}

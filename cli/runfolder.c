@@ -1,0 +1,141 @@
+/* runfolder.c: names, plans and run.json of a run's folder. */
+#include "runfolder.h"
+#include <dirent.h>
+#include <inttypes.h>
+#include <jansson.h>
+
+enum { INFO_LIMIT = 1 << 20 };
+
+RunFolder run_folder(Cli *cli, const char *name, const char *stage, uint64_t hash)
+{
+    const char *dir = cli->value[OPT_run];
+    if (!dir)
+        dir = arena_printf(cli->arena, "runs/%s-%08x", name, (unsigned)(hash >> 32));
+    return (RunFolder){dir, arena_printf(cli->arena, "%s/plans/%s.plan", dir, stage)};
+}
+
+/* ---- the plans of a folder ---- */
+
+static bool is_plan_name(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 5 && strcmp(name + n - 5, ".plan") == 0;
+}
+
+static Words list_plans(Arena *arena, const char *plans)
+{
+    Words found = {0};
+    DIR *dir = opendir(plans);
+    struct dirent *e;
+    while (dir && (e = readdir(dir)))
+        if (is_plan_name(e->d_name)) {
+            const char *name = path_join(arena, plans, e->d_name);
+            VEC_PUSH(arena, &found, name);
+        }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+bool run_folder_open(Cli *cli, const char *dir, RunFolder *out, Err *err)
+{
+    const char *plans = path_join(cli->arena, dir, "plans");
+    const char *stage = cli->value[OPT_stage];
+    out->dir = dir;
+    if (stage) {
+        out->plan = arena_printf(cli->arena, "%s/%s.plan", plans, stage);
+        return file_exists(out->plan) || err_set(err, ERR_FILE, "no file %s", out->plan);
+    }
+    Words found = list_plans(cli->arena, plans);
+    if (!found.n) {
+        err_set(err, ERR_FILE, "%s is no run: there is no plan in %s", dir, plans);
+        return err_help(err, "give the .mdl file, a plan, or the folder of a run");
+    }
+    if (found.n > 1) {
+        err_set(err, ERR_USAGE, "%s has %u plans", dir, found.n);
+        return err_help(err, "choose one with --stage");
+    }
+    out->plan = found.at[0];
+    return true;
+}
+
+bool run_plan_write(Cli *cli, const RunFolder *folder, Bytes plan, Err *err)
+{
+    return file_mkdirs(path_dir(cli->arena, folder->plan), err) &&
+           file_write_atomic(folder->plan, plan.data, plan.n, err);
+}
+
+/* ---- run.json ---- */
+
+static bool damaged(const char *path, const char *why, Err *err)
+{
+    err_set(err, ERR_DATA, "%s: %s", path, why);
+    return err_help(err, "remove the folder to start the run again");
+}
+
+static bool read_hash(const char *text, uint64_t *out)
+{
+    char *end;
+    if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return false;
+    *out = strtoull(text, &end, 16);
+    return *end == '\0';
+}
+
+static bool read_fields(Cli *cli, const json_t *root, RunInfo *out)
+{
+    const char *source = json_string_value(json_object_get(root, "source"));
+    const char *version = json_string_value(json_object_get(root, "version"));
+    const json_t *sets = json_object_get(root, "set");
+    if (!source || !version || !json_is_array(sets) ||
+        !read_hash(json_string_value(json_object_get(root, "hash")), &out->hash))
+        return false;
+    out->source = arena_strdup(cli->arena, source);
+    out->version = arena_strdup(cli->arena, version);
+    for (size_t i = 0; i < json_array_size(sets); i++) {
+        const char *text = json_string_value(json_array_get(sets, i));
+        if (!text)
+            return false;
+        text = arena_strdup(cli->arena, text);
+        VEC_PUSH(cli->arena, &out->sets, text);
+    }
+    return true;
+}
+
+bool run_info_read(Cli *cli, const char *dir, RunInfo *out, bool *found, Err *err)
+{
+    const char *path = path_join(cli->arena, dir, "run.json");
+    Bytes text;
+    *out = (RunInfo){0};
+    *found = file_exists(path);
+    if (!*found)
+        return true;
+    if (!file_read(cli->arena, path, INFO_LIMIT, &text, err))
+        return false;
+    json_error_t why;
+    json_t *root = json_loadb(text.data, text.n, JSON_REJECT_DUPLICATES, &why);
+    bool ok = root ? read_fields(cli, root, out) : false;
+    json_decref(root);
+    if (ok)
+        return true;
+    return damaged(path, root ? "source, version, hash or set is missing or wrong" : why.text, err);
+}
+
+bool run_info_write(const char *dir, const RunInfo *info, Err *err)
+{
+    Arena *arena = arena_new();
+    json_t *sets = json_array();
+    for (uint32_t i = 0; i < info->sets.n; i++)
+        json_array_append_new(sets, json_string(info->sets.at[i]));
+    json_t *root =
+        json_pack("{s:s, s:o, s:s, s:s}", "source", info->source, "set", sets, "hash",
+                  arena_printf(arena, "%016" PRIx64, info->hash), "version", info->version);
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    const char *path = path_join(arena, dir, "run.json");
+    bool ok = text ? file_mkdirs(dir, err) && file_write_atomic(path, text, strlen(text), err)
+                   : err_set(err, ERR_DATA, "%s: a path or an override is not UTF-8", path);
+    free(text);
+    json_decref(root);
+    arena_free(arena);
+    return ok;
+}

@@ -1,0 +1,34 @@
+/* runfolder.h: what lies in the folder of a run besides the trainer's files (checkpoints/, run.jsonl):
+ *
+ *     run.json            the program: source, overrides, hash, version of mdl
+ *     plans/STAGE.plan    what is run; resuming runs this, not a new compilation */
+#ifndef MDL_RUNFOLDER_H
+#define MDL_RUNFOLDER_H
+
+#include "cli.h"
+#include "plan.h"
+
+typedef struct RunFolder {
+    const char *dir;
+    const char *plan; /* the path of its plan */
+} RunFolder;
+
+typedef struct RunInfo {
+    uint64_t hash;
+    const char *source;
+    const char *version;
+    Words sets;
+} RunInfo;
+
+/* --run, else runs/NAME-HASH of the current folder. */
+RunFolder run_folder(Cli *cli, const char *name, const char *stage, uint64_t hash);
+/* The folder DIR of a run; its plan is --stage's, or the only one. ERR_FILE without one. */
+bool run_folder_open(Cli *cli, const char *dir, RunFolder *out, Err *err);
+
+/* *found = false and true when there is no run.json. ERR_DATA when it is damaged. */
+bool run_info_read(Cli *cli, const char *dir, RunInfo *out, bool *found, Err *err);
+bool run_info_write(const char *dir, const RunInfo *info, Err *err);
+/* Writes plans/..; makes folders as needed. */
+bool run_plan_write(Cli *cli, const RunFolder *folder, Bytes plan, Err *err);
+
+#endif
