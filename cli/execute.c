@@ -1,0 +1,177 @@
+/* execute.c: runs an entry for `mdl call` and `mdl grad`.
+ *
+ * The reference takes its parameters from a plan that has states only, so both ways start from the
+ * same numbers; it needs neither kernels nor a C compiler. Weights that are F64 in the file keep
+ * their precision there. */
+#include "execute.h"
+
+Want want_of(const char *name, const Type *type)
+{
+    Want w = {.name = name, .dtype = type->dtype, .rank = type->rank};
+    for (uint32_t k = 0; k < type->rank; k++)
+        if (!dim_is_const(type->dims[k], &w.dim[k]))
+            BUG("%s has extents that are not constant", name);
+    return w;
+}
+
+static int64_t count_of(const Type *type)
+{
+    int64_t n = 1;
+    const Want w = want_of("a value", type);
+    for (uint32_t k = 0; k < w.rank; k++)
+        n *= w.dim[k];
+    return n;
+}
+
+static double *load_all(Arena *arena, const Type *type, const void *data)
+{
+    int64_t n = count_of(type);
+    double *out = NEW_ARRAY(arena, double, n + 1);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = dtype_load(type->dtype, data, (size_t)i);
+    return out;
+}
+
+static bool set_parameters(const Cli *cli, Runtime *rt, uint64_t seed, Err *err)
+{
+    const char *weights = cli->value[OPT_weights];
+    return rt_init(rt, seed, err) && (!weights || rt_load_weights(rt, weights, err));
+}
+
+/* ---- compiled ---- */
+
+static bool bind_arguments(Cli *cli, const Plan *plan, const Execution *x, const void **inputs,
+                           Err *err)
+{
+    const PlanEntry *entry = &plan->entries[x->entry];
+    for (uint32_t i = 0; i < entry->ninput; i++) {
+        const PlanBinding *b = &plan->bindings[entry->input0 + i];
+        const PlanTensor *t = &plan->tensors[b->tensor];
+        Want w = {.name = plan_text(plan, b->name), .dtype = (DType)t->dtype, .rank = t->rank};
+        for (uint32_t k = 0; k < t->rank; k++)
+            w.dim[k] = plan_dim_hi(plan, t->dim[k]);
+        const StTensor *have = tensor_find(cli, x->args, &w, err);
+        inputs[i] = have ? tensor_convert(cli->arena, have, w.dtype, err) : NULL;
+        if (!inputs[i])
+            return false;
+    }
+    return true;
+}
+
+static void take_values(Cli *cli, const Program *p, Runtime *rt, Execution *x)
+{
+    const Graph *g = p->entries.at[x->entry];
+    for (uint32_t i = 0; i < g->results.n; i++)
+        x->results[i] =
+            load_all(cli->arena, g->results.at[i].node->type, rt_result(rt, x->entry, i));
+    for (uint32_t i = 0; i < p->states.n; i++)
+        x->states[i] = load_all(cli->arena, p->states.at[i]->type, rt_state(rt, i, NULL));
+}
+
+static bool run_compiled(Cli *cli, const Program *p, Runtime *rt, Execution *x, Err *err)
+{
+    const Plan *plan = rt_plan(rt);
+    const PlanEntry *entry = &plan->entries[x->entry];
+    const void **inputs = NEW_ARRAY(cli->arena, const void *, entry->ninput + (size_t)1);
+    int64_t *syms = NEW_ARRAY(cli->arena, int64_t, plan->nsyms + (size_t)1);
+    for (uint32_t i = 0; i < plan->nsyms; i++)
+        syms[i] = plan->syms[i].hi;
+    RtCall call = {.inputs = inputs, .syms = syms, .step = 1, .first = true};
+    if (!bind_arguments(cli, plan, x, inputs, err) || !rt_run(rt, x->entry, &call, err))
+        return false;
+    take_values(cli, p, rt, x);
+    return true;
+}
+
+/* ---- interpreted ---- */
+
+/* Weights that the file has in f64, where a runtime holds them in f32. */
+static void keep_precision(Cli *cli, const StFile *file, const State *s, Value *v)
+{
+    const StTensor *t = file && s->key ? st_find(file, s->key) : NULL;
+    if (t && t->dtype == DT_F64 && t->bytes == (size_t)v->count * sizeof(double))
+        memcpy(v->at, tensor_values(cli->arena, t), t->bytes);
+}
+
+static bool state_values(Cli *cli, const Program *p, Runtime *rt, Value **states, Err *err)
+{
+    StFile *file = NULL;
+    if (cli_has(cli, OPT_weights) && !(file = st_open(cli->value[OPT_weights], err)))
+        return false;
+    for (uint32_t i = 0; i < p->states.n; i++) {
+        const State *s = p->states.at[i];
+        states[i] = value_new(cli->arena, s->type, NULL);
+        memcpy(states[i]->at, load_all(cli->arena, s->type, rt_state(rt, i, NULL)),
+               (size_t)states[i]->count * sizeof(double));
+        keep_precision(cli, file, s, states[i]);
+    }
+    if (file)
+        st_close(file);
+    return true;
+}
+
+static double slot_value(void *user, const char *name)
+{
+    UNUSED(user);
+    return strcmp(name, "step") == 0 || strcmp(name, "first") == 0 ? 1 : 0;
+}
+
+static bool argument_values(Cli *cli, const Graph *g, const StFile *args, Value **inputs, Err *err)
+{
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        const Node *n = g->inputs.at[i];
+        Want w = want_of(node_sym(n, "name"), n->type);
+        const StTensor *t = tensor_find(cli, args, &w, err);
+        if (!t || (!dtype_is_float(w.dtype) && !tensor_convert(cli->arena, t, w.dtype, err)))
+            return false;
+        inputs[i] = value_new(cli->arena, n->type, NULL);
+        memcpy(inputs[i]->at, tensor_values(cli->arena, t),
+               (size_t)inputs[i]->count * sizeof(double));
+    }
+    return true;
+}
+
+static bool interpret(Cli *cli, Compile *c, Runtime *rt, Execution *x, Err *err)
+{
+    const Program *p = compile_program(c);
+    const Graph *g = compile_graph(c, x->entry, x->after, err);
+    if (!g)
+        return false;
+    Value **inputs = NEW_ARRAY(cli->arena, Value *, g->inputs.n + (size_t)1);
+    Value **states = NEW_ARRAY(cli->arena, Value *, p->states.n + (size_t)1);
+    Value **results = NEW_ARRAY(cli->arena, Value *, g->results.n + (size_t)1);
+    Value **writes = NEW_ARRAY(cli->arena, Value *, g->writes.n + (size_t)1);
+    if (!state_values(cli, p, rt, states, err) || !argument_values(cli, g, x->args, inputs, err))
+        return false;
+    InterpBinding b = {.sym_values = NEW_ARRAY(cli->arena, int64_t, dim_sym_count(p->ir) + 1),
+                       .inputs = inputs,
+                       .states = states,
+                       .slot = slot_value};
+    interp_run(g, cli->arena, &b, results, writes);
+    for (uint32_t i = 0; i < g->results.n; i++)
+        x->results[i] = results[i]->at;
+    for (uint32_t i = 0; i < g->writes.n; i++)
+        x->states[g->writes.at[i].state] = writes[i]->at;
+    return true;
+}
+
+/* ---- either ---- */
+
+bool execute(Cli *cli, Compile *c, Execution *x, uint64_t seed, Err *err)
+{
+    const Program *p = compile_program(c);
+    bool reference = cli_has(cli, OPT_reference);
+    Bytes bytes;
+    x->results = NEW_ARRAY(cli->arena, double *, p->entries.at[x->entry]->results.n + (size_t)1);
+    x->states = NEW_ARRAY(cli->arena, double *, p->states.n + (size_t)1);
+    if (!(reference ? compile_states(c, &bytes, err) : compile_plan(c, &bytes, err)))
+        return false;
+    Plan *plan = plan_from_bytes(bytes.data, bytes.n, err);
+    Runtime *rt = plan ? open_runtime(cli, plan, err) : NULL;
+    bool ok = rt && set_parameters(cli, rt, seed, err);
+    if (ok)
+        ok = reference ? interpret(cli, c, rt, x, err) : run_compiled(cli, p, rt, x, err);
+    rt_close(rt);
+    plan_free(plan);
+    return ok;
+}

@@ -1,0 +1,28 @@
+/* execute.h: one entry run once, compiled on the device or interpreted in f64, with the same
+ * parameters, for `mdl call` and `mdl grad`. */
+#ifndef MDL_EXECUTE_H
+#define MDL_EXECUTE_H
+
+#include "ir.h"
+#include "program.h"
+#include "tensors.h"
+
+/* What a run of an entry takes and gives. */
+typedef struct Execution {
+    uint32_t entry;
+    int after;          /* reference: interpret the graph after this pass; -1: as elaborated */
+    const StFile *args; /* tensors by the names of the entry's inputs */
+    /* out: values in f64, however they were computed */
+    double **results; /* by result of the entry */
+    double *
+        *states; /* by state id; compiled: all; reference: those that the entry writes, else NULL */
+} Execution;
+
+/* After compile_stage or compile_call. With --reference interpreted, else compiled; parameters from
+ * --weights, else as a new run with this seed would have them. */
+bool execute(Cli *cli, Compile *c, Execution *x, uint64_t seed, Err *err);
+
+/* Name, type and shape of a tensor whose extents are constants. */
+Want want_of(const char *name, const Type *type);
+
+#endif
