@@ -63,7 +63,9 @@ static inline double mdl_slot_f64(const MdlArgs *a, int i)
 #endif
 #endif
 
-#define MDL_FN       static inline __attribute__((always_inline, unused))
+#define MDL_FN static inline __attribute__((always_inline, unused))
+/* Kernels are looked up by name whatever the default visibility is. */
+#define MDL_KERNEL   __attribute__((visibility("default")))
 #define MDL_LANES(i) for (int i = 0; i < MDL_W; i++)
 
 typedef float vf __attribute__((vector_size(4 * MDL_W)));
@@ -364,10 +366,25 @@ MDL_STRIDED(f16, uint16_t, vf, fs, mdl_widen_f16, mdl_narrow_f16)
 /* Lanes exchanged at distance h: lane i gets lane i ^ h. Folding a vector takes log2(W) of them. */
 MDL_FN vf mdl_swap_vf(vf x, int h)
 {
-    MdlV a = {x}, r;
-    MDL_LANES(i)
-    r.fs[i] = a.fs[i ^ h];
-    return r.f;
+#if MDL_W == 16
+    if (h == 8)
+        return __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    if (h == 4)
+        return __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    if (h == 2)
+        return __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    return __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+#elif MDL_W == 8
+    if (h == 4)
+        return __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
+    if (h == 2)
+        return __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
+    return __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
+#else
+    if (h == 2)
+        return __builtin_shufflevector(x, x, 2, 3, 0, 1);
+    return __builtin_shufflevector(x, x, 1, 0, 3, 2);
+#endif
 }
 
 MDL_FN vi mdl_swap_vi(vi x, int h)
@@ -383,6 +400,32 @@ MDL_FN float mdl_lane0_vf(vf x)
 MDL_FN int32_t mdl_lane0_vi(vi x)
 {
     return x[0];
+}
+
+/* A W x W tile transposed: row i of the result, for i < n, goes to dst + i * stride. Rows go out
+ * whole and in order, so a row may lie over the end of the one before. */
+MDL_FN void mdl_transpose_f32(const float *tile, float *dst, int64_t stride, int64_t n)
+{
+    vf r[MDL_W], t[MDL_W];
+    for (int i = 0; i < MDL_W; i++)
+        r[i] = mdl_load_f32(tile + i * MDL_W);
+#pragma GCC unroll 5
+    for (int h = MDL_W / 2; h > 0; h /= 2) {
+        /* swap the off-diagonal blocks of size h: lanes with bit h of row i, without it of i + h */
+        vi low = (mdl_lane_vi() & h) == 0;
+#pragma GCC unroll 16
+        for (int i = 0; i < MDL_W; i++) {
+            if (i & h)
+                continue;
+            t[i] = mdl_select_vf(low, r[i], mdl_swap_vf(r[i + h], h));
+            t[i + h] = mdl_select_vf(low, mdl_swap_vf(r[i], h), r[i + h]);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < MDL_W; i++)
+            r[i] = t[i];
+    }
+    for (int64_t i = 0; i < n; i++)
+        mdl_store_f32(dst + i * stride, r[i]);
 }
 
 /* ---- index arithmetic ---- */
