@@ -48,6 +48,16 @@ const char *ktype_suffix(KType t)
 
 /* ---- kernel ---- */
 
+/* Words that emitted text may not use as names. */
+static const char *const reserved[] = {
+    "auto",     "break",   "case",    "char",     "const",    "continue", "default",  "do",
+    "double",   "else",    "enum",    "extern",   "float",    "for",      "goto",     "if",
+    "inline",   "int",     "long",    "register", "restrict", "return",   "short",    "signed",
+    "sizeof",   "static",  "struct",  "switch",   "typedef",  "union",    "unsigned", "void",
+    "volatile", "while",   "int32_t", "int64_t",  "uint8_t",  "vf",       "vi",       "row",
+    "task",     "scratch", "a",
+};
+
 Kernel *kernel_new(Arena *arena, Ir *ir, Sym name, uint32_t width)
 {
     Kernel *k = NEW(arena, Kernel);
@@ -56,6 +66,8 @@ Kernel *kernel_new(Arena *arena, Ir *ir, Sym name, uint32_t width)
     k->name = name;
     k->width = width;
     k->names = map_new(arena);
+    for (size_t i = 0; i < COUNT(reserved); i++)
+        kernel_name(k, reserved[i]);
     VEC_RESERVE(arena, &k->phases, 4); /* KPhase pointers stay valid while phases are added */
     return k;
 }

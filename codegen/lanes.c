@@ -1,0 +1,231 @@
+/* lanes.c: index expressions in loops: as C, and what neighbouring lanes of a vector read.
+ *
+ * A vector variable is a multiple of W in lane 0, so (v + c*W) / d and % d with d a multiple of W
+ * are as plain as v: the quotient is the same in all lanes, the remainder counts up by one. That
+ * keeps merged heads and flattened rows on vector loads. */
+#include "lower.h"
+
+#include <string.h>
+
+/* ---- index expressions as I64 ---- */
+
+static const KExpr *index_load(Lower *lo, const Ix *e)
+{
+    const KExpr *i = lower_value(lo, e->node, e->index);
+    ASSERT(!ktype_is_vector(i->type));
+    const KExpr *wide = ke_apply(lo, KT_I64, "(int64_t)%0", i, NULL);
+    return ke_apply(lo, KT_I64, "mdl_clamp(%0, %1)", wide, ke_extent(lo->k, e->extent));
+}
+
+static const KExpr *index_sum(Lower *lo, const Ix *e)
+{
+    const KExpr *sum = ke_int(lo->k, 0);
+    for (uint32_t i = 0; i < e->nterm; i++) {
+        const KExpr *atom = lower_index(lo, e->term[i].atom);
+        int64_t c;
+        bool fixed = dim_is_const(e->term[i].coef, &c);
+        if (fixed && c < 0)
+            sum = ke_sub(lo, sum, ke_mul(lo, atom, ke_int(lo->k, -c)));
+        else
+            sum = ke_add(lo, sum, ke_mul(lo, atom, ke_extent(lo->k, e->term[i].coef)));
+    }
+    int64_t base;
+    if (dim_is_const(e->base, &base) && base < 0)
+        return ke_sub(lo, sum, ke_int(lo->k, -base));
+    return ke_add(lo, sum, ke_extent(lo->k, e->base));
+}
+
+const KExpr *lower_index(Lower *lo, const Ix *e)
+{
+    switch (e->kind) {
+    case IX_SUM:
+        return index_sum(lo, e);
+    case IX_VAR:
+        ASSERT(e->var < lo->nvar);
+        return lo->var[e->var].at;
+    case IX_DIV:
+    case IX_MOD:
+        return ke_index(lo->k, e->kind == IX_DIV ? KI_DIV : KI_MOD, lower_index(lo, e->of),
+                        ke_extent(lo->k, e->extent));
+    case IX_LOAD:
+        return index_load(lo, e);
+    }
+    BUG("codegen: index of kind %d", (int)e->kind);
+}
+
+/* ---- lanes ---- */
+
+uint32_t index_vector_var(const Lower *lo, const Ix *const *ix, uint32_t n)
+{
+    for (uint32_t v = 0; v < lo->nvar; v++)
+        for (uint32_t i = 0; i < n && lo->var[v].vector; i++)
+            if (ix_uses(ix[i], v))
+                return v;
+    return NO_VAR;
+}
+
+static bool is_multiple(const Lower *lo, const Dim *d)
+{
+    for (uint32_t i = 0; i < d->nterm; i++)
+        if (d->term[i].coef % lo->k->width != 0)
+            return false;
+    return true;
+}
+
+/* e = v + a multiple of W. */
+static bool is_aligned_unit(Lower *lo, const Ix *e, uint32_t v)
+{
+    if (e->kind == IX_VAR)
+        return e->var == v;
+    if (e->kind != IX_SUM || !is_multiple(lo, e->base))
+        return false;
+    bool found = false;
+    for (uint32_t i = 0; i < e->nterm; i++) {
+        const IxTerm *t = &e->term[i];
+        if (t->atom->kind == IX_VAR && t->atom->var == v && dim_equals(t->coef, 1))
+            found = true;
+        else if (!is_multiple(lo, t->coef) || ix_uses(t->atom, v))
+            return false;
+    }
+    return found;
+}
+
+static bool stride_of_quotient(Lower *lo, const Ix *e, uint32_t v, const Dim **stride)
+{
+    const Dim *inner;
+    if (index_stride(lo, e->of, v, &inner) && dim_equals(inner, 0)) {
+        *stride = inner;
+        return true;
+    }
+    if (lo->var[v].unaligned || !is_multiple(lo, e->extent) || !is_aligned_unit(lo, e->of, v))
+        return false;
+    *stride = dim_const(lo->ir, e->kind == IX_MOD);
+    return true;
+}
+
+bool index_stride(Lower *lo, const Ix *e, uint32_t v, const Dim **stride)
+{
+    *stride = dim_const(lo->ir, 0);
+    if (!ix_uses(e, v) || ix_coefficient(lo->ir, e, v, stride))
+        return true;
+    if (e->kind == IX_DIV || e->kind == IX_MOD)
+        return stride_of_quotient(lo, e, v, stride);
+    if (e->kind != IX_SUM)
+        return false;
+    const Dim *sum = dim_const(lo->ir, 0);
+    for (uint32_t i = 0; i < e->nterm; i++) {
+        const Dim *s;
+        if (!index_stride(lo, e->term[i].atom, v, &s))
+            return false;
+        sum = dim_add(lo->ir, sum, dim_mul(lo->ir, e->term[i].coef, s));
+    }
+    *stride = sum;
+    return true;
+}
+
+const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear)
+{
+    uint32_t v = index_vector_var(lo, &linear, 1);
+    const Dim *stride;
+    if (v == NO_VAR)
+        return ke_load(lo->k, buf, lower_index(lo, linear));
+    DType dt = lo->k->bufs.at[buf].dtype;
+    if (!index_stride(lo, linear, v, &stride) || !dtype_has_vector(dt))
+        return NULL;
+    const KExpr *at = lower_index(lo, linear), *lanes = lo->var[v].lanes;
+    if (dim_equals(stride, 0))
+        return ke_load(lo->k, buf, at);
+    if (dim_equals(stride, 1))
+        return ke_vload(lo->k, buf, at, lanes);
+    const KExpr *arg[] = {ke_addr(lo->k, buf, at), ke_extent(lo->k, stride),
+                          lanes ? lanes : ke_int(lo->k, lo->k->width)};
+    const char *text =
+        arena_printf(lo->arena, "mdl_gather_%s(%%0, %%1, %%2)", dtype_info(dt)->name);
+    return ke_text(lo->k, ktype_vector(ktype_of(dt)), text, arg, 3);
+}
+
+const KExpr *lower_by_lane(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    Kernel *k = lo->k;
+    uint32_t rank = n->type->rank, v = index_vector_var(lo, ix, rank);
+    if (v == NO_VAR)
+        BUG("codegen: %s has no scalar value", op_info(n->op)->name);
+    LowerVar var = lo->var[v];
+    KBlock *block = lo->scope->block;
+    KType t = ktype_of(n->type->dtype);
+    uint32_t tmp = ks_local(k, block, "lanes", t, k->width);
+    if (var.lanes)
+        ks_vstore(k, block, tmp, ke_int(k, 0), ke_num(k, ktype_vector(t), 0), NULL);
+    const KExpr *hi = var.lanes ? var.lanes : ke_int(k, k->width);
+    scope_loop(lo, &(LoopSpec){.stem = "lane",
+                               .lo = ke_int(k, 0),
+                               .hi = hi,
+                               .extent = dim_const(lo->ir, k->width)});
+    const KExpr *lane = lo->var[lo->nvar - 1].at;
+    const Ix *one = scope_var(lo, ke_add(lo, var.at, lane), var.extent);
+    const Ix *vars[LOWER_MAX_VARS], *at[IR_MAX_RANK];
+    for (uint32_t i = 0; i < lo->nvar; i++)
+        vars[i] = i == v ? one : ix_var(lo->ir, i, lo->var[i].extent);
+    for (uint32_t i = 0; i < rank; i++)
+        at[i] = ix_substitute(lo->ir, ix[i], vars, lo->nvar);
+    const KExpr *e = lower_value(lo, n, at);
+    ASSERT(!ktype_is_vector(e->type));
+    ks_store(k, lo->scope->block, tmp, lane, e);
+    scope_end(lo);
+    return ke_vload(k, tmp, ke_int(k, 0), NULL);
+}
+
+/* ---- cost of a loop choice ---- */
+
+enum { COST_STRIDED = 4, COST_BY_LANE = 12 }; /* in vector loads */
+
+typedef struct Probe {
+    Lower *lo;
+    Map *seen;
+    double cost;
+} Probe;
+
+static void probe_leaf(Probe *p, const Node *n, const Ix *const *ix)
+{
+    const Ix *linear = ix_flatten(p->lo->ir, n->type->dims, ix, n->type->rank);
+    uint32_t v = index_vector_var(p->lo, &linear, 1);
+    const Dim *stride;
+    if (v == NO_VAR)
+        return;
+    if (!index_stride(p->lo, linear, v, &stride) || !dtype_has_vector(n->type->dtype))
+        p->cost += COST_BY_LANE;
+    else if (!dim_equals(stride, 0) && !dim_equals(stride, 1))
+        p->cost += COST_STRIDED;
+}
+
+static void probe(Probe *p, const Node *n, const Ix *const *ix)
+{
+    uint64_t key = hash_mix(0x70, n->id);
+    for (uint32_t i = 0; i < n->type->rank; i++)
+        key = hash_mix(key, ix[i]->id);
+    if (map_get(p->seen, key))
+        return;
+    map_put(p->seen, key, p);
+    const OpInfo *info = op_info(n->op);
+    if (gen_info(n->op)->value == value_input) {
+        probe_leaf(p, n, ix);
+        return;
+    }
+    if (info->cls == OC_REDUCE || info->cls == OC_CONTRACT)
+        return;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        const Ix *in[IR_MAX_RANK];
+        if (info->at)
+            info->at(p->lo->ir, n, k, ix, in);
+        else
+            memcpy(in, ix, n->type->rank * sizeof *in);
+        probe(p, n->in[k], in);
+    }
+}
+
+double lower_probe(Lower *lo, const Node *root, const Ix *const *ix)
+{
+    Probe p = {.lo = lo, .seen = map_new(lo->arena)};
+    probe(&p, root, ix);
+    return p.cost;
+}

@@ -1,0 +1,185 @@
+/* lower.h: from a group's body to loops: what the files of lowering share; private to codegen.
+ *
+ * Lowering pulls: lower_value(node, index) is the value of one element (or of W neighbours) of any
+ * body node, as an expression at the current place of the loop nest. Elementwise operations ask
+ * their operands at the same index, views at a mapped one, formals load. A value is named once, in
+ * the outermost scope whose variables it needs, so everything that does not depend on an inner loop
+ * moves out of it.
+ *
+ * Index expressions are Ix over numbered variables; each variable belongs to a scope and stands for
+ * an I64 expression. At most one variable of an index is a vector variable: lane l of a value is
+ * the element at (variable + l). */
+#ifndef MDL_LOWER_H
+#define MDL_LOWER_H
+
+#include "codegen.h"
+
+/* ---- scalar.c: the GEN columns of ops.def ---- */
+
+typedef struct Lower Lower;
+/* One element of n at ix, at the current scope; NULL: lanes must be computed one by one. */
+typedef const KExpr *(*ValueFn)(Lower *lo, const Node *n, const Ix *const *ix);
+
+typedef struct GenInfo {
+    const char *real, *integer; /* template for float, for other operands */
+    ValueFn value;
+    const char *better; /* folds to an index: whether %0 replaces %1 */
+} GenInfo;
+
+const GenInfo *gen_info(OpKind op);
+/* The template for values of dt; BUG when there is none. */
+const char *gen_template(const Node *n, DType dt);
+
+/* ---- scopes ---- */
+
+typedef struct Scope Scope;
+struct Scope {
+    Scope *parent;
+    uint32_t depth;
+    KBlock *block; /* where its statements go */
+    KStmt *stmt;   /* the FOR or IF it is the body of, not yet in the parent's block; or NULL */
+    Map *memo;     /* hash of (node, index) -> Named */
+};
+
+typedef struct LowerVar {
+    const KExpr *at; /* I64 */
+    const Dim *extent;
+    Scope *scope;
+    bool vector;        /* lane l is at + l */
+    bool unaligned;     /* vector: at is not always a multiple of W */
+    const KExpr *lanes; /* vector: how many lanes are in range; NULL: all */
+} LowerVar;
+
+enum { LOWER_MAX_VARS = 60, NO_VAR = UINT32_MAX };
+
+struct Lower {
+    Kernel *k;
+    Ir *ir;
+    Arena *arena;
+    const Node *group;
+    const Graph *body;
+    const Target *target;
+    KernelClass cls;
+    const Attr *config;
+    uint32_t *in, *out; /* buffers of the body's inputs (by node id) and results (by number) */
+    bool scalar;        /* no vectors in this kernel: a type has none */
+    Scope *scope;
+    Scope *guard; /* values found under it may not move out (an index may be out of range) */
+    LowerVar var[LOWER_MAX_VARS];
+    uint32_t nvar;
+    /* Values the class has computed itself: folds, the dot. By node id. */
+    const KExpr **seed;
+    bool *seeded;      /* the node reads such a value, or is one */
+    Scope *seed_scope; /* where they are valid */
+    /* Rows kept by a fold between its passes; see kern_reduce.c. */
+    const KExpr *(*kept)(Lower *lo, const Node *n, const Ix *const *ix);
+    void *user;
+};
+
+/* ---- lower.c ---- */
+
+/* The value of a node: scalar or vector. The node's type is f32-like, i32-like, bool, f64 or i64
+ * (ktype_of); VI stands for ints and for bools (masks). */
+const KExpr *lower_value(Lower *lo, const Node *n, const Ix *const *ix);
+/* The same as a vector when `vector`; a scalar is spread. */
+const KExpr *lower_spread(Lower *lo, const KExpr *e);
+
+/* A value narrower than its register type is rounded to it after every operation. */
+const KExpr *lower_fit(Lower *lo, DType dt, const KExpr *e);
+
+/* Opens the first scope of a phase. */
+void scope_begin(Lower *lo, KPhase *phase);
+/* A loop: its variable is returned as an index; lanes and vector as in LowerVar. */
+typedef struct LoopSpec {
+    const char *stem;
+    const KExpr *lo, *hi;
+    const Dim *extent; /* 0 <= variable < extent */
+    int64_t step;      /* 0 means 1 */
+    bool vector;
+    const KExpr *lanes;
+    bool unroll;
+} LoopSpec;
+const Ix *scope_loop(Lower *lo, const LoopSpec *spec);
+void scope_if(Lower *lo, const KExpr *cond);
+/* A scope without a statement: names die with it, statements go to the parent's block. */
+void scope_plain(Lower *lo);
+/* Closes the innermost scope and puts its statement into the parent. */
+void scope_end(Lower *lo);
+/* A variable that stands for `at` in the current scope. */
+const Ix *scope_var(Lower *lo, const KExpr *at, const Dim *extent);
+const Ix *scope_vector_var(Lower *lo, const KExpr *at, const Dim *extent, const KExpr *lanes);
+
+/* Runs body over [lo, hi) in steps of W with a vector variable, then once more for the lanes left;
+ * in a scalar kernel, one by one. lo is a multiple of W. whole: hi - lo is known to be one. */
+typedef struct LanesSpec {
+    const char *stem;
+    const KExpr *lo, *hi;
+    const Dim *extent;
+    bool whole;
+} LanesSpec;
+typedef void (*LanesFn)(Lower *lo, const Ix *v, void *user);
+void lower_lanes(Lower *lo, const LanesSpec *spec, LanesFn body, void *user);
+
+/* Stores result number r at ix: value first, then `lower_store` in a second round, so that a result
+ * may lie where an input lay. */
+void lower_store(Lower *lo, uint32_t r, const Ix *const *ix, const KExpr *value);
+/* Values of the results in `which` (bit per result) at ix, then their stores. */
+void lower_results(Lower *lo, uint64_t which, const Ix *const *ix);
+
+/* ---- lanes.c: index expressions in loops ---- */
+
+const KExpr *lower_index(Lower *lo, const Ix *e);                            /* lane 0 */
+uint32_t index_vector_var(const Lower *lo, const Ix *const *ix, uint32_t n); /* or NO_VAR */
+/* Distance of e between neighbouring lanes of var v; false: not affine. */
+bool index_stride(Lower *lo, const Ix *e, uint32_t v, const Dim **stride);
+/* Element (or lanes) of a buffer at a linear index; NULL: lanes one by one. */
+const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear);
+/* Every lane of n by a scalar loop. */
+const KExpr *lower_by_lane(Lower *lo, const Node *n, const Ix *const *ix);
+/* What reading `root` at ix costs per vector: strided and scattered reads, for choosing loops. */
+double lower_probe(Lower *lo, const Node *root, const Ix *const *ix);
+
+/* ---- value.c: functions named in the GEN column ---- */
+
+const KExpr *value_input(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_slot(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_const(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_iota(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_view(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_pad(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_concat(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_cast(Lower *lo, const Node *n, const Ix *const *ix);
+/* The kind of a slot by name: lr is real, the others are integers. */
+bool slot_is_real(Sym name);
+
+/* ---- kernel classes ---- */
+
+typedef void (*LowerFn)(Lower *lo);
+void lower_map(Lower *lo);
+void lower_reduce(Lower *lo);
+void lower_gemm(Lower *lo);
+void lower_scatter(Lower *lo);
+void lower_multi_map(Lower *lo);
+void lower_multi_sumsq(Lower *lo);
+
+/* kern_multi.c: what the table of a multi-tensor kernel looks like: how many of the body's inputs
+ * are per set (the rest are shared scalars), and how many elements a task works on. */
+uint32_t multi_per_set(const Node *group);
+int64_t multi_grain(const Node *group, const Target *target);
+
+/* ---- small helpers (lower.c) ---- */
+
+int64_t lower_config(const Lower *lo, const char *name); /* member of the config tuple */
+const Dim *dims_product(Ir *ir, const Dim *const *dims, uint32_t n);
+int64_t ceil_div(int64_t a, int64_t b);
+const KExpr *ke_add(Lower *lo, const KExpr *a, const KExpr *b);
+const KExpr *ke_sub(Lower *lo, const KExpr *a, const KExpr *b);
+const KExpr *ke_mul(Lower *lo, const KExpr *a, const KExpr *b);
+const KExpr *ke_min(Lower *lo, const KExpr *a, const KExpr *b);
+const KExpr *ke_apply(Lower *lo, KType t, const char *text, const KExpr *a, const KExpr *b);
+/* The phase's task number. */
+const KExpr *lower_task(Lower *lo);
+/* May every value of this type be a vector? */
+bool dtype_has_vector(DType dt);
+
+#endif

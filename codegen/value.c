@@ -1,0 +1,212 @@
+/* value.c: one element of leaves, views, casts: the functions named in the GEN column. */
+#include "lower.h"
+
+#include <string.h>
+
+const KExpr *value_input(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    return lower_load(lo, lo->in[n->id], ix_flatten(lo->ir, n->type->dims, ix, n->type->rank));
+}
+
+bool slot_is_real(Sym name)
+{
+    return strcmp(name, "lr") == 0;
+}
+
+static const KExpr *cast_scalar(Lower *lo, KType to, const KExpr *e)
+{
+    if (e->type == to)
+        return e;
+    const char *text =
+        arena_printf(lo->arena, "mdl_cast%s%s(%%0)", ktype_suffix(e->type), ktype_suffix(to));
+    return ke_apply(lo, to, text, e, NULL);
+}
+
+const KExpr *value_slot(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    UNUSED(ix);
+    Sym name = node_sym(n, "name");
+    const KExpr *e = ke_slot(lo->k, slot_is_real(name) ? KT_F64 : KT_I64, name);
+    return cast_scalar(lo, ktype_of(n->type->dtype), e);
+}
+
+const KExpr *value_const(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    UNUSED(ix);
+    DType dt = n->type->dtype;
+    uint64_t room = 0;
+    dtype_store(dt, &room, 0, node_num(n, "value"));
+    return ke_num(lo->k, ktype_of(dt), dtype_load(dt, &room, 0));
+}
+
+const KExpr *value_iota(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    const Ix *e = ix[node_int(n, "axis")];
+    uint32_t v = index_vector_var(lo, &e, 1);
+    const Dim *stride = dim_const(lo->ir, 0);
+    if (v != NO_VAR && !index_stride(lo, e, v, &stride))
+        return NULL;
+    const KExpr *at = lower_index(lo, e);
+    if (dim_equals(stride, 0))
+        return ke_apply(lo, KT_I32, "(int32_t)%0", at, NULL);
+    return ke_apply(lo, KT_VI, "mdl_iota_vi(%0, %1)", at, ke_extent(lo->k, stride));
+}
+
+const KExpr *value_view(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    const Ix *in[IR_MAX_RANK];
+    op_info(n->op)->at(lo->ir, n, 0, ix, in);
+    return lower_value(lo, n->in[0], in);
+}
+
+/* ---- casts ---- */
+
+/* "mask" for a bool vector: its register type says ints. */
+static const char *class_of(DType dt, bool vector)
+{
+    KType t = ktype_of(dt);
+    if (!vector)
+        return ktype_suffix(t);
+    return t == KT_BOOL ? "_mask" : ktype_suffix(ktype_vector(t));
+}
+
+const KExpr *value_cast(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    DType from = n->in[0]->type->dtype, to = n->type->dtype;
+    bool vectors = dtype_has_vector(from) && dtype_has_vector(to);
+    if (!vectors && index_vector_var(lo, ix, n->type->rank) != NO_VAR)
+        return NULL;
+    const KExpr *e = lower_value(lo, n->in[0], ix);
+    bool vector = ktype_is_vector(e->type);
+    KType t = vector ? ktype_vector(ktype_of(to)) : ktype_of(to);
+    const char *a = class_of(from, vector), *b = class_of(to, vector);
+    if (strcmp(a, b) != 0)
+        e = ke_apply(lo, t, arena_printf(lo->arena, "mdl_cast%s%s(%%0)", a, b), e, NULL);
+    bool narrow = dtype_info(to)->bytes < 4 && dtype_info(to)->kind != DK_BOOLEAN;
+    if (!narrow || from == to)
+        return e;
+    return ke_apply(lo, t, arena_printf(lo->arena, "mdl_fit_%s%%t(%%0)", dtype_info(to)->name), e,
+                    NULL);
+}
+
+/* ---- pad and concat: pieces along one axis ---- */
+
+/* One operand that lies at [start, start + extent) of the axis. A piece is read under a test, never
+ * through a clamped index. */
+typedef struct Pieces {
+    const Node *n;
+    const Ix *const *ix;
+    uint32_t axis;
+    const Ix *at;       /* ix[axis] */
+    const KExpr *first; /* lane 0 */
+    const KExpr *last;  /* last lane; NULL: all lanes read the same place */
+    const KExpr *var;   /* the result */
+    const KExpr *mixed; /* BOOL so far: lanes may lie in several pieces; NULL: cannot be */
+    bool fill;          /* places outside all pieces exist and read 0 */
+} Pieces;
+
+static const KExpr *both(Lower *lo, const KExpr *a, const KExpr *b)
+{
+    return ke_test(lo->k, "&&", a, b);
+}
+
+static void set_value(Lower *lo, const Pieces *p, const Node *n, const Ix *const *ix)
+{
+    Scope *guard = lo->guard;
+    lo->guard = lo->scope;
+    const KExpr *e = lower_value(lo, n, ix);
+    if (ktype_is_vector(p->var->type))
+        e = lower_spread(lo, e);
+    ks_set(lo->k, lo->scope->block, p->var, e);
+    lo->guard = guard;
+}
+
+static void read_piece(Lower *lo, Pieces *p, const Node *in, const Dim *start)
+{
+    Kernel *k = lo->k;
+    const KExpr *lo_end = ke_extent(k, start);
+    const KExpr *hi_end = ke_extent(k, dim_add(lo->ir, start, in->type->dims[p->axis]));
+    const KExpr *last = p->last ? p->last : p->first;
+    const KExpr *inside = ke_test(k, "<", last, hi_end);
+    if (!dim_equals(start, 0))
+        inside = both(lo, ke_test(k, ">=", p->first, lo_end), inside);
+    const Ix *ix[IR_MAX_RANK];
+    memcpy(ix, p->ix, p->n->type->rank * sizeof *ix);
+    const Dim *back = dim_sub(lo->ir, dim_const(lo->ir, 0), start);
+    ix[p->axis] = ix_add(lo->ir, p->at, ix_const(lo->ir, back));
+    scope_if(lo, inside);
+    set_value(lo, p, in, ix);
+    scope_end(lo);
+    if (!p->last)
+        return;
+    const KExpr *outside = ke_apply(lo, KT_BOOL, "!%0", inside, NULL);
+    if (p->fill) /* lanes that are all outside are done: they are 0 */
+        outside = both(lo, outside,
+                       both(lo, ke_test(k, ">=", last, lo_end), ke_test(k, "<", p->first, hi_end)));
+    p->mixed = p->mixed ? both(lo, p->mixed, outside) : outside;
+}
+
+/* False: lanes one by one. */
+static bool pieces_begin(Lower *lo, Pieces *p)
+{
+    uint32_t rank = p->n->type->rank, v = index_vector_var(lo, &p->at, 1);
+    const Dim *stride = dim_const(lo->ir, 0);
+    if (v != NO_VAR && !index_stride(lo, p->at, v, &stride))
+        return false;
+    if (dim_lo(lo->ir, stride) < 0)
+        return false;
+    Kernel *k = lo->k;
+    bool vector = index_vector_var(lo, p->ix, rank) != NO_VAR;
+    KType t = ktype_of(p->n->type->dtype);
+    p->first = lower_index(lo, p->at);
+    if (!dim_equals(stride, 0)) {
+        const KExpr *lanes = lo->var[v].lanes ? lo->var[v].lanes : ke_int(k, k->width);
+        const KExpr *span = ke_mul(lo, ke_sub(lo, lanes, ke_int(k, 1)), ke_extent(k, stride));
+        p->last = ke_add(lo, p->first, span);
+    }
+    p->var = ks_var(k, lo->scope->block, op_info(p->n->op)->name,
+                    ke_num(k, vector ? ktype_vector(t) : t, 0));
+    return true;
+}
+
+static const KExpr *pieces_end(Lower *lo, Pieces *p)
+{
+    if (p->mixed) {
+        scope_if(lo, p->mixed);
+        Scope *guard = lo->guard;
+        lo->guard = lo->scope;
+        ks_set(lo->k, lo->scope->block, p->var, lower_by_lane(lo, p->n, p->ix));
+        lo->guard = guard;
+        scope_end(lo);
+    }
+    return p->var;
+}
+
+static bool lanes_possible(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    return dtype_has_vector(n->type->dtype) || index_vector_var(lo, ix, n->type->rank) == NO_VAR;
+}
+
+const KExpr *value_pad(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    uint32_t axis = (uint32_t)node_int(n, "axis");
+    Pieces p = {.n = n, .ix = ix, .axis = axis, .at = ix[axis], .fill = true};
+    if (!lanes_possible(lo, n, ix) || !pieces_begin(lo, &p))
+        return NULL;
+    read_piece(lo, &p, n->in[0], node_dim(n, "lo"));
+    return pieces_end(lo, &p);
+}
+
+const KExpr *value_concat(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    uint32_t axis = (uint32_t)node_int(n, "axis");
+    Pieces p = {.n = n, .ix = ix, .axis = axis, .at = ix[axis]};
+    if (!lanes_possible(lo, n, ix) || !pieces_begin(lo, &p))
+        return NULL;
+    const Dim *start = dim_const(lo->ir, 0);
+    for (uint32_t i = 0; i < n->nin; i++) {
+        read_piece(lo, &p, n->in[i], start);
+        start = dim_add(lo->ir, start, n->in[i]->type->dims[axis]);
+    }
+    return pieces_end(lo, &p);
+}
