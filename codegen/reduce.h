@@ -1,0 +1,81 @@
+/* reduce.h: what the files of folds share; private to codegen. */
+#ifndef MDL_REDUCE_H
+#define MDL_REDUCE_H
+
+#include "lower.h"
+
+enum { FOLD_MAX_POINTS = 4, FOLD_MAX_KEPT = 4 };
+
+/* A dim list walked by one or two loops: `split` outer dims as one, the rest as one. */
+typedef struct Walked {
+    const Dim *const *dims;
+    uint32_t n, split;
+    const Dim *outer, *inner;
+} Walked;
+
+/* One element of P that is folded: a scalar row, or W neighbouring columns. */
+typedef struct Point {
+    const Ix *p[IR_MAX_RANK];
+    const KExpr **seed; /* results of its folds, by node id */
+} Point;
+
+typedef struct Fold {
+    const Type *full; /* P x R in the operand's axis order */
+    uint32_t np, nr;
+    uint32_t paxis[IR_MAX_RANK], raxis[IR_MAX_RANK];
+    const Dim *pdims[IR_MAX_RANK], *rdims[IR_MAX_RANK];
+    Walked p, r;
+    bool columns; /* lanes along P; else along R */
+    uint32_t nlevel;
+    uint32_t *level; /* by node id: 1 + folds below it; 0: none */
+    uint64_t point_results, full_results;
+    int64_t split;  /* parts of R; > 1: two phases */
+    int64_t unroll; /* rows: accumulators per fold */
+    /* rows kept in scratch between passes: costly values that several passes need */
+    struct {
+        const Node *node;
+        uint32_t first; /* pass that computes it */
+        uint32_t buf;
+    } kept[FOLD_MAX_KEPT];
+    uint32_t nkept, pass;
+    const Ix *const *here; /* full index of the element in work */
+    const Ix *linear;      /* its place in a kept row */
+    Point point[FOLD_MAX_POINTS];
+    uint32_t npoint;
+    const KExpr *from, *to; /* range of the (outer, when split into two loops) loop over R */
+    const KExpr *part;      /* two phases: number of the part in work */
+    uint32_t *partial;      /* two phases: buffers of partial results, by node id */
+} Fold;
+
+/* reduce_pass.c: all passes over R for the points of the current scope; leaves point[].seed set. */
+void fold_passes(Lower *lo, Fold *f);
+/* One more pass that stores the results over P x R. */
+void fold_full_results(Lower *lo, Fold *f);
+/* Results over P, for every point. */
+void fold_point_results(Lower *lo, Fold *f);
+/* The body sees the folds of this point from now on; NULL: of none. */
+void fold_select(Lower *lo, const Fold *f, const Point *p);
+
+/* reduce_acc.c: accumulators of one fold */
+typedef struct Acc {
+    const Node *n;
+    const KExpr *value, *index; /* VARs; index: folds to an index */
+} Acc;
+Acc acc_begin(Lower *lo, const Node *n, bool vector);
+/* x at R position `at` (I64, or lanes from it on when `along`). lanes: how many count; NULL: all. */
+typedef struct AccStep {
+    const KExpr *x, *at, *lanes;
+    bool along;
+} AccStep;
+void acc_step(Lower *lo, const Acc *a, const AccStep *s);
+/* a := a joined with b, of the same shape. */
+void acc_join(Lower *lo, const Acc *a, const Acc *b);
+/* The scalar that the lanes of a vector accumulator fold to. */
+const KExpr *acc_lanes(Lower *lo, const Acc *a);
+/* The result of an accumulator whose lanes are separate. */
+const KExpr *acc_result(Lower *lo, const Acc *a);
+const KExpr *acc_neutral(Lower *lo, const Node *n, bool vector);
+/* One partial result into an accumulator of values (not of indices). */
+void acc_add(Lower *lo, const Acc *a, const KExpr *x);
+
+#endif
