@@ -46,16 +46,36 @@ static void use_sym(PlanCx *cx, uint32_t id)
     VEC_PUSH(cx->arena, &cx->b->syms, sym);
 }
 
+static void use_dim(PlanCx *cx, const Dim *d)
+{
+    for (uint32_t k = 0; k < d->nterm; k++) {
+        for (uint32_t s = 0; s < d->term[k].nsym; s++) {
+            use_sym(cx, d->term[k].sym[s]);
+        }
+    }
+}
+
 static void use_type(PlanCx *cx, const Type *t)
 {
     for (uint32_t i = 0; i < t->nelem && t->is_tuple; i++) {
         use_type(cx, t->elems[i]);
     }
     for (uint32_t i = 0; i < t->rank && !t->is_tuple; i++) {
-        for (uint32_t k = 0; k < t->dims[i]->nterm; k++) {
-            const DimTerm *term = &t->dims[i]->term[k];
-            for (uint32_t s = 0; s < term->nsym; s++) {
-                use_sym(cx, term->sym[s]);
+        use_dim(cx, t->dims[i]);
+    }
+}
+
+/* Everything a kernel may read the extent of: before the slots are counted. */
+static void use_graph(PlanCx *cx, const Graph *g)
+{
+    for (uint32_t i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        use_type(cx, n->type);
+        for (uint32_t a = 0; a < n->nattr; a++) {
+            if (n->attr[a].kind == AK_DIM) {
+                use_dim(cx, n->attr[a].dim);
+            } else if (n->attr[a].kind == AK_DEF) {
+                use_graph(cx, n->attr[a].def->body);
             }
         }
     }
@@ -78,10 +98,7 @@ static void make_slots(PlanCx *cx)
         VEC_PUSH(cx->arena, &cx->b->slots, slot);
     }
     for (uint32_t i = 0; i < cx->mk->nentry; i++) {
-        const Graph *g = cx->mk->plans[i]->graph;
-        for (uint32_t k = 0; k < g->nodes.n; k++) {
-            use_type(cx, g->nodes.at[k]->type);
-        }
+        use_graph(cx, cx->mk->plans[i]->graph);
     }
     cx->slot_names = NEW_ARRAY(cx->arena, Sym, cx->b->slots.n);
     for (uint32_t i = 0; i < cx->b->slots.n; i++) {
@@ -198,7 +215,7 @@ static uint32_t value_tensor(EntryCx *en, const Node *value)
     }
     ASSERT(slot->place == PLACE_TEMP || slot->place == PLACE_RESULT);
     if (*known == PLAN_NONE) {
-        const Node *group = value->op == OP_GROUP ? value : value->in[0];
+        const Node *group = op_info(value->op)->cls == OC_GROUP ? value : value->in[0];
         PlanTensor t = tensor_of_type(en->cx, value->type, node_def(group)->name,
                                       group->path ? group->path : "");
         t.arena = PA_TEMP;
@@ -340,7 +357,7 @@ static uint32_t group_results(const Node *n)
 static void add_table(EntryCx *en, const Node *n, uint32_t per_set, uint32_t results)
 {
     PlanCx *cx = en->cx;
-    int64_t grain = node_ints(n, "config")->ints[0], task = 0;
+    int64_t grain = multi_grain(n, cx->mk->target), task = 0;
     uint32_t count = (uint32_t)node_int(n, "count"), row0 = cx->b->rows.n;
     for (uint32_t s = 0; s < count; s++) {
         PlanRow row = {.n = elements(cx->ir, n->in[s * per_set]->type), .task0 = task};
@@ -361,7 +378,7 @@ static void add_table(EntryCx *en, const Node *n, uint32_t per_set, uint32_t res
 static void sumsq_args(EntryCx *en, const Node *n)
 {
     PlanCx *cx = en->cx;
-    int64_t grain = node_ints(n, "config")->ints[0], task = 0;
+    int64_t grain = multi_grain(n, cx->mk->target), task = 0;
     uint32_t row0 = cx->b->rows.n;
     for (uint32_t i = 0; i < n->nin; i++) {
         PlanRow row = {.n = elements(cx->ir, n->in[i]->type), .task0 = task};
@@ -379,7 +396,7 @@ static void sumsq_args(EntryCx *en, const Node *n)
 static void multi_args(EntryCx *en, const Node *n)
 {
     uint32_t count = (uint32_t)node_int(n, "count");
-    uint32_t nbody = node_def(n)->body->inputs.n, per_set = (n->nin - nbody) / (count - 1);
+    uint32_t per_set = multi_per_set(n);
     for (uint32_t i = count * per_set; i < n->nin; i++) {
         add_buf(en, value_tensor(en, n->in[i]));
     }

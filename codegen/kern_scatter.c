@@ -1,0 +1,123 @@
+/* kern_scatter.c: sums rows at computed places, in the order of the indices.
+ *
+ * The result is [outer][extent][columns]. A task owns whole columns (or several outer members), fills
+ * them with zeros and walks all indices in order, so no two tasks write one element and the sum does
+ * not depend on who runs when. Rows come from whatever elementwise source lies before. */
+#include "lower.h"
+
+typedef struct Scatter {
+    const Node *n, *rows, *idx;
+    uint32_t axis, batch;
+    const Dim *outer, *extent, *columns, *count; /* count: indices per batch member */
+    const Ix *member;                            /* of outer */
+} Scatter;
+
+static void describe(Lower *lo, Scatter *s)
+{
+    for (uint32_t i = 0; i < lo->body->nodes.n; i++)
+        if (op_info(lo->body->nodes.at[i]->op)->cls == OC_SCATTER)
+            s->n = lo->body->nodes.at[i];
+    ASSERT(s->n && lo->body->results.n == 1 && lo->body->results.at[0].node == s->n);
+    const Type *t = s->n->type;
+    s->rows = s->n->in[0];
+    s->idx = s->n->in[1];
+    s->axis = (uint32_t)node_int(s->n, "axis");
+    s->batch = (uint32_t)node_int(s->n, "batch");
+    s->outer = dims_product(lo->ir, t->dims, s->axis);
+    s->extent = t->dims[s->axis];
+    s->columns = dims_product(lo->ir, t->dims + s->axis + 1, t->rank - s->axis - 1);
+    s->count = dims_product(lo->ir, s->idx->type->dims + s->batch, s->idx->type->rank - s->batch);
+}
+
+/* Result index: [outer, e, columns]. */
+static void result_index(Lower *lo, const Scatter *s, const Ix *e, const Ix *column, const Ix **ix)
+{
+    const Type *t = s->n->type;
+    ix_unflatten(lo->ir, s->member, t->dims, s->axis, ix);
+    ix[s->axis] = e;
+    ix_unflatten(lo->ir, column, t->dims + s->axis + 1, t->rank - s->axis - 1, ix + s->axis + 1);
+}
+
+static void zero_fill(Lower *lo, const Scatter *s, const Ix *column)
+{
+    const Ix *ix[IR_MAX_RANK];
+    const Ix *e = scope_loop(lo, &(LoopSpec){.stem = "e",
+                                             .lo = ke_int(lo->k, 0),
+                                             .hi = ke_extent(lo->k, s->extent),
+                                             .extent = s->extent});
+    result_index(lo, s, e, column, ix);
+    lower_store(lo, 0, ix, ke_num(lo->k, ktype_of(s->n->type->dtype), 0));
+    scope_end(lo);
+}
+
+static void scatter_columns(Lower *lo, const Ix *column, void *user)
+{
+    const Scatter *s = user;
+    const Type *t = s->n->type;
+    zero_fill(lo, s, column);
+    const Ix *i = scope_loop(lo, &(LoopSpec){.stem = "i",
+                                             .lo = ke_int(lo->k, 0),
+                                             .hi = ke_extent(lo->k, s->count),
+                                             .extent = s->count});
+    uint32_t many = s->idx->type->rank - s->batch;
+    const Ix *outer[IR_MAX_RANK], *at[IR_MAX_RANK], *from[IR_MAX_RANK], *ix[IR_MAX_RANK];
+    ix_unflatten(lo->ir, s->member, t->dims, s->axis, outer);
+    for (uint32_t k = 0; k < s->batch; k++)
+        at[k] = outer[k];
+    ix_unflatten(lo->ir, i, s->idx->type->dims + s->batch, many, at + s->batch);
+    const Ix *e = ix_load(lo->ir, s->idx, at, s->idx->type->rank, s->extent);
+    result_index(lo, s, e, column, ix);
+    /* the source: [outer, indices, columns] */
+    for (uint32_t k = 0; k < s->axis; k++)
+        from[k] = outer[k];
+    for (uint32_t k = 0; k < many; k++)
+        from[s->axis + k] = at[s->batch + k];
+    for (uint32_t k = s->axis + 1; k < t->rank; k++)
+        from[many + k - 1] = ix[k];
+    const KExpr *x = lower_value(lo, s->rows, from);
+    const KExpr *old = lower_load(lo, lo->out[0], ix_flatten(lo->ir, t->dims, ix, t->rank));
+    ASSERT(old);
+    if (ktype_is_vector(old->type))
+        x = lower_spread(lo, x);
+    lower_store(lo, 0, ix, lower_fit(lo, t->dtype, ke_apply(lo, old->type, "(%0 + %1)", old, x)));
+    scope_end(lo);
+}
+
+/* Columns per task: the config counts cells of the result. */
+static int64_t strip_of(Lower *lo, const Scatter *s)
+{
+    int64_t w = lo->k->width, extent = dim_hi(lo->ir, s->extent);
+    int64_t strip = lower_config(lo, "grain") / (extent > 0 ? extent : 1);
+    int64_t least = w > 16 ? w : 16, all = dim_hi(lo->ir, s->columns);
+    strip = ceil_div(strip > least ? strip : least, w) * w;
+    return strip < all ? strip : ceil_div(all > 0 ? all : 1, w) * w;
+}
+
+void lower_scatter(Lower *lo)
+{
+    Kernel *k = lo->k;
+    Scatter s = {0};
+    describe(lo, &s);
+    int64_t strip = strip_of(lo, &s), strips = ceil_div(dim_hi(lo->ir, s.columns), strip), fixed;
+    strips = strips > 0 ? strips : 1;
+    int64_t cells = dim_hi(lo->ir, s.extent) * dim_hi(lo->ir, s.columns);
+    int64_t members = strips > 1 ? 1 : lower_config(lo, "grain") / (cells > 0 ? cells : 1);
+    members = members > 1 ? members : 1;
+    const Dim *groups =
+        members == 1 ? s.outer : dim_const(lo->ir, ceil_div(dim_hi(lo->ir, s.outer), members));
+    KPhase *phase = kernel_phase(k, "", dim_mul(lo->ir, groups, dim_const(lo->ir, strips)),
+                                 "sums rows at their indices, in order");
+    scope_begin(lo, phase);
+    const KExpr *task = lower_task(lo), *n = ke_int(k, strips);
+    const KExpr *first = ke_mul(lo, ke_index(k, KI_DIV, task, n), ke_int(k, members));
+    const KExpr *from =
+        ks_let(k, &phase->body, "from", ke_mul(lo, ke_index(k, KI_MOD, task, n), ke_int(k, strip)));
+    const KExpr *to = ke_min(lo, ke_add(lo, from, ke_int(k, strip)), ke_extent(k, s.columns));
+    to = ks_let(k, &phase->body, "to", to);
+    const KExpr *end = ke_min(lo, ke_add(lo, first, ke_int(k, members)), ke_extent(k, s.outer));
+    s.member = scope_loop(lo, &(LoopSpec){.stem = "o", .lo = first, .hi = end, .extent = s.outer});
+    LanesSpec spec = {.stem = "c", .lo = from, .hi = to, .extent = s.columns};
+    spec.whole = dim_is_const(s.columns, &fixed) && fixed % k->width == 0;
+    lower_lanes(lo, &spec, scatter_columns, &s);
+    scope_end(lo);
+}
