@@ -1,0 +1,371 @@
+/* kernelcase.h: runs lowered groups as real machine code and compares them with the interpreter.
+ *
+ * Cases are collected, emitted into one C file, compiled by one compiler call, loaded and run: tasks
+ * in order, then in reverse order (the bits must agree), outputs poisoned before and guarded behind.
+ * Expected values come from the f64 interpreter on the same (rounded) inputs. */
+#ifndef MDL_KERNELCASE_H
+#define MDL_KERNELCASE_H
+
+#include "../support/testrand.h"
+#include "codegen.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The kernel ABI, as runtime/device.h has it. */
+typedef struct CaseRow {
+    void *p[PLAN_ROW_BUFS];
+    int64_t n, task0;
+} CaseRow;
+
+typedef struct CaseArgs {
+    void *const *buf;
+    const CaseRow *row;
+    int64_t nrow;
+    const int64_t *block;
+    void *workspace;
+} CaseArgs;
+
+typedef void (*CaseFn)(const CaseArgs *args, int64_t task, void *scratch);
+
+typedef struct KCase {
+    const char *name;
+    const Node *group;
+    const Graph *body;
+    Kernel *k;
+    double tol; /* |got - want| <= tol * (1 + |want|) */
+    double lo, hi;
+    int64_t grain; /* of multi classes */
+} KCase;
+
+enum { CASE_SLOTS = 10, CASE_GUARD = 256 };
+
+typedef struct Harness {
+    Arena *arena;
+    Ir *ir;
+    Target target;
+    TestRand rand;
+    VEC(KCase *) cases;
+    int64_t syms[CASE_SLOTS]; /* value by DimSym id */
+    Sym slots[CASE_SLOTS];
+    uint32_t nslot;
+    int64_t block[CASE_SLOTS];
+} Harness;
+
+static Harness *harness_new(const char *isa)
+{
+    Arena *arena = arena_new();
+    Harness *h = NEW(arena, Harness);
+    h->arena = arena;
+    Syms *syms = syms_new(arena);
+    h->ir = ir_new(arena, syms, diags_new(arena));
+    h->rand.state = 20240607;
+    Err err = {0};
+    if (!target_host(&h->target, isa, &err)) {
+        arena_free(arena);
+        return NULL;
+    }
+    h->slots[h->nslot++] = sym(syms, "step");
+    h->block[0] = 7;
+    h->slots[h->nslot++] = sym(syms, "lr");
+    double lr = 0.25;
+    memcpy(&h->block[1], &lr, 8);
+    return h;
+}
+
+/* A DYN dim bound to `value`. */
+static inline const Dim *harness_dim(Harness *h, const char *name, int64_t lo, int64_t hi,
+                                     int64_t value)
+{
+    const DimSym *s = dim_declare(h->ir, sym(h->ir->syms, name), lo, hi);
+    h->syms[s->id] = value;
+    h->block[h->nslot] = value;
+    h->slots[h->nslot++] = s->name;
+    return dim_of(h->ir, s);
+}
+
+static double case_slot(void *user, const char *name)
+{
+    UNUSED(user);
+    return strcmp(name, "lr") == 0 ? 0.25 : 7;
+}
+
+static inline const Type *shape(Harness *h, DType dt, uint32_t rank, ...)
+{
+    const Dim *dims[IR_MAX_RANK];
+    va_list ap;
+    va_start(ap, rank);
+    for (uint32_t i = 0; i < rank; i++)
+        dims[i] = dim_const(h->ir, va_arg(ap, int));
+    va_end(ap);
+    return type_tensor(h->ir, dt, rank, dims);
+}
+
+typedef struct CaseSpec {
+    const char *name;
+    Graph *body;
+    const char *cls;
+    int64_t config[5];
+    uint32_t nconfig;
+    double tol;
+    double lo, hi;            /* range of random floats; 0, 0 means -2..2 */
+    uint32_t count;           /* sets; 0 means 1 */
+    const Type *const *types; /* count > 1: of all operands */
+} CaseSpec;
+
+static KCase *case_add(Harness *h, const CaseSpec *s)
+{
+    Ir *ir = h->ir;
+    if (s->body->nodes.n == 0 || diags_errors(ir->diags) > 0)
+        fail_msg("%s: %s", s->name, diags_render(ir->diags, h->arena, DIAG_SHORT, false));
+    Def proto = {.kind = DEF_GROUP, .name = sym_printf(ir->syms, "%s", s->name), .body = s->body};
+    proto.nvisible = s->body->results.n;
+    const Def *def = def_intern(ir, &proto);
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "entry"));
+    uint32_t count = s->count ? s->count : 1, nform = def->body->inputs.n, nin = nform;
+    if (count > 1) {
+        nin = 0;
+        while (s->types[nin])
+            nin++;
+    }
+    const Node **in = NEW_ARRAY(h->arena, const Node *, nin + 1);
+    for (uint32_t i = 0; i < nin; i++)
+        in[i] = graph_input(g, sym_printf(ir->syms, "in%u", i),
+                            count > 1 ? s->types[i] : def->body->inputs.at[i]->type);
+    Attr attr[4] = {0};
+    attr[op_attr_index(OP_GROUP, "def")] = (Attr){.kind = AK_DEF, .def = def};
+    attr[op_attr_index(OP_GROUP, "class")] = (Attr){.kind = AK_SYM, .s = sym(ir->syms, s->cls)};
+    attr[op_attr_index(OP_GROUP, "config")] = (Attr){
+        .kind = AK_INTS, .n = s->nconfig, .ints = COPY_ARRAY(h->arena, int64_t, s->config, 5)};
+    attr[op_attr_index(OP_GROUP, "count")] = (Attr){.kind = AK_INT, .i = count};
+    NodeSpec spec = {.op = OP_GROUP, .nin = nin, .in = in, .attr = attr};
+    const Node *group = graph_op(g, &spec);
+    if (!group)
+        fail_msg("%s: %s", s->name, diags_render(ir->diags, h->arena, DIAG_SHORT, false));
+    for (uint32_t i = 0; i < def->body->results.n * count; i++)
+        graph_result(g, sym_printf(ir->syms, "out%u", i), graph_get(g, group, i));
+    KCase *c = NEW(h->arena, KCase);
+    *c = (KCase){
+        .name = s->name, .group = group, .body = g, .tol = s->tol, .lo = s->lo, .hi = s->hi};
+    c->grain = s->config[0];
+    if (c->lo == 0 && c->hi == 0) {
+        c->lo = -2;
+        c->hi = 2;
+    }
+    bug_push(s->name);
+    c->k = codegen_lower(ir, h->arena, group, &h->target);
+    bug_pop();
+    VEC_PUSH(h->arena, &h->cases, c);
+    return c;
+}
+
+/* ---- compiling ---- */
+
+static void *harness_compile(Harness *h, const char *dir)
+{
+    const char *c_path = path_join(h->arena, dir, "k.c"), *so = path_join(h->arena, dir, "k.so");
+    EmitCx cx = {.target = &h->target, .slots = h->slots, .nslot = h->nslot};
+    FILE *f = fopen(c_path, "w");
+    assert_non_null(f);
+    Map *seen = map_new(h->arena);
+    for (uint32_t i = 0; i < h->cases.n; i++) {
+        const Kernel *k = h->cases.at[i]->k;
+        if (map_get(seen, MAP_KEY(k->name)))
+            continue;
+        map_put(seen, MAP_KEY(k->name), h);
+        fputs(codegen_emit(k, &cx, h->arena), f);
+    }
+    fclose(f);
+    const char *march = h->target.vector == 16  ? "-march=x86-64-v4"
+                        : h->target.vector == 8 ? "-march=x86-64-v3"
+                                                : "";
+    const char *cc = getenv("MDL_CC");
+    const char *cmd = arena_printf(h->arena,
+                                   "%s -std=gnu11 -O2 -w -fno-math-errno -ffp-contract=off -fwrapv "
+                                   "%s -shared -fPIC -I%s/runtime/prelude/c "
+                                   "%s -o %s -lm",
+                                   cc ? cc : "gcc", march, MDL_SOURCE_DIR, c_path, so);
+    if (system(cmd) != 0)
+        fail_msg("compiler failed on %s", c_path);
+    void *dl = dlopen(so, RTLD_NOW | RTLD_LOCAL);
+    if (!dl)
+        fail_msg("%s", dlerror());
+    return dl;
+}
+
+/* ---- running ---- */
+
+static char *make_buffer(Harness *h, const Type *t, const Value *v)
+{
+    size_t size = dtype_info(t->dtype)->bytes * (size_t)v->count;
+    char *p = arena_alloc(h->arena, size + CASE_GUARD + 64);
+    p += (64 - ((uintptr_t)p & 63)) & 63;
+    memset(p, 0xA5, size + CASE_GUARD);
+    return p;
+}
+
+static void fill_input(Harness *h, const KCase *c, const Node *n, Value *v)
+{
+    DType dt = n->type->dtype;
+    for (int64_t i = 0; i < v->count; i++) {
+        double x = dtype_is_float(dt) ? rand_range(&h->rand, c->lo, c->hi)
+                   : dtype_is_int(dt) ? (double)rand_below(&h->rand, 9) - (dt == DT_U8 ? 0 : 2)
+                                      : rand_below(&h->rand, 2);
+        uint64_t room = 0;
+        dtype_store(dt, &room, 0, x);
+        v->at[i] = dtype_load(dt, &room, 0);
+    }
+}
+
+typedef struct CaseRun {
+    Value **in, **want;
+    char **in_buf, **out_buf;
+    CaseArgs args;
+} CaseRun;
+
+static void run_phases(Harness *h, const KCase *c, void *dl, const CaseArgs *args, bool reverse)
+{
+    char *scratch = arena_alloc(h->arena, c->k->scratch + 128);
+    scratch += (64 - ((uintptr_t)scratch & 63)) & 63;
+    memset(args->workspace, 0xA5, c->k->workspace);
+    for (uint32_t p = 0; p < c->k->phases.n; p++) {
+        CaseFn fn;
+        void *symbol = dlsym(dl, c->k->phases.at[p].name);
+        if (!symbol)
+            fail_msg("%s: no symbol %s", c->name, c->k->phases.at[p].name);
+        memcpy(&fn, &symbol, sizeof fn);
+        int64_t n = dim_eval(c->k->phases.at[p].tasks, h->syms);
+        for (int64_t t = 0; t < n; t++) {
+            memset(scratch, 0xA5, c->k->scratch);
+            fn(args, reverse ? n - 1 - t : t, scratch);
+        }
+    }
+}
+
+static uint32_t body_inputs(const KCase *c)
+{
+    return node_def(c->group)->body->inputs.n;
+}
+
+/* Where operand i and result r of the group go: a BUF argument or a table row. */
+static void bind_args(Harness *h, const KCase *c, CaseRun *r)
+{
+    uint32_t nin = c->group->nin, nout = c->body->results.n;
+    void **buf = NEW_ARRAY(h->arena, void *, nin + nout + 1);
+    if (!c->k->table) {
+        for (uint32_t i = 0; i < nin; i++)
+            buf[i] = r->in_buf[i];
+        for (uint32_t i = 0; i < nout; i++)
+            buf[nin + i] = r->out_buf[i];
+    } else {
+        uint32_t count = (uint32_t)node_int(c->group, "count"), nform = body_inputs(c);
+        bool sumsq = count == 1 && strcmp(node_sym(c->group, "class"), "multi_sumsq") == 0;
+        uint32_t rows = sumsq ? nin : count;
+        uint32_t shared = 0; /* one set: trailing scalars are shared */
+        while (count == 1 && !sumsq && shared < nform &&
+               c->group->in[nform - 1 - shared]->type->rank == 0)
+            shared++;
+        uint32_t per = sumsq ? 1 : count > 1 ? (nin - nform) / (count - 1) : nform - shared;
+        uint32_t res = sumsq ? 0 : nout / count;
+        CaseRow *row = NEW_ARRAY(h->arena, CaseRow, rows);
+        int64_t task = 0;
+        for (uint32_t s = 0; s < rows; s++) {
+            for (uint32_t i = 0; i < per; i++)
+                row[s].p[i] = r->in_buf[s * per + i];
+            for (uint32_t i = 0; i < res; i++)
+                row[s].p[per + i] = r->out_buf[s * res + i];
+            row[s].n = r->in[s * per]->count;
+            row[s].task0 = task;
+            task += (row[s].n + c->grain - 1) / c->grain;
+        }
+        for (uint32_t i = rows * per; i < nin; i++)
+            buf[i - rows * per] = r->in_buf[i];
+        if (sumsq)
+            buf[0] = r->out_buf[0];
+        r->args.row = row;
+        r->args.nrow = rows;
+    }
+    r->args.buf = buf;
+    r->args.block = h->block;
+    char *ws = arena_alloc(h->arena, c->k->workspace + 128);
+    r->args.workspace = ws + ((64 - ((uintptr_t)ws & 63)) & 63);
+}
+
+static void check_output(const KCase *c, const Type *t, const Value *want, const char *got,
+                         uint32_t r)
+{
+    size_t size = dtype_info(t->dtype)->bytes * (size_t)want->count;
+    for (size_t i = 0; i < CASE_GUARD; i++)
+        if ((unsigned char)got[size + i] != 0xA5)
+            fail_msg("%s: result %u was written %zu bytes behind its end", c->name, r, i);
+    for (int64_t i = 0; i < want->count; i++) {
+        double g = dtype_load(t->dtype, got, (size_t)i), w = want->at[i];
+        bool same = (isnan(g) && isnan(w)) || g == w || fabs(g - w) <= c->tol * (1 + fabs(w));
+        if (!same)
+            fail_msg("%s: result %u[%lld of %lld] is %.9g, want %.9g", c->name, r, (long long)i,
+                     (long long)want->count, g, w);
+    }
+}
+
+static void case_run(Harness *h, const KCase *c, void *dl)
+{
+    CaseRun r = {0};
+    uint32_t nin = c->group->nin, nout = c->body->results.n;
+    r.in = NEW_ARRAY(h->arena, Value *, nin + 1);
+    r.want = NEW_ARRAY(h->arena, Value *, nout + 1);
+    r.in_buf = NEW_ARRAY(h->arena, char *, nin + 1);
+    r.out_buf = NEW_ARRAY(h->arena, char *, nout + 1);
+    for (uint32_t i = 0; i < nin; i++) {
+        const Node *n = c->group->in[i];
+        r.in[i] = value_new(h->arena, n->type, h->syms);
+        fill_input(h, c, n, r.in[i]);
+        r.in_buf[i] = make_buffer(h, n->type, r.in[i]);
+        for (int64_t e = 0; e < r.in[i]->count; e++)
+            dtype_store(n->type->dtype, r.in_buf[i], (size_t)e, r.in[i]->at[e]);
+    }
+    InterpBinding b = {.sym_values = h->syms, .inputs = r.in, .slot = case_slot};
+    interp_run(c->body, h->arena, &b, r.want, NULL);
+    char **first = NEW_ARRAY(h->arena, char *, nout + 1);
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < nout; i++)
+            r.out_buf[i] = make_buffer(h, c->body->results.at[i].node->type, r.want[i]);
+        bind_args(h, c, &r);
+        run_phases(h, c, dl, &r.args, pass == 1);
+        for (uint32_t i = 0; i < nout; i++) {
+            const Type *t = c->body->results.at[i].node->type;
+            check_output(c, t, r.want[i], r.out_buf[i], i);
+            size_t size = dtype_info(t->dtype)->bytes * (size_t)r.want[i]->count;
+            if (pass == 0)
+                first[i] = r.out_buf[i];
+            else if (memcmp(first[i], r.out_buf[i], size) != 0)
+                fail_msg("%s: result %u depends on the order of tasks", c->name, i);
+        }
+    }
+}
+
+/* Compiles and runs all cases, then frees everything. */
+static void harness_run(Harness *h)
+{
+    char dir[] = "/tmp/mdl-kernels-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    void *dl = harness_compile(h, dir);
+    for (uint32_t i = 0; i < h->cases.n; i++)
+        case_run(h, h->cases.at[i], dl);
+    dlclose(dl);
+    if (!getenv("MDL_KEEP")) {
+        Err err = {0};
+        file_remove_tree(dir, &err);
+    }
+    arena_free(h->arena);
+}
+
+#endif

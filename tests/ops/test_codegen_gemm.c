@@ -1,0 +1,177 @@
+/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* test_codegen_gemm.c: matrix products: layouts, batches, prologues, epilogues and odd sizes, with
+ * several register tiles, for every instruction set this machine has. */
+#include "kernelcase.h"
+
+static const char *const isas[] = {"avx512", "avx2", "generic"};
+
+typedef struct Dims {
+    int m, n, k, batch;
+} Dims;
+
+typedef struct Product {
+    bool ta, tb, batched, prologue, epilogue, two;
+    DType dt;
+} Product;
+
+static const Node *operand(Harness *h, Graph *g, const char *name, const Product *p, const int *d)
+{
+    bool t = name[0] == 'a' ? p->ta : p->tb;
+    int r = t ? d[1] : d[0], c = t ? d[0] : d[1];
+    const Type *type = p->batched ? shape(h, p->dt, 3, d[2], r, c) : shape(h, p->dt, 2, r, c);
+    return graph_input(g, sym(h->ir->syms, name), type);
+}
+
+static Graph *product(Harness *h, const Product *p, const Dims *d)
+{
+    Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+    const Node *a = operand(h, g, "a", p, (int[]){d->m, d->k, d->batch});
+    const Node *b = operand(h, g, "b", p, (int[]){d->k, d->n, d->batch});
+    if (p->prologue) {
+        a = graph_binary(g, OP_MUL, a, graph_unary(g, OP_SIGMOID, a));
+        b = graph_binary(g, OP_ADD, b, graph_fill(g, b->type, 0.5));
+    }
+    int64_t o = p->batched;
+    DotAxes x = {.nbatch = (uint32_t)o, .ncontract = 1};
+    x.a_contract[0] = o + (p->ta ? 0 : 1);
+    x.b_contract[0] = o + (p->tb ? 1 : 0);
+    const Node *y = graph_dot(g, a, b, &x);
+    assert_non_null(y);
+    if (p->epilogue) {
+        const Node *bias = graph_input(g, sym(h->ir->syms, "bias"), shape(h, p->dt, 1, d->n));
+        const Node *res = graph_input(g, sym(h->ir->syms, "residual"), y->type);
+        int64_t axes[] = {o + 1};
+        const Node *z =
+            graph_binary(g, OP_ADD, y, graph_expand(g, bias, y->type->rank, y->type->dims, axes));
+        graph_result(g, sym(h->ir->syms, "z"), z);
+        y = graph_binary(g, OP_ADD, res, graph_binary(g, OP_MAX, z, graph_fill(g, z->type, 0)));
+    }
+    graph_result(g, sym(h->ir->syms, "y"), y);
+    return g;
+}
+
+static const Dims sizes[] = {
+    {1, 1, 1, 1},    {5, 7, 3, 2},   {16, 16, 16, 1},  {14, 32, 64, 3},
+    {33, 10, 40, 2}, {3, 65, 17, 1}, {29, 70, 130, 1}, {64, 48, 33, 2},
+};
+
+static void add_product(Harness *h, const Product *p, const Dims *d, const int64_t *config)
+{
+    CaseSpec s = {.name = "dot", .body = product(h, p, d), .cls = "gemm", .nconfig = 5};
+    memcpy(s.config, config, sizeof s.config);
+    s.tol = p->dt == DT_F64 ? 1e-12 : 1e-6 * sqrt((double)d->k) * (p->prologue ? 8 : 4);
+    case_add(h, &s);
+}
+
+static void test_products(void **state)
+{
+    UNUSED(state);
+    static const Product kinds[] = {
+        {false, false, false, false, false, false, DT_F32},
+        {false, true, false, false, true, false, DT_F32},
+        {true, false, false, true, false, false, DT_F32},
+        {false, true, true, true, true, false, DT_F32},
+        {true, true, true, false, false, false, DT_F32},
+        {false, false, false, false, true, false, DT_F64},
+    };
+    for (size_t t = 0; t < COUNT(isas); t++) {
+        Harness *h = harness_new(isas[t]);
+        if (!h)
+            continue;
+        int w = (int)h->target.vector;
+        const int64_t configs[][5] = {{14, 2 * w, 64, 28, 64},
+                                      {6, 16, 32, 12, 32},
+                                      {4, w, 256, 64, 512},
+                                      {16, 16, 48, 16, 16},
+                                      {5, 3 * w, 17, 20, 96}};
+        uint32_t c = 0;
+        for (size_t k = 0; k < COUNT(kinds); k++)
+            for (size_t s = 0; s < COUNT(sizes); s++)
+                add_product(h, &kinds[k], &sizes[s], configs[c++ % COUNT(configs)]);
+        harness_run(h);
+    }
+}
+
+/* Shapes without one of the free sides, several contracted axes, permuted operands. */
+static void test_shapes(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new(NULL);
+    Ir *ir = h->ir;
+    static const int64_t config[5] = {14, 32, 256, 112, 2048};
+    struct {
+        const Type *a, *b;
+        DotAxes x;
+    } cases[] = {
+        {shape(h, DT_F32, 2, 37, 20), shape(h, DT_F32, 1, 20), {.ncontract = 1, .a_contract = {1}}},
+        {shape(h, DT_F32, 1, 20), shape(h, DT_F32, 2, 20, 37), {.ncontract = 1}},
+        {shape(h, DT_F32, 1, 50), shape(h, DT_F32, 1, 50), {.ncontract = 1}},
+        {shape(h, DT_F32, 1, 19), shape(h, DT_F32, 1, 23), {.ncontract = 0}},
+        {shape(h, DT_F32, 2, 0, 4), shape(h, DT_F32, 2, 4, 5), {.ncontract = 1, .a_contract = {1}}},
+        {shape(h, DT_F32, 2, 3, 0), shape(h, DT_F32, 2, 0, 5), {.ncontract = 1, .a_contract = {1}}},
+        {shape(h, DT_F32, 3, 4, 5, 6),
+         shape(h, DT_F32, 3, 6, 4, 7),
+         {.ncontract = 2, .a_contract = {0, 2}, .b_contract = {1, 0}}},
+        {shape(h, DT_F32, 4, 2, 9, 3, 8),
+         shape(h, DT_F32, 4, 2, 11, 3, 8),
+         {.nbatch = 2,
+          .ncontract = 1,
+          .a_batch = {0, 2},
+          .b_batch = {0, 2},
+          .a_contract = {3},
+          .b_contract = {3}}},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+        const Node *a = graph_input(g, sym(ir->syms, "a"), cases[i].a),
+                   *b = graph_input(g, sym(ir->syms, "b"), cases[i].b);
+        const Node *y = graph_dot(g, a, b, &cases[i].x);
+        assert_non_null(y);
+        graph_result(g, sym(ir->syms, "y"), y);
+        CaseSpec s = {.name = arena_printf(h->arena, "shape%zu", i),
+                      .body = g,
+                      .cls = "gemm",
+                      .nconfig = 5,
+                      .tol = 2e-5};
+        memcpy(s.config, config, sizeof config);
+        case_add(h, &s);
+    }
+    harness_run(h);
+}
+
+static void test_dynamic(void **state)
+{
+    UNUSED(state);
+    static const int values[] = {0, 1, 30, 100};
+    for (size_t v = 0; v < COUNT(values); v++) {
+        Harness *h = harness_new(NULL);
+        const Dim *rows = harness_dim(h, "B", 0, 100, values[v]);
+        const Dim *x[] = {rows, dim_const(h->ir, 30)}, *y[] = {rows, dim_const(h->ir, 20)};
+        for (int kind = 0; kind < 2; kind++) { /* B as rows, B as depth */
+            Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+            const Node *a = graph_input(g, sym(h->ir->syms, "a"), type_tensor(h->ir, DT_F32, 2, x));
+            const Node *b =
+                graph_input(g, sym(h->ir->syms, "b"),
+                            kind ? type_tensor(h->ir, DT_F32, 2, y) : shape(h, DT_F32, 2, 30, 20));
+            DotAxes ax = {.ncontract = 1, .a_contract = {kind ? 0 : 1}};
+            graph_result(g, sym(h->ir->syms, "y"), graph_dot(g, a, b, &ax));
+            case_add(h, &(CaseSpec){.name = kind ? "depth" : "rows",
+                                    .body = g,
+                                    .cls = "gemm",
+                                    .nconfig = 5,
+                                    .config = {6, 16, 32, 24, 64},
+                                    .tol = 2e-5});
+        }
+        harness_run(h);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_dynamic),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

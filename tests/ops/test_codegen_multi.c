@@ -1,0 +1,129 @@
+/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* test_codegen_multi.c: scatter_add in index order, and kernels over tables of tensors. */
+#include "kernelcase.h"
+
+static const char *const isas[] = {"avx512", "avx2", "generic"};
+
+static Graph *body(Harness *h)
+{
+    return graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+}
+
+static const Node *input(Harness *h, Graph *g, const char *name, const Type *t)
+{
+    return graph_input(g, sym(h->ir->syms, name), t);
+}
+
+static void add_scatter(Harness *h, const Type *dy, const Type *idx, int axis, int batch,
+                        int extent)
+{
+    Graph *g = body(h);
+    const Node *in[] = {input(h, g, "dy", dy), input(h, g, "idx", idx)};
+    in[0] = graph_unary(g, OP_NEG, in[0]);
+    Attr attr[3];
+    attr[op_attr_index(OP_SCATTER_ADD, "axis")] = (Attr){.kind = AK_INT, .i = axis};
+    attr[op_attr_index(OP_SCATTER_ADD, "batch")] = (Attr){.kind = AK_INT, .i = batch};
+    attr[op_attr_index(OP_SCATTER_ADD, "extent")] =
+        (Attr){.kind = AK_DIM, .dim = dim_const(h->ir, extent)};
+    const Node *y =
+        graph_op(g, &(NodeSpec){.op = OP_SCATTER_ADD, .nin = 2, .in = in, .attr = attr});
+    assert_non_null(y);
+    graph_result(g, sym(h->ir->syms, "y"), y);
+    case_add(h, &(CaseSpec){.name = "scatter",
+                            .body = g,
+                            .cls = "scatter",
+                            .config = {64},
+                            .nconfig = 1,
+                            .tol = 1e-5});
+}
+
+static void test_scatter(void **state)
+{
+    UNUSED(state);
+    for (size_t t = 0; t < COUNT(isas); t++) {
+        Harness *h = harness_new(isas[t]);
+        if (!h)
+            continue;
+        add_scatter(h, shape(h, DT_F32, 2, 50, 33), shape(h, DT_I32, 1, 50), 0, 0, 6);
+        add_scatter(h, shape(h, DT_F32, 2, 5, 3), shape(h, DT_I64, 1, 5), 0, 0, 40);
+        add_scatter(h, shape(h, DT_F32, 1, 9), shape(h, DT_I32, 1, 9), 1, 1, 7);
+        add_scatter(h, shape(h, DT_F32, 4, 2, 3, 4, 17), shape(h, DT_I32, 2, 3, 4), 1, 0, 5);
+        add_scatter(h, shape(h, DT_F32, 3, 3, 4, 16), shape(h, DT_I32, 2, 3, 4), 1, 1, 5);
+        add_scatter(h, shape(h, DT_F64, 2, 12, 5), shape(h, DT_I32, 1, 12), 0, 0, 6);
+        add_scatter(h, shape(h, DT_F32, 2, 0, 5), shape(h, DT_I32, 1, 0), 0, 0, 6);
+        harness_run(h);
+    }
+}
+
+/* p, g, m -> p', m' with a shared scale: the shape of an optimizer. */
+static void add_update(Harness *h, const Type *const *tensors, uint32_t count)
+{
+    Graph *g = body(h);
+    const Type *first = tensors[0];
+    const Node *p = input(h, g, "p", first), *dp = input(h, g, "g", first);
+    const Node *m = input(h, g, "m", first), *scale = input(h, g, "scale", shape(h, DT_F32, 0));
+    const Node *s = graph_expand(g, scale, first->rank, first->dims, NULL);
+    const Node *lr = graph_expand(g, graph_slot(g, "lr", DT_F32), first->rank, first->dims, NULL);
+    const Node *m2 = graph_binary(g, OP_ADD, graph_binary(g, OP_MUL, m, graph_fill(g, first, 0.9)),
+                                  graph_binary(g, OP_MUL, dp, s));
+    graph_result(g, sym(h->ir->syms, "p2"),
+                 graph_binary(g, OP_SUB, p, graph_binary(g, OP_MUL, lr, m2)));
+    graph_result(g, sym(h->ir->syms, "m2"), m2);
+    const Type **types = NEW_ARRAY(h->arena, const Type *, count * 3 + 2);
+    for (uint32_t i = 0; i < count * 3; i++)
+        types[i] = tensors[i / 3];
+    types[count * 3] = shape(h, DT_F32, 0);
+    case_add(h, &(CaseSpec){.name = "update",
+                            .body = g,
+                            .cls = "multi_map",
+                            .config = {64},
+                            .nconfig = 1,
+                            .tol = 1e-6,
+                            .count = count,
+                            .types = types});
+}
+
+static void add_norm(Harness *h, const Type *const *tensors, uint32_t count)
+{
+    Graph *g = body(h);
+    const Node **in = NEW_ARRAY(h->arena, const Node *, count);
+    for (uint32_t i = 0; i < count; i++)
+        in[i] = input(h, g, arena_printf(h->arena, "g%u", i), tensors[i]);
+    const Node *y = graph_op(g, &(NodeSpec){.op = OP_SUMSQ, .nin = count, .in = in});
+    assert_non_null(y);
+    graph_result(g, sym(h->ir->syms, "y"), y);
+    case_add(h, &(CaseSpec){.name = "norm",
+                            .body = g,
+                            .cls = "multi_sumsq",
+                            .config = {64},
+                            .nconfig = 1,
+                            .tol = 1e-5});
+}
+
+static void test_tables(void **state)
+{
+    UNUSED(state);
+    for (size_t t = 0; t < COUNT(isas); t++) {
+        Harness *h = harness_new(isas[t]);
+        if (!h)
+            continue;
+        const Type *sets[] = {shape(h, DT_F32, 2, 5, 13), shape(h, DT_F32, 1, 1),
+                              shape(h, DT_F32, 1, 64), shape(h, DT_F32, 1, 0),
+                              shape(h, DT_F32, 3, 7, 3, 11)};
+        add_update(h, sets, 5);
+        add_update(h, sets + 1, 4); /* a first set of one element */
+        add_update(h, sets, 1);
+        add_norm(h, sets, 5);
+        add_norm(h, sets + 1, 1);
+        harness_run(h);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_tables),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
