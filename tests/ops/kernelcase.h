@@ -53,7 +53,7 @@ typedef struct Harness {
     Arena *arena;
     Ir *ir;
     Target target;
-    TestRand rand;
+    TestRand random;
     VEC(KCase *) cases;
     int64_t syms[CASE_SLOTS]; /* value by DimSym id */
     Sym slots[CASE_SLOTS];
@@ -68,7 +68,7 @@ static Harness *harness_new(const char *isa)
     h->arena = arena;
     Syms *syms = syms_new(arena);
     h->ir = ir_new(arena, syms, diags_new(arena));
-    h->rand.state = 20240607;
+    h->random.state = 20240607;
     Err err = {0};
     if (!target_host(&h->target, isa, &err)) {
         arena_free(arena);
@@ -217,9 +217,9 @@ static void fill_input(Harness *h, const KCase *c, const Node *n, Value *v)
 {
     DType dt = n->type->dtype;
     for (int64_t i = 0; i < v->count; i++) {
-        double x = dtype_is_float(dt) ? rand_range(&h->rand, c->lo, c->hi)
-                   : dtype_is_int(dt) ? (double)rand_below(&h->rand, 9) - (dt == DT_U8 ? 0 : 2)
-                                      : rand_below(&h->rand, 2);
+        double x = dtype_is_float(dt) ? rand_range(&h->random, c->lo, c->hi)
+                   : dtype_is_int(dt) ? (double)rand_below(&h->random, 9) - (dt == DT_U8 ? 0 : 2)
+                                      : rand_below(&h->random, 2);
         uint64_t room = 0;
         dtype_store(dt, &room, 0, x);
         v->at[i] = dtype_load(dt, &room, 0);
