@@ -214,6 +214,23 @@ static bool parse_one(Cli *cli, const char *const *argv, int *i, Err *err)
     return parse_word(cli, arg, err);
 }
 
+/* All values are looked at before any work is done. */
+static bool read_values(Cli *cli, Err *err)
+{
+    int format = DIAG_HUMAN, device = 0, mode = 1;
+    cli->seed = -1;
+    bool ok = cli_choice(cli, OPT_format, "human|short", &format, err) &&
+              cli_choice(cli, OPT_device, "auto|cpu", &device, err) &&
+              cli_choice(cli, OPT_mode, "train|eval", &mode, err) &&
+              cli_int(cli, OPT_threads, (IntRange){1, 4096}, &cli->threads, err) &&
+              cli_int(cli, OPT_seed, (IntRange){0, INT64_MAX}, &cli->seed, err) &&
+              cli_int(cli, OPT_max_steps, (IntRange){1, INT64_MAX}, &cli->max_steps, err);
+    cli->format = (DiagFormat)format;
+    cli->train_mode = mode == 0;
+    cli->quiet = cli_has(cli, OPT_quiet);
+    return ok;
+}
+
 bool cli_parse(Cli *cli, int argc, const char *const *argv, Err *err)
 {
     int i = 1;
@@ -223,10 +240,5 @@ bool cli_parse(Cli *cli, int argc, const char *const *argv, Err *err)
     for (i++; i < argc; i++) /* behind "--" all are words */
         if (!parse_word(cli, argv[i], err))
             return false;
-    int format = DIAG_HUMAN;
-    if (!cli_choice(cli, OPT_format, "human|short", &format, err))
-        return false;
-    cli->format = (DiagFormat)format;
-    cli->quiet = cli_has(cli, OPT_quiet);
-    return true;
+    return read_values(cli, err);
 }

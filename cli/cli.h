@@ -38,6 +38,9 @@ struct Cli {
     Words words;            /* what is not an option; cli_file takes the first */
     Words sets, skips;
     const char *value[OPT_COUNT]; /* "" for switches, NULL when absent */
+    int64_t threads, max_steps;   /* 0 when absent */
+    int64_t seed;                 /* -1 when absent */
+    bool train_mode;
     bool color, quiet;
     DiagFormat format;
     bool live;  /* stderr is a terminal: progress may draw */

@@ -4,8 +4,6 @@
 typedef struct CallUse {
     const char *function, *out;
     StFile *in;
-    int mode; /* 0: train, 1: eval */
-    int64_t seed;
 } CallUse;
 
 static const CompileInput *list_inputs(Cli *cli, const StFile *file)
@@ -46,26 +44,26 @@ static bool call(Cli *cli, Compile *c, void *user, Err *err)
     CompileCall cc = {.function = u->function,
                       .inputs = list_inputs(cli, u->in),
                       .ninput = u->in->n,
-                      .train_mode = u->mode == 0};
+                      .train_mode = cli->train_mode};
     if (!compile_call(c, &cc, err))
         return false;
     const Graph *g = compile_program(c)->entries.at[0];
     Execution x = {.entry = 0, .after = -1, .args = u->in};
-    return (check_arguments(cli, g, u->in, err) && execute(cli, c, &x, (uint64_t)u->seed, err) &&
+    return (check_arguments(cli, g, u->in, err) &&
+            execute(cli, c, &x, cli->seed < 0 ? 0 : (uint64_t)cli->seed, err) &&
             write_results(cli, g, &x, u->out, err)) ||
            err_context(err, "%s", u->function);
 }
 
 bool cmd_call(Cli *cli, Err *err)
 {
-    CallUse u = {.mode = 1};
+    CallUse u;
     const char *path = cli_file(cli, err);
     if (!path)
         return false;
     const char *in = cli_need(cli, OPT_in, err);
     u.out = cli_need(cli, OPT_out, err);
-    if (!in || !u.out || !cli_choice(cli, OPT_mode, "train|eval", &u.mode, err) ||
-        !cli_int(cli, OPT_seed, (IntRange){0, INT64_MAX}, &u.seed, err))
+    if (!in || !u.out)
         return false;
     if (!cli->words.n) {
         usage_error(err, "`mdl call` needs the name of a function");

@@ -18,25 +18,21 @@ static bool read_skips(Cli *cli, uint64_t *skip, Err *err)
 }
 
 /* `--seed` of a run is the seed attribute of its train block. */
-static bool push_seed(Cli *cli, Err *err)
+static void push_seed(Cli *cli)
 {
-    int64_t seed = -1;
-    if (!option_belongs(option_at(OPT_max_steps), cli->command->name))
-        return true;
-    if (!cli_int(cli, OPT_seed, (IntRange){0, INT64_MAX}, &seed, err))
-        return false;
-    if (seed >= 0)
-        VEC_PUSH(cli->arena, &cli->sets,
-                 arena_printf(cli->arena, "train.seed=%lld", (long long)seed));
-    return true;
+    if (cli->seed < 0 || !option_belongs(option_at(OPT_max_steps), cli->command->name))
+        return;
+    const char *set = arena_printf(cli->arena, "train.seed=%lld", (long long)cli->seed);
+    VEC_PUSH(cli->arena, &cli->sets, set);
 }
 
 bool with_program(Cli *cli, const ProgramUse *use, Err *err)
 {
     CompileOptions opt = {
         .path = use->path, .isa = cli->value[OPT_isa], .progress = on_progress, .user = cli};
-    if (!read_skips(cli, &opt.skip, err) || !push_seed(cli, err))
+    if (!read_skips(cli, &opt.skip, err))
         return false;
+    push_seed(cli);
     opt.sets = cli->sets.at;
     opt.nset = cli->sets.n;
     Compile *c = compile_new(&opt);
@@ -91,12 +87,7 @@ const char *program_name(Cli *cli, const Compile *c, const char *path, const cha
 
 Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err)
 {
-    int64_t threads = 0;
-    int device = 0;
-    if (!cli_int(cli, OPT_threads, (IntRange){1, 4096}, &threads, err) ||
-        !cli_choice(cli, OPT_device, "auto|cpu", &device, err))
-        return NULL;
     report_progress(cli, "");
-    RtOptions opt = {.threads = (int)threads, .quiet = cli->quiet};
+    RtOptions opt = {.threads = (int)cli->threads, .quiet = cli->quiet};
     return rt_open(plan, &opt, err);
 }
