@@ -182,7 +182,7 @@ static bool dump_file(Cli *cli, const char *path, Err *err)
     }
     if (file_is_dir(path) && !run_folder_open(cli, path, &folder, err))
         return false;
-    Plan *plan = plan_load(folder.plan, err);
+    Plan *plan = file_is_dir(path) ? run_plan_load(&folder, err) : plan_load(path, err);
     if (!plan)
         return false;
     StrBuf sb = sb_new(cli->arena);

@@ -41,9 +41,13 @@ static bool plan_of_source(Cli *cli, Compile *c, void *user, Err *err)
                            compile_hash(c));
     if (cli_has(cli, OPT_weights))
         return compile_here(cli, c, stage, u, err);
+    if (!stage && !file_exists(u->folder.plan)) {
+        err_set(err, ERR_PROGRAM, "%s has no `train` block, so there is no checkpoint", u->path);
+        return err_help(err, "name the parameters with --weights");
+    }
     if (!file_exists(u->folder.plan))
         return no_run(u, err);
-    u->plan = plan_load(u->folder.plan, err);
+    u->plan = run_plan_load(&u->folder, err);
     if (!u->plan || u->plan->meta->source_hash == compile_hash(c))
         return u->plan != NULL;
     plan_free(u->plan);
@@ -58,7 +62,7 @@ static bool plan_of_file(Cli *cli, EvalUse *u, Err *err)
     if (file_is_dir(u->path)) {
         if (!run_folder_open(cli, u->path, &u->folder, err))
             return false;
-        u->plan = plan_load(u->folder.plan, err);
+        u->plan = run_plan_load(&u->folder, err);
         return u->plan != NULL;
     }
     u->plan = plan_load(u->path, err);

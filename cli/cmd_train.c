@@ -55,7 +55,7 @@ static bool find_stored(Cli *cli, Compile *c, const RunFolder *folder, bool *sto
         return other_program(cli, c, folder->dir, &was, err);
     if (!file_exists(folder->plan))
         return true;
-    Plan *plan = plan_load(folder->plan, err);
+    Plan *plan = run_plan_load(folder, err);
     if (!plan)
         return false;
     *stored = plan->meta->source_hash == compile_hash(c);
@@ -114,7 +114,7 @@ static bool adopt_plan(Cli *cli, const char *path, const Plan *plan, RunFolder *
     if (!file_exists(folder->plan))
         return file_read(cli->arena, path, SIZE_MAX / 2, &bytes, err) &&
                run_plan_write(cli, folder, bytes, err) && run_info_write(folder->dir, &info, err);
-    Plan *stored = plan_load(folder->plan, err);
+    Plan *stored = run_plan_load(folder, err);
     if (!stored)
         return false;
     bool same = plan_hash(stored) == plan_hash(plan);
@@ -156,10 +156,9 @@ static bool find_eval_data(const Plan *plan, Err *err)
 static bool run_training(Cli *cli, Runtime *rt, const char *dir, Err *err)
 {
     const Plan *plan = rt_plan(rt);
-    TrainOptions opt = {.run_dir = dir, .quiet = cli->quiet};
+    TrainOptions opt = {.run_dir = dir, .max_steps = cli->max_steps, .quiet = cli->quiet};
     TrainResult result;
-    if (!cli_int(cli, OPT_max_steps, (IntRange){1, INT64_MAX}, &opt.max_steps, err) ||
-        !rt_train(rt, &opt, &result, err))
+    if (!rt_train(rt, &opt, &result, err))
         return false;
     if (result.interrupted) {
         err_set(err, ERR_INTERRUPTED, "interrupted: step %lld is saved in %s",
@@ -176,7 +175,7 @@ static bool run_training(Cli *cli, Runtime *rt, const char *dir, Err *err)
 
 static bool train_in(Cli *cli, const RunFolder *folder, Err *err)
 {
-    Plan *plan = plan_load(folder->plan, err);
+    Plan *plan = run_plan_load(folder, err);
     Runtime *rt = NULL;
     bool ok = plan && find_eval_data(plan, err);
     if (ok) {

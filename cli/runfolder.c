@@ -59,6 +59,16 @@ bool run_folder_open(Cli *cli, const char *dir, RunFolder *out, Err *err)
     return true;
 }
 
+Plan *run_plan_load(const RunFolder *folder, Err *err)
+{
+    Plan *plan = plan_load(folder->plan, err);
+    if (plan || err->kind != ERR_DATA)
+        return plan;
+    err->help[0] = '\0'; /* nobody compiled this plan by hand */
+    err_help(err, "remove it, and train from the .mdl file: that compiles it again");
+    return NULL;
+}
+
 bool run_plan_write(Cli *cli, const RunFolder *folder, Bytes plan, Err *err)
 {
     return file_mkdirs(path_dir(cli->arena, folder->plan), err) &&

@@ -28,6 +28,7 @@ bool run_folder_open(Cli *cli, const char *dir, RunFolder *out, Err *err);
 /* *found = false and true when there is no run.json. ERR_DATA when it is damaged. */
 bool run_info_read(Cli *cli, const char *dir, RunInfo *out, bool *found, Err *err);
 bool run_info_write(const char *dir, const RunInfo *info, Err *err);
+Plan *run_plan_load(const RunFolder *folder, Err *err);
 /* Writes plans/..; makes folders as needed. */
 bool run_plan_write(Cli *cli, const RunFolder *folder, Bytes plan, Err *err);
 
