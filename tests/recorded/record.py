@@ -192,7 +192,7 @@ def record_models():
     record_model(
         "mlp", Mlp(12), 6,
         ["model.mlp.Hidden=12", "train.mlp.batch=6", "train.mlp.optimizer=adamw(weight_decay: 0.1)"],
-        lr=0.01, weight_decay=0.1, clip=None)  # fmt: skip
+        lr=0.002, weight_decay=0.1, clip=None)  # fmt: skip
     record_model(
         "transformer", PatchTransformer(28, 7, 16, 2, 2, 24, 10), 5,
         ["model.digit_transformer.D=16", "model.digit_transformer.H=2", "model.digit_transformer.F=24",
