@@ -482,7 +482,7 @@ void lower_gemm(Lower *lo)
 {
     Gemm g = {0};
     describe(lo, &g);
-    lo->k->flops = flops_of(lo, &g);
+    lo->k->flops += flops_of(lo, &g);
     if (lo->scalar) {
         plain_phase(lo, &g);
         return;

@@ -167,6 +167,9 @@ void lower_multi_sumsq(Lower *lo);
 uint32_t multi_per_set(const Node *group);
 int64_t multi_grain(const Node *group, const Target *target);
 
+/* work.c: fills the kernel's flops and bytes. */
+void lower_count_work(Lower *lo);
+
 /* ---- small helpers (lower.c) ---- */
 
 int64_t lower_config(const Lower *lo, const char *name); /* member of the config tuple */

@@ -324,6 +324,8 @@ KStmt *ks_if(Kernel *k, KBlock *b, const KExpr *cond)
 static const KExpr *declare(Kernel *k, KBlock *b, KStmtKind kind, const char *stem,
                             const KExpr *value)
 {
+    if (kind == KS_LET && value->kind == KE_CONST)
+        return value;
     KStmt *s = stmt(k, b, kind);
     s->name = kernel_name(k, stem);
     s->type = value->type;

@@ -157,7 +157,7 @@ KStmt *ks_for(Kernel *k, KBlock *b, Sym name, const KExpr *lo,
               const KExpr *hi); /* step 1; set ->step, ->unroll */
 KStmt *ks_if(Kernel *k, KBlock *b, const KExpr *cond);
 const KExpr *ks_let(Kernel *k, KBlock *b, const char *stem,
-                    const KExpr *value); /* returns the VAR */
+                    const KExpr *value); /* returns the VAR; a constant needs none */
 const KExpr *ks_var(Kernel *k, KBlock *b, const char *stem, const KExpr *init);
 void ks_set(Kernel *k, KBlock *b, const KExpr *var, const KExpr *value);
 void ks_store(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value);
