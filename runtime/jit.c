@@ -115,6 +115,7 @@ static const char *const flags[] = {
     "-O2",
     "-ffp-contract=off",
     "-fno-math-errno",
+    "-fwrapv",
     "-fno-stack-protector",
     "-fPIC",
     "-shared",
