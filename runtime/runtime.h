@@ -151,6 +151,19 @@ bool rt_eval(Runtime *rt, uint32_t eval, EvalMetric *metrics, int64_t *rows, Err
 double schedule_factor(const Plan *plan, const PlanRun *run, int64_t step, int64_t total,
                        double steps_per_epoch);
 
+/* ---- bench.c ---- */
+
+typedef struct BenchResult {
+    int64_t updates;       /* that were measured */
+    double least, median;  /* seconds of one update */
+    double cpu;            /* of processors, all threads together; the least */
+    RtKernelTime *kernels; /* in one update, by plan kernel: the least seconds; launches */
+} BenchResult;
+
+/* Repeats an update of the plan's run on its first batch for about so many seconds. States end up
+ * as new. */
+bool rt_bench(Runtime *rt, double seconds, Arena *arena, BenchResult *out, Err *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,136 @@
+/* cmd_bench.c: `mdl bench`: how long an update takes, kernel by kernel. */
+#include "program.h"
+#include "runfolder.h"
+#include <jansson.h>
+
+typedef struct BenchUse {
+    Plan *plan;
+} BenchUse;
+
+static bool plan_of_source(Cli *cli, Compile *c, void *user, Err *err)
+{
+    BenchUse *u = user;
+    const char *stage;
+    Bytes bytes;
+    if (!choose_stage(cli, c, &stage, err) || !compile_stage(c, stage, err) ||
+        !compile_plan(c, &bytes, err))
+        return false;
+    /* the session, and these bytes with it, ends before the plan is used */
+    Bytes copy = {arena_memdup(cli->arena, bytes.data, bytes.n), bytes.n};
+    u->plan = plan_from_bytes(copy.data, copy.n, err);
+    return u->plan != NULL;
+}
+
+static Plan *open_plan(Cli *cli, const char *path, Err *err)
+{
+    BenchUse use = {0};
+    if (path_is_source(path)) {
+        with_program(cli, &(ProgramUse){path, plan_of_source, &use}, err);
+        return use.plan;
+    }
+    RunFolder folder = {.plan = path};
+    if (file_is_dir(path) && !run_folder_open(cli, path, &folder, err))
+        return NULL;
+    return plan_load(folder.plan, err);
+}
+
+/* ---- the table ---- */
+
+typedef struct Row {
+    const PlanKernel *kernel;
+    double seconds;
+    uint64_t launches;
+} Row;
+
+static int by_time(const void *a, const void *b)
+{
+    const Row *x = a, *y = b;
+    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
+}
+
+/* The kernels that ran, longest first. */
+static Row *rows_of(Cli *cli, const Plan *plan, const BenchResult *r, uint32_t *n)
+{
+    Row *rows = NEW_ARRAY(cli->arena, Row, plan->nkernels);
+    for (uint32_t k = 0; k < plan->nkernels; k++)
+        if (r->kernels[k].launches)
+            rows[(*n)++] = (Row){&plan->kernels[k], r->kernels[k].seconds, r->kernels[k].launches};
+    qsort(rows, *n, sizeof(*rows), by_time);
+    return rows;
+}
+
+static void put_head(const Plan *plan, int threads, const BenchResult *r)
+{
+    const PlanRun *run = &plan->runs[0];
+    printf("%s  batch %lld, %d thread%s, %s: least %.3f ms, median %.3f ms of %lld updates, "
+           "%.0f samples/s\n",
+           plan_text(plan, run->model), (long long)run->batch, threads, threads == 1 ? "" : "s",
+           plan_text(plan, plan->meta->isa), r->least * 1e3, r->median * 1e3, (long long)r->updates,
+           (double)run->batch / r->median);
+}
+
+static void put_table(Cli *cli, const Plan *plan, const BenchResult *r)
+{
+    uint32_t n = 0;
+    const Row *rows = rows_of(cli, plan, r, &n);
+    double sum = 0;
+    uint64_t launches = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        sum += rows[i].seconds;
+        launches += rows[i].launches;
+    }
+    printf(" share  launches   us each   GFLOP/s     GB/s  class   kernel\n");
+    for (uint32_t i = 0; i < n; i++) {
+        const Row *k = &rows[i];
+        double times = (double)k->launches, per_ns = times * 1e-9 / k->seconds;
+        printf("%5.1f%%  %8llu  %8.1f  %8.1f %8.1f  %-7s %s\n", 100 * k->seconds / sum,
+               (unsigned long long)k->launches, k->seconds / times * 1e6,
+               (double)k->kernel->flops * per_ns, (double)k->kernel->bytes * per_ns,
+               plan_text(plan, k->kernel->cls), plan_text(plan, k->kernel->name));
+    }
+    printf("%5.1f%%  %8llu  kernels %.3f ms; between them %.3f ms\n", 100.0,
+           (unsigned long long)launches, sum * 1e3, (r->least - sum) * 1e3);
+}
+
+static bool put_json(const Plan *plan, int threads, const BenchResult *r)
+{
+    const PlanRun *run = &plan->runs[0];
+    json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:f, s:f, s:f}", "schema", "mdl.bench.1", "model",
+        plan_text(plan, run->model), "mdl", MDL_VERSION, "isa", plan_text(plan, plan->meta->isa),
+        "batch", (json_int_t)run->batch, "threads", threads, "updates", (json_int_t)r->updates,
+        "least", r->least, "median", r->median, "cpu", r->cpu);
+    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    if (text)
+        puts(text);
+    bool ok = text != NULL;
+    free(text);
+    json_decref(root);
+    return ok;
+}
+
+static bool measure(Cli *cli, const Plan *plan, Runtime *rt, Err *err)
+{
+    int64_t seconds = 3;
+    BenchResult r;
+    if (!cli_int(cli, OPT_seconds, (IntRange){1, 3600}, &seconds, err) ||
+        !rt_bench(rt, (double)seconds, cli->arena, &r, err))
+        return false;
+    if (cli_has(cli, OPT_json))
+        return put_json(plan, rt_threads(rt), &r) ||
+               err_set(err, ERR_DATA, "the result cannot be written as JSON");
+    put_head(plan, rt_threads(rt), &r);
+    put_table(cli, plan, &r);
+    return true;
+}
+
+bool cmd_bench(Cli *cli, Err *err)
+{
+    const char *path = cli_file(cli, err);
+    Plan *plan = path ? open_plan(cli, path, err) : NULL;
+    Runtime *rt = plan ? open_runtime(cli, plan, err) : NULL;
+    bool ok = rt && measure(cli, plan, rt, err);
+    rt_close(rt);
+    plan_free(plan);
+    return ok;
+}

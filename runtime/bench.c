@@ -1,0 +1,118 @@
+/* bench.c: how long an update takes, and each kernel in it.
+ *
+ * One batch is used again and again with a learning rate of 0, so that every repetition does the
+ * same work on the same numbers. Of a kernel the least time counts, since other programs can only
+ * make it longer; of the whole update the least, the median, and the least processor time. */
+#include "clock.h"
+#include "feed.h"
+#include "runtime.h"
+#include <time.h>
+
+enum { WARM_UP = 3, MAX_UPDATES = 10000 };
+
+typedef struct Bench {
+    Runtime *rt;
+    const Plan *plan;
+    const PlanRun *run;
+    Feed feed;
+    RtKernelTime *before; /* an update: times so far */
+    double seconds[MAX_UPDATES];
+} Bench;
+
+static bool update(Bench *b, int64_t step, Err *err)
+{
+    RtCall call = {.inputs = b->feed.inputs, .syms = b->feed.syms, .step = step, .first = true};
+    if (!rt_run(b->rt, b->run->micro, &call, err))
+        return false;
+    call.inputs = NULL;
+    return rt_run(b->rt, b->run->update, &call, err);
+}
+
+static void take_kernels(Bench *b, bool first, RtKernelTime *least)
+{
+    const RtKernelTime *now = rt_kernel_times(b->rt);
+    for (uint32_t k = 0; k < b->plan->nkernels; k++) {
+        double seconds = now[k].seconds - b->before[k].seconds;
+        if (first || seconds < least[k].seconds)
+            least[k].seconds = seconds;
+        least[k].launches = now[k].launches - b->before[k].launches;
+        b->before[k] = now[k];
+    }
+}
+
+/* Of all threads of the process. */
+static double cpu_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bool repeat(Bench *b, double seconds, BenchResult *out, Err *err)
+{
+    double began = clock_now();
+    for (int64_t step = 1;; step++) {
+        double start = clock_now(), cpu = cpu_now();
+        if (!update(b, step, err))
+            return false;
+        double end = clock_now();
+        cpu = cpu_now() - cpu;
+        int64_t i = step - 1 - WARM_UP;
+        take_kernels(b, i <= 0, out->kernels);
+        if (i < 0)
+            continue;
+        b->seconds[i] = end - start;
+        out->cpu = i == 0 || cpu < out->cpu ? cpu : out->cpu;
+        out->updates = i + 1;
+        if (out->updates == MAX_UPDATES || (end - began > seconds && out->updates % 2))
+            break;
+    }
+    qsort(b->seconds, (size_t)out->updates, sizeof(b->seconds[0]), compare);
+    out->least = b->seconds[0];
+    out->median = b->seconds[out->updates / 2];
+    return true;
+}
+
+/* The first batch, which must stay as it is: the loader has no other. */
+static bool with_batch(Bench *b, Dataset *ds, double seconds, BenchResult *out, Err *err)
+{
+    LoaderSpec spec = {.plan = b->plan,
+                       .ds = ds,
+                       .data = b->run->data,
+                       .batch = b->run->batch,
+                       .end = b->run->batch,
+                       .seed = b->run->seed};
+    Loader *loader = loader_new(&spec, err);
+    LoaderBatch batch;
+    bool ok = loader && loader_next(loader, &batch, err) && feed_set(&b->feed, &batch, err) &&
+              rt_init(b->rt, b->run->seed, err) && repeat(b, seconds, out, err);
+    loader_free(loader);
+    return ok;
+}
+
+bool rt_bench(Runtime *rt, double seconds, Arena *arena, BenchResult *out, Err *err)
+{
+    const Plan *plan = rt_plan(rt);
+    *out = (BenchResult){.kernels = NEW_ARRAY(arena, RtKernelTime, plan->nkernels)};
+    if (plan->nruns == 0)
+        return err_set(err, ERR_USAGE, "the program has no `train` block");
+    Bench *b = NEW(arena, Bench);
+    *b = (Bench){.rt = rt,
+                 .plan = plan,
+                 .run = &plan->runs[0],
+                 .before = NEW_ARRAY(arena, RtKernelTime, plan->nkernels)};
+    if (plan->entries[b->run->update].ninput != 0)
+        return err_set(err, ERR_DATA, "plan: `update` takes inputs");
+    if (!feed_init(&b->feed, arena, plan, b->run->micro, b->run->data, err))
+        return false;
+    Dataset *ds = data_open(plan, b->run->data, err);
+    bool ok = ds && with_batch(b, ds, seconds, out, err);
+    data_close(ds);
+    return ok;
+}
