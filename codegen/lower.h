@@ -50,7 +50,8 @@ typedef struct LowerVar {
     const KExpr *lanes; /* vector: how many lanes are in range; NULL: all */
 } LowerVar;
 
-enum { LOWER_MAX_VARS = 60, NO_VAR = UINT32_MAX };
+enum { LOWER_MAX_VARS = 60 };
+#define NO_VAR UINT32_MAX
 
 struct Lower {
     Kernel *k;

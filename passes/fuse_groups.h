@@ -15,11 +15,11 @@ enum {
     FUSE_INPUTS = 24,
     FUSE_RESULTS = 8,
     FUSE_NODES = 512,
-    FUSE_ROW = 12,          /* pointers per set of a multi_map: PLAN_ROW_BUFS */
-    FUSE_TINY_ROWS = 64,    /* fewer rows than this ... */
-    FUSE_LONG_FOLD = 16384, /* ... of more than this are folded in two phases */
-    FUSE_NONE = UINT32_MAX
+    FUSE_ROW = 12,         /* pointers per set of a multi_map: PLAN_ROW_BUFS */
+    FUSE_TINY_ROWS = 64,   /* fewer rows than this ... */
+    FUSE_LONG_FOLD = 16384 /* ... of more than this are folded in two phases */
 };
+#define FUSE_NONE UINT32_MAX
 
 /* Why two groups stay apart, or a value is stored: the codes of compiler.md 4.9. */
 typedef enum FuseCode {

@@ -5,7 +5,7 @@
 
 #include "passes.h"
 
-enum { NO_GROUP = UINT32_MAX };
+#define NO_GROUP UINT32_MAX
 
 typedef VEC(uint32_t) Numbers;
 

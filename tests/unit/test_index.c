@@ -333,7 +333,7 @@ static void long_chains_stay_small(void **state)
     ix_print(ir, index[0], &sb);
     assert_true(sb.n > 100 && sb.n < 1 << 20);
     const Ix *vars[] = {ix_int(ir, 3), ix_int(ir, 4)};
-    int64_t value;
+    int64_t value = -1;
     const Ix *fixed = ix_substitute(ir, index[0], vars, 2);
     assert_true(fixed->kind == IX_SUM && fixed->nterm == 0 && dim_is_const(fixed->base, &value));
     assert_true(0 <= value && value < 6);
