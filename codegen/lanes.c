@@ -144,30 +144,37 @@ const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear)
     return ke_text(lo->k, ktype_vector(ktype_of(dt)), text, arg, 3);
 }
 
+const Ix **scope_lane(Lower *lo, uint32_t v, const Ix *const *ix, uint32_t n, const KExpr **lane)
+{
+    Kernel *k = lo->k;
+    const LowerVar var = lo->var[v];
+    scope_loop(lo, &(LoopSpec){.stem = "lane",
+                               .lo = ke_int(k, 0),
+                               .hi = var.lanes ? var.lanes : ke_int(k, k->width),
+                               .extent = dim_const(lo->ir, k->width)});
+    *lane = lo->var[lo->nvar - 1].at;
+    const Ix *one = scope_var(lo, ke_add(lo, var.at, *lane), var.extent);
+    const Ix *vars[LOWER_MAX_VARS], **at = NEW_ARRAY(lo->arena, const Ix *, n + 1);
+    for (uint32_t i = 0; i < lo->nvar; i++)
+        vars[i] = i == v ? one : ix_var(lo->ir, i, lo->var[i].extent);
+    for (uint32_t i = 0; i < n; i++)
+        at[i] = ix_substitute(lo->ir, ix[i], vars, lo->nvar);
+    return at;
+}
+
 const KExpr *lower_by_lane(Lower *lo, const Node *n, const Ix *const *ix)
 {
     Kernel *k = lo->k;
-    uint32_t rank = n->type->rank, v = index_vector_var(lo, ix, rank);
+    uint32_t v = index_vector_var(lo, ix, n->type->rank);
     if (v == NO_VAR)
         BUG("codegen: %s has no scalar value", op_info(n->op)->name);
-    LowerVar var = lo->var[v];
     KBlock *block = lo->scope->block;
     KType t = ktype_of(n->type->dtype);
     uint32_t tmp = ks_local(k, block, "lanes", t, k->width);
-    if (var.lanes)
+    if (lo->var[v].lanes)
         ks_vstore(k, block, tmp, ke_int(k, 0), ke_num(k, ktype_vector(t), 0), NULL);
-    const KExpr *hi = var.lanes ? var.lanes : ke_int(k, k->width);
-    scope_loop(lo, &(LoopSpec){.stem = "lane",
-                               .lo = ke_int(k, 0),
-                               .hi = hi,
-                               .extent = dim_const(lo->ir, k->width)});
-    const KExpr *lane = lo->var[lo->nvar - 1].at;
-    const Ix *one = scope_var(lo, ke_add(lo, var.at, lane), var.extent);
-    const Ix *vars[LOWER_MAX_VARS], *at[IR_MAX_RANK];
-    for (uint32_t i = 0; i < lo->nvar; i++)
-        vars[i] = i == v ? one : ix_var(lo->ir, i, lo->var[i].extent);
-    for (uint32_t i = 0; i < rank; i++)
-        at[i] = ix_substitute(lo->ir, ix[i], vars, lo->nvar);
+    const KExpr *lane;
+    const Ix **at = scope_lane(lo, v, ix, n->type->rank, &lane);
     const KExpr *e = lower_value(lo, n, at);
     ASSERT(!ktype_is_vector(e->type));
     ks_store(k, lo->scope->block, tmp, lane, e);

@@ -366,37 +366,61 @@ void lower_lanes(Lower *lo, const LanesSpec *spec, LanesFn body, void *user)
     scope_end(lo);
 }
 
+/* The vector variable of a store: of its index, else (an axis of extent 1 leaves none there) the
+ * innermost. */
+static uint32_t store_var(const Lower *lo, const Ix *linear)
+{
+    uint32_t v = index_vector_var(lo, &linear, 1);
+    for (uint32_t i = lo->nvar; i-- > 0 && v == NO_VAR;)
+        if (lo->var[i].vector)
+            v = i;
+    return v;
+}
+
+static void store_strided(Lower *lo, uint32_t r, const KExpr *at, const Dim *stride,
+                          const KExpr *value, const KExpr *lanes)
+{
+    const KExpr *arg[] = {ke_addr(lo->k, lo->out[r], at), ke_extent(lo->k, stride), value,
+                          lanes ? lanes : ke_int(lo->k, lo->k->width)};
+    DType dt = lo->k->bufs.at[lo->out[r]].dtype;
+    const char *text =
+        arena_printf(lo->arena, "mdl_scatter_%s(%%0, %%1, %%2, %%3)", dtype_info(dt)->name);
+    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, text, arg, 4));
+}
+
+/* Every lane to its own place. */
+static void store_by_lane(Lower *lo, uint32_t r, const Ix *linear, uint32_t v, const KExpr *value)
+{
+    Kernel *k = lo->k;
+    KType t = ktype_of(k->bufs.at[lo->out[r]].dtype);
+    uint32_t tmp = ks_local(k, lo->scope->block, "lanes", t, k->width);
+    ks_vstore(k, lo->scope->block, tmp, ke_int(k, 0), value, NULL);
+    const KExpr *lane;
+    linear = scope_lane(lo, v, &linear, 1, &lane)[0];
+    ks_store(k, lo->scope->block, lo->out[r], lower_index(lo, linear), ke_load(k, tmp, lane));
+    scope_end(lo);
+}
+
 void lower_store(Lower *lo, uint32_t r, const Ix *const *ix, const KExpr *value)
 {
     const Type *t = lo->body->results.at[r].node->type;
     const Ix *linear = ix_flatten(lo->ir, t->dims, ix, t->rank);
-    const KExpr *at = lower_index(lo, linear);
-    uint32_t v = index_vector_var(lo, ix, t->rank);
-    uint32_t last = v;
-    /* an axis of extent 1 leaves no variable in the index, yet the value may be a vector */
-    for (uint32_t i = lo->nvar; i-- > 0 && last == NO_VAR;)
-        if (lo->var[i].vector)
-            last = i;
-    KBlock *block = lo->scope->block;
-    if (v == NO_VAR && !ktype_is_vector(value->type)) {
-        ks_store(lo->k, block, lo->out[r], at, value);
+    uint32_t v = store_var(lo, linear);
+    if (v == NO_VAR ||
+        (!ktype_is_vector(value->type) && index_vector_var(lo, &linear, 1) == NO_VAR)) {
+        ASSERT(!ktype_is_vector(value->type));
+        ks_store(lo->k, lo->scope->block, lo->out[r], lower_index(lo, linear), value);
         return;
     }
-    ASSERT(last != NO_VAR);
-    const KExpr *lanes = v == NO_VAR ? ke_int(lo->k, 1) : lo->var[v].lanes;
     const Dim *stride;
+    const KExpr *lanes = ix_uses(linear, v) ? lo->var[v].lanes : ke_int(lo->k, 1);
     value = lower_spread(lo, value);
-    if (v == NO_VAR || (index_stride(lo, linear, v, &stride) && dim_equals(stride, 1))) {
-        ks_vstore(lo->k, block, lo->out[r], at, value, lanes);
-        return;
-    }
     if (!index_stride(lo, linear, v, &stride))
-        BUG("codegen: result %u is stored through an index that is not affine", r);
-    const KExpr *arg[] = {ke_addr(lo->k, lo->out[r], at), ke_extent(lo->k, stride), value,
-                          lanes ? lanes : ke_int(lo->k, lo->k->width)};
-    const char *text =
-        arena_printf(lo->arena, "mdl_scatter_%s(%%0, %%1, %%2, %%3)", dtype_info(t->dtype)->name);
-    ks_call(lo->k, block, ke_text(lo->k, KT_PTR, text, arg, 4));
+        store_by_lane(lo, r, linear, v, value);
+    else if (dim_equals(stride, 1) || !ix_uses(linear, v))
+        ks_vstore(lo->k, lo->scope->block, lo->out[r], lower_index(lo, linear), value, lanes);
+    else
+        store_strided(lo, r, lower_index(lo, linear), stride, value, lanes);
 }
 
 void lower_results(Lower *lo, uint64_t which, const Ix *const *ix)

@@ -135,6 +135,9 @@ uint32_t index_vector_var(const Lower *lo, const Ix *const *ix, uint32_t n); /* 
 bool index_stride(Lower *lo, const Ix *e, uint32_t v, const Dim **stride);
 /* Element (or lanes) of a buffer at a linear index; NULL: lanes one by one. */
 const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear);
+/* Opens a loop over the lanes of vector variable v: *lane is its number, the result is ix at that
+ * lane. */
+const Ix **scope_lane(Lower *lo, uint32_t v, const Ix *const *ix, uint32_t n, const KExpr **lane);
 /* Every lane of n by a scalar loop. */
 const KExpr *lower_by_lane(Lower *lo, const Node *n, const Ix *const *ix);
 /* What reading `root` at ix costs per vector: strided and scattered reads, for choosing loops. */

@@ -232,6 +232,22 @@ static Graph *make_casts(Harness *h, int a, int b, int c)
     return result(h, g, y);
 }
 
+/* Narrow storage: arithmetic in f32, rounded to the type after every operation. */
+static Graph *make_narrow(Harness *h, int a, int b, int c)
+{
+    UNUSED(c);
+    static const DType types[] = {DT_BF16, DT_F16, DT_I8, DT_I16};
+    Graph *g = body(h);
+    for (size_t i = 0; i < COUNT(types); i++) {
+        const Node *x = input(h, g, arena_printf(h->arena, "x%zu", i), shape(h, types[i], 2, a, b));
+        const Node *y = graph_binary(g, OP_MUL, graph_cast(g, DT_F32, x),
+                                     graph_fill(g, shape(h, DT_F32, 2, a, b), 2));
+        graph_result(g, sym_printf(h->ir->syms, "copy%zu", i), graph_unary(g, OP_NEG, x));
+        graph_result(g, sym_printf(h->ir->syms, "y%zu", i), y);
+    }
+    return g;
+}
+
 static Graph *make_wide(Harness *h, int a, int b, int c)
 {
     UNUSED(c);
@@ -266,11 +282,12 @@ static Graph *make_slots(Harness *h, int a, int b, int c)
 }
 
 static const Maker makers[] = {
-    {"bias", make_bias},     {"column", make_column},     {"transpose", make_transpose},
-    {"merge", make_merge},   {"slice", make_slice},       {"pad", make_pad},
-    {"concat", make_concat}, {"gather", make_gather},     {"pick", make_pick},
-    {"onehot", make_onehot}, {"select", make_select},     {"casts", make_casts},
-    {"wide", make_wide},     {"integers", make_integers}, {"slots", make_slots},
+    {"bias", make_bias},     {"column", make_column}, {"transpose", make_transpose},
+    {"merge", make_merge},   {"slice", make_slice},   {"pad", make_pad},
+    {"concat", make_concat}, {"gather", make_gather}, {"pick", make_pick},
+    {"onehot", make_onehot}, {"select", make_select}, {"casts", make_casts},
+    {"wide", make_wide},     {"narrow", make_narrow}, {"integers", make_integers},
+    {"slots", make_slots},
 };
 
 static void test_views(void **state)

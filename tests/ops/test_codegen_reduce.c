@@ -154,6 +154,21 @@ static Graph *column_softmax(Harness *h, int a, int b)
     return g;
 }
 
+/* Normalised over the middle axis of three: P is not one flat range of the result. */
+static Graph *middle(Harness *h, int a, int b, int c)
+{
+    Graph *g = body(h);
+    const Node *x = input(h, g, "x", shape(h, DT_F32, 3, a, b, c));
+    const Node *z = input(h, g, "z", shape(h, DT_F32, 3, c, b, a));
+    int64_t axis[] = {1}, keep[] = {0, 2}, perm[] = {2, 1, 0};
+    const Node *v = graph_binary(g, OP_MUL, x, graph_permute(g, z, perm));
+    const Node *s = graph_reduce(g, OP_AMAX, v, axis, 1);
+    const Node *full = graph_expand(g, s, 3, x->type->dims, keep);
+    graph_result(g, sym(h->ir->syms, "y"), graph_binary(g, OP_SUB, v, full));
+    graph_result(g, sym(h->ir->syms, "s"), s);
+    return g;
+}
+
 static void test_norms(void **state)
 {
     UNUSED(state);
@@ -167,6 +182,8 @@ static void test_norms(void **state)
             add(h, "softmax", softmax(h, a, b), 2, 1, 4e-6);
             add(h, "layer_norm", layer_norm(h, a, b), 1, 1, b == 1 ? 1e-3 : 5e-5);
             add(h, "columns", columns(h, a, b), 8, i % 2 ? 4 : 1, 5e-6);
+            add(h, "middle", middle(h, 3, a, b), 8, 1, 1e-6);
+            add(h, "middle", middle(h, b > 40 ? 40 : b, 6, 5), 8, 1, 1e-6);
             add(h, "column_softmax", column_softmax(h, a, b), 64, 1, 4e-6);
         }
         harness_run(h);
