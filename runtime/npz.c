@@ -327,7 +327,7 @@ bool npz_parse(HostArray *out, HostFile file, const char *member, Err *err)
 {
     *out = (HostArray){0};
     Zip z;
-    Member m;
+    Member m = {0};
     if (!open_zip(&z, file, err) || !find_member(&z, member, &m, err))
         return false;
     if (read_member(out, &z, &m, err))
