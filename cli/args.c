@@ -151,10 +151,9 @@ static int find_option(const Cli *cli, const char *name, size_t n, Err *err)
 
 static bool put_value(Cli *cli, OptionId id, const char *value, Err *err)
 {
-    if (id == OPT_set)
-        VEC_PUSH(cli->arena, &cli->sets, value);
-    else if (id == OPT_skip)
-        VEC_PUSH(cli->arena, &cli->skips, value);
+    Words *all = id == OPT_set ? &cli->sets : id == OPT_skip ? &cli->skips : NULL;
+    if (all)
+        VEC_PUSH(cli->arena, all, value);
     else if (cli->value[id])
         return usage_error(err, "--%s is given twice", options[id].name);
     cli->value[id] = value;
