@@ -101,6 +101,22 @@ static void stopped_run_ends_with_the_same_bits(void **state)
     check_same_file(tool, weights_of(tool, "straight", 40), weights_of(tool, "stopped", 40));
 }
 
+static void interrupted_run_is_saved_and_goes_on(void **state)
+{
+    Tool *tool = *state;
+    const char *const args[] = {"train", "a.mdl", "--run=r", "--set=train.epochs=100000", NULL};
+    Outcome o = tool_interrupt(tool, args, "r/run.jsonl", "\"step\":10");
+    check_code(&o, 130);
+    check_has(o.err, "error: interrupted: step ");
+    check_has(o.err, "the same command goes on");
+    int step = (int)number_after(o.err, "error: interrupted: step ");
+    assert_true(step >= 10);
+    assert_true(file_exists(tool_path(tool, weights_of(tool, "r", step))));
+    const char *to = arena_printf(tool->arena, "--max-steps=%d", step + 5);
+    GOOD(tool, "train", "a.mdl", "--run=r", "--set=train.epochs=100000", to);
+    assert_true(file_exists(tool_path(tool, weights_of(tool, "r", step + 5))));
+}
+
 static void plan_file_alone_trains(void **state)
 {
     Tool *tool = *state;
@@ -234,6 +250,20 @@ static void compiled_call_equals_the_reference(void **state)
     assert_true(gap(tool, "y.st", "o.st") > 1e-3); /* another seed is another network */
 }
 
+static void call_without_rows_has_no_rows(void **state)
+{
+    Tool *tool = *state;
+    tool_batch(tool, "x.st", &(BatchSpec){.n = 0, .image = true});
+    static const char *const how[] = {"--threads=1", "--reference"};
+    for (size_t i = 0; i < COUNT(how); i++) {
+        GOOD(tool, "call", "mlp", "--in=x.st", "--out=y.st", how[i]);
+        StFile *y = tool_tensors(tool, "y.st");
+        assert_int_equal(y->tensors[0].dim[0], 0);
+        assert_int_equal(y->tensors[0].dim[1], 3);
+        st_close(y);
+    }
+}
+
 static void tuples_and_weights(void **state)
 {
     Tool *tool = *state;
@@ -279,12 +309,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(json_results_parse, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(run_says_what_it_is_of, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(stopped_run_ends_with_the_same_bits, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(interrupted_run_is_saved_and_goes_on, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(plan_file_alone_trains, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(weights_stand_in_for_a_checkpoint, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(fork_goes_on_with_another_program, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(dump_shows_every_stage, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(dump_reads_plans_and_runs, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(compiled_call_equals_the_reference, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(call_without_rows_has_no_rows, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(tuples_and_weights, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(gradients_equal_the_reference, setup, tool_teardown),
     };

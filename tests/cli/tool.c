@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -88,18 +90,51 @@ static const char *read_text(Tool *tool, const char *path)
     return text.data;
 }
 
+typedef struct Run {
+    const char *out, *err;
+    pid_t pid;
+} Run;
+
+static Run begin(Tool *tool, const char *const *args)
+{
+    Run r = {.out = arena_printf(tool->arena, "%s.out", tool->dir),
+             .err = arena_printf(tool->arena, "%s.err", tool->dir)};
+    r.pid = start(tool, args, r.out, r.err);
+    assert_true(r.pid > 0);
+    return r;
+}
+
+static Outcome end(Tool *tool, const Run *r)
+{
+    int status;
+    assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
+    Outcome o = {.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status)};
+    o.out = read_text(tool, r->out);
+    o.err = read_text(tool, r->err);
+    return o;
+}
+
 Outcome tool_run(Tool *tool, const char *const *args)
 {
-    const char *out = arena_printf(tool->arena, "%s.out", tool->dir);
-    const char *err = arena_printf(tool->arena, "%s.err", tool->dir);
-    int status;
-    pid_t pid = start(tool, args, out, err);
-    assert_true(pid > 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    Outcome o = {.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status)};
-    o.out = read_text(tool, out);
-    o.err = read_text(tool, err);
-    return o;
+    Run r = begin(tool, args);
+    return end(tool, &r);
+}
+
+static bool file_has(Tool *tool, const char *file, const char *part)
+{
+    Bytes text;
+    return file_read(tool->arena, tool_path(tool, file), TEXT_LIMIT, &text, NULL) &&
+           strstr(text.data, part);
+}
+
+Outcome tool_interrupt(Tool *tool, const char *const *args, const char *file, const char *part)
+{
+    Run r = begin(tool, args);
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (int tries = 0; tries < 12000 && !file_has(tool, file, part); tries++)
+        nanosleep(&pause, NULL);
+    kill(r.pid, SIGINT);
+    return end(tool, &r);
 }
 
 void check_code(const Outcome *o, int code)

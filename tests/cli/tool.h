@@ -23,6 +23,9 @@ typedef struct Outcome {
 Outcome tool_run(Tool *tool, const char *const *args);
 #define RUN(tool, ...) tool_run((tool), (const char *const[]){__VA_ARGS__, NULL})
 
+/* The same, but interrupts it (SIGINT) as soon as this file has `part` in it. */
+Outcome tool_interrupt(Tool *tool, const char *const *args, const char *file, const char *part);
+
 /* Fails with both streams unless the exit code is the expected one. */
 void check_code(const Outcome *o, int code);
 /* Runs, and fails unless it succeeds; returns stdout. */
