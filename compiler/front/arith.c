@@ -1,6 +1,7 @@
 /* arith.c: operators on run-time values: element types, filling by numbers, suffix broadcasting
  * (language.md 2.4). No other broadcasting exists: `[B] + [B, 1]` is an error, not a matrix. */
 #include "elab.h"
+#include <math.h>
 
 bool is_tensor(const Val *v)
 {
@@ -14,17 +15,23 @@ const Type *tensor_type(const Val *v)
                                 : v->state->state->type;
 }
 
+/* False after a diagnostic where no graph is under construction: lets, members, attributes. */
+static bool at_run_time(Elab *e, Span span)
+{
+    if (!e->g) {
+        diag_at(e->diags, DIAG_E0205, span,
+                "a tensor cannot be used here: this is evaluated at compile time");
+    }
+    return e->g != NULL;
+}
+
 const Node *tensor_of(Elab *e, const Val *v)
 {
+    if (val_is_poison(v) || !at_run_time(e, v->span)) {
+        return NULL;
+    }
     if (v->kind == V_TENSOR) {
         return v->node;
-    }
-    if (!e->g) {
-        if (!val_is_poison(v)) {
-            diag_at(e->diags, DIAG_E0205, v->span,
-                    "a run-time value cannot be used at compile time");
-        }
-        return NULL;
     }
     if (v->kind == V_PARAM || v->kind == V_STATE) {
         const State *s = v->kind == V_PARAM ? v->param->state : v->state->state;
@@ -35,7 +42,7 @@ const Node *tensor_of(Elab *e, const Val *v)
     }
     double f;
     if (val_as_double(v, &f)) {
-        return graph_const(e->g, DT_F32, f);
+        return arith_fill(e, v, type_scalar(e->ir, DT_F32), v->span);
     }
     if (v->kind == V_BOOL) {
         return graph_const(e->g, DT_BOOL, v->b);
@@ -43,8 +50,11 @@ const Node *tensor_of(Elab *e, const Val *v)
     if (v->kind == V_INT) {
         diag_at(e->diags, DIAG_E0199, v->span, "the run-time size %s cannot be used as a value yet",
                 val_text(e, v));
-    } else if (!val_is_poison(v)) {
-        diag_at(e->diags, DIAG_E0205, v->span, "expected a tensor, got %s", val_text(e, v));
+        return NULL;
+    }
+    Diag *d = diag_at(e->diags, DIAG_E0205, v->span, "expected a tensor, got %s", val_text(e, v));
+    if (v->kind == V_NONE) {
+        diag_help(d, "`x ?? 0` is 0 where the optional `x` is none");
     }
     return NULL;
 }
@@ -62,10 +72,23 @@ const Node *arith_cast(Elab *e, DType dt, const Node *n, Span span)
     return graph_cast(e->g, dt, n);
 }
 
+static bool fits(DType dt, double f)
+{
+    double room, back;
+    dtype_store(dt, &room, 0, f);
+    back = dtype_load(dt, &room, 0);
+    return dtype_is_float(dt) ? isfinite(back) || !isfinite(f) : back >= f && back <= f;
+}
+
 const Node *arith_fill(Elab *e, const Val *number, const Type *type, Span span)
 {
     double f;
+    int64_t i;
     bool ok = val_as_double(number, &f);
+    bool exact = !val_as_int(number, &i) || (fabs(f) < 0x1p63 && (int64_t)f == i);
+    if (!at_run_time(e, span)) {
+        return NULL;
+    }
     if (number->kind == V_BOOL) {
         f = number->b;
         ok = true;
@@ -77,7 +100,7 @@ const Node *arith_fill(Elab *e, const Val *number, const Type *type, Span span)
         diag_at(e->diags, DIAG_E0501, span, "a number is not a bool: write true or false");
         return NULL;
     }
-    if (dtype_is_int(type->dtype) && (double)(int64_t)f != f) {
+    if (!fits(type->dtype, f) || (dtype_is_int(type->dtype) && !exact)) {
         diag_at(e->diags, DIAG_E0504, span, "%s does not fit `%s`", val_text(e, number),
                 dtype_info(type->dtype)->name);
         return NULL;
@@ -166,6 +189,9 @@ static bool operands(Elab *e, const Val *a, const Val *b, const Node *out[2], Sp
         return false;
     }
     const Val *v[2] = {a, b};
+    if ((is_tensor(a) || is_tensor(b)) && !at_run_time(e, span)) {
+        return false;
+    }
     for (int i = 0; i < 2; i++) {
         out[i] = is_tensor(v[i]) ? tensor_of(e, v[i]) : NULL;
         if (!out[i] && is_tensor(v[i])) {
@@ -173,8 +199,8 @@ static bool operands(Elab *e, const Val *a, const Val *b, const Node *out[2], Sp
         }
     }
     if (!out[0] && !out[1]) {
-        diag_at(e->diags, DIAG_E0205, span, "expected tensors, got %s and %s", val_text(e, a),
-                val_text(e, b));
+        diag_at(e->diags, DIAG_E0205, span, "this needs numbers or tensors, got %s and %s",
+                val_text(e, a), val_text(e, b));
         return false;
     }
     for (int i = 0; i < 2; i++) {
@@ -216,11 +242,20 @@ const Val *arith_binary(Elab *e, OpKind op, const Val *a, const Val *b, Span spa
         e, graph_binary(e->g, op, graph_cast(e->g, dt, in[0]), graph_cast(e->g, dt, in[1])), span);
 }
 
+/* A function of a compile-time number: an integer where the operation is exact and gives one. */
+static const Val *fold_unary(Elab *e, OpKind op, double f, Span span)
+{
+    double r = op_info(op)->eval(f, 0, 0);
+    bool root = op_info(op)->cost > 0; /* sqrt is exact too, but sqrt(4) stays a real number */
+    bool integer = op_info(op)->exact && !root && fabs(r) < 0x1p53 && floor(r) >= r;
+    return integer ? val_int(e, (int64_t)r, span) : val_real(e, r, span);
+}
+
 const Val *arith_unary(Elab *e, OpKind op, const Val *a, Span span)
 {
     double f;
     if (val_as_double(a, &f) && op_info(op)->eval) {
-        return val_real(e, op_info(op)->eval(f, 0, 0), span);
+        return fold_unary(e, op, f, span);
     }
     const Node *n = val_is_poison(a) ? NULL : tensor_of(e, a);
     if (!n) {
@@ -247,7 +282,8 @@ const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
     }
     bool numbers = !is_tensor(arg[1]) && !is_tensor(arg[2]);
     if (numbers) {
-        const Type *t = type_with_dtype(e->ir, c->type, DT_F32);
+        bool bools = arg[1]->kind == V_BOOL && arg[2]->kind == V_BOOL;
+        const Type *t = type_with_dtype(e->ir, c->type, bools ? DT_BOOL : DT_F32);
         ab[0] = arith_fill(e, arg[1], t, span);
         ab[1] = arith_fill(e, arg[2], t, span);
         if (!ab[0] || !ab[1]) {

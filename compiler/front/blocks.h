@@ -48,6 +48,8 @@ bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanR
 bool eval_entries(Elab *e, PlanBuilder *b, const File *file);
 bool train_entries(Elab *e, PlanBuilder *b, const Item *item);
 bool update_entry(Elab *e, Env *env, const Ast *train, PlanRun *run);
+
+/* pattern.c */
 bool match_pattern(const char *pattern, const char *path);
 
 #endif

@@ -71,12 +71,12 @@ static void eval_for(Elab *e, Env *env, const Ast *a)
                 "a loop runs over a range, a list or a module array, got %s", val_text(e, over));
         return;
     }
-    if (hi - lo > MAX_ROUNDS) {
+    if (hi > lo && (uint64_t)hi - (uint64_t)lo > MAX_ROUNDS) {
         diag_at(e->diags, DIAG_E0109, a->span, "the loop unrolls to more than %d rounds",
                 MAX_ROUNDS);
         return;
     }
-    for (int64_t i = lo; i < hi; i++) {
+    for (int64_t i = lo; i < hi && elab_spend(e, 1, a->span); i++) {
         const Val *v = over->kind == V_RANGE   ? val_int(e, i, a->span)
                        : over->kind == V_ARRAY ? NULL
                                                : over->list.at[i];
@@ -109,7 +109,7 @@ static const Val *eval_result(Elab *e, Env *env, const Ast *a, bool last)
             diag_at(e->diags, DIAG_W0101, a->kid[i]->span, "this value is not used");
         }
     }
-    return a->nkid == 1 ? at[0] : val_list(e, V_TUPLE, at, a->nkid);
+    return a->nkid == 1 ? at[0] : val_list(e, V_TUPLE, at, a->nkid, a->span);
 }
 
 /* Index of the last statement that is not a vjp block. */
@@ -127,11 +127,11 @@ const Val *eval_body(Elab *e, Env *env, const Ast *stmts)
     if (stmts->kind != A_STMTS) {
         return eval(e, env, stmts);
     }
-    const Val *result = &VAL_NONE;
+    const Val *none = val_none(e, stmts->span), *result = none;
     uint32_t last = last_statement(stmts);
     for (uint32_t i = 0; i < stmts->nkid; i++) {
         const Ast *s = stmts->kid[i];
-        result = &VAL_NONE;
+        result = none;
         if (s->kind == A_BIND) {
             eval_bind(e, env, s);
         } else if (s->kind == A_LET) {

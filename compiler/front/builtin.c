@@ -1,6 +1,7 @@
 /* builtin.c: the functions of the language that are not written in .mdl. Elementwise ones come from
  * ops.def; shapes and folds have a row below; constructors (cosine, normal, idx) are kept as records. */
 #include "elab.h"
+#include <math.h>
 
 const Val *args_get(const Args *args, uint32_t i, const char *name)
 {
@@ -42,6 +43,9 @@ static const Node *tensor_arg(Elab *e, const Args *args, uint32_t i)
 /* `axis: k` of a tensor of this rank, negative from the end. */
 static bool axis_value(Elab *e, const Val *v, uint32_t rank, int64_t *axis)
 {
+    if (val_is_poison(v)) {
+        return false;
+    }
     if (!val_as_int(v, axis)) {
         diag_at(e->diags, DIAG_E0503, v->span, "an axis is a compile-time integer, got %s",
                 val_text(e, v));
@@ -65,6 +69,17 @@ static bool axis_arg(Elab *e, const Args *args, uint32_t rank, int64_t missing, 
 
 /* ---- elementwise ---- */
 
+static const Val *binary(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
+{
+    double x, y;
+    if (!val_as_double(a, &x) || !val_as_double(b, &y)) {
+        return arith_binary(e, op, a, b, span);
+    }
+    double r = op_info(op)->eval(x, y, 0);
+    bool integers = a->kind == V_INT && b->kind == V_INT && fabs(r) < 0x1p53 && floor(r) >= r;
+    return integers ? val_int(e, (int64_t)r, span) : val_real(e, r, span);
+}
+
 static const Val *call_elementwise(Elab *e, const Builtin *b, Args *args)
 {
     int arity = op_info(b->op)->arity;
@@ -82,14 +97,7 @@ static const Val *call_elementwise(Elab *e, const Builtin *b, Args *args)
     if (arity == 3) {
         return arith_select(e, args->at, args->call);
     }
-    double x, y;
-    if (val_as_double(args->at[0], &x) && val_as_double(args->at[1], &y)) {
-        double r = op_info(b->op)->eval(x, y, 0);
-        int64_t i = (int64_t)r;
-        bool integers = args->at[0]->kind == V_INT && args->at[1]->kind == V_INT && (double)i == r;
-        return integers ? val_int(e, i, args->call) : val_real(e, r, args->call);
-    }
-    return arith_binary(e, b->op, args->at[0], args->at[1], args->call);
+    return binary(e, b->op, args->at[0], args->at[1], args->call);
 }
 
 static const Val *call_clamp(Elab *e, const Builtin *b, Args *args)
@@ -97,11 +105,19 @@ static const Val *call_clamp(Elab *e, const Builtin *b, Args *args)
     if (!takes(e, b, args, 3)) {
         return poison(e, args->call);
     }
-    const Val *low = arith_binary(e, OP_MAX, args->at[0], args->at[1], args->call);
-    return arith_binary(e, OP_MIN, low, args->at[2], args->call);
+    const Val *low = binary(e, OP_MAX, args->at[0], args->at[1], args->call);
+    return binary(e, OP_MIN, low, args->at[2], args->call);
 }
 
 /* ---- folds ---- */
+
+/* `axis: all`; as a function it means nothing. */
+static const Val *call_all(Elab *e, const Builtin *b, Args *args)
+{
+    diag_at(e->diags, DIAG_E0305, args->call, "`%s` names every axis: `sum(x, axis: all)`",
+            b->name);
+    return poison(e, args->call);
+}
 
 static bool fold_axes(Elab *e, const Args *args, uint32_t rank, int64_t *axes, uint32_t *n)
 {
@@ -112,7 +128,10 @@ static bool fold_axes(Elab *e, const Args *args, uint32_t rank, int64_t *axes, u
         diag_at(e->diags, DIAG_E0303, args->call, "a fold needs `axis: k`, or `axis: all`");
         return false;
     }
-    if (v->kind == V_BUILTIN && strcmp(v->builtin->name, "all") == 0) {
+    if (val_is_poison(v)) {
+        return false;
+    }
+    if (v->kind == V_BUILTIN && v->builtin->fn == call_all) {
         for (; *n < rank; (*n)++) {
             axes[*n] = *n;
         }
@@ -146,6 +165,20 @@ static const Val *call_fold(Elab *e, const Builtin *b, Args *args)
     return val_node(e, n ? graph_reduce(e->g, b->op, x, axes, n) : x, args->call);
 }
 
+/* The number of elements along axes: a number, or where it is known only at run time, a sum of ones. */
+static const Val *extent_of(Elab *e, const Node *x, const int64_t *axes, uint32_t n, Span span)
+{
+    const Dim *count = dim_const(e->ir, 1);
+    int64_t known;
+    for (uint32_t i = 0; i < n; i++) {
+        count = dim_mul(e->ir, count, x->type->dims[axes[i]]);
+    }
+    if (dim_is_const(count, &known)) {
+        return val_int(e, known, span);
+    }
+    return val_node(e, graph_reduce(e->g, OP_SUM, graph_fill(e->g, x->type, 1), axes, n), span);
+}
+
 /* mean(x) is a loss, mean(x, axis: k) a tensor. */
 static const Val *call_mean(Elab *e, const Builtin *b, Args *args)
 {
@@ -161,13 +194,9 @@ static const Val *call_mean(Elab *e, const Builtin *b, Args *args)
     if (!fold_axes(e, args, x->type->rank, axes, &n)) {
         return poison(e, args->call);
     }
-    const Dim *count = dim_const(e->ir, 1);
-    for (uint32_t i = 0; i < n; i++) {
-        count = dim_mul(e->ir, count, x->type->dims[axes[i]]);
-    }
     x = dtype_is_float(x->type->dtype) ? x : graph_cast(e->g, DT_F32, x);
     const Val *sum = val_node(e, n ? graph_reduce(e->g, OP_SUM, x, axes, n) : x, args->call);
-    return arith_binary(e, OP_DIV, sum, val_dim(e, count, args->call), args->call);
+    return arith_binary(e, OP_DIV, sum, extent_of(e, x, axes, n, args->call), args->call);
 }
 
 static const Val *call_weighted_mean(Elab *e, const Builtin *b, Args *args)
@@ -201,7 +230,8 @@ static const Val *call_argreduce(Elab *e, const Builtin *b, Args *args)
 static const Val *call_concat(Elab *e, const Builtin *b, Args *args)
 {
     const Val *list = positional(args) == 1 ? args_get(args, 0, NULL) : NULL;
-    uint32_t n = list && list->kind == V_LIST ? list->list.n : positional(args);
+    bool listed = list && (list->kind == V_LIST || list->kind == V_TUPLE);
+    uint32_t n = listed ? list->list.n : positional(args);
     const Node **in = NEW_ARRAY(e->arena, const Node *, n + 1);
     int64_t axis;
     if (!n) {
@@ -209,7 +239,7 @@ static const Val *call_concat(Elab *e, const Builtin *b, Args *args)
         return poison(e, args->call);
     }
     for (uint32_t i = 0; i < n; i++) {
-        const Val *v = list && list->kind == V_LIST ? list->list.at[i] : args_get(args, i, NULL);
+        const Val *v = listed ? list->list.at[i] : args_get(args, i, NULL);
         in[i] = val_is_poison(v) ? NULL : tensor_of(e, v);
         if (!in[i]) {
             return poison(e, args->call);
@@ -221,51 +251,105 @@ static const Val *call_concat(Elab *e, const Builtin *b, Args *args)
     return val_node(e, graph_concat(e->g, in, n, (uint32_t)axis), args->call);
 }
 
-/* The parts [k * size, (k + 1) * size) of an axis, without the axis when size is 1 and it is dropped. */
-static const Val *parts(Elab *e, const Node *x, uint32_t axis, int64_t n, bool drop)
+enum { MAX_PARTS = 4096 };
+
+/* Slices of an axis, one behind the other; `drop`: each of extent 1 and without the axis. */
+static const Val *parts(Elab *e, const Node *x, uint32_t axis, const Val *sizes, bool drop)
 {
-    const Dim *extent = x->type->dims[axis], *size, *dims[IR_MAX_RANK];
-    Span span = e->g->span;
-    if (n < 1 || n > 4096 || !dim_div(e->ir, extent, dim_const(e->ir, n), &size)) {
-        diag_at(e->diags, DIAG_E0403, span, "axis %u of `%s` cannot be cut into %lld equal parts",
-                axis, type_text(e->ir, x->type), (long long)n);
-        return poison(e, span);
-    }
+    uint32_t n = sizes->list.n, rank = x->type->rank;
+    const Dim *start = dim_const(e->ir, 0), *dims[IR_MAX_RANK];
     const Val **at = NEW_ARRAY(e->arena, const Val *, n);
-    for (uint32_t k = 0; k + 1 < x->type->rank; k++) {
+    for (uint32_t k = 0; k + 1 < rank; k++) {
         dims[k] = x->type->dims[k + (k >= axis)];
     }
-    for (int64_t i = 0; i < n; i++) {
-        const Dim *start = dim_mul(e->ir, dim_const(e->ir, i), size);
+    for (uint32_t i = 0; i < n; i++) {
+        const Dim *size = sizes->list.at[i]->dim;
         const Node *p = graph_slice(e->g, x, axis, start, size);
-        p = p && drop ? graph_reshape(e->g, p, x->type->rank - 1, dims) : p;
-        at[i] = val_node(e, p, span);
+        p = p && drop ? graph_reshape(e->g, p, rank - 1, dims) : p;
+        at[i] = val_node(e, p, e->g->span);
+        start = dim_add(e->ir, start, size);
     }
-    return val_list(e, V_TUPLE, at, (uint32_t)n);
+    return val_list(e, V_TUPLE, at, n, e->g->span);
+}
+
+/* n equal extents of an axis, or NULL after a diagnostic. */
+static const Val *equal_sizes(Elab *e, const Node *x, uint32_t axis, int64_t n, Span span)
+{
+    const Dim *size;
+    if (n > MAX_PARTS) {
+        diag_at(e->diags, DIAG_E0109, span, "%lld parts: at most %d are possible", (long long)n,
+                MAX_PARTS);
+        return NULL;
+    }
+    if (n < 1 || !dim_div(e->ir, x->type->dims[axis], dim_const(e->ir, n), &size)) {
+        diag_at(e->diags, DIAG_E0403, span, "axis %u of `%s` cannot be cut into %lld equal parts",
+                axis, type_text(e->ir, x->type), (long long)n);
+        return NULL;
+    }
+    const Val *at[MAX_PARTS];
+    for (int64_t i = 0; i < n; i++) {
+        at[i] = val_dim(e, size, span);
+    }
+    return val_list(e, V_TUPLE, at, (uint32_t)n, span);
 }
 
 static const Val *call_unbind(Elab *e, const Builtin *b, Args *args)
 {
     const Node *x = takes(e, b, args, 1) ? tensor_arg(e, args, 0) : NULL;
-    int64_t axis, n = 0;
+    int64_t axis, n;
     if (!x || !axis_arg(e, args, x->type->rank, 0, &axis)) {
         return poison(e, args->call);
     }
+    if (!dim_is_const(x->type->dims[axis], &n)) {
+        diag_at(e->diags, DIAG_E0307, args->call, "`unbind` needs a compile-time extent, got `%s`",
+                type_text(e->ir, x->type));
+        return poison(e, args->call);
+    }
+    const Val *sizes = equal_sizes(e, x, (uint32_t)axis, n, args->call);
     e->g->span = args->call;
-    dim_is_const(x->type->dims[axis], &n);
-    return parts(e, x, (uint32_t)axis, n, true);
+    return sizes ? parts(e, x, (uint32_t)axis, sizes, true) : poison(e, args->call);
+}
+
+/* The extents of split(x, (a, b, ..)): their sum must be the axis. */
+static bool sizes_fit(Elab *e, const Node *x, uint32_t axis, const Val *sizes)
+{
+    const Dim *sum = dim_const(e->ir, 0);
+    for (uint32_t i = 0; i < sizes->list.n; i++) {
+        const Val *v = sizes->list.at[i];
+        if (v->kind != V_INT || dim_lo(e->ir, v->dim) < 0) {
+            diag_at(e->diags, DIAG_E0503, v->span, "an extent is a whole number, got %s",
+                    val_text(e, v));
+            return false;
+        }
+        sum = dim_add(e->ir, sum, v->dim);
+    }
+    if (sum != x->type->dims[axis]) {
+        diag_at(e->diags, DIAG_E0402, sizes->span, "extents %s do not add up to axis %u of `%s`",
+                val_text(e, sizes), axis, type_text(e->ir, x->type));
+        return false;
+    }
+    return true;
 }
 
 static const Val *call_split(Elab *e, const Builtin *b, Args *args)
 {
     const Node *x = takes(e, b, args, 2) ? tensor_arg(e, args, 0) : NULL;
-    int64_t axis, n = 0;
-    if (!x || !axis_arg(e, args, x->type->rank, -1, &axis)) {
+    const Val *how = x ? args_get(args, 1, NULL) : NULL;
+    int64_t axis, n;
+    if (!how || val_is_poison(how) || !axis_arg(e, args, x->type->rank, -1, &axis)) {
         return poison(e, args->call);
     }
+    const Val *sizes = NULL;
+    if (val_as_int(how, &n)) {
+        sizes = equal_sizes(e, x, (uint32_t)axis, n, args->call);
+    } else if (how->kind == V_TUPLE || how->kind == V_LIST) {
+        sizes = sizes_fit(e, x, (uint32_t)axis, how) ? how : NULL;
+    } else {
+        diag_at(e->diags, DIAG_E0503, how->span,
+                "`split` takes a number of parts or extents, got %s", val_text(e, how));
+    }
     e->g->span = args->call;
-    val_as_int(args_get(args, 1, NULL), &n);
-    return parts(e, x, (uint32_t)axis, n, false);
+    return sizes ? parts(e, x, (uint32_t)axis, sizes, false) : poison(e, args->call);
 }
 
 static const Val *call_iota(Elab *e, const Builtin *b, Args *args)
@@ -326,43 +410,43 @@ static const Val *call_size(Elab *e, const Builtin *b, Args *args)
 /* ---- the tables ---- */
 
 static const Builtin functions[] = {
-    {"sum", call_fold, OP_SUM, "sum over an axis"},
-    {"prod", call_fold, OP_PROD, "product over an axis"},
-    {"amax", call_fold, OP_AMAX, "largest over an axis"},
-    {"amin", call_fold, OP_AMIN, "smallest over an axis"},
-    {"mean", call_mean, OP_SUM, "mean over an axis; without one, a loss"},
-    {"weighted_mean", call_weighted_mean, OP_SUM, "a loss: sum of w*x over sum of w"},
-    {"argmax", call_argreduce, OP_ARGMAX, "index of the largest"},
-    {"argmin", call_argreduce, OP_ARGMIN, "index of the smallest"},
-    {"clamp", call_clamp, OP_MIN, "clamp(x, lo, hi)"},
-    {"concat", call_concat, OP_CONCAT, "concat(a, b, .., axis: k)"},
-    {"unbind", call_unbind, OP_SLICE, "tuple of slices without the axis"},
-    {"split", call_split, OP_SLICE, "tuple of n equal parts"},
-    {"iota", call_iota, OP_IOTA, "0, 1, .. n-1"},
-    {"one_hot", call_one_hot, OP_EQ, "one_hot(ids, n): bool[.., n]"},
-    {"len", call_size, OP_IOTA, "first extent, or number of entries"},
-    {"count", call_size, OP_IOTA, "number of elements"},
-#define RECORD(name)                           \
-    {                                          \
-#name, NULL, OP_CONST, "a constructor" \
+    {"sum", call_fold, OP_SUM, "sum over an axis", 1, "axis"},
+    {"prod", call_fold, OP_PROD, "product over an axis", 1, "axis"},
+    {"amax", call_fold, OP_AMAX, "largest over an axis", 1, "axis"},
+    {"amin", call_fold, OP_AMIN, "smallest over an axis", 1, "axis"},
+    {"mean", call_mean, OP_SUM, "mean over an axis; without one, a loss", 1, "axis"},
+    {"weighted_mean", call_weighted_mean, OP_SUM, "a loss: sum of w*x over sum of w", 2, ""},
+    {"argmax", call_argreduce, OP_ARGMAX, "index of the largest", 1, "axis"},
+    {"argmin", call_argreduce, OP_ARGMIN, "index of the smallest", 1, "axis"},
+    {"clamp", call_clamp, OP_MIN, "clamp(x, lo, hi)", 3, ""},
+    {"concat", call_concat, OP_CONCAT, "concat(a, b, .., axis: k)", UINT32_MAX, "axis"},
+    {"unbind", call_unbind, OP_SLICE, "tuple of slices without the axis", 1, "axis"},
+    {"split", call_split, OP_SLICE, "tuple of n equal parts, or of given extents", 2, "axis"},
+    {"iota", call_iota, OP_IOTA, "0, 1, .. n-1", 1, ""},
+    {"one_hot", call_one_hot, OP_EQ, "one_hot(ids, n): bool[.., n]", 2, ""},
+    {"len", call_size, OP_IOTA, "first extent, or number of entries", 1, ""},
+    {"count", call_size, OP_IOTA, "number of elements", 1, ""},
+    {"all", call_all, OP_IOTA, "every axis", 0, ""},
+#define RECORD(name, npositional, named)                           \
+    {                                                              \
+#name, NULL, OP_CONST, "a constructor", npositional, named \
     }
-    RECORD(zeros),
-    RECORD(ones),
-    RECORD(constant),
-    RECORD(normal),
-    RECORD(truncated),
-    RECORD(uniform),
-    RECORD(kaiming_uniform),
-    RECORD(xavier_uniform),
-    RECORD(linear),
-    RECORD(cosine),
-    RECORD(wsd),
-    RECORD(piecewise),
-    RECORD(idx),
-    RECORD(npz),
-    RECORD(save),
+    RECORD(zeros, 0, ""),
+    RECORD(ones, 0, ""),
+    RECORD(constant, 1, "c warmup"),
+    RECORD(normal, 1, "std"),
+    RECORD(truncated, 1, "std"),
+    RECORD(uniform, 1, "a"),
+    RECORD(kaiming_uniform, 1, "a"),
+    RECORD(xavier_uniform, 0, ""),
+    RECORD(linear, 2, "warmup final"),
+    RECORD(cosine, 2, "warmup final"),
+    RECORD(wsd, 3, "warmup decay final"),
+    RECORD(piecewise, UINT32_MAX, ""),
+    RECORD(idx, 0, "images labels"),
+    RECORD(npz, 1, NULL),
+    RECORD(save, 0, "keep"),
 #undef RECORD
-    {"all", call_size, OP_IOTA, "every axis"},
 };
 
 /* Elementwise rows of ops.def that are called by name; operators have their own syntax. */
@@ -382,7 +466,7 @@ static bool callable(OpKind op)
 
 static const Builtin elementwise[OP_COUNT] = {
 #define OP(id, text, documentation, ...) \
-    [OP_##id] = {text, call_elementwise, OP_##id, documentation},
+    [OP_##id] = {text, call_elementwise, OP_##id, documentation, UINT32_MAX, ""},
 #include "ops.def"
 #undef OP
 };
@@ -412,11 +496,40 @@ const Builtin *builtin_find(const char *name)
     return op_find(name, &op) && callable(op) ? &elementwise[op] : NULL;
 }
 
+/* Is `name` one of the blank-separated words? */
+static bool has_word(const char *words, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = strstr(words, name); p; p = strstr(p + 1, name)) {
+        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span)
+{
+    if (!b->named || has_word(b->named, name)) {
+        return true;
+    }
+    Diag *d = diag_at(e->diags, DIAG_E0302, span, "`%s` has no argument `%s`", b->name, name);
+    if (b->named[0]) {
+        diag_note(d, "its named arguments are: %s", b->named);
+    }
+    return false;
+}
+
 const Val *builtin_call(Elab *e, const Builtin *b, Args *args)
 {
-    if (!e->g && b->fn != call_elementwise && b->fn != call_size) {
+    if (!e->g && b->fn != call_elementwise && b->fn != call_size && b->fn != call_clamp) {
         diag_at(e->diags, DIAG_E0205, args->call, "`%s` needs run-time values", b->name);
         return poison(e, args->call);
+    }
+    for (uint32_t i = 0; i < args->n; i++) {
+        if (args->name[i] && !builtin_check_name(e, b, args->name[i], args->name_span[i])) {
+            return poison(e, args->call);
+        }
     }
     return b->fn(e, b, args);
 }

@@ -5,37 +5,38 @@ enum { MAX_CALLS = 150 };
 
 void args_push(Elab *e, Args *args, Sym name, const Val *v)
 {
-    const Val **at = NEW_ARRAY(e->arena, const Val *, args->n + 1);
-    Sym *names = NEW_ARRAY(e->arena, Sym, args->n + 1);
-    for (uint32_t i = 0; i < args->n; i++) {
-        at[i] = args->at[i];
-        names[i] = args->name[i];
+    if (args->n == args->cap) {
+        args->cap = args->cap ? 2 * args->cap : 4;
+        const Val **at = NEW_ARRAY(e->arena, const Val *, args->cap);
+        Sym *names = NEW_ARRAY(e->arena, Sym, args->cap);
+        Span *spans = NEW_ARRAY(e->arena, Span, args->cap);
+        for (uint32_t i = 0; i < args->n; i++) {
+            at[i] = args->at[i];
+            names[i] = args->name[i];
+            spans[i] = args->name_span[i];
+        }
+        args->at = at;
+        args->name = names;
+        args->name_span = spans;
     }
-    at[args->n] = v;
-    names[args->n] = name;
-    args->at = at;
-    args->name = names;
-    args->n++;
+    args->at[args->n] = v;
+    args->name[args->n++] = name;
 }
 
 Args *args_eval(Elab *e, Env *env, const Ast *call, const Val *first)
 {
     Args *args = NEW(e->arena, Args);
-    uint32_t n = call ? call->nkid - 1 : 0;
-    args->at = NEW_ARRAY(e->arena, const Val *, n + 2);
-    args->name = NEW_ARRAY(e->arena, Sym, n + 2);
     args->call = call ? call->span : first ? first->span : (Span){0};
     if (first) {
-        args->at[args->n++] = first;
+        args_push(e, args, NULL, first);
     }
-    for (uint32_t i = 0; i < n; i++) {
-        const Ast *a = call->kid[i + 1];
+    for (uint32_t i = 1; call && i < call->nkid; i++) {
+        const Ast *a = call->kid[i];
         bool named = a->kind == A_NAMED;
-        Val *v = NEW(e->arena, Val);
-        *v = *eval(e, env, named ? a->kid[0] : a);
-        v->span = (named ? a->kid[0] : a)->span; /* messages point at the argument */
-        args->name[args->n] = named ? a->name : NULL;
-        args->at[args->n++] = v;
+        const Ast *value = named ? a->kid[0] : a;
+        /* messages point at the argument */
+        args_push(e, args, named ? a->name : NULL, val_at(e, eval(e, env, value), value->span));
+        args->name_span[args->n - 1] = named ? a->name_span : (Span){0};
     }
     return args;
 }
@@ -58,12 +59,12 @@ static void unknown_argument(Elab *e, const Ast *formals, const Args *args, uint
         names[k] = formals->kid[k]->name;
         sb_printf(&sb, "%s%s", k ? ", " : "", names[k]);
     }
-    Diag *d = diag_at(e->diags, DIAG_E0302, args->at[i]->span, "%s has no argument `%s`", who,
-                      args->name[i]);
+    Span span = args->name_span[i].file ? args->name_span[i] : args->at[i]->span;
+    Diag *d = diag_at(e->diags, DIAG_E0302, span, "%s has no argument `%s`", who, args->name[i]);
     diag_note(d, "its arguments are (%s)", sb_text(&sb));
     Sym near = sym_nearest(args->name[i], names, formals->nkid);
     if (near) {
-        diag_help(d, "an argument with a similar name exists: `%s`", near);
+        diag_fix(d, span, near, "an argument with a similar name exists");
     }
 }
 
@@ -95,7 +96,7 @@ static const Val *bind_formal(Elab *e, Env *frame, const Ast *f, const Val *v, c
         v = eval(e, frame, f->kid[1]);
     }
     if (!v && type_is_optional(f->kid[0])) {
-        v = &VAL_NONE;
+        v = val_none(e, f->span);
     }
     if (!v) {
         return NULL;
@@ -112,8 +113,9 @@ bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const
         const Ast *f = formals->kid[i];
         const Val *v = bind_formal(e, frame, f, arg[i], who);
         if (!v) {
-            diag_at(e->diags, DIAG_E0303, e->g ? e->g->span : fn->span,
-                    "missing argument `%s` of %s", f->name, who);
+            Diag *d = diag_at(e->diags, DIAG_E0303, frame->call, "missing argument `%s` of %s",
+                              f->name, who);
+            diag_also(d, f->span, "it has no default");
             v = poison(e, f->span);
         }
         ok = ok && !val_is_poison(v);
@@ -128,12 +130,7 @@ const Val *call_ast_body(Elab *e, Env *frame, const Ast *fn)
     if (!fn->kid[1] || val_is_poison(v)) {
         return v;
     }
-    Val *at_call = NEW(e->arena, Val);
-    *at_call = *v;
-    if (!at_call->span.file) {
-        at_call->span = fn->span;
-    }
-    return sig_result(e, frame, fn->kid[1], at_call,
+    return sig_result(e, frame, fn->kid[1], v,
                       arena_printf(e->arena, "the result of `%s`", fn->name));
 }
 
@@ -152,6 +149,10 @@ static const Val *call_lambda(Elab *e, const Val *fn, Args *args)
     }
     for (uint32_t i = 0; i < n; i++) {
         const Ast *p = params->kind == A_TUPLE ? params->kid[i] : params;
+        if (args->name[i]) {
+            diag_at(e->diags, DIAG_E0302, args->at[i]->span, "a lambda has no named arguments");
+            return poison(e, args->call);
+        }
         if (p->kind != A_ID) {
             diag_at(e->diags, DIAG_E0106, p->span, "a parameter is a name");
             return poison(e, p->span);
@@ -161,25 +162,38 @@ static const Val *call_lambda(Elab *e, const Val *fn, Args *args)
     return eval_body(e, frame, fn->code.ast->kid[1]);
 }
 
-static bool already_running(const Elab *e, const Ast *fn, const Inst *inst, uint32_t *depth)
+/* g → h → f: the calls from the one that is repeated to the innermost. */
+static const char *call_chain(Elab *e, const CallFrame *first)
 {
-    *depth = 0;
+    const char *text = "";
+    for (const CallFrame *c = e->calls; c != first; c = c->up) {
+        text = arena_printf(e->arena, "%s → %s", c->fn->name, text);
+    }
+    return arena_printf(e->arena, "%s → %s%s", first->fn->name, text, first->fn->name);
+}
+
+bool call_recursive(Elab *e, const Ast *fn, const Inst *inst, Span span)
+{
+    uint32_t depth = 0;
     for (const CallFrame *c = e->calls; c; c = c->up) {
         if (c->fn == fn && c->inst == inst) {
+            diag_at(e->diags, DIAG_E0206, span, "`%s` calls itself: %s", fn->name,
+                    call_chain(e, c));
             return true;
         }
-        (*depth)++;
+        depth++;
     }
-    return false;
+    if (depth > MAX_CALLS) {
+        diag_at(e->diags, DIAG_E0109, span, "more than %d functions call each other", MAX_CALLS);
+    }
+    return depth > MAX_CALLS;
 }
 
 static const Val *call_fn(Elab *e, const Val *fn, Args *args)
 {
     const Ast *ast = fn->code.ast;
     Inst *inst = env_instance(fn->code.env);
-    uint32_t depth;
-    if (already_running(e, ast, inst, &depth) || depth > MAX_CALLS) {
-        diag_at(e->diags, DIAG_E0206, args->call, "`%s` calls itself", ast->name);
+    if (call_recursive(e, ast, inst, args->call)) {
         return poison(e, args->call);
     }
     const Val **arg = NEW_ARRAY(e->arena, const Val *, ast->kid[0]->nkid + 1);
@@ -190,6 +204,8 @@ static const Val *call_fn(Elab *e, const Val *fn, Args *args)
     Env *frame = env_new(e, ENV_FRAME, fn->code.env);
     frame->function = ast;
     frame->generic_float = inst == NULL;
+    frame->lifted = args->lifted;
+    frame->call = args->call;
     CallFrame call = {ast, inst, e->calls};
     Sym path = e->g ? e->g->path : NULL;
     if (e->g && inst) {
@@ -257,7 +273,22 @@ static const Val *call_method(Elab *e, const Val *m, Args *args)
         return poison(e, args->call);
     }
     self->state->now = n;
-    return &VAL_NONE;
+    return val_none(e, args->call);
+}
+
+/* f32(2), i32(2), bool(2) of compile-time numbers stay compile-time. */
+static const Val *call_dtype_number(Elab *e, DType dt, const Val *v, double f, Span span)
+{
+    int64_t i;
+    if (dt == DT_BOOL) {
+        return val_bool(e, f < 0 || f > 0, span);
+    }
+    if (dtype_is_int(dt) && !val_as_int(v, &i)) {
+        diag_at(e->diags, DIAG_E0502, span, "%s to `%s` needs an explicit rounding", val_text(e, v),
+                dtype_info(dt)->name);
+        return poison(e, span);
+    }
+    return v;
 }
 
 static const Val *call_dtype(Elab *e, DType dt, Args *args)
@@ -270,7 +301,7 @@ static const Val *call_dtype(Elab *e, DType dt, Args *args)
         return poison(e, args->call);
     }
     if (val_as_double(args->at[0], &f)) {
-        return args->at[0];
+        return call_dtype_number(e, dt, args->at[0], f, args->call);
     }
     const Node *n = tensor_of(e, args->at[0]);
     n = n && dt == DT_BOOL && n->type->dtype != DT_BOOL
@@ -303,6 +334,14 @@ const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
     }
     if (fn->kind == V_METHOD) {
         return call_method(e, fn, args);
+    }
+    if (fn->kind == V_MODULE && e->g) {
+        Diag *d = diag_at(e->diags, DIAG_E0107, args->call,
+                          "`%s(..)` makes parameters: "
+                          "it belongs in a module or a model, not in a function",
+                          fn->code.ast->name);
+        diag_help(d, "declare it as a member, `name: %s(..)`, and call `name`", fn->code.ast->name);
+        return poison(e, args->call);
     }
     if (fn->kind == V_MODULE) {
         return module_instantiate(e, fn, args, NULL, NULL);

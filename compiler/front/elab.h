@@ -74,7 +74,8 @@ struct Val {
         bool b;
         Sym str;
         struct {
-            uint32_t n;
+            uint32_t n, depth; /* depth: 1 when no entry is a list */
+            bool plain;        /* only compile-time values: see val_is_plain */
             const Val *const *at;
         } list; /* TUPLE, LIST, RANGE (lo, hi) */
         const Node *node;
@@ -148,12 +149,15 @@ struct Env {
     File *file;          /* FILE, STD */
     Inst *inst;          /* INSTANCE */
     VEC(Binding) locals; /* FRAME: later bindings hide earlier ones */
+    Map *index;          /* of many locals: name -> where it was bound last, + 1 */
     /* FRAME */
     bool generic_float; /* op and file-level fn: `float` is the first float argument's type */
     bool has_float;
     DType float_type;
-    Map *packs;                      /* Sym ("" for bare ..) -> Pack* */
+    Map *packs;                      /* Sym (".." for bare ..) -> Pack*; NULL while none */
+    bool lifted;                     /* called in an equation: a formal `x: f32` takes any shape */
     const Ast *function;             /* FN, OP or NULL; for messages */
+    Span call;                       /* where it was called */
     const struct Equation *equation; /* indices in scope, or NULL */
 };
 
@@ -191,6 +195,7 @@ struct Front {
     Map *by_path;
     VEC(Sym) sets; /* overrides as given, for the hash */
     uint64_t hash;
+    uint64_t work; /* units spent on evaluation, by all Elabs: see elab_spend */
 };
 
 struct Elab {
@@ -201,36 +206,55 @@ struct Elab {
     Program *program;
     Graph *g; /* where run-time values are built now; NULL: compile time only */
     Mode mode;
-    Map *memo;      /* Item -> Val* (V_POISON while being evaluated is told apart by `busy`) */
-    Map *busy;      /* Item -> itself while it is being evaluated */
-    Map *keys;      /* key -> Param*, for E0306 */
-    uint32_t depth; /* of nested expressions, against runaway programs */
+    Map *memo;                     /* Item -> Val* */
+    const struct Pending *pending; /* what is being evaluated, innermost first */
+    Map *keys;                     /* key -> Param*, for E0306 */
+    uint32_t depth;                /* of nested expressions, against runaway programs */
     const struct CallFrame *calls; /* functions being evaluated, innermost first */
 };
 
 Elab *elab_new(Front *f, Program *program);
+/* limit.c: a program is text that may ask for any amount of work: 2^60 calls, lists, modules. Every
+ * evaluation counts; false, after one E0109, when the program has used up what it may. One unit is
+ * one small value; whoever makes more at once says so. */
+bool elab_spend(Elab *e, uint64_t units, Span span);
+/* One level of nested evaluation; false after E0109. Every true is paired with elab_leave. */
+bool elab_enter(Elab *e, Span span);
+void elab_leave(Elab *e);
 
 /* value.c */
-extern const Val VAL_NONE, VAL_POISON;
 Val *val_new(Elab *e, VKind kind, Span span);
+const Val *val_none(Elab *e, Span span);
+const Val *val_at(Elab *e, const Val *v, Span span); /* the same value, for messages elsewhere */
 const Val *val_int(Elab *e, int64_t v, Span span);
 const Val *val_dim(Elab *e, const Dim *d, Span span);
 const Val *val_real(Elab *e, double v, Span span);
 const Val *val_bool(Elab *e, bool v, Span span);
 const Val *val_str(Elab *e, Sym s, Span span);
 const Val *val_node(Elab *e, const Node *n, Span span); /* NULL gives poison */
-const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n);
+const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n, Span span);
 const char *val_text(Elab *e,
                      const Val *v); /* for messages: `f32[B, 10]`, the function `relu`, 3 */
 bool val_is_poison(const Val *v);
+/* Nothing in it belongs to a graph or a scope: numbers, strings, lists of them, top-level functions. */
+bool val_is_plain(const Val *v);
 bool val_is_number(const Val *v);              /* INT, REAL, PERCENT */
 bool val_as_int(const Val *v, int64_t *out);   /* constant integer */
 bool val_as_double(const Val *v, double *out); /* any compile-time number without symbols */
 const Val *poison(Elab *e, Span span);
 
 /* scope.c */
+/* A let, model or member under evaluation: finding it again is a cycle. */
+typedef struct Pending {
+    uint64_t key;
+    Sym name;
+    const struct Pending *up;
+} Pending;
+/* True after E0206 with the whole cycle: a -> b -> a. */
+bool pending_cycle(Elab *e, uint64_t key, Sym name, Span span);
 Env *env_new(Elab *e, EnvKind kind, Env *up);
 void env_bind(Elab *e, Env *env, Sym name, const Val *v); /* FRAME */
+void env_unbind(Env *env, uint32_t n);                    /* all but the first n bindings */
 const Val *env_local(const Env *env, Sym name);           /* innermost frame chain only, or NULL */
 /* The value of a name, evaluated if it is a lazy let or item; NULL when nothing has that name. */
 const Val *env_find(Elab *e, Env *env, Sym name, Span span);
@@ -245,7 +269,6 @@ Item *file_action(const File *f, Sym name);
 const Val *num_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span); /* + - * / // % ** */
 const Val *num_negate(Elab *e, const Val *a, Span span);
 const Val *num_literal(Elab *e, const Ast *a); /* INT FLOAT PERCENT QUANTITY */
-bool num_equal(const Val *a, const Val *b);
 /* -1, 0, 1; false when symbolic and not decided by ranges. */
 bool num_compare(Elab *e, const Val *a, const Val *b, int *out);
 
@@ -291,6 +314,8 @@ const Type *sig_type(Elab *e, Env *frame, const Ast *type);
 /* `as`: cast and/or reshape. */
 const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span);
 Pack *env_pack(const Env *env, Sym name);
+void env_bind_pack(Elab *e, Env *frame, Sym name, const Dim *const *dims, uint32_t n);
+DType env_float(const Env *env); /* what `float` means here */
 bool type_is_optional(const Ast *type);
 
 /* call.c */
@@ -300,12 +325,15 @@ typedef struct CallFrame {
     const struct CallFrame *up;
 } CallFrame;
 typedef struct Args {
-    uint32_t n;
+    uint32_t n, cap;
     const Val **at;
-    Sym *name; /* NULL: positional */
-    Span *span;
+    Sym *name;       /* NULL: positional */
+    Span *name_span; /* of names in the text, else zero */
     Span call;
+    bool lifted; /* elements of an equation: Env.lifted */
 } Args;
+/* True after E0206: fn is running already, or too many calls are. */
+bool call_recursive(Elab *e, const Ast *fn, const Inst *inst, Span span);
 Args *args_eval(Elab *e, Env *env, const Ast *call,
                 const Val *first); /* first: piped value or NULL */
 void args_push(Elab *e, Args *args, Sym name, const Val *v);
@@ -343,10 +371,14 @@ typedef struct Builtin {
     BuiltinFn fn; /* NULL: a RECORD constructor */
     OpKind op;    /* elementwise ops and folds */
     const char *doc;
+    uint32_t npositional; /* constructors: at most so many arguments without a name */
+    const char *named;    /* names of arguments, with blanks between; NULL: any */
 } Builtin;
 const Builtin *builtin_find(const char *name);
 const Builtin *builtin_at(uint32_t i); /* NULL at the end; for suggestions */
 const Val *builtin_call(Elab *e, const Builtin *b, Args *args);
+/* False after E0302: b has no named argument of that name. */
+bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span);
 /* Argument i or name; NULL when absent. Marks it used. */
 const Val *args_get(const Args *args, uint32_t i, const char *name);
 
@@ -357,9 +389,9 @@ const Val *loss_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span);
 bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight);
 
 /* record arguments (record.c): constructors evaluated by whoever needs them */
+const Val *record_new(Elab *e, Env *env, const Ast *a); /* checks the names of arguments */
 Sym record_name(const Val *record);
 const Val *record_arg(Elab *e, const Val *record, uint32_t i, const char *name); /* NULL: absent */
-uint32_t record_count(const Val *record);                                        /* arguments */
 
 /* files.c */
 File *files_find(Front *f, Sym name);

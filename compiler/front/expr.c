@@ -1,7 +1,7 @@
 /* expr.c: expressions. One small function per kind of syntax node, found through a table. */
 #include "elab.h"
 
-enum { MAX_DEPTH = 200 };
+enum { MAX_STRING = 1 << 16 };
 
 typedef const Val *(*EvalExpr)(Elab *e, Env *env, const Ast *a);
 
@@ -21,7 +21,7 @@ static const Val *eval_word(Elab *e, Env *env, const Ast *a)
 {
     UNUSED(env);
     if (a->kind == A_NONE) {
-        return val_new(e, V_NONE, a->span);
+        return val_none(e, a->span);
     }
     if (a->kind == A_INF) {
         return val_real(e, __builtin_inf(), a->span);
@@ -39,13 +39,9 @@ static const Val *eval_id(Elab *e, Env *env, const Ast *a)
 {
     const Val *v = env_get(e, env, a->name, a->span);
     if (v->kind != V_BUILTIN || v->builtin->fn) {
-        return v;
+        return val_at(e, v, a->span); /* messages point here, not where it was defined */
     }
-    /* a constructor without arguments: zeros, greedy */
-    Val *r = val_new(e, V_RECORD, a->span);
-    r->code.ast = a;
-    r->code.env = env;
-    return r;
+    return record_new(e, env, a); /* without arguments: zeros, greedy */
 }
 
 static const Val *eval_paren(Elab *e, Env *env, const Ast *a)
@@ -60,7 +56,7 @@ static const Val *eval_list(Elab *e, Env *env, const Ast *a)
         const Ast *k = a->kid[i]->kind == A_NAMED ? a->kid[i]->kid[0] : a->kid[i];
         at[i] = eval(e, env, k);
     }
-    return val_list(e, a->kind == A_TUPLE ? V_TUPLE : V_LIST, at, a->nkid);
+    return val_list(e, a->kind == A_TUPLE ? V_TUPLE : V_LIST, at, a->nkid, a->span);
 }
 
 static const Val *eval_lambda(Elab *e, Env *env, const Ast *a)
@@ -110,6 +106,10 @@ static const Val *eval_logic(Elab *e, Env *env, const Ast *a)
 static const Val *eval_not(Elab *e, Env *env, const Ast *a)
 {
     const Val *x = eval(e, env, a->kid[0]);
+    if (val_is_number(x)) {
+        diag_at(e->diags, DIAG_E0501, a->span, "`not` needs a bool, got %s", val_text(e, x));
+        return poison(e, a->span);
+    }
     return x->kind == V_BOOL ? val_bool(e, !x->b, a->span) : arith_unary(e, OP_NOT, x, a->span);
 }
 
@@ -174,17 +174,33 @@ static const Val *eval_range(Elab *e, Env *env, const Ast *a)
             return at[i];
         }
     }
-    return val_list(e, V_RANGE, at, 2);
+    return val_list(e, V_RANGE, at, 2, a->span);
 }
 
-static const Val *list_concat(Elab *e, const Val *a, const Val *b)
+static const Val *list_concat(Elab *e, const Val *a, const Val *b, Span span)
 {
     uint32_t n = a->list.n + b->list.n;
+    if (!elab_spend(e, n / 4, span)) {
+        return poison(e, span);
+    }
     const Val **at = NEW_ARRAY(e->arena, const Val *, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         at[i] = i < a->list.n ? a->list.at[i] : b->list.at[i - a->list.n];
     }
-    return val_list(e, V_LIST, at, n);
+    return val_list(e, V_LIST, at, n, span);
+}
+
+static const Val *string_concat(Elab *e, const Val *a, const Val *b, Span span)
+{
+    size_t n = strlen(a->str) + strlen(b->str);
+    if (n > MAX_STRING) {
+        diag_at(e->diags, DIAG_E0109, span, "a string has at most %d bytes", MAX_STRING);
+        return poison(e, span);
+    }
+    if (!elab_spend(e, n / 64, span)) {
+        return poison(e, span);
+    }
+    return val_str(e, sym_printf(e->ir->syms, "%s%s", a->str, b->str), span);
 }
 
 static OpKind arith_op(Sym op)
@@ -218,10 +234,10 @@ static const Val *eval_bin(Elab *e, Env *env, const Ast *a)
         return num_binary(e, a->text, x, y, a->span);
     }
     if (a->text[0] == '+' && x->kind == V_STR && y->kind == V_STR) {
-        return val_str(e, sym_printf(e->ir->syms, "%s%s", x->str, y->str), a->span);
+        return string_concat(e, x, y, a->span);
     }
     if (a->text[0] == '+' && x->kind == V_LIST && y->kind == V_LIST) {
-        return list_concat(e, x, y);
+        return list_concat(e, x, y, a->span);
     }
     return arith_binary(e, arith_op(a->text), x, y, a->span);
 }
@@ -245,11 +261,8 @@ static const Val *eval_call(Elab *e, Env *env, const Ast *a)
     if (val_is_poison(fn)) {
         return fn;
     }
-    if (fn->kind == V_RECORD && fn->code.ast->kind == A_ID) {
-        Val *r = val_new(e, V_RECORD, a->span);
-        r->code.ast = a;
-        r->code.env = env;
-        return r;
+    if (fn->kind == V_RECORD && a->kid[0]->kind == A_ID && fn->code.ast == a->kid[0]) {
+        return record_new(e, env, a);
     }
     Args *args = args_eval(e, env, a, NULL);
     return call_value(e, env, fn, args);
@@ -332,7 +345,7 @@ static const Val *eval_if(Elab *e, Env *env, const Ast *a)
     }
     const Ast *branch = a->kid[c ? 1 : 2];
     if (!branch) {
-        return &VAL_NONE;
+        return val_none(e, a->span);
     }
     return branch->kind == A_IF ? eval_if(e, env, branch) : eval_body(e, env, branch);
 }
@@ -362,16 +375,14 @@ const Val *eval(Elab *e, Env *env, const Ast *a)
                 ast_kind_name(a->kind));
         return poison(e, a->span);
     }
-    if (e->depth >= MAX_DEPTH * 10) {
-        diag_at(e->diags, DIAG_E0109, a->span, "expressions and calls are nested too deeply");
+    if (!elab_enter(e, a->span)) {
         return poison(e, a->span);
     }
-    e->depth++;
     if (e->g) {
         e->g->span = a->span;
     }
     const Val *v = table[a->kind](e, env, a);
-    e->depth--;
+    elab_leave(e);
     return v;
 }
 

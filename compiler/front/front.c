@@ -12,7 +12,6 @@ Elab *elab_new(Front *f, Program *program)
     e->program = program;
     e->mode = MODE_EVAL;
     e->memo = map_new(f->arena);
-    e->busy = map_new(f->arena);
     e->keys = map_new(f->arena);
     return e;
 }

@@ -180,7 +180,8 @@ static const Val *list_index(Elab *e, Env *env, const Ast *a, const Val *v)
     }
     Val *r = val_new(e, !slice && array ? V_INSTANCE : v->kind, a->span);
     if (!array) {
-        return slice ? val_list(e, v->kind, v->list.at + lo, (uint32_t)(hi - lo)) : v->list.at[lo];
+        return slice ? val_list(e, v->kind, v->list.at + lo, (uint32_t)(hi - lo), a->span)
+                     : val_at(e, v->list.at[lo], a->span);
     }
     if (slice) {
         r->array.n = (uint32_t)(hi - lo);

@@ -2,6 +2,9 @@
  * parameter exists and every constraint is checked. Paths name tensors for people, keys for files;
  * `as "..."` replaces a component of the key, "" removes it (language.md 2.6). */
 #include "elab.h"
+#include <math.h>
+
+enum { MAX_MODULE_DEPTH = 64, MAX_ARRAY = 100000 };
 
 static Sym join(Elab *e, Sym a, Sym b)
 {
@@ -23,31 +26,45 @@ const char *inst_text(Elab *e, const Inst *inst)
 
 /* ---- parameters ---- */
 
+#define MAX_ELEMENTS ((int64_t)1 << 40) /* of one parameter: 4 TiB */
+
 static bool init_from_record(Elab *e, const Val *record, Init *out)
 {
     static const struct {
         const char *name;
         InitKind kind;
-        bool argument, needed;
+        const char *argument; /* NULL: takes none */
+        bool needed, scale;   /* scale: not negative */
         double missing;
     } kinds[] = {
-        {"zeros", INIT_ZEROS, false, false, 0},
-        {"ones", INIT_ONES, false, false, 0},
-        {"constant", INIT_CONSTANT, true, true, 0},
-        {"normal", INIT_NORMAL, true, true, 0},
-        {"truncated", INIT_TRUNCATED, true, true, 0},
-        {"uniform", INIT_UNIFORM, true, true, 0},
-        {"kaiming_uniform", INIT_KAIMING_UNIFORM, true, false, 2.23606797749979},
-        {"xavier_uniform", INIT_XAVIER_UNIFORM, false, false, 0},
+        {"zeros", INIT_ZEROS, NULL, false, false, 0},
+        {"ones", INIT_ONES, NULL, false, false, 0},
+        {"constant", INIT_CONSTANT, "c", true, false, 0},
+        {"normal", INIT_NORMAL, "std", true, true, 0},
+        {"truncated", INIT_TRUNCATED, "std", true, true, 0},
+        {"uniform", INIT_UNIFORM, "a", true, true, 0},
+        {"kaiming_uniform", INIT_KAIMING_UNIFORM, "a", false, true, 2.23606797749979},
+        {"xavier_uniform", INIT_XAVIER_UNIFORM, NULL, false, false, 0},
     };
     for (size_t i = 0; record->kind == V_RECORD && i < COUNT(kinds); i++) {
         if (strcmp(record_name(record), kinds[i].name) != 0) {
             continue;
         }
-        const Val *v = kinds[i].argument ? record_arg(e, record, 0, "a") : NULL;
+        const char *name = kinds[i].argument;
+        const Val *v = name ? record_arg(e, record, 0, name) : NULL;
         *out = (Init){kinds[i].kind, kinds[i].missing};
-        if ((v && !val_as_double(v, &out->a)) || (!v && kinds[i].needed)) {
-            diag_at(e->diags, DIAG_E0303, record->span, "`%s` takes one number", kinds[i].name);
+        if (v && val_is_poison(v)) {
+            return false;
+        }
+        if (v ? !val_as_double(v, &out->a) : kinds[i].needed) {
+            diag_at(e->diags, v ? DIAG_E0205 : DIAG_E0303, v ? v->span : record->span,
+                    "`%s(%s)` takes one number, got %s", kinds[i].name, name,
+                    v ? val_text(e, v) : "none");
+            return false;
+        }
+        if (!isfinite(out->a) || (kinds[i].scale && out->a < 0)) {
+            diag_at(e->diags, DIAG_E0504, v->span, "`%s` needs a finite number%s, got %s",
+                    kinds[i].name, kinds[i].scale ? " >= 0" : "", val_text(e, v));
             return false;
         }
         return true;
@@ -59,15 +76,23 @@ static bool init_from_record(Elab *e, const Val *record, Init *out)
     return false;
 }
 
-static bool constant_dims(Elab *e, const Type *t, Span span)
+/* Constant dimensions, none of them 0, and not more elements than a tensor can have. */
+static bool storable(Elab *e, const Ast *a, const Type *t)
 {
-    int64_t v;
+    int64_t v, count = 1;
     for (uint32_t i = 0; i < t->rank; i++) {
-        if (!dim_is_const(t->dims[i], &v)) {
-            diag_at(e->diags, DIAG_E0401, span, "a parameter needs constant dimensions, got `%s`",
+        if (!dim_is_const(t->dims[i], &v) || v < 1) {
+            diag_at(e->diags, DIAG_E0401, a->kid[0]->span,
+                    "`%s` needs constant dimensions of at least 1, got `%s`", a->name,
                     type_text(e->ir, t));
             return false;
         }
+        if (v > MAX_ELEMENTS / count) {
+            diag_at(e->diags, DIAG_E0109, a->kid[0]->span, "`%s` is too large: `%s`", a->name,
+                    type_text(e->ir, t));
+            return false;
+        }
+        count *= v;
     }
     return true;
 }
@@ -81,6 +106,9 @@ static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type,
                    .type = type,
                    .init = *init,
                    .span = a->span};
+    if (!elab_spend(e, 4 + strlen(proto.path) / 16, a->span)) {
+        return poison(e, a->span);
+    }
     Param *same = map_get(e->keys, MAP_KEY(proto.key));
     if (same) {
         Diag *d =
@@ -120,7 +148,7 @@ static const Val *param_value(Elab *e, Inst *inst, const Ast *a)
     }
     Env *frame = env_new(e, ENV_FRAME, inst->env);
     const Type *type = sig_type(e, frame, optional ? a->kid[0]->kid[0] : a->kid[0]);
-    if (!type || !constant_dims(e, type, a->span)) {
+    if (!type || !storable(e, a, type)) {
         return poison(e, a->span);
     }
     if (given && given->kind == V_PARAM) {
@@ -159,6 +187,9 @@ static const Val *sub_instance(Elab *e, Inst *inst, Env *env, const Ast *expr, c
         }
         return poison(e, expr->span);
     }
+    if (!elab_spend(e, 16 + strlen(inst->path) / 16, expr->span)) {
+        return poison(e, expr->span);
+    }
     Inst here = *inst;
     here.path = join(e, inst->path, at->name);
     here.key = join(e, inst->key, at->key);
@@ -185,8 +216,9 @@ static const Val *array_value(Elab *e, Inst *inst, const Ast *a)
     if (!eval_const_int(e, inst->env, count, &n)) {
         return poison(e, a->span);
     }
-    if (n < 0 || n > 100000) {
-        diag_at(e->diags, DIAG_E0416, count->span, "an array of %lld modules", (long long)n);
+    if (n < 0 || n > MAX_ARRAY) {
+        diag_at(e->diags, n < 0 ? DIAG_E0416 : DIAG_E0109, count->span,
+                "an array of %lld modules: from 0 to %d are possible", (long long)n, MAX_ARRAY);
         return poison(e, a->span);
     }
     Inst **at = NEW_ARRAY(e->arena, Inst *, n + 1);
@@ -220,12 +252,7 @@ static const Val *state_value(Elab *e, Inst *inst, const Ast *a)
     }
     const State *w = inst->of->state;
     Env *frame = env_new(e, ENV_FRAME, inst->env);
-    Pack *p = NEW(e->arena, Pack);
-    p->n = w->type->rank;
-    for (uint32_t i = 0; i < p->n; i++) {
-        p->dims[i] = w->type->dims[i];
-    }
-    map_put(frame->packs, MAP_KEY(sym(e->ir->syms, "..")), p);
+    env_bind_pack(e, frame, sym(e->ir->syms, ".."), w->type->dims, w->type->rank);
     State proto = {.kind = SK_OPT,
                    .path = join(e, w->path, a->name),
                    .type = sig_type(e, frame, a->kid[0]),
@@ -285,15 +312,15 @@ const Val *inst_member(Elab *e, Inst *inst, Sym name, Span span)
     if (!a) {
         return NULL;
     }
-    uint64_t busy = hash_mix(MAP_KEY(inst), MAP_KEY(a));
-    if (map_get(e->busy, busy)) {
-        diag_at(e->diags, DIAG_E0206, span, "`%s` is defined in terms of itself", name);
+    Pending here = {hash_mix(MAP_KEY(inst), MAP_KEY(a)), name, e->pending};
+    if (pending_cycle(e, here.key, name, span)) {
         return poison(e, span);
     }
-    map_put(e->busy, busy, inst);
     Graph *g = e->g;
     e->g = NULL;
+    e->pending = &here;
     v = member_value(e, inst, a);
+    e->pending = here.up;
     e->g = g;
     map_put(inst->members, MAP_KEY(name), (void *)v);
     return v;
@@ -339,21 +366,44 @@ static void declare_members(Elab *e, Inst *inst, const Ast *members)
     }
 }
 
-/* Named arguments that are no formals must name parameters. */
-static void check_overrides(Elab *e, Inst *inst)
+/* Linear(In, Out) with parameters `weight`, `bias?` */
+static const char *signature_text(Elab *e, const Inst *inst)
 {
-    for (uint32_t i = 0; i < map_count(inst->args); i++) {
-        Sym name = (Sym)(uintptr_t)map_key_at(inst->args, i);
-        const Val *v = map_value_at(inst->args, i);
-        const Ast *a = map_get(inst->pending, MAP_KEY(name));
-        if (a && (a->kind == A_PARAM || a->kind == A_BUFFER)) {
+    StrBuf sb = sb_new(e->arena);
+    const Ast *formals = inst->module->kid[0];
+    sb_printf(&sb, "%s(", inst->module->name);
+    for (uint32_t i = 0; i < formals->nkid; i++) {
+        sb_printf(&sb, "%s%s", i ? ", " : "", formals->kid[i]->name);
+    }
+    sb_puts(&sb, ")");
+    const char *with = " with parameters";
+    for (uint32_t i = 0; i < map_count(inst->pending); i++) {
+        const Ast *a = map_value_at(inst->pending, i);
+        if (a->kind == A_PARAM || a->kind == A_BUFFER) {
+            sb_printf(&sb, "%s `%s%s`", with, a->name, type_is_optional(a->kid[0]) ? "?" : "");
+            with = ",";
+        }
+    }
+    return sb_text(&sb);
+}
+
+/* Named arguments that are no formals must name parameters. */
+static void check_overrides(Elab *e, Inst *inst, const Args *args)
+{
+    for (uint32_t i = 0; i < args->n; i++) {
+        Sym name = args->name[i];
+        const Ast *a = name ? map_get(inst->pending, MAP_KEY(name)) : NULL;
+        if (!name || !map_get(inst->args, MAP_KEY(name)) ||
+            (a && (a->kind == A_PARAM || a->kind == A_BUFFER))) {
             continue;
         }
-        Diag *d = diag_at(e->diags, DIAG_E0302, v->span, "`%s` has no argument or parameter `%s`",
+        Span span = args->name_span[i].file ? args->name_span[i] : args->at[i]->span;
+        Diag *d = diag_at(e->diags, DIAG_E0302, span, "`%s` has no argument or parameter `%s`",
                           inst->module->name, name);
+        diag_note(d, "%s", signature_text(e, inst));
         Sym near = sym_nearest(name, inst->names.at, inst->names.n);
         if (near) {
-            diag_help(d, "a parameter with a similar name exists: `%s`", near);
+            diag_fix(d, span, near, "a similar name exists");
         }
     }
 }
@@ -363,16 +413,17 @@ static bool split_args(Elab *e, Inst *inst, Args *args, const Val **formal)
 {
     const Ast *formals = inst->module->kid[0];
     Args own = {.call = args->call};
-    own.at = NEW_ARRAY(e->arena, const Val *, args->n + 1);
-    own.name = NEW_ARRAY(e->arena, Sym, args->n + 1);
     for (uint32_t i = 0; i < args->n; i++) {
         bool is_formal = !args->name[i];
         for (uint32_t k = 0; k < formals->nkid; k++) {
             is_formal = is_formal || formals->kid[k]->name == args->name[i];
         }
         if (is_formal) {
-            own.at[own.n] = args->at[i];
-            own.name[own.n++] = args->name[i];
+            args_push(e, &own, args->name[i], args->at[i]);
+            own.name_span[own.n - 1] = args->name_span[i];
+        } else if (map_get(inst->args, MAP_KEY(args->name[i]))) {
+            diag_at(e->diags, DIAG_E0303, args->at[i]->span, "`%s` gets `%s` twice",
+                    inst->module->name, args->name[i]);
         } else {
             map_put(inst->args, MAP_KEY(args->name[i]), (void *)args->at[i]);
         }
@@ -380,35 +431,85 @@ static bool split_args(Elab *e, Inst *inst, Args *args, const Val **formal)
     return args_bind(e, formals, &own, formal, arena_printf(e->arena, "`%s`", inst->module->name));
 }
 
+/* What a formal without a type takes: what its default is, else a number. */
+static const char *untyped_kind(const Val *missing)
+{
+    VKind k = missing ? missing->kind : V_INT;
+    return k == V_INT || k == V_REAL || k == V_PERCENT           ? "a number"
+           : k == V_CLOSURE || k == V_BUILTIN || k == V_INSTANCE ? "a function"
+           : k == V_BOOL                                         ? "a bool"
+           : k == V_STR                                          ? "a string"
+           : k == V_TUPLE || k == V_LIST                         ? "a list"
+           : k == V_MODULE                                       ? "a module"
+                                                                 : NULL;
+}
+
+static const Val *accept_formal(Elab *e, Inst *inst, const Ast *f, const Val *v, const Val *missing)
+{
+    const char *what = arena_printf(e->arena, "argument `%s` of `%s`", f->name, inst->module->name);
+    if (f->kid[0]) {
+        return sig_accept(e, env_new(e, ENV_FRAME, inst->env), f->kid[0], v, what);
+    }
+    const char *want = untyped_kind(missing), *got = untyped_kind(v);
+    if (!want || v == missing || val_is_poison(v) || (got && strcmp(want, got) == 0)) {
+        return v;
+    }
+    diag_at(e->diags, DIAG_E0205, v->span, "%s: expected %s, got %s", what, want, val_text(e, v));
+    return poison(e, v->span);
+}
+
 static bool bind_formals(Elab *e, Inst *inst, Args *args)
 {
     const Ast *formals = inst->module->kid[0];
     const Val **formal = NEW_ARRAY(e->arena, const Val *, formals->nkid + 1);
+    bool ok = true;
     if (!split_args(e, inst, args, formal)) {
         return false;
     }
     for (uint32_t i = 0; i < formals->nkid; i++) {
         const Ast *f = formals->kid[i];
-        const Val *v = formal[i] ? formal[i] : f->kid[1] ? eval(e, inst->env, f->kid[1]) : NULL;
+        const Val *missing = f->kid[1] ? eval(e, inst->env, f->kid[1]) : NULL;
+        const Val *v = formal[i] ? formal[i] : missing;
         if (!v && !type_is_optional(f->kid[0])) {
-            diag_at(e->diags, DIAG_E0303, args->call, "missing argument `%s` of `%s`", f->name,
-                    inst->module->name);
+            Diag *d = diag_at(e->diags, DIAG_E0303, args->call, "missing argument `%s` of `%s`",
+                              f->name, inst->module->name);
+            diag_also(d, f->span, "it has no default");
             v = poison(e, args->call);
         }
-        map_put(inst->members, MAP_KEY(f->name), (void *)(v ? v : &VAL_NONE));
+        v = v ? accept_formal(e, inst, f, v, missing) : val_none(e, f->span);
+        map_put(inst->members, MAP_KEY(f->name), (void *)v);
         VEC_PUSH(e->arena, &inst->names, f->name);
-        if (v && val_is_poison(v)) {
-            return false;
-        }
+        ok = ok && !val_is_poison(v);
     }
-    return true;
+    return ok;
+}
+
+/* True after E0206 with the cycle, or E0109. */
+static bool contains_itself(Elab *e, const Inst *inst, Span span)
+{
+    const Inst *outer = inst->up;
+    uint32_t depth = 0;
+    for (; outer && outer->module != inst->module; outer = outer->up) {
+        depth++;
+    }
+    if (outer && outer->module) {
+        const char *cycle = inst->module->name;
+        for (const Inst *i = inst->up; i != outer->up; i = i->up) {
+            cycle = arena_printf(e->arena, "%s → %s", i->module->name, cycle);
+        }
+        diag_at(e->diags, DIAG_E0206, span, "`%s` contains itself: %s", inst->module->name, cycle);
+    } else if (depth > MAX_MODULE_DEPTH) {
+        diag_at(e->diags, DIAG_E0109, span, "modules are nested more than %d deep",
+                MAX_MODULE_DEPTH);
+    }
+    return (outer && outer->module) || depth > MAX_MODULE_DEPTH;
 }
 
 const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, const Ast *decl)
 {
     Inst *inst = NEW(e->arena, Inst);
     Span span = decl ? decl->span : args->call;
-    uint32_t errors = diags_reported(e->diags), depth = 0;
+    uint32_t errors = diags_reported(e->diags);
     inst->module = module->code.ast;
     inst->up = up;
     inst->of = up ? up->of : NULL;
@@ -419,19 +520,12 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
     inst->args = map_new(e->arena);
     inst->env = env_new(e, ENV_INSTANCE, module->code.env);
     inst->env->inst = inst;
-    for (const Inst *i = up; i; i = i->up) {
-        depth++;
-    }
-    if (depth > 64) {
-        diag_at(e->diags, DIAG_E0206, span, "`%s` contains itself", inst->module->name);
-        return poison(e, span);
-    }
-    if (!bind_formals(e, inst, args)) {
+    if (contains_itself(e, inst, span) || !bind_formals(e, inst, args)) {
         return poison(e, span);
     }
     declare_members(e, inst, inst->module->kid[1]);
-    check_overrides(e, inst);
-    for (uint32_t i = 0; i < map_count(inst->pending); i++) {
+    check_overrides(e, inst, args);
+    for (uint32_t i = 0; i < map_count(inst->pending) && elab_spend(e, 1, span); i++) {
         inst_member(e, inst, (Sym)(uintptr_t)map_key_at(inst->pending, i), span);
     }
     if (diags_reported(e->diags) > errors) {

@@ -13,9 +13,12 @@ static int64_t gcd(int64_t a, int64_t b)
     return a < 0 ? -a : a;
 }
 
-/* num / den in lowest terms: INT when den becomes 1. */
+/* num / den in lowest terms: INT when den becomes 1. NULL when it does not fit. */
 static const Val *ratio(Elab *e, int64_t num, int64_t den, Span span)
 {
+    if (num == INT64_MIN || den == INT64_MIN) {
+        return NULL;
+    }
     if (den < 0) {
         num = -num;
         den = -den;
@@ -161,8 +164,14 @@ static const Val *symbolic(Elab *e, char op, const Dim *a, const Dim *b, Span sp
     StrBuf sa = sb_new(e->arena), sb = sb_new(e->arena);
     dim_print(e->ir, a, &sa);
     dim_print(e->ir, b, &sb);
-    diag_at(e->diags, DIAG_E0403, span, "%s cannot be divided by %s while its size is not known",
-            sb_text(&sa), sb_text(&sb));
+    if (op == '/' || op == 'f') {
+        diag_at(e->diags, DIAG_E0403, span, "cannot show that %s is divisible by %s", sb_text(&sa),
+                sb_text(&sb));
+    } else {
+        diag_at(e->diags, DIAG_E0199, span,
+                "%s and %s are run-time sizes: `%s` is not supported on them yet", sb_text(&sa),
+                sb_text(&sb), op == '^' ? "**" : "%");
+    }
     return poison(e, span);
 }
 
@@ -180,7 +189,8 @@ const Val *num_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span)
     }
     double x, y;
     if (!val_as_double(a, &x) || !val_as_double(b, &y)) {
-        diag_at(e->diags, DIAG_E0401, span, "this needs numbers that are known at compile time");
+        diag_at(e->diags, DIAG_E0199, span, "`%s` of %s and %s: a run-time size stays an integer",
+                op, val_text(e, a), val_text(e, b));
         return poison(e, span);
     }
     return approximate(e, c, x, y, span);
@@ -191,18 +201,14 @@ const Val *num_negate(Elab *e, const Val *a, Span span)
     return num_binary(e, "-", val_int(e, 0, span), a, span);
 }
 
-bool num_equal(const Val *a, const Val *b)
-{
-    double x, y;
-    if (a->kind == V_INT && b->kind == V_INT) {
-        return a->dim == b->dim;
-    }
-    return val_as_double(a, &x) && val_as_double(b, &y) && x <= y && y <= x;
-}
-
 bool num_compare(Elab *e, const Val *a, const Val *b, int *out)
 {
     double x, y;
+    int64_t i, k;
+    if (val_as_int(a, &i) && val_as_int(b, &k)) {
+        *out = (i > k) - (i < k);
+        return true;
+    }
     if (val_as_double(a, &x) && val_as_double(b, &y)) {
         *out = (x > y) - (x < y);
         return true;

@@ -36,6 +36,18 @@ static bool type_word(const Ast *type, const char *word)
            strcmp(type->kid[0]->name, word) == 0;
 }
 
+/* An argument that is neither a tensor nor a plain compile-time value, such as a list of tensors, holds
+ * nodes of the caller's graph. */
+static bool crosses_graphs(const OpCx *x)
+{
+    for (uint32_t i = 0; i < x->ast->kid[0]->nkid; i++) {
+        if (x->arg[i] && !is_tensor(x->arg[i]) && !val_is_plain(x->arg[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool must_inline(const Ast *op)
 {
     bool inlined = type_word(op->kid[1], "loss");
@@ -82,6 +94,26 @@ static bool collect_results(OpCx *x, const Val *v)
         VEC_PUSH(e->arena, &x->results, n);
     }
     x->nvisible = x->results.n;
+    if (!x->nvisible) {
+        diag_at(e->diags, DIAG_E0205, v->span, "`%s` gives no value", x->ast->name);
+    }
+    return x->nvisible > 0;
+}
+
+/* A body depends on its inputs alone, so that equal bodies are one kernel. */
+static bool pure(OpCx *x)
+{
+    uint32_t state;
+    for (uint32_t i = 0; i < x->body->nodes.n; i++) {
+        const Node *n = x->body->nodes.at[i];
+        if (node_is_state(n, &state)) {
+            Diag *d = diag_at(x->e->diags, DIAG_E0309, n->span,
+                              "`%s` uses the parameter `%s`: an op has only its arguments",
+                              x->ast->name, node_sym(n, "name"));
+            diag_help(d, "pass it as an argument, or write `fn` instead of `op`");
+            return false;
+        }
+    }
     return true;
 }
 
@@ -108,26 +140,45 @@ static const Node *alias_of(const OpCx *x, const Node *n)
     return n->op == OP_INPUT ? n : NULL;
 }
 
+static void add_hidden(OpCx *x, Sym name, const Val *v)
+{
+    if (v->kind == V_TUPLE || v->kind == V_LIST) {
+        for (uint32_t i = 0; i < v->list.n; i++) {
+            add_hidden(x, sym_printf(x->e->ir->syms, "%s.%u", name, i), v->list.at[i]);
+        }
+        return;
+    }
+    if (v->kind != V_TENSOR || alias_of(x, v->node)) {
+        return;
+    }
+    for (uint32_t i = x->nvisible; i < x->results.n; i++) {
+        if (x->results.at[i] == v->node) {
+            return;
+        }
+    }
+    VEC_PUSH(x->e->arena, &x->hidden, name);
+    VEC_PUSH(x->e->arena, &x->results, v->node);
+}
+
 /* Names of forward bindings that the vjp mentions: they become hidden results, unless the vjp has
  * their value already. */
-static void find_hidden(OpCx *x, const Ast *a)
+static bool find_hidden(OpCx *x, const Ast *a)
 {
-    if (a->kind == A_ID && !is_formal(x, a->name)) {
-        const Val *v = env_local(x->frame, a->name);
-        bool seen = false;
-        for (uint32_t i = 0; i < x->hidden.n; i++) {
-            seen = seen || x->hidden.at[i] == a->name;
-        }
-        if (v && v->kind == V_TENSOR && !seen && !alias_of(x, v->node)) {
-            VEC_PUSH(x->e->arena, &x->hidden, a->name);
-            VEC_PUSH(x->e->arena, &x->results, v->node);
-        }
+    bool ok = true;
+    const Val *v = a->kind == A_ID ? env_local(x->frame, a->name) : NULL;
+    if (v && v->kind != V_TENSOR && v->kind != V_TUPLE && v->kind != V_LIST && !val_is_plain(v)) {
+        diag_at(x->e->diags, DIAG_E0199, a->span,
+                "`%s` is %s of the forward pass: a vjp can use its tensors only, so far", a->name,
+                val_text(x->e, v));
+        return false;
+    }
+    if (v) {
+        add_hidden(x, a->name, v);
     }
     for (uint32_t i = 0; i < a->nkid; i++) {
-        if (a->kid[i]) {
-            find_hidden(x, a->kid[i]);
-        }
+        ok = (!a->kid[i] || find_hidden(x, a->kid[i])) && ok;
     }
+    return ok;
 }
 
 static Env *vjp_frame(const OpCx *x)
@@ -141,7 +192,7 @@ static Env *vjp_frame(const OpCx *x)
     frame->function = x->ast;
     for (uint32_t i = 0; i < x->frame->locals.n; i++) {
         const Binding *b = &x->frame->locals.at[i];
-        if (b->value->kind != V_TENSOR) {
+        if (val_is_plain(b->value)) {
             env_bind(e, frame, b->name, b->value);
         }
     }
@@ -163,22 +214,43 @@ static void bind_constants(const OpCx *x, Env *frame)
     }
 }
 
-/* Forward bindings under the names the body gave them; inside the vjp they are inputs. */
-static void bind_forward(const OpCx *x, const Graph *g, Env *frame, const Ast *vjp)
+/* A value of the body as the vjp sees it: its tensors are inputs there; NULL when one is not. */
+static const Val *seen_by_vjp(const OpCx *x, const Graph *g, const Val *v)
+{
+    if (v->kind == V_TUPLE || v->kind == V_LIST) {
+        const Val **at = NEW_ARRAY(x->e->arena, const Val *, v->list.n);
+        for (uint32_t i = 0; i < v->list.n; i++) {
+            at[i] = seen_by_vjp(x, g, v->list.at[i]);
+            if (!at[i]) {
+                return NULL;
+            }
+        }
+        return val_list(x->e, v->kind, at, v->list.n, v->span);
+    }
+    if (v->kind != V_TENSOR) {
+        return val_is_plain(v) ? v : NULL;
+    }
+    for (uint32_t k = 0; k < x->results.n; k++) {
+        if (x->results.at[k] == v->node) {
+            return val_node(x->e, g->inputs.at[x->nouter + k], v->span);
+        }
+    }
+    for (uint32_t k = 0; k < x->nouter; k++) {
+        if (x->body->inputs.at[k] == v->node) {
+            return val_node(x->e, g->inputs.at[k], v->span);
+        }
+    }
+    return NULL;
+}
+
+/* Forward bindings under the names the body gave them. */
+static void bind_forward(const OpCx *x, const Graph *g, Env *frame)
 {
     for (uint32_t i = 0; i < x->frame->locals.n; i++) {
         const Binding *b = &x->frame->locals.at[i];
-        const Node *n = b->value->kind == V_TENSOR ? b->value->node : NULL;
-        for (uint32_t k = 0; n && k < x->results.n; k++) {
-            if (x->results.at[k] == n) {
-                const Node *in = g->inputs.at[x->nouter + k];
-                env_bind(x->e, frame, b->name, val_node(x->e, in, vjp->span));
-            }
-        }
-        for (uint32_t k = 0; n && k < x->nouter; k++) {
-            if (x->body->inputs.at[k] == n) {
-                env_bind(x->e, frame, b->name, val_node(x->e, g->inputs.at[k], vjp->span));
-            }
+        const Val *v = val_is_plain(b->value) ? NULL : seen_by_vjp(x, g, b->value);
+        if (v) {
+            env_bind(x->e, frame, b->name, v);
         }
     }
 }
@@ -195,29 +267,42 @@ static void bind_vjp_inputs(const OpCx *x, Graph *g, Env *frame, const Ast *vjp)
             i >= x->nvisible ? x->hidden.at[i - x->nvisible] : sym_printf(e->ir->syms, "out.%u", i);
         graph_input(g, name, x->results.at[i]->type);
     }
-    bind_forward(x, g, frame, vjp);
+    bind_forward(x, g, frame);
     for (uint32_t i = 0; i < x->nvisible; i++) {
         Sym name = x->nvisible == 1 ? vjp->name : sym_printf(e->ir->syms, "%s.%u", vjp->name, i);
         dy[i] = val_node(e, graph_input(g, name, x->results.at[i]->type), vjp->span);
     }
-    env_bind(e, frame, vjp->name, x->nvisible == 1 ? dy[0] : val_list(e, V_TUPLE, dy, x->nvisible));
+    const Val *all = val_list(e, V_TUPLE, dy, x->nvisible, vjp->span);
+    env_bind(e, frame, vjp->name, x->nvisible == 1 ? dy[0] : all);
 }
 
-static bool cotangent(const OpCx *x, Graph *g, Env *frame, uint32_t i, const Ast *vjp)
+/* The last binding of a name behind the first n: what the vjp itself bound. */
+static const Val *bound_behind(const Env *frame, uint32_t n, Sym name)
+{
+    for (uint32_t i = frame->locals.n; i-- > n;) {
+        if (frame->locals.at[i].name == name) {
+            return frame->locals.at[i].value;
+        }
+    }
+    return NULL;
+}
+
+static bool cotangent(const OpCx *x, Graph *g, const Val *v, uint32_t i, const Ast *vjp)
 {
     Elab *e = x->e;
     Sym name = sym_printf(e->ir->syms, "d%s", x->formal[i]->name);
-    const Val *v = env_local(frame, name);
     if (!v) {
-        diag_at(e->diags, DIAG_E0603, vjp->span, "`vjp` of `%s` gives no cotangent for `%s`",
-                x->ast->name, x->formal[i]->name);
+        Diag *d =
+            diag_at(e->diags, DIAG_E0603, vjp->name_span,
+                    "`vjp` of `%s` gives no cotangent for `%s`", x->ast->name, x->formal[i]->name);
+        diag_help(d, "bind `%s`; it is 0 where nothing depends on `%s`", name, x->formal[i]->name);
         return false;
     }
     const Node *n = val_is_number(v)   ? arith_fill(e, v, x->outer[i]->type, v->span)
                     : val_is_poison(v) ? NULL
                                        : tensor_of(e, v);
     if (n && n->type != x->outer[i]->type) {
-        diag_at(e->diags, DIAG_E0604, vjp->span, "`%s` is `%s`, `%s` is `%s`", name,
+        diag_at(e->diags, DIAG_E0604, v->span, "`%s` is `%s`, `%s` is `%s`", name,
                 type_text(e->ir, n->type), x->formal[i]->name, type_text(e->ir, x->outer[i]->type));
         return false;
     }
@@ -231,17 +316,21 @@ static const Def *make_vjp(OpCx *x, const Ast *vjp)
 {
     Elab *e = x->e;
     Graph *outside = e->g;
-    find_hidden(x, vjp->kid[0]);
+    if (!find_hidden(x, vjp->kid[0])) {
+        return NULL;
+    }
     Graph *g = graph_new(e->ir, e->arena, sym_printf(e->ir->syms, "%s_bwd", x->ast->name));
     Env *frame = vjp_frame(x);
     e->g = g;
     bind_constants(x, frame);
     bind_vjp_inputs(x, g, frame, vjp);
+    uint32_t given = frame->locals.n;
     eval_body(e, frame, vjp->kid[0]);
     bool ok = true;
     for (uint32_t i = 0; i < x->nouter; i++) {
+        Sym name = sym_printf(e->ir->syms, "d%s", x->formal[i]->name);
         if (dtype_is_float(x->outer[i]->type->dtype)) {
-            ok = cotangent(x, g, frame, i, vjp) && ok;
+            ok = cotangent(x, g, bound_behind(frame, given, name), i, vjp) && ok;
         }
     }
     e->g = outside;
@@ -270,10 +359,10 @@ static const Val *composite(OpCx *x, const Def *vjp, Span span)
     for (uint32_t i = 0; i < x->nvisible; i++) {
         at[i] = val_node(e, graph_get(e->g, call, i), span);
     }
-    return x->nvisible == 1 ? at[0] : val_list(e, V_TUPLE, at, x->nvisible);
+    return x->nvisible == 1 ? at[0] : val_list(e, V_TUPLE, at, x->nvisible, span);
 }
 
-static bool evaluate_body(OpCx *x)
+static bool evaluate_body(OpCx *x, const Args *args)
 {
     Elab *e = x->e;
     Graph *outside = e->g;
@@ -282,17 +371,30 @@ static bool evaluate_body(OpCx *x)
     x->frame = env_new(e, ENV_FRAME, x->scope);
     x->frame->generic_float = true;
     x->frame->function = x->ast;
+    x->frame->lifted = args->lifted;
+    x->frame->call = args->call;
     bool ok = frame_bind(e, x->frame, x->ast, x->arg, who);
-    ok = ok && collect_results(x, call_ast_body(e, x->frame, x->ast));
+    ok = ok && collect_results(x, call_ast_body(e, x->frame, x->ast)) && pure(x);
     e->g = outside;
     return ok;
+}
+
+static const Val *inlined(Elab *e, const Val *op, Args *args)
+{
+    const Ast *vjp = vjp_of(op->code.ast);
+    if (vjp && e->g) {
+        diag_at(e->diags, DIAG_E0199, vjp->name_span.file ? vjp->name_span : vjp->span,
+                "an op that takes functions or gives a loss cannot have a vjp yet");
+        return poison(e, args->call);
+    }
+    return call_closure(e, op, args);
 }
 
 const Val *op_call(Elab *e, const Val *op, Args *args)
 {
     OpCx x = {.e = e, .ast = op->code.ast, .scope = op->code.env};
     if (must_inline(x.ast) || !e->g) {
-        return call_closure(e, op, args);
+        return inlined(e, op, args);
     }
     bool tensors = false;
     x.arg = NEW_ARRAY(e->arena, const Val *, x.ast->kid[0]->nkid + 1);
@@ -305,15 +407,12 @@ const Val *op_call(Elab *e, const Val *op, Args *args)
         }
         tensors = tensors || (x.arg[i] && is_tensor(x.arg[i]));
     }
-    if (!tensors) {
-        return call_closure(e, op, args);
+    if (!tensors || crosses_graphs(&x)) {
+        return tensors ? inlined(e, op, args) : call_closure(e, op, args);
     }
     CallFrame call = {x.ast, NULL, e->calls};
-    for (const CallFrame *c = e->calls; c; c = c->up) {
-        if (c->fn == x.ast && !c->inst) {
-            diag_at(e->diags, DIAG_E0206, args->call, "`%s` calls itself", x.ast->name);
-            return poison(e, args->call);
-        }
+    if (call_recursive(e, x.ast, NULL, args->call)) {
+        return poison(e, args->call);
     }
     x.body = graph_new(e->ir, e->arena, x.ast->name);
     if (!make_inputs(&x)) {
@@ -321,7 +420,7 @@ const Val *op_call(Elab *e, const Val *op, Args *args)
     }
     e->calls = &call;
     const Ast *vjp = vjp_of(x.ast);
-    bool ok = evaluate_body(&x);
+    bool ok = evaluate_body(&x, args);
     const Def *rule = ok && vjp ? make_vjp(&x, vjp) : NULL;
     e->calls = call.up;
     if (!ok || (vjp && !rule)) {

@@ -2,16 +2,31 @@
  * what they mean reads their arguments. */
 #include "elab.h"
 
+const Val *record_new(Elab *e, Env *env, const Ast *a)
+{
+    uint32_t positional = 0;
+    bool ok = true;
+    const Builtin *b = builtin_find(a->kind == A_CALL ? a->kid[0]->name : a->name);
+    for (uint32_t i = 1; a->kind == A_CALL && i < a->nkid; i++) {
+        const Ast *k = a->kid[i];
+        bool named = k->kind == A_NAMED;
+        if (named) {
+            ok = builtin_check_name(e, b, k->name, k->name_span) && ok;
+        } else if (positional++ == b->npositional) {
+            diag_at(e->diags, DIAG_E0303, k->span, "too many arguments for `%s`", b->name);
+            ok = false;
+        }
+    }
+    Val *r = val_new(e, V_RECORD, a->span);
+    r->code.ast = a;
+    r->code.env = env;
+    return ok ? r : poison(e, a->span);
+}
+
 Sym record_name(const Val *record)
 {
     const Ast *a = record->code.ast;
     return a->kind == A_CALL ? a->kid[0]->name : a->name;
-}
-
-uint32_t record_count(const Val *record)
-{
-    const Ast *a = record->code.ast;
-    return a->kind == A_CALL ? a->nkid - 1 : 0;
 }
 
 const Val *record_arg(Elab *e, const Val *record, uint32_t i, const char *name)

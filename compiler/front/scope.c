@@ -3,14 +3,13 @@
  * their order in the text does not matter and a cycle is found where it closes. */
 #include "elab.h"
 
+enum { FEW_LOCALS = 16, SUGGESTED_ERRORS = 50 };
+
 Env *env_new(Elab *e, EnvKind kind, Env *up)
 {
     Env *env = NEW(e->arena, Env);
     env->kind = kind;
     env->up = up;
-    if (kind == ENV_FRAME) {
-        env->packs = map_new(e->arena);
-    }
     return env;
 }
 
@@ -19,10 +18,33 @@ void env_bind(Elab *e, Env *env, Sym name, const Val *v)
     ASSERT(env->kind == ENV_FRAME);
     Binding b = {name, v};
     VEC_PUSH(e->arena, &env->locals, b);
+    if (env->locals.n <= FEW_LOCALS) {
+        return;
+    }
+    uint32_t first = env->locals.n - 1;
+    if (!env->index) {
+        env->index = map_new(e->arena);
+        first = 0;
+    }
+    for (uint32_t i = first; i < env->locals.n; i++) {
+        map_put(env->index, MAP_KEY(env->locals.at[i].name), (void *)((uintptr_t)i + 1));
+    }
+}
+
+void env_unbind(Env *env, uint32_t n)
+{
+    ASSERT(n <= env->locals.n);
+    env->locals.n = n;
 }
 
 static const Val *frame_find(const Env *env, Sym name)
 {
+    if (env->index) {
+        uintptr_t at = (uintptr_t)map_get(env->index, MAP_KEY(name));
+        if (!at || (at <= env->locals.n && env->locals.at[at - 1].name == name)) {
+            return at ? env->locals.at[at - 1].value : NULL;
+        }
+    } /* else few, or it was unbound: an earlier binding may be there */
     for (uint32_t i = env->locals.n; i-- > 0;) {
         if (env->locals.at[i].name == name) {
             return env->locals.at[i].value;
@@ -99,21 +121,40 @@ static const Val *item_evaluate(Elab *e, const Item *item)
     return strcmp(a->text, "model") == 0 ? model_value(e, item) : code_value(e, V_BLOCK, item);
 }
 
+bool pending_cycle(Elab *e, uint64_t key, Sym name, Span span)
+{
+    const Pending *p = e->pending;
+    while (p && p->key != key) {
+        p = p->up;
+    }
+    if (!p) {
+        return false;
+    }
+    const char *cycle = name;
+    for (const Pending *q = e->pending; q != p; q = q->up) {
+        cycle = arena_printf(e->arena, "%s → %s", q->name, cycle);
+    }
+    diag_at(e->diags, DIAG_E0206, span, "`%s` is defined in terms of itself: %s → %s", name, name,
+            cycle);
+    return true;
+}
+
 const Val *item_value(Elab *e, const Item *item, Span span)
 {
     const Val *known = map_get(e->memo, MAP_KEY(item->ast));
     if (known) {
         return known;
     }
-    if (map_get(e->busy, MAP_KEY(item->ast))) {
-        diag_at(e->diags, DIAG_E0206, span, "`%s` is defined in terms of itself", item->name);
+    Pending here = {MAP_KEY(item->ast), item->name, e->pending};
+    if (pending_cycle(e, here.key, item->name, span)) {
         return poison(e, span);
     }
     /* a model is built outside of any graph: its parameters are states of the program */
     Graph *g = e->g;
     e->g = NULL;
-    map_put(e->busy, MAP_KEY(item->ast), (void *)item);
+    e->pending = &here;
     const Val *v = item_evaluate(e, item);
+    e->pending = here.up;
     e->g = g;
     map_put(e->memo, MAP_KEY(item->ast), (void *)v);
     return v;
@@ -125,7 +166,19 @@ static const Val *file_find(Elab *e, const File *f, Sym name, Span span)
     return item ? item_value(e, item, span) : NULL;
 }
 
-static const Val *builtin_value(Elab *e, Sym name, Span span)
+/* Instances and lets are evaluated once, for all modes. */
+static const Val *mode_value(Elab *e, Sym name, Span span)
+{
+    Val *v = val_new(e, V_MODE, span);
+    v->mode = strcmp(name, "mode") == 0 ? e->mode : name[0] == 't' ? MODE_TRAIN : MODE_EVAL;
+    if (name[0] == 'm' && !e->g) {
+        diag_at(e->diags, DIAG_E0307, span, "`mode` is known only inside functions");
+        return poison(e, span);
+    }
+    return v;
+}
+
+static const Val *builtin_value(Elab *e, const Env *env, Sym name, Span span)
 {
     const Builtin *b = builtin_find(name);
     DType dt;
@@ -135,24 +188,24 @@ static const Val *builtin_value(Elab *e, Sym name, Span span)
         v->builtin = b;
         return v;
     }
-    if (dtype_find(name, &dt)) {
+    bool generic = strcmp(name, "float") == 0;
+    if (generic || dtype_find(name, &dt)) {
         v = val_new(e, V_DTYPE, span);
-        v->dtype = dt;
+        v->dtype = generic ? env_float(env) : dt;
         return v;
     }
     if (strcmp(name, "pi") == 0) {
         return val_real(e, 3.14159265358979323846, span);
     }
     if (strcmp(name, "train") == 0 || strcmp(name, "eval") == 0 || strcmp(name, "mode") == 0) {
-        v = val_new(e, V_MODE, span);
-        v->mode = strcmp(name, "mode") == 0 ? e->mode : name[0] == 't' ? MODE_TRAIN : MODE_EVAL;
-        return v;
+        return mode_value(e, name, span);
     }
     return NULL;
 }
 
 const Val *env_find(Elab *e, Env *env, Sym name, Span span)
 {
+    const Env *here = env;
     for (; env; env = env->up) {
         const Val *v = NULL;
         if (env->kind == ENV_FRAME) {
@@ -166,12 +219,13 @@ const Val *env_find(Elab *e, Env *env, Sym name, Span span)
             return v;
         }
     }
-    return builtin_value(e, name, span);
+    return builtin_value(e, here, name, span);
 }
 
-static void collect_names(Elab *e, const Env *env, void *out)
+typedef VEC(Sym) Names;
+
+static void collect_names(Elab *e, const Env *env, Names *names)
 {
-    VEC(Sym) *names = out;
     for (; env; env = env->up) {
         for (uint32_t i = 0; env->kind == ENV_FRAME && i < env->locals.n; i++) {
             VEC_PUSH(e->arena, names, env->locals.at[i].name);
@@ -189,22 +243,28 @@ static void collect_names(Elab *e, const Env *env, void *out)
     }
 }
 
+/* Comparing with every name takes long, and nobody reads the hundredth suggestion. */
+static void suggest_name(Elab *e, const Env *env, Sym name, Span span, Diag *d)
+{
+    if (diags_reported(e->diags) > SUGGESTED_ERRORS) {
+        return;
+    }
+    Names names = {0};
+    collect_names(e, env, &names);
+    Sym near = sym_nearest(name, names.at, names.n);
+    if (near) {
+        diag_fix(d, span, near, "a similar name exists");
+    }
+}
+
 const Val *env_get(Elab *e, Env *env, Sym name, Span span)
 {
     const Val *v = env_find(e, env, name, span);
     if (v) {
         return v;
     }
-    struct {
-        Sym *at;
-        uint32_t n, cap;
-    } names = {0};
-    collect_names(e, env, &names);
     Diag *d = diag_at(e->diags, DIAG_E0201, span, "unknown name `%s`", name);
-    Sym near = sym_nearest(name, names.at, names.n);
-    if (near) {
-        diag_fix(d, span, near, "a similar name exists");
-    }
+    suggest_name(e, env, name, span, d);
     return poison(e, span);
 }
 

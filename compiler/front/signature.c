@@ -21,7 +21,7 @@ bool type_is_optional(const Ast *type)
 Pack *env_pack(const Env *env, Sym name)
 {
     for (; env && env->kind == ENV_FRAME; env = env->up) {
-        Pack *p = map_get(env->packs, MAP_KEY(name));
+        Pack *p = env->packs ? map_get(env->packs, MAP_KEY(name)) : NULL;
         if (p) {
             return p;
         }
@@ -100,7 +100,7 @@ static bool solve_dim(const Accept *x, const Ast *a, Sym unknown, const Dim *act
     uint32_t n = x->frame->locals.n;
     env_bind(e, x->frame, unknown, val_dim(e, dim_of(e->ir, s), a->span));
     const Dim *p = eval_dim(e, x->frame, a);
-    x->frame->locals.n = n;
+    env_unbind(x->frame, n);
     if (!p) {
         return false;
     }
@@ -142,17 +142,23 @@ static bool unify_dim(const Accept *x, const Ast *a, const Dim *actual, bool *eq
     return solve_dim(x, a, unknown, actual);
 }
 
+void env_bind_pack(Elab *e, Env *frame, Sym name, const Dim *const *dims, uint32_t n)
+{
+    Pack *p = NEW(e->arena, Pack);
+    p->n = n;
+    for (uint32_t i = 0; i < n; i++) {
+        p->dims[i] = dims[i];
+    }
+    frame->packs = frame->packs ? frame->packs : map_new(e->arena);
+    map_put(frame->packs, MAP_KEY(name), p);
+}
+
 static bool unify_pack(const Accept *x, const Ast *a, const Dim *const *dims, uint32_t n)
 {
     Sym name = pack_name(x->e, a);
     Pack *p = env_pack(x->frame, name);
     if (!p) {
-        p = NEW(x->e->arena, Pack);
-        p->n = n;
-        for (uint32_t i = 0; i < n; i++) {
-            p->dims[i] = dims[i];
-        }
-        map_put(x->frame->packs, MAP_KEY(name), p);
+        env_bind_pack(x->e, x->frame, name, dims, n);
         return true;
     }
     bool equal = p->n == n;
@@ -225,7 +231,7 @@ static bool type_dtype(const Ast *name, DType *dt, bool *is_float)
 }
 
 /* `float` of a frame: fixed by its first float argument where generic, else the compute type. */
-static DType frame_float(const Env *frame)
+DType env_float(const Env *frame)
 {
     for (; frame && frame->kind == ENV_FRAME; frame = frame->up) {
         if (frame->has_float) {
@@ -247,7 +253,7 @@ static const Node *accept_dtype(const Accept *x, const Ast *name, const Val *v, 
         x->frame->has_float = true;
         x->frame->float_type = n->type->dtype;
     }
-    dt = is_float ? frame_float(x->frame) : dt;
+    dt = is_float ? env_float(x->frame) : dt;
     if (n->type->dtype == dt) {
         return n;
     }
@@ -333,7 +339,7 @@ static const Val *accept_tuple(const Accept *x, const Ast *type, const Val *v)
     for (uint32_t i = 0; i < type->nkid; i++) {
         at[i] = accept(x, type->kid[i], v->list.at[i]);
     }
-    return val_list(x->e, V_TUPLE, at, type->nkid);
+    return val_list(x->e, V_TUPLE, at, type->nkid, v->span);
 }
 
 static const Val *accept(const Accept *x, const Ast *type, const Val *v)
@@ -406,7 +412,7 @@ const Type *sig_type(Elab *e, Env *frame, const Ast *type)
     if (!word && !type_dims(e, frame, type, dims, &rank)) {
         return NULL;
     }
-    return type_tensor(e->ir, is_float ? frame_float(frame) : dt, rank, dims);
+    return type_tensor(e->ir, is_float ? env_float(frame) : dt, rank, dims);
 }
 
 const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span)
@@ -423,7 +429,7 @@ const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span)
         return poison(e, span);
     }
     if (is_float && name) {
-        dt = frame_float(env);
+        dt = env_float(env);
     }
     n = arith_cast(e, is_float && !name ? n->type->dtype : dt, n, span);
     if (!n || type->kind == A_T_NAME) {

@@ -14,67 +14,6 @@ typedef struct Stage {
 
 /* ---- which parameters train ---- */
 
-static bool match_component(const char *p, const char *pe, const char *s, const char *se)
-{
-    while (p < pe && *p != '*' && *p != '{') {
-        if (s == se || *p != *s) {
-            return false;
-        }
-        p++;
-        s++;
-    }
-    if (p == pe) {
-        return s == se;
-    }
-    if (*p == '*') {
-        for (; s <= se; s++) {
-            if (match_component(p + 1, pe, s, se)) {
-                return true;
-            }
-        }
-        return false;
-    }
-    const char *close = memchr(p, '}', (size_t)(pe - p));
-    for (const char *q = p + 1; close && q <= close; q++) {
-        const char *end = q;
-        while (end < close && *end != ',') {
-            end++;
-        }
-        size_t n = (size_t)(end - q);
-        if ((size_t)(se - s) >= n && memcmp(q, s, n) == 0 &&
-            match_component(close + 1, pe, s + n, se)) {
-            return true;
-        }
-        q = end;
-    }
-    return false;
-}
-
-static const char *component_end(const char *s)
-{
-    int depth = 0;
-    for (; *s && (*s != '.' || depth); s++) {
-        depth += (*s == '{') - (*s == '}');
-    }
-    return s;
-}
-
-bool match_pattern(const char *pattern, const char *path)
-{
-    if (!*pattern) {
-        return !*path;
-    }
-    const char *pe = component_end(pattern), *se = component_end(path);
-    const char *pn = *pe ? pe + 1 : pe, *sn = *se ? se + 1 : se;
-    if (pe - pattern == 2 && pattern[0] == '*' && pattern[1] == '*') {
-        if (!*pn) {
-            return true;
-        }
-        return match_pattern(pn, path) || (*path && match_pattern(pattern, sn));
-    }
-    return *path && match_component(pattern, pe, path, se) && match_pattern(pn, sn);
-}
-
 static void no_match(Elab *e, const Ast *glob)
 {
     Diag *d = diag_at(e->diags, DIAG_E0804, glob->span, "path pattern matches no parameter");

@@ -1,8 +1,7 @@
 /* value.c: what expressions evaluate to: constructors, tests, and how values read in messages. */
 #include "elab.h"
 
-const Val VAL_NONE = {.kind = V_NONE};
-const Val VAL_POISON = {.kind = V_POISON};
+enum { MAX_LIST_DEPTH = 100, TEXT_ENOUGH = 200 };
 
 Val *val_new(Elab *e, VKind kind, Span span)
 {
@@ -10,6 +9,18 @@ Val *val_new(Elab *e, VKind kind, Span span)
     v->kind = kind;
     v->span = span;
     return v;
+}
+
+const Val *val_none(Elab *e, Span span)
+{
+    return val_new(e, V_NONE, span);
+}
+
+const Val *val_at(Elab *e, const Val *v, Span span)
+{
+    Val *copy = COPY_ARRAY(e->arena, Val, v, 1);
+    copy->span = span;
+    return copy;
 }
 
 const Val *val_dim(Elab *e, const Dim *d, Span span)
@@ -55,12 +66,25 @@ const Val *val_node(Elab *e, const Node *n, Span span)
     return v;
 }
 
-const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n)
+const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n, Span span)
 {
-    Val *v = val_new(e, kind, n ? at[0]->span : (Span){0});
+    Val *v = val_new(e, kind, span);
     v->list.n = n;
-    v->list.at = n ? COPY_ARRAY(e->arena, const Val *, at, n) : NULL;
-    return v;
+    v->list.at = COPY_ARRAY(e->arena, const Val *, at, n);
+    v->list.depth = 1;
+    v->list.plain = true;
+    for (uint32_t i = 0; i < n; i++) {
+        bool list = at[i]->kind == V_TUPLE || at[i]->kind == V_LIST;
+        if (list && at[i]->list.depth >= v->list.depth) {
+            v->list.depth = at[i]->list.depth + 1;
+        }
+        v->list.plain = v->list.plain && val_is_plain(at[i]);
+    }
+    if (v->list.depth > MAX_LIST_DEPTH) {
+        diag_at(e->diags, DIAG_E0109, span, "lists are nested more than %d deep", MAX_LIST_DEPTH);
+        return poison(e, span);
+    }
+    return elab_spend(e, n / 4, span) ? v : poison(e, span);
 }
 
 const Val *poison(Elab *e, Span span)
@@ -72,6 +96,23 @@ const Val *poison(Elab *e, Span span)
 bool val_is_poison(const Val *v)
 {
     return v->kind == V_POISON;
+}
+
+bool val_is_plain(const Val *v)
+{
+    static const bool plain[] = {
+        [V_NONE] = true,  [V_INT] = true,     [V_REAL] = true,     [V_BOOL] = true,
+        [V_STR] = true,   [V_PERCENT] = true, [V_QUANTITY] = true, [V_BUILTIN] = true,
+        [V_DTYPE] = true, [V_MODULE] = true,  [V_BLOCK] = true,    [V_MODE] = true,
+        [V_FILE] = true,  [V_TENSOR] = false, [V_POISON] = true,
+    };
+    if (v->kind == V_TUPLE || v->kind == V_LIST || v->kind == V_RANGE) {
+        return v->list.plain;
+    }
+    if (v->kind == V_CLOSURE || v->kind == V_RECORD) {
+        return v->code.env->kind == ENV_FILE || v->code.env->kind == ENV_STD;
+    }
+    return v->kind < COUNT(plain) && plain[v->kind];
 }
 
 bool val_is_number(const Val *v)
@@ -98,15 +139,28 @@ bool val_as_double(const Val *v, double *out)
     return true;
 }
 
+/* 0.1 rather than 1 / 10, but 1 / 3. */
+static bool has_decimal(const Val *v)
+{
+    int64_t den = v->den;
+    while (den % 2 == 0) {
+        den /= 2;
+    }
+    while (den % 5 == 0) {
+        den /= 5;
+    }
+    return den == 1;
+}
+
 static const char *number_text(Elab *e, const Val *v)
 {
     StrBuf sb = sb_new(e->arena);
     if (v->kind == V_INT) {
         dim_print(e->ir, v->dim, &sb);
-    } else if (v->den) {
+    } else if (v->den && !has_decimal(v)) {
         sb_printf(&sb, "%lld / %lld", (long long)v->num, (long long)v->den);
     } else {
-        sb_double(&sb, v->f);
+        sb_double(&sb, v->den ? (double)v->num / (double)v->den : v->f);
     }
     return sb_text(&sb);
 }
@@ -116,6 +170,10 @@ static const char *list_text(Elab *e, const Val *v)
     StrBuf sb = sb_new(e->arena);
     sb_putc(&sb, v->kind == V_TUPLE ? '(' : '[');
     for (uint32_t i = 0; i < v->list.n; i++) {
+        if (sb.n > TEXT_ENOUGH) {
+            sb_puts(&sb, ", ..");
+            break;
+        }
         sb_printf(&sb, "%s%s", i ? ", " : "", val_text(e, v->list.at[i]));
     }
     sb_putc(&sb, v->kind == V_TUPLE ? ')' : ']');
@@ -137,7 +195,7 @@ static const char *named_text(Elab *e, const Val *v)
     if (a->kind == A_LAMBDA) {
         return "a function";
     }
-    return arena_printf(e->arena, "the function `%s`", a->name);
+    return arena_printf(e->arena, "the %s `%s`", a->kind == A_OP ? "op" : "function", a->name);
 }
 
 /* Texts of kinds that have nothing to say but what they are. */
@@ -147,8 +205,6 @@ static const char *kind_text(VKind kind)
         [V_POISON] = "an erroneous value",
         [V_NONE] = "none",
         [V_LOSS] = "a loss",
-        [V_BUILTIN] = "a function",
-        [V_DTYPE] = "an element type",
         [V_ARRAY] = "a module array",
         [V_STATE] = "a state",
         [V_METHOD] = "a method",
@@ -176,7 +232,18 @@ const char *val_text(Elab *e, const Val *v)
         return v->b ? "true" : "false";
     }
     if (v->kind == V_STR) {
-        return arena_printf(e->arena, "the string \"%s\"", v->str);
+        size_t n = strlen(v->str);
+        return arena_printf(e->arena, "the string \"%.*s%s\"", TEXT_ENOUGH, v->str,
+                            n > TEXT_ENOUGH ? ".." : "");
+    }
+    if (v->kind == V_BUILTIN) {
+        return arena_printf(e->arena, "the function `%s`", v->builtin->name);
+    }
+    if (v->kind == V_DTYPE) {
+        return arena_printf(e->arena, "the element type `%s`", dtype_info(v->dtype)->name);
+    }
+    if (v->kind == V_FILE) {
+        return arena_printf(e->arena, "the file `%s`", v->file->name);
     }
     if (v->kind == V_CLOSURE || v->kind == V_MODULE || v->kind == V_RECORD || v->kind == V_BLOCK) {
         return named_text(e, v);

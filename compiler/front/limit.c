@@ -1,0 +1,43 @@
+/* limit.c: how much a program may ask of the compiler. Inlined calls, loops, arrays and lists multiply:
+ * forty lines can mean 2^40 calls. Counting evaluations bounds both time and memory. */
+#include "elab.h"
+
+enum { MAX_DEPTH = 2000 };
+
+/* Some 200 bytes and 150 ns each: no program that anybody would train comes near. */
+#define MAX_WORK ((uint64_t)4000000)
+
+bool elab_spend(Elab *e, uint64_t units, Span span)
+{
+    Front *f = e->front;
+    if (f->work > MAX_WORK) {
+        return false;
+    }
+    f->work = units > MAX_WORK ? MAX_WORK + 1 : f->work + units;
+    if (f->work > MAX_WORK) {
+        diag_at(e->diags, DIAG_E0109, span,
+                "the program is too large: it takes more than %llu evaluations to check",
+                (unsigned long long)MAX_WORK);
+        return false;
+    }
+    return true;
+}
+
+bool elab_enter(Elab *e, Span span)
+{
+    if (e->depth >= MAX_DEPTH) {
+        diag_at(e->diags, DIAG_E0109, span, "expressions and calls are nested too deeply");
+        return false;
+    }
+    if (!elab_spend(e, 1, span)) {
+        return false;
+    }
+    e->depth++;
+    return true;
+}
+
+void elab_leave(Elab *e)
+{
+    ASSERT(e->depth > 0);
+    e->depth--;
+}
