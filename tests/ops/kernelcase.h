@@ -2,6 +2,8 @@
  *
  * Cases are collected, emitted into one C file, compiled by one compiler call, loaded and run: tasks
  * in order, then in reverse order (the bits must agree), outputs poisoned before and guarded behind.
+ * A test program with the address sanitizer compiles the kernels with it too: every buffer is an
+ * allocation of its own, so reads past an end are found.
  * Expected values come from the f64 interpreter on the same (rounded) inputs. */
 #ifndef MDL_KERNELCASE_H
 #define MDL_KERNELCASE_H
@@ -59,6 +61,7 @@ typedef struct Harness {
     Sym slots[CASE_SLOTS];
     uint32_t nslot;
     int64_t block[CASE_SLOTS];
+    VEC(char *) owned;
 } Harness;
 
 static Harness *harness_new(const char *isa)
@@ -188,12 +191,17 @@ static void *harness_compile(Harness *h, const char *dir)
     const char *march = h->target.vector == 16  ? "-march=x86-64-v4"
                         : h->target.vector == 8 ? "-march=x86-64-v3"
                                                 : "";
+#ifdef __SANITIZE_ADDRESS__
+    const char *check = "-O1 -fsanitize=address";
+#else
+    const char *check = "";
+#endif
     const char *cc = getenv("MDL_CC");
     const char *cmd = arena_printf(h->arena,
                                    "%s -std=gnu11 -O2 -w -fno-math-errno -ffp-contract=off -fwrapv "
-                                   "%s -shared -fPIC -I%s/runtime/prelude/c "
+                                   "%s %s -shared -fPIC -I%s/runtime/prelude/c "
                                    "%s -o %s -lm",
-                                   cc ? cc : "gcc", march, MDL_SOURCE_DIR, c_path, so);
+                                   cc ? cc : "gcc", march, check, MDL_SOURCE_DIR, c_path, so);
     if (system(cmd) != 0)
         fail_msg("compiler failed on %s", c_path);
     void *dl = dlopen(so, RTLD_NOW | RTLD_LOCAL);
@@ -204,13 +212,20 @@ static void *harness_compile(Harness *h, const char *dir)
 
 /* ---- running ---- */
 
-static char *make_buffer(Harness *h, const Type *t, const Value *v)
+/* 64-byte aligned, poisoned, of exactly this size; freed with the harness. */
+static char *own_memory(Harness *h, size_t size)
 {
-    size_t size = dtype_info(t->dtype)->bytes * (size_t)v->count;
-    char *p = arena_alloc(h->arena, size + CASE_GUARD + 64);
-    p += (64 - ((uintptr_t)p & 63)) & 63;
-    memset(p, 0xA5, size + CASE_GUARD);
+    char *p = NULL;
+    if (posix_memalign((void **)&p, 64, size > 0 ? size : 1) != 0)
+        fail_msg("no memory");
+    memset(p, 0xA5, size > 0 ? size : 1);
+    VEC_PUSH(h->arena, &h->owned, p);
     return p;
+}
+
+static size_t value_bytes(const Type *t, const Value *v)
+{
+    return dtype_info(t->dtype)->bytes * (size_t)v->count;
 }
 
 static void fill_input(Harness *h, const KCase *c, const Node *n, Value *v)
@@ -234,8 +249,7 @@ typedef struct CaseRun {
 
 static void run_phases(Harness *h, const KCase *c, void *dl, const CaseArgs *args, bool reverse)
 {
-    char *scratch = arena_alloc(h->arena, c->k->scratch + 128);
-    scratch += (64 - ((uintptr_t)scratch & 63)) & 63;
+    char *scratch = own_memory(h, c->k->scratch);
     memset(args->workspace, 0xA5, c->k->workspace);
     for (uint32_t p = 0; p < c->k->phases.n; p++) {
         CaseFn fn;
@@ -296,8 +310,7 @@ static void bind_args(Harness *h, const KCase *c, CaseRun *r)
     }
     r->args.buf = buf;
     r->args.block = h->block;
-    char *ws = arena_alloc(h->arena, c->k->workspace + 128);
-    r->args.workspace = ws + ((64 - ((uintptr_t)ws & 63)) & 63);
+    r->args.workspace = own_memory(h, c->k->workspace);
 }
 
 static void check_output(const KCase *c, const Type *t, const Value *want, const char *got,
@@ -328,7 +341,7 @@ static void case_run(Harness *h, const KCase *c, void *dl)
         const Node *n = c->group->in[i];
         r.in[i] = value_new(h->arena, n->type, h->syms);
         fill_input(h, c, n, r.in[i]);
-        r.in_buf[i] = make_buffer(h, n->type, r.in[i]);
+        r.in_buf[i] = own_memory(h, value_bytes(n->type, r.in[i]));
         for (int64_t e = 0; e < r.in[i]->count; e++)
             dtype_store(n->type->dtype, r.in_buf[i], (size_t)e, r.in[i]->at[e]);
     }
@@ -336,8 +349,10 @@ static void case_run(Harness *h, const KCase *c, void *dl)
     interp_run(c->body, h->arena, &b, r.want, NULL);
     char **first = NEW_ARRAY(h->arena, char *, nout + 1);
     for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < nout; i++)
-            r.out_buf[i] = make_buffer(h, c->body->results.at[i].node->type, r.want[i]);
+        for (uint32_t i = 0; i < nout; i++) {
+            const Type *t = c->body->results.at[i].node->type;
+            r.out_buf[i] = own_memory(h, value_bytes(t, r.want[i]) + CASE_GUARD);
+        }
         bind_args(h, c, &r);
         run_phases(h, c, dl, &r.args, pass == 1);
         for (uint32_t i = 0; i < nout; i++) {
@@ -365,6 +380,8 @@ static void harness_run(Harness *h)
         Err err = {0};
         file_remove_tree(dir, &err);
     }
+    for (uint32_t i = 0; i < h->owned.n; i++)
+        free(h->owned.at[i]);
     arena_free(h->arena);
 }
 
