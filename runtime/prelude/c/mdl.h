@@ -82,7 +82,7 @@ typedef union MdlV {
 
 MDL_FN vf mdl_set1_vf(float x)
 {
-    return (vf){0} + x;
+    return x - (vf){0}; /* keeps -0, which a sum would not */
 }
 
 MDL_FN vi mdl_set1_vi(int32_t x)
@@ -158,6 +158,30 @@ MDL_FN vf mdl_fma_vf(vf a, vf b, vf c)
 #else
     return a * b + c;
 #endif
+}
+
+/* a < b ? a : b and a > b ? a : b: b where one of them is NaN. */
+#if defined(__x86_64__) && !defined(__clang__) && MDL_W == 16 && defined(__AVX512F__)
+#define MDL_LEAST(a, b) __builtin_ia32_minps512_mask(a, b, a, (unsigned short)-1, 4)
+#define MDL_MOST(a, b)  __builtin_ia32_maxps512_mask(a, b, a, (unsigned short)-1, 4)
+#elif defined(__x86_64__) && !defined(__clang__) && MDL_W == 8 && defined(__AVX__)
+#define MDL_LEAST(a, b) __builtin_ia32_minps256(a, b)
+#define MDL_MOST(a, b)  __builtin_ia32_maxps256(a, b)
+#elif defined(__x86_64__) && !defined(__clang__) && MDL_W == 4
+#define MDL_LEAST(a, b) __builtin_ia32_minps(a, b)
+#define MDL_MOST(a, b)  __builtin_ia32_maxps(a, b)
+#else
+#define MDL_LEAST(a, b) mdl_select_vf(a < b, a, b)
+#define MDL_MOST(a, b)  mdl_select_vf(a > b, a, b)
+#endif
+MDL_FN vf mdl_least_vf(vf a, vf b)
+{
+    return MDL_LEAST(a, b);
+}
+
+MDL_FN vf mdl_most_vf(vf a, vf b)
+{
+    return MDL_MOST(a, b);
 }
 
 MDL_FN float mdl_fma_f32(float a, float b, float c)
@@ -402,27 +426,92 @@ MDL_FN int32_t mdl_lane0_vi(vi x)
     return x[0];
 }
 
+/* Blocks of h lanes are taken from a and b in turn: all the even ones, or all the odd ones. */
+#if MDL_W == 16
+MDL_FN vf mdl_even_vf(vf a, vf b, int h)
+{
+    if (h == 8)
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22,
+                                       23);
+    if (h == 4)
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26,
+                                       27);
+    if (h == 2)
+        return __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28,
+                                       29);
+    return __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+}
+
+MDL_FN vf mdl_odd_vf(vf a, vf b, int h)
+{
+    if (h == 8)
+        return __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29,
+                                       30, 31);
+    if (h == 4)
+        return __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30,
+                                       31);
+    if (h == 2)
+        return __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30,
+                                       31);
+    return __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+}
+#elif MDL_W == 8
+MDL_FN vf mdl_even_vf(vf a, vf b, int h)
+{
+    if (h == 4)
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
+    if (h == 2)
+        return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+    return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
+}
+
+MDL_FN vf mdl_odd_vf(vf a, vf b, int h)
+{
+    if (h == 4)
+        return __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+    if (h == 2)
+        return __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    return __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+}
+#else
+MDL_FN vf mdl_even_vf(vf a, vf b, int h)
+{
+    if (h == 2)
+        return __builtin_shufflevector(a, b, 0, 1, 4, 5);
+    return __builtin_shufflevector(a, b, 0, 4, 2, 6);
+}
+
+MDL_FN vf mdl_odd_vf(vf a, vf b, int h)
+{
+    if (h == 2)
+        return __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    return __builtin_shufflevector(a, b, 1, 5, 3, 7);
+}
+#endif
+
 /* A W x W tile transposed: row i of the result, for i < n, goes to dst + i * stride. Rows go out
- * whole and in order, so a row may lie over the end of the one before. */
+ * whole and in order, so a row may lie over the end of the one before. Rounds h = W/2 .. 1 exchange
+ * the off-diagonal blocks of size h; written out, so that rows stay in registers. */
 MDL_FN void mdl_transpose_f32(const float *tile, float *dst, int64_t stride, int64_t n)
 {
     vf r[MDL_W], t[MDL_W];
+#pragma GCC unroll 16
     for (int i = 0; i < MDL_W; i++)
         r[i] = mdl_load_f32(tile + i * MDL_W);
 #pragma GCC unroll 5
     for (int h = MDL_W / 2; h > 0; h /= 2) {
-        /* swap the off-diagonal blocks of size h: lanes with bit h of row i, without it of i + h */
-        vi low = (mdl_lane_vi() & h) == 0;
 #pragma GCC unroll 16
-        for (int i = 0; i < MDL_W; i++) {
-            if (i & h)
-                continue;
-            t[i] = mdl_select_vf(low, r[i], mdl_swap_vf(r[i + h], h));
-            t[i + h] = mdl_select_vf(low, mdl_swap_vf(r[i], h), r[i + h]);
-        }
+        for (int i = 0; i < MDL_W; i++)
+            t[i] = i & h ? mdl_odd_vf(r[i - h], r[i], h) : mdl_even_vf(r[i], r[i + h], h);
 #pragma GCC unroll 16
         for (int i = 0; i < MDL_W; i++)
             r[i] = t[i];
+    }
+    if (n == MDL_W) {
+#pragma GCC unroll 16
+        for (int i = 0; i < MDL_W; i++)
+            mdl_store_f32(dst + i * stride, r[i]);
+        return;
     }
     for (int64_t i = 0; i < n; i++)
         mdl_store_f32(dst + i * stride, r[i]);
@@ -447,5 +536,7 @@ MDL_FN int64_t mdl_clamp(int64_t i, int64_t extent)
 }
 
 #include "mdl_math.h"
+
+#include "mdl_explog.h"
 
 #endif

@@ -141,12 +141,12 @@ MDL_FN vf mdl_abs_vf(vf x)
 /* The larger; NaN wins. */
 MDL_FN vf mdl_max_vf(vf a, vf b)
 {
-    return mdl_select_vf((a > b) | (a != a), a, b);
+    return mdl_select_vf(a != a, a, mdl_most_vf(a, b));
 }
 
 MDL_FN vf mdl_min_vf(vf a, vf b)
 {
-    return mdl_select_vf((a < b) | (a != a), a, b);
+    return mdl_select_vf(a != a, a, mdl_least_vf(a, b));
 }
 
 MDL_FN vf mdl_sign_vf(vf x)
@@ -221,13 +221,24 @@ MDL_FN vf mdl_round_vf(vf x)
 
 /* ---- elementary functions ---- */
 
-/* e^x: Cody-Waite reduction by ln 2 and Cephes' polynomial, <= 1 ulp; 2^n in two factors, so that
- * overflow gives inf and underflow goes through the subnormals to 0. */
+/* p 2^n for an integer n >= -151, rounded once: in two factors, of which the first is exact. */
+MDL_FN vf mdl_scale_vf(vf p, vf n)
+{
+#if MDL_W == 16 && defined(__AVX512F__) && !defined(__clang__)
+    return __builtin_ia32_scalefps512_mask(p, n, p, (unsigned short)-1, 4);
+#else
+    vi e = __builtin_convertvector(mdl_select_vf(n == n, n, (vf){0}), vi);
+    vi half = e >> 1;
+    return p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
+#endif
+}
+
+/* e^x: Cody-Waite reduction by ln 2 and Cephes' polynomial, <= 1 ulp. Overflow gives inf, underflow
+ * goes through the subnormals to 0. */
 MDL_FN vf mdl_exp_vf(vf x)
 {
-    vf lo = mdl_set1_vf(-104.0f), hi = mdl_set1_vf(89.0f);
-    x = mdl_select_vf(x < lo, lo, x);
-    x = mdl_select_vf(x > hi, hi, x);
+    x = mdl_most_vf(mdl_set1_vf(-104.0f), x); /* NaN stays */
+    x = mdl_least_vf(mdl_set1_vf(89.0f), x);
     vf n = (x * 1.44269504088896341f + 0x1.8p23f) - 0x1.8p23f;
     vf f = mdl_fma_vf(n, mdl_set1_vf(-0.693359375f), x);
     f = mdl_fma_vf(n, mdl_set1_vf(2.12194440e-4f), f);
@@ -238,9 +249,7 @@ MDL_FN vf mdl_exp_vf(vf x)
     p = mdl_fma_vf(p, f, mdl_set1_vf(1.6666665459e-1f));
     p = mdl_fma_vf(p, f, mdl_set1_vf(5.0000001201e-1f));
     p = mdl_fma_vf(p, f * f, f) + 1.0f;
-    vi e = __builtin_convertvector(mdl_select_vf(n == n, n, (vf){0}), vi);
-    vi half = e >> 1;
-    return p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
+    return mdl_scale_vf(p, n);
 }
 
 /* Natural logarithm: x = m 2^e with m in [sqrt(1/2), sqrt(2)), Cephes' polynomial, <= 1 ulp. */
@@ -295,8 +304,7 @@ MDL_FN vf mdl_tanh_vf(vf x)
 /* Error function: odd polynomial below 475/512, 1 - e^q(|x|) beyond; <= 1 ulp (N. Juffa). */
 MDL_FN vf mdl_erf_vf(vf x)
 {
-    vf t = mdl_abs_vf(x), four = mdl_set1_vf(4.0f);
-    t = mdl_select_vf(t > four, four, t);
+    vf t = mdl_least_vf(mdl_set1_vf(4.0f), mdl_abs_vf(x));
     vf s = t * t;
     vf r = mdl_fma_vf(mdl_set1_vf(-1.72853470e-5f), t, mdl_set1_vf(3.83197126e-4f));
     vf u = mdl_fma_vf(mdl_set1_vf(-3.88396438e-3f), t, mdl_set1_vf(2.42546219e-2f));
