@@ -107,8 +107,8 @@ Syms *syms_new(Arena *arena);
 Sym sym(Syms *syms, const char *text);
 Sym sym_n(Syms *syms, const char *text, size_t n);
 Sym sym_printf(Syms *syms, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* The candidate with the smallest edit distance to `name`, at most max(1, len/3) edits away, or
- * NULL: the "did you mean" of every message. Ties: first in the list. */
+/* The candidate with the smallest edit distance to `name`, at most max(1, len/3) edits away (0 for
+ * one letter: any other is as near), or NULL: the "did you mean" of every message. Ties: first in the list. */
 Sym sym_nearest(Sym name, const Sym *candidates, size_t n);
 
 /* ---- map.c: u64 -> void *, iteration in insertion order ---- */

@@ -121,7 +121,7 @@ Sym sym_nearest(Sym name, const Sym *candidates, size_t n)
     size_t len = strlen(name);
     if (len > NAME_MAX_COMPARED)
         return NULL;
-    uint32_t limit = len < 6 ? 1 : (uint32_t)(len / 3);
+    uint32_t limit = len < 2 ? 0 : len < 6 ? 1 : (uint32_t)(len / 3);
     Sym best = NULL;
     for (size_t i = 0; i < n; i++) {
         size_t clen = strlen(candidates[i]);

@@ -28,8 +28,9 @@ static void bind_names(Elab *e, Env *env, const Ast *left, const Val *v)
     }
     bool fits = v->kind == V_TUPLE && v->list.n == left->nkid;
     if (!fits && !val_is_poison(v)) {
-        diag_at(e->diags, DIAG_E0408, left->span, "%u values, %u names",
-                v->kind == V_TUPLE ? v->list.n : 1, left->nkid);
+        uint32_t n = v->kind == V_TUPLE ? v->list.n : 1;
+        diag_at(e->diags, DIAG_E0408, left->span, "%u value%s, %u names", n, n == 1 ? "" : "s",
+                left->nkid);
     }
     for (uint32_t i = 0; i < left->nkid; i++) {
         bind_name(e, env, left->kid[i], fits ? v->list.at[i] : poison(e, left->span));

@@ -1,6 +1,6 @@
 /* builtin.c: the functions of the language that are not written in .mdl. Elementwise ones come from
  * ops.def; shapes and folds have a row below; constructors (cosine, normal, idx) are kept as records. */
-#include "elab.h"
+#include "builtin.h"
 #include <math.h>
 
 const Val *args_get(const Args *args, uint32_t i, const char *name)
@@ -15,7 +15,7 @@ const Val *args_get(const Args *args, uint32_t i, const char *name)
     return NULL;
 }
 
-static uint32_t positional(const Args *args)
+uint32_t args_positional(const Args *args)
 {
     uint32_t n = 0;
     for (uint32_t k = 0; k < args->n; k++) {
@@ -24,17 +24,17 @@ static uint32_t positional(const Args *args)
     return n;
 }
 
-static bool takes(Elab *e, const Builtin *b, const Args *args, uint32_t n)
+bool args_count(Elab *e, const Builtin *b, const Args *args, uint32_t n)
 {
-    if (positional(args) != n) {
+    if (args_positional(args) != n) {
         diag_at(e->diags, DIAG_E0303, args->call, "`%s` takes %u argument%s, got %u", b->name, n,
-                n == 1 ? "" : "s", positional(args));
+                n == 1 ? "" : "s", args_positional(args));
         return false;
     }
     return true;
 }
 
-static const Node *tensor_arg(Elab *e, const Args *args, uint32_t i)
+const Node *args_tensor(Elab *e, const Args *args, uint32_t i)
 {
     const Val *v = args_get(args, i, NULL);
     return val_is_poison(v) ? NULL : tensor_of(e, v);
@@ -60,7 +60,7 @@ static bool axis_value(Elab *e, const Val *v, uint32_t rank, int64_t *axis)
     return true;
 }
 
-static bool axis_arg(Elab *e, const Args *args, uint32_t rank, int64_t missing, int64_t *axis)
+bool args_axis(Elab *e, const Args *args, uint32_t rank, int64_t missing, int64_t *axis)
 {
     const Val *v = args_get(args, UINT32_MAX, "axis");
     return v ? axis_value(e, v, rank, axis)
@@ -83,7 +83,7 @@ static const Val *binary(Elab *e, OpKind op, const Val *a, const Val *b, Span sp
 static const Val *call_elementwise(Elab *e, const Builtin *b, Args *args)
 {
     int arity = op_info(b->op)->arity;
-    if (!takes(e, b, args, (uint32_t)arity)) {
+    if (!args_count(e, b, args, (uint32_t)arity)) {
         return poison(e, args->call);
     }
     for (uint32_t i = 0; i < args->n; i++) {
@@ -102,7 +102,7 @@ static const Val *call_elementwise(Elab *e, const Builtin *b, Args *args)
 
 static const Val *call_clamp(Elab *e, const Builtin *b, Args *args)
 {
-    if (!takes(e, b, args, 3)) {
+    if (!args_count(e, b, args, 3)) {
         return poison(e, args->call);
     }
     const Val *low = binary(e, OP_MAX, args->at[0], args->at[1], args->call);
@@ -155,7 +155,7 @@ static bool fold_axes(Elab *e, const Args *args, uint32_t rank, int64_t *axes, u
 
 static const Val *call_fold(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = takes(e, b, args, 1) ? tensor_arg(e, args, 0) : NULL;
+    const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
     int64_t axes[IR_MAX_RANK];
     uint32_t n;
     if (!x || !fold_axes(e, args, x->type->rank, axes, &n)) {
@@ -182,7 +182,7 @@ static const Val *extent_of(Elab *e, const Node *x, const int64_t *axes, uint32_
 /* mean(x) is a loss, mean(x, axis: k) a tensor. */
 static const Val *call_mean(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = takes(e, b, args, 1) ? tensor_arg(e, args, 0) : NULL;
+    const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
     int64_t axes[IR_MAX_RANK];
     uint32_t n;
     if (!x) {
@@ -201,7 +201,7 @@ static const Val *call_mean(Elab *e, const Builtin *b, Args *args)
 
 static const Val *call_weighted_mean(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = takes(e, b, args, 2) ? tensor_arg(e, args, 0) : NULL;
+    const Node *x = args_count(e, b, args, 2) ? args_tensor(e, args, 0) : NULL;
     const Val *w = x ? args_get(args, 1, NULL) : NULL;
     if (!w || val_is_poison(w)) {
         return poison(e, args->call);
@@ -215,9 +215,9 @@ static const Val *call_weighted_mean(Elab *e, const Builtin *b, Args *args)
 
 static const Val *call_argreduce(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = takes(e, b, args, 1) ? tensor_arg(e, args, 0) : NULL;
+    const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
     int64_t axis;
-    if (!x || !axis_arg(e, args, x->type->rank, -1, &axis)) {
+    if (!x || !args_axis(e, args, x->type->rank, -1, &axis)) {
         return poison(e, args->call);
     }
     Attr attr = {.kind = AK_INT, .i = axis};
@@ -227,28 +227,24 @@ static const Val *call_argreduce(Elab *e, const Builtin *b, Args *args)
 
 /* ---- shapes ---- */
 
-static const Val *call_concat(Elab *e, const Builtin *b, Args *args)
+const Node **args_tensors(Elab *e, const Builtin *b, const Args *args, uint32_t *n)
 {
-    const Val *list = positional(args) == 1 ? args_get(args, 0, NULL) : NULL;
+    const Val *list = args_positional(args) == 1 ? args_get(args, 0, NULL) : NULL;
     bool listed = list && (list->kind == V_LIST || list->kind == V_TUPLE);
-    uint32_t n = listed ? list->list.n : positional(args);
-    const Node **in = NEW_ARRAY(e->arena, const Node *, n + 1);
-    int64_t axis;
-    if (!n) {
-        takes(e, b, args, 1);
-        return poison(e, args->call);
+    *n = listed ? list->list.n : args_positional(args);
+    const Node **in = NEW_ARRAY(e->arena, const Node *, *n + 1);
+    if (!*n) {
+        args_count(e, b, args, 1);
+        return NULL;
     }
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < *n; i++) {
         const Val *v = listed ? list->list.at[i] : args_get(args, i, NULL);
         in[i] = val_is_poison(v) ? NULL : tensor_of(e, v);
         if (!in[i]) {
-            return poison(e, args->call);
+            return NULL;
         }
     }
-    if (!axis_arg(e, args, in[0]->type->rank, 0, &axis)) {
-        return poison(e, args->call);
-    }
-    return val_node(e, graph_concat(e->g, in, n, (uint32_t)axis), args->call);
+    return in;
 }
 
 enum { MAX_PARTS = 4096 };
@@ -295,9 +291,9 @@ static const Val *equal_sizes(Elab *e, const Node *x, uint32_t axis, int64_t n, 
 
 static const Val *call_unbind(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = takes(e, b, args, 1) ? tensor_arg(e, args, 0) : NULL;
+    const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
     int64_t axis, n;
-    if (!x || !axis_arg(e, args, x->type->rank, 0, &axis)) {
+    if (!x || !args_axis(e, args, x->type->rank, 0, &axis)) {
         return poison(e, args->call);
     }
     if (!dim_is_const(x->type->dims[axis], &n)) {
@@ -333,10 +329,10 @@ static bool sizes_fit(Elab *e, const Node *x, uint32_t axis, const Val *sizes)
 
 static const Val *call_split(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = takes(e, b, args, 2) ? tensor_arg(e, args, 0) : NULL;
+    const Node *x = args_count(e, b, args, 2) ? args_tensor(e, args, 0) : NULL;
     const Val *how = x ? args_get(args, 1, NULL) : NULL;
     int64_t axis, n;
-    if (!how || val_is_poison(how) || !axis_arg(e, args, x->type->rank, -1, &axis)) {
+    if (!how || val_is_poison(how) || !args_axis(e, args, x->type->rank, -1, &axis)) {
         return poison(e, args->call);
     }
     const Val *sizes = NULL;
@@ -354,8 +350,8 @@ static const Val *call_split(Elab *e, const Builtin *b, Args *args)
 
 static const Val *call_iota(Elab *e, const Builtin *b, Args *args)
 {
-    if (!takes(e, b, args, 1) || args->at[0]->kind != V_INT || !e->g) {
-        if (positional(args) == 1 && !val_is_poison(args->at[0])) {
+    if (!args_count(e, b, args, 1) || args->at[0]->kind != V_INT || !e->g) {
+        if (args_positional(args) == 1 && !val_is_poison(args->at[0])) {
             diag_at(e->diags, DIAG_E0503, args->call, "`iota` takes a size");
         }
         return poison(e, args->call);
@@ -366,7 +362,7 @@ static const Val *call_iota(Elab *e, const Builtin *b, Args *args)
 /* one_hot(ids, n): bool[.., n]. */
 static const Val *call_one_hot(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *ids = takes(e, b, args, 2) ? tensor_arg(e, args, 0) : NULL;
+    const Node *ids = args_count(e, b, args, 2) ? args_tensor(e, args, 0) : NULL;
     const Val *n = ids ? args_get(args, 1, NULL) : NULL;
     if (!n || n->kind != V_INT || ids->type->rank == IR_MAX_RANK ||
         !dtype_is_int(ids->type->dtype)) {
@@ -391,7 +387,7 @@ static const Val *call_one_hot(Elab *e, const Builtin *b, Args *args)
 /* len(x): first extent or number of entries; count(x): number of elements. */
 static const Val *call_size(Elab *e, const Builtin *b, Args *args)
 {
-    if (!takes(e, b, args, 1) || val_is_poison(args->at[0])) {
+    if (!args_count(e, b, args, 1) || val_is_poison(args->at[0])) {
         return poison(e, args->call);
     }
     const Val *v = args->at[0];
@@ -420,6 +416,13 @@ static const Builtin functions[] = {
     {"argmin", call_argreduce, OP_ARGMIN, "index of the smallest", 1, "axis"},
     {"clamp", call_clamp, OP_MIN, "clamp(x, lo, hi)", 3, ""},
     {"concat", call_concat, OP_CONCAT, "concat(a, b, .., axis: k)", UINT32_MAX, "axis"},
+    {"stack", call_stack, OP_CONCAT, "stack(a, b, .., axis: k): along a new axis", UINT32_MAX,
+     "axis"},
+    {"pad", call_pad, OP_PAD, "pad(x, lo, hi, axis: k, value: 0)", 3, "axis lo hi value"},
+    {"flip", call_flip, OP_GATHER, "an axis backwards", 1, "axis"},
+    {"roll", call_roll, OP_CONCAT, "roll(x, n, axis: k): element i goes to i + n", 2, "axis"},
+    {"repeat", call_repeat, OP_EXPAND, "repeat(x, n, axis: k): each slice n times", 2, "axis"},
+    {"scatter_add", call_scatter_add, OP_SCATTER_ADD, "scatter_add(x, at, rows: R)", 2, "rows"},
     {"unbind", call_unbind, OP_SLICE, "tuple of slices without the axis", 1, "axis"},
     {"split", call_split, OP_SLICE, "tuple of n equal parts, or of given extents", 2, "axis"},
     {"iota", call_iota, OP_IOTA, "0, 1, .. n-1", 1, ""},

@@ -109,6 +109,9 @@ bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const
 {
     const Ast *formals = fn->kid[0];
     bool ok = true;
+    for (uint32_t i = 0; i < formals->nkid && frame->generic_float; i++) {
+        sig_fix_float(frame, formals->kid[i]->kid[0], arg[i]);
+    }
     for (uint32_t i = 0; i < formals->nkid; i++) {
         const Ast *f = formals->kid[i];
         const Val *v = bind_formal(e, frame, f, arg[i], who);
@@ -204,7 +207,6 @@ static const Val *call_fn(Elab *e, const Val *fn, Args *args)
     Env *frame = env_new(e, ENV_FRAME, fn->code.env);
     frame->function = ast;
     frame->generic_float = inst == NULL;
-    frame->lifted = args->lifted;
     frame->call = args->call;
     CallFrame call = {ast, inst, e->calls};
     Sym path = e->g ? e->g->path : NULL;

@@ -155,7 +155,6 @@ struct Env {
     bool has_float;
     DType float_type;
     Map *packs;                      /* Sym (".." for bare ..) -> Pack*; NULL while none */
-    bool lifted;                     /* called in an equation: a formal `x: f32` takes any shape */
     const Ast *function;             /* FN, OP or NULL; for messages */
     Span call;                       /* where it was called */
     const struct Equation *equation; /* indices in scope, or NULL */
@@ -210,6 +209,7 @@ struct Elab {
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
     uint32_t depth;                /* of nested expressions, against runaway programs */
+    uint32_t lifted; /* > 0 in functions called in an equation: tensors stand for their elements */
     const struct CallFrame *calls; /* functions being evaluated, innermost first */
 };
 
@@ -259,6 +259,7 @@ const Val *env_local(const Env *env, Sym name);           /* innermost frame cha
 /* The value of a name, evaluated if it is a lazy let or item; NULL when nothing has that name. */
 const Val *env_find(Elab *e, Env *env, Sym name, Span span);
 const Val *env_get(Elab *e, Env *env, Sym name, Span span); /* E0201 with a suggestion, poison */
+void env_suggest(Elab *e, const Env *env, Sym name, Span span, Diag *d); /* a similar name */
 const Val *item_value(Elab *e, const Item *item, Span span);
 Inst *env_instance(const Env *env);       /* the instance whose scope this is in, or NULL */
 Env *env_frame(Env *env);                 /* nearest enclosing function frame, or NULL */
@@ -316,6 +317,8 @@ const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span);
 Pack *env_pack(const Env *env, Sym name);
 void env_bind_pack(Elab *e, Env *frame, Sym name, const Dim *const *dims, uint32_t n);
 DType env_float(const Env *env); /* what `float` means here */
+/* In ops and file-level functions the first float argument of a `float` type fixes it. */
+void sig_fix_float(Env *frame, const Ast *type, const Val *v);
 bool type_is_optional(const Ast *type);
 
 /* call.c */
@@ -330,7 +333,6 @@ typedef struct Args {
     Sym *name;       /* NULL: positional */
     Span *name_span; /* of names in the text, else zero */
     Span call;
-    bool lifted; /* elements of an equation: Env.lifted */
 } Args;
 /* True after E0206: fn is running already, or too many calls are. */
 bool call_recursive(Elab *e, const Ast *fn, const Inst *inst, Span span);

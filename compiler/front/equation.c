@@ -134,7 +134,7 @@ static bool names_index(Equation *q, const Ast *a, bool *ok)
                 "`%s` is a tensor here: choose another index name", a->name);
         *ok = false;
     }
-    return !v;
+    return !v || (v->kind != V_INT && !val_is_poison(v)); /* a module `d` is no value of an index */
 }
 
 static bool right_index(Equation *q, const Ast *a, const Type *t)
@@ -163,8 +163,8 @@ static bool right_index(Equation *q, const Ast *a, const Type *t)
     }
     bool pack = given < a->nkid - 1;
     if (ok && given + (pack ? q->npack : 0) != t->rank) {
-        diag_at(q->e->diags, DIAG_E0406, a->span, "%u indices for `%s`", given,
-                type_text(q->e->ir, t));
+        diag_at(q->e->diags, DIAG_E0406, a->span, "%u %s for `%s` of rank %u", given,
+                given == 1 ? "index" : "indices", type_text(q->e->ir, t), t->rank);
         return false;
     }
     return ok;
@@ -175,11 +175,18 @@ static bool right_indices(Equation *q, const Ast *a)
     if (a->kind == A_LAMBDA || a->kind == A_T_TENSOR || a->kind == A_T_NAME) {
         return true;
     }
+    if (a->kind == A_COALESCE || a->kind == A_IF) {
+        const Ast *chosen = eq_chosen(q, a);
+        return chosen && right_indices(q, chosen);
+    }
     if (a->kind == A_INDEX) {
         const Val *v = eval(q->e, q->env, a->kid[0]);
         if (val_is_poison(v) || (is_tensor(v) && !right_index(q, a, tensor_type(v)))) {
             return false;
         }
+    }
+    if (a->kind == A_ID && eq_find(q, a->name) < 0 && eq_lacks_indices(q, a)) {
+        return false;
     }
     for (uint32_t i = a->kind == A_INDEX; i < a->nkid; i++) {
         if (a->kid[i] && !right_indices(q, a->kid[i])) {
@@ -211,8 +218,8 @@ static bool given_ranges(Equation *q)
     const Type *t = type ? sig_type(e, q->env, type) : NULL;
     if (type && (!t || t->rank != q->nleft)) {
         if (t) {
-            diag_at(e->diags, DIAG_E0406, type->span, "%u indices for `%s`", q->nleft,
-                    type_text(e->ir, t));
+            diag_at(e->diags, DIAG_E0406, type->span, "%u %s for `%s` of rank %u", q->nleft,
+                    q->nleft == 1 ? "index" : "indices", type_text(e->ir, t), t->rank);
         }
         return false;
     }
@@ -277,6 +284,20 @@ static const Node *fold(Equation *q, const EqValue *v, uint32_t left)
     return n ? eq_align(q, &r, left) : NULL;
 }
 
+/* Where the `=` of an equation stands: between its sides. */
+static Span assign_span(const Equation *q)
+{
+    const Ast *left = q->ast->kid[2] ? q->ast->kid[2] : q->ast->kid[0];
+    Span s = left->span;
+    const char *text = diags_text(q->e->diags, s.file, NULL);
+    s.lo = left->span.hi;
+    while (s.lo < q->ast->kid[1]->span.lo && text[s.lo] != '=') {
+        s.lo++;
+    }
+    s.hi = s.lo + 1;
+    return s;
+}
+
 static bool only_on_right(Equation *q)
 {
     for (uint32_t i = q->nleft; i < q->n; i++) {
@@ -285,7 +306,7 @@ static bool only_on_right(Equation *q)
                           q->index[i].name ? q->index[i].name : "..");
         diag_note(d, "`%s` ranges over %s", q->index[i].name ? q->index[i].name : "..",
                   extent_text(q, q->index[i].extent));
-        diag_help(d, "`+=` sums over it");
+        diag_fix(d, assign_span(q), "+=", "`+=` sums over it");
         return true;
     }
     return false;
@@ -315,7 +336,7 @@ static const Val *evaluate(Equation *q)
         n = val_is_poison(v.v) ? NULL : fold(q, &v, mask);
     }
     if (n && q->ast->kid[2]) {
-        n = arith_cast(e, sig_type(e, q->env, q->ast->kid[2])->dtype, n, q->ast->span);
+        n = arith_cast(e, sig_type(e, q->env, q->ast->kid[2])->dtype, n, rhs->span);
     }
     return n ? val_node(e, n, q->ast->span) : poison(e, q->ast->span);
 }

@@ -37,6 +37,16 @@ const Node *eq_align(Equation *q, const EqValue *v, uint32_t axes);
 EqValue eq_index(Equation *q, const Ast *a, const Node *x);
 /* a folded product of two tensors as a dot; v->v is NULL when it is none (equation_dot.c). */
 bool eq_dot(Equation *q, const Ast *rhs, uint32_t left, EqValue *out);
+/* equation_range.c */
+bool eq_has_index(const Equation *q, const Ast *a);
+/* False after E0416: an index expression that may leave 0..extent. */
+bool eq_in_range(Equation *q, const Ast *a, const Dim *extent);
+/* True after E0406: a tensor of some rank that stands without brackets. */
+bool eq_lacks_indices(Equation *q, const Ast *a);
+/* The tensor under brackets and parentheses: x of (x[i])[j]. */
+const Ast *eq_base(const Ast *a);
+/* Which side of `x ?? y` or which branch of an `if` counts; NULL after a diagnostic. */
+const Ast *eq_chosen(Equation *q, const Ast *a);
 EqValue eq_poison(Equation *q, Span span);
 /* graph_permute, but x itself when the axes stay where they are. */
 const Node *eq_permute(Equation *q, const Node *x, const int64_t *perm);

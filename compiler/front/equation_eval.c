@@ -61,9 +61,28 @@ static EqValue of_tensor(Equation *q, const Node *n, uint32_t axes, Span span)
     return (EqValue){val_node(q->e, n, span), axes};
 }
 
+bool eq_lacks_indices(Equation *q, const Ast *a)
+{
+    const Val *v = env_find(q->e, q->env, a->name, a->span);
+    if (!v || !is_tensor(v) || tensor_type(v)->rank == 0) {
+        return false;
+    }
+    Diag *d = diag_at(q->e->diags, DIAG_E0406, a->span,
+                      "a tensor in an equation needs indices, `%s` has rank %u",
+                      type_text(q->e->ir, tensor_type(v)), tensor_type(v)->rank);
+    diag_help(d, "write `%s[..]` with one index for each dimension", a->name);
+    return true;
+}
+
 /* A value without brackets: compile time, or rank 0. */
 static EqValue plain(Equation *q, const Ast *a)
 {
+    if (a->kind != A_ID && eq_has_index(q, a)) {
+        Diag *d = diag_at(q->e->diags, DIAG_E0199, a->span,
+                          "indices cannot be used inside this %s yet", ast_kind_name(a->kind));
+        diag_help(d, "an equation computes one number for each combination of its indices");
+        return eq_poison(q, a->span);
+    }
     const Val *v = eval(q->e, q->env, a);
     if (is_tensor(v) && tensor_type(v)->rank > 0) {
         Diag *d = diag_at(q->e->diags, DIAG_E0406, a->span,
@@ -114,6 +133,12 @@ static EqValue eval_operator(Equation *q, const Ast *a)
     Elab *e = q->e;
     EqValue v[2] = {{0}};
     uint32_t axes;
+    if (a->kind == A_BIN && strcmp(a->text, "@") == 0) {
+        Diag *d = diag_at(e->diags, DIAG_E0413, a->span,
+                          "`@` multiplies matrices, an equation works on single elements");
+        diag_help(d, "write the product with indices: `c[i, j] += a[i, k] * b[k, j]`");
+        return eq_poison(q, a->span);
+    }
     for (uint32_t i = 0; i < a->nkid; i++) {
         v[i] = eq_eval(q, a->kid[i]);
     }
@@ -152,7 +177,9 @@ static EqValue eval_function(Equation *q, const Ast *a)
         const Ast *k = a->kid[i + 1];
         args_push(e, args, k->kind == A_NAMED ? k->name : NULL, v[i].v);
     }
+    e->lifted++;
     const Val *r = call_value(e, q->env, fn, args);
+    e->lifted--;
     if (is_tensor(r)) {
         const Dim *dims[IR_MAX_RANK];
         uint32_t rank = dims_of(q, axes, dims);
@@ -167,6 +194,22 @@ static EqValue eval_function(Equation *q, const Ast *a)
         }
     }
     return (EqValue){r, is_tensor(r) ? axes : 0};
+}
+
+/* x[i] |> f(a) is f(x[i], a). */
+static EqValue eval_piped(Equation *q, const Ast *a)
+{
+    const Ast *target = a->kid[1];
+    bool call = target->kind == A_CALL;
+    uint32_t n = call ? target->nkid + 1 : 2;
+    Ast **kid = NEW_ARRAY(q->e->arena, Ast *, n);
+    kid[0] = call ? target->kid[0] : (Ast *)target;
+    kid[1] = a->kid[0];
+    for (uint32_t i = 2; i < n; i++) {
+        kid[i] = target->kid[i - 1];
+    }
+    const Ast piped = {.kind = A_CALL, .span = a->span, .kid = kid, .nkid = n};
+    return eval_function(q, &piped);
 }
 
 static EqValue eval_brackets(Equation *q, const Ast *a)
@@ -192,30 +235,39 @@ static EqValue eval_cast(Equation *q, const Ast *a)
     return (EqValue){sig_as(q->e, q->env, v.v, a->kid[1], a->span), v.axes};
 }
 
-static EqValue eval_choice(Equation *q, const Ast *a)
+const Ast *eq_base(const Ast *a)
 {
-    if (a->kind == A_COALESCE) {
-        const Ast *x = a->kid[0]->kind == A_INDEX ? a->kid[0]->kid[0] : a->kid[0];
-        bool none = eq_find(q, x->name) < 0 && eval(q->e, q->env, x)->kind == V_NONE;
-        return eq_eval(q, a->kid[none ? 1 : 0]);
+    while (a->kind == A_INDEX || a->kind == A_PAREN) {
+        a = a->kid[0];
     }
-    bool c;
+    return a;
+}
+
+const Ast *eq_chosen(Equation *q, const Ast *a)
+{
+    bool c = false;
+    if (a->kind == A_COALESCE) {
+        const Ast *x = eq_base(a->kid[0]);
+        bool index = x->kind == A_ID && eq_find(q, x->name) >= 0;
+        bool none = !index && eval(q->e, q->env, x)->kind == V_NONE;
+        return a->kid[none ? 1 : 0];
+    }
     if (!eval_bool(q->e, q->env, a->kid[0], &c)) {
-        return eq_poison(q, a->span);
+        return NULL;
     }
     const Ast *branch = a->kid[c ? 1 : 2];
     while (branch && (branch->kind == A_STMTS || branch->kind == A_RESULT) && branch->nkid == 1) {
         branch = branch->kid[0];
     }
-    if (!branch || branch->kind == A_STMTS || branch->kind == A_RESULT) {
+    if (!branch || branch->kind == A_STMTS || branch->kind == A_RESULT || branch->kind == A_BIND) {
         diag_at(q->e->diags, DIAG_E0199, a->span,
                 "inside an equation `if` needs one value on each side");
-        return eq_poison(q, a->span);
+        return NULL;
     }
-    return eq_eval(q, branch);
+    return branch;
 }
 
-EqValue eq_eval(Equation *q, const Ast *a)
+static EqValue eval_any(Equation *q, const Ast *a)
 {
     AstKind k = a->kind;
     if (k == A_ID) {
@@ -233,8 +285,25 @@ EqValue eq_eval(Equation *q, const Ast *a)
     if (k == A_BIN || k == A_CMP || k == A_NEG || k == A_AND || k == A_OR || k == A_NOT) {
         return eval_operator(q, a);
     }
+    if (k == A_PIPE) {
+        return eval_piped(q, a);
+    }
     if (k == A_AS) {
         return eval_cast(q, a);
     }
-    return k == A_COALESCE || k == A_IF ? eval_choice(q, a) : plain(q, a);
+    if (k == A_COALESCE || k == A_IF) {
+        const Ast *chosen = eq_chosen(q, a);
+        return chosen ? eq_eval(q, chosen) : eq_poison(q, a->span);
+    }
+    return plain(q, a);
+}
+
+EqValue eq_eval(Equation *q, const Ast *a)
+{
+    if (!elab_enter(q->e, a->span)) {
+        return eq_poison(q, a->span);
+    }
+    EqValue v = eval_any(q, a);
+    elab_leave(q->e);
+    return v;
 }

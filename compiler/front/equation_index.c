@@ -15,17 +15,20 @@ typedef struct Labelled {
 /* `h // 1` is h: grouped-query attention with one head per group. */
 static const Ast *strip(Equation *q, const Ast *a)
 {
-    while (a->kind == A_PAREN) {
+    for (;;) {
+        int64_t one = 0;
+        while (a->kind == A_PAREN) {
+            a = a->kid[0];
+        }
+        if (a->kind != A_BIN || strcmp(a->text, "//") != 0 || eq_has_index(q, a->kid[1])) {
+            return a;
+        }
+        const Val *d = eval(q->e, q->env, a->kid[1]);
+        if (!val_as_int(d, &one) || one != 1) {
+            return a;
+        }
         a = a->kid[0];
     }
-    if (a->kind == A_BIN && strcmp(a->text, "//") == 0) {
-        EqValue d = eq_eval(q, a->kid[1]);
-        int64_t one;
-        if (val_as_int(d.v, &one) && one == 1) {
-            return strip(q, a->kid[0]);
-        }
-    }
-    return a;
 }
 
 static void drop_axis(Labelled *x, uint32_t axis)
@@ -40,12 +43,19 @@ static bool pick_constant(Labelled *x, uint32_t axis, const Val *v, Span span)
 {
     Elab *e = x->q->e;
     const Type *t = x->n->type;
-    const Dim *extent = t->dims[axis], *dims[IR_MAX_RANK];
-    if (dim_lo(e->ir, v->dim) < 0 || dim_lo(e->ir, dim_sub(e->ir, extent, v->dim)) < 1) {
-        diag_at(e->diags, DIAG_E0416, span, "index %s is out of range", val_text(e, v));
+    const Dim *extent = t->dims[axis], *dims[IR_MAX_RANK], *at = v->dim;
+    int64_t i;
+    if (val_as_int(v, &i) && i < 0) {
+        at = dim_add(e->ir, extent, at); /* from the end */
+    }
+    if (dim_lo(e->ir, at) < 0 || dim_lo(e->ir, dim_sub(e->ir, extent, at)) < 1) {
+        StrBuf sb = sb_new(e->arena);
+        dim_print(e->ir, extent, &sb);
+        diag_at(e->diags, DIAG_E0416, span, "index %s is out of range 0..%s", val_text(e, v),
+                sb_text(&sb));
         return false;
     }
-    const Node *row = graph_slice(e->g, x->n, axis, v->dim, dim_const(e->ir, 1));
+    const Node *row = graph_slice(e->g, x->n, axis, at, dim_const(e->ir, 1));
     for (uint32_t k = 0; k + 1 < t->rank; k++) {
         dims[k] = t->dims[k + (k >= axis)];
     }
@@ -154,7 +164,7 @@ static bool apply_computed(Labelled *x, uint32_t axis)
         return pick_constant(x, axis, v.v, a->span);
     }
     const Node *idx = val_is_poison(v.v) ? NULL : eq_align(q, &v, v.axes);
-    if (!idx) {
+    if (!idx || !eq_in_range(q, a, x->n->type->dims[axis])) {
         return false;
     }
     if (!dtype_is_int(idx->type->dtype)) {

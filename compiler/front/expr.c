@@ -270,7 +270,7 @@ static const Val *eval_call(Elab *e, Env *env, const Ast *a)
 
 static const Val *no_member(Elab *e, const Val *v, const Ast *a)
 {
-    diag_at(e->diags, DIAG_E0201, a->span, "%s has no member `%s`", val_text(e, v), a->name);
+    diag_at(e->diags, DIAG_E0201, a->name_span, "%s has no member `%s`", val_text(e, v), a->name);
     return poison(e, a->span);
 }
 
@@ -283,7 +283,7 @@ static const Val *batch_member(Elab *e, const Val *v, const Ast *a)
         }
         sb_printf(&sb, "%s%s", i ? ", " : "", v->batch.name[i]);
     }
-    Diag *d = diag_at(e->diags, DIAG_E0703, a->span, "the batch has no field `%s`; it has %s",
+    Diag *d = diag_at(e->diags, DIAG_E0703, a->name_span, "the batch has no field `%s`; it has %s",
                       a->name, sb_text(&sb));
     Sym near = sym_nearest(a->name, v->batch.name, v->batch.n);
     if (near) {
@@ -298,12 +298,18 @@ static const Val *instance_member(Elab *e, const Val *v, const Ast *a)
     if (m) {
         return m;
     }
-    Diag *d =
-        diag_at(e->diags, DIAG_E0201, a->span, "%s has no member `%s`", val_text(e, v), a->name);
+    Diag *d = diag_at(e->diags, DIAG_E0201, a->name_span, "%s has no member `%s`", val_text(e, v),
+                      a->name);
     Sym near = sym_nearest(a->name, v->inst->names.at, v->inst->names.n);
     if (near) {
         diag_fix(d, a->name_span, near, "a similar member exists");
+        return poison(e, a->span);
     }
+    StrBuf sb = sb_new(e->arena);
+    for (uint32_t i = 0; i < v->inst->names.n && i < 12; i++) {
+        sb_printf(&sb, "%s%s", i ? ", " : "", v->inst->names.at[i]);
+    }
+    diag_note(d, "its members are %s%s", sb_text(&sb), v->inst->names.n > 12 ? ", .." : "");
     return poison(e, a->span);
 }
 
@@ -403,10 +409,25 @@ bool eval_bool(Elab *e, Env *env, const Ast *a, bool *out)
     return false;
 }
 
+/* False after E0401 for each name that nothing in scope has. */
+static bool dims_known(Elab *e, Env *env, const Ast *a)
+{
+    bool ok = true;
+    if (a->kind == A_ID && !env_find(e, env, a->name, a->span)) {
+        Diag *d = diag_at(e->diags, DIAG_E0401, a->span, "unknown dimension `%s`", a->name);
+        env_suggest(e, env, a->name, a->span, d);
+        return false;
+    }
+    for (uint32_t i = 0; i < a->nkid && (a->kind == A_BIN || a->kind == A_PAREN); i++) {
+        ok = dims_known(e, env, a->kid[i]) && ok;
+    }
+    return ok;
+}
+
 const Dim *eval_dim(Elab *e, Env *env, const Ast *a)
 {
-    const Val *v = eval(e, env, a);
-    if (val_is_poison(v)) {
+    const Val *v = dims_known(e, env, a) ? eval(e, env, a) : NULL;
+    if (!v || val_is_poison(v)) {
         return NULL;
     }
     if (v->kind != V_INT) {

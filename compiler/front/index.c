@@ -101,7 +101,7 @@ static bool apply_index(Indexing *x, const Ast *a, uint32_t after)
         return true;
     }
     if (x->axis >= x->n->type->rank) {
-        diag_at(e->diags, DIAG_E0406, x->ast->span, "too many indices for `%s`",
+        diag_at(e->diags, DIAG_E0406, x->ast->span, "more indices than `%s` has dimensions",
                 type_text(e->ir, x->n->type));
         return false;
     }
@@ -129,13 +129,18 @@ static const Val *tensor_index(Elab *e, Env *env, const Ast *a, const Val *v)
     if (!x.n) {
         return poison(e, a->span);
     }
-    uint32_t given = 0;
+    uint32_t given = 0, packs = 0;
     for (uint32_t i = 1; i < a->nkid; i++) {
         given += a->kid[i]->kind != A_PACK;
+        packs += a->kid[i]->kind == A_PACK;
+    }
+    if (packs > 1) {
+        diag_at(e->diags, DIAG_E0406, a->span, "`..` can stand once among the indices");
+        return poison(e, a->span);
     }
     if (given > x.n->type->rank) {
-        diag_at(e->diags, DIAG_E0406, a->span, "%u indices for `%s`", given,
-                type_text(e->ir, x.n->type));
+        diag_at(e->diags, DIAG_E0406, a->span, "%u %s for `%s` of rank %u", given,
+                given == 1 ? "index" : "indices", type_text(e->ir, x.n->type), x.n->type->rank);
         return poison(e, a->span);
     }
     for (uint32_t i = 1; i < a->nkid; i++) {

@@ -232,6 +232,16 @@ static Token give(Lexer *lx, Token t)
     return t;
 }
 
+/* give for tokens that stand in the file. */
+static Token give_written(Lexer *lx, Token t, bool starts)
+{
+    if (lx->text) {
+        AstToken token = {t.kind, t.span, starts};
+        VEC_PUSH(lx->arena, &lx->text->tokens, token);
+    }
+    return give(lx, t);
+}
+
 /* A token without text, behind the last one. */
 static Token give_empty(Lexer *lx, int kind)
 {
@@ -317,8 +327,9 @@ static Token give_ordinary(Lexer *lx, Token t)
         open_bracket(lx, &t);
     if (t.kind == ')' || t.kind == ']')
         close_bracket(lx, &t);
+    bool starts = lx->at_start;
     lx->at_start = t.kind == '{';
-    return give(lx, t);
+    return give_written(lx, t, starts);
 }
 
 /* `;` ends a statement, but not inside ( ). */
@@ -326,10 +337,11 @@ static Token give_semicolon(Lexer *lx, Token t)
 {
     if (in_parens(lx))
         return give(lx, t);
+    lx->end_hi = lx->last_hi;
+    give_written(lx, t, false);
     t.kind = TOK_NL;
     lx->glob = GLOB_NONE;
     lx->at_start = true;
-    lx->end_hi = lx->last_hi;
     return give(lx, t);
 }
 
@@ -345,7 +357,7 @@ static Token give_end(Lexer *lx, Token t)
         close_bracket(lx, &t);
     lx->glob = GLOB_NONE;
     lx->at_start = false;
-    return give(lx, t);
+    return t.kind == TOK_END ? give(lx, t) : give_written(lx, t, false);
 }
 
 static Token give_start(Lexer *lx)

@@ -76,6 +76,7 @@ typedef struct Lexer {
     bool fatal;           /* after E0109: only END follows */
 
     /* result */
+    AstText *text; /* NULL: not wanted */
     Ast *root;
     uint32_t nodes;
 } Lexer;

@@ -371,7 +371,6 @@ static bool evaluate_body(OpCx *x, const Args *args)
     x->frame = env_new(e, ENV_FRAME, x->scope);
     x->frame->generic_float = true;
     x->frame->function = x->ast;
-    x->frame->lifted = args->lifted;
     x->frame->call = args->call;
     bool ok = frame_bind(e, x->frame, x->ast, x->arg, who);
     ok = ok && collect_results(x, call_ast_body(e, x->frame, x->ast)) && pure(x);

@@ -37,9 +37,16 @@ static Lexer *run(Lexer *lx, int start)
 
 Ast *ast_parse(Arena *arena, Syms *syms, Diags *diags, uint32_t file)
 {
+    return ast_parse_text(arena, syms, diags, file, NULL);
+}
+
+Ast *ast_parse_text(Arena *arena, Syms *syms, Diags *diags, uint32_t file, AstText *text)
+{
     if (!is_small_enough(diags, file))
         return empty_file(arena, file);
-    Lexer *lx = run(lex_new(arena, syms, diags, file), TOK_START_FILE);
+    Lexer *lx = lex_new(arena, syms, diags, file);
+    lx->text = text;
+    run(lx, TOK_START_FILE);
     if (!lx->root)
         return empty_file(arena, file);
     lx->root->span = lex_span(lx, 0, lx->n);

@@ -244,7 +244,7 @@ static void collect_names(Elab *e, const Env *env, Names *names)
 }
 
 /* Comparing with every name takes long, and nobody reads the hundredth suggestion. */
-static void suggest_name(Elab *e, const Env *env, Sym name, Span span, Diag *d)
+void env_suggest(Elab *e, const Env *env, Sym name, Span span, Diag *d)
 {
     if (diags_reported(e->diags) > SUGGESTED_ERRORS) {
         return;
@@ -264,7 +264,7 @@ const Val *env_get(Elab *e, Env *env, Sym name, Span span)
         return v;
     }
     Diag *d = diag_at(e->diags, DIAG_E0201, span, "unknown name `%s`", name);
-    suggest_name(e, env, name, span, d);
+    env_suggest(e, env, name, span, d);
     return poison(e, span);
 }
 

@@ -44,6 +44,9 @@ static const Val *dim_value(Elab *e, Env *frame, Sym name, Span span)
 /* The only free name of a dimension expression; *n counts distinct ones. */
 static void free_names(Elab *e, Env *frame, const Ast *a, Sym *name, uint32_t *n)
 {
+    if (a->kind == A_MEMBER || a->kind == A_INDEX || a->kind == A_CALL) {
+        return; /* base.In, sizes[0]: no names of dimensions */
+    }
     if (a->kind == A_ID) {
         if (!dim_value(e, frame, a->name, a->span) && *name != a->name) {
             *name = a->name;
@@ -58,14 +61,34 @@ static void free_names(Elab *e, Env *frame, const Ast *a, Sym *name, uint32_t *n
     }
 }
 
-static void mismatch(const Accept *x, const Val *v, const char *expected)
+static void add_context(const Accept *x, Diag *d, Span declared)
 {
-    Diag *d = diag_at(x->e->diags, x->code, v->span, "%s: expected %s, got %s", x->what, expected,
-                      val_text(x->e, v));
     Inst *inst = env_instance(x->frame);
+    if (declared.file) {
+        diag_also(d, declared, x->code == DIAG_E0407 ? "promised here" : "asked for here");
+    }
     if (inst && inst->path[0]) {
         diag_note(d, "in %s", inst_text(x->e, inst));
     }
+}
+
+static void mismatch(const Accept *x, const Ast *type, const Val *v, const char *expected)
+{
+    Diag *d = diag_at(x->e->diags, x->code, v->span, "%s: expected %s, got %s", x->what, expected,
+                      val_text(x->e, v));
+    if (v->kind == V_NONE && x->code == DIAG_E0407) {
+        diag_help(d, "a function gives the value of its last statement");
+    }
+    add_context(x, d, type->span);
+}
+
+/* A number for a function, a string for a tensor: no question of dimensions. */
+static const Val *wrong_kind(const Accept *x, const Ast *type, const Val *v, const char *expected)
+{
+    Accept kind = *x;
+    kind.code = x->code == DIAG_E0402 ? DIAG_E0205 : x->code;
+    mismatch(&kind, type, v, expected);
+    return poison(x->e, v->span);
 }
 
 /* p = coef * s + rest with s nowhere else; false when not linear. */
@@ -168,6 +191,18 @@ static bool unify_pack(const Accept *x, const Ast *a, const Dim *const *dims, ui
     return equal;
 }
 
+/* The value of a dimension, to be shown behind its name; NULL for plain numbers and unknown ones. */
+static const Dim *shown_dim(const Accept *x, const Ast *a)
+{
+    Sym unknown = NULL;
+    uint32_t n = 0;
+    if (a->kind != A_ID && a->kind != A_BIN) {
+        return NULL;
+    }
+    free_names(x->e, x->frame, a, &unknown, &n);
+    return n ? NULL : eval_dim(x->e, x->frame, a);
+}
+
 /* The type as text with what is bound: `[B, T, In]` and its numbers. */
 static const char *expected_text(const Accept *x, const Ast *type)
 {
@@ -183,28 +218,51 @@ static const char *expected_text(const Accept *x, const Ast *type)
         }
         size_t n;
         const char *src = diags_text(e->diags, a->span.file, &n);
-        const Val *v = a->kind == A_ID ? dim_value(e, x->frame, a->name, a->span) : NULL;
+        const Dim *d = shown_dim(x, a);
         sb_printf(&sb, "%.*s", (int)(a->span.hi - a->span.lo), src + a->span.lo);
-        if (v && v->kind == V_INT) {
+        if (d) {
             sb_puts(&sb, " = ");
-            dim_print(e->ir, v->dim, &sb);
+            dim_print(e->ir, d, &sb);
         }
     }
     sb_putc(&sb, ']');
     return arena_printf(e->arena, "`%s`", sb_text(&sb));
 }
 
+/* In a function called in an equation a scalar stands for every element; rows do not exist. */
+static bool lifted_shape(const Accept *x, const Ast *type, const Val *v, const Type *t)
+{
+    Elab *e = x->e;
+    if (t->rank == 0 || type->nkid == 1) {
+        return true;
+    }
+    for (uint32_t i = 1; i < type->nkid; i++) {
+        if (type->kid[i]->kind != A_PACK) {
+            Diag *d = diag_at(e->diags, DIAG_E0413, v->span,
+                              "%s: an equation calls functions on single elements, not on %s",
+                              x->what, expected_text(x, type));
+            diag_help(d, "call the function on the whole tensor, in a statement of its own");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool unify_shape(const Accept *x, const Ast *type, const Val *v, const Type *t)
 {
     Elab *e = x->e;
+    if (e->lifted) {
+        return lifted_shape(x, type, v, t);
+    }
     uint32_t want = type->nkid - 1, pack = 0;
     for (uint32_t i = 1; i < type->nkid; i++) {
         pack = type->kid[i]->kind == A_PACK ? i : pack;
     }
     if (pack ? t->rank + 1 < want : t->rank != want) {
-        diag_at(e->diags, x->code == DIAG_E0407 ? DIAG_E0407 : DIAG_E0406, v->span,
-                "%s: expected rank %u %s, got %s", x->what, pack ? want - 1 : want,
-                expected_text(x, type), val_text(e, v));
+        Diag *d = diag_at(e->diags, x->code == DIAG_E0407 ? DIAG_E0407 : DIAG_E0406, v->span,
+                          "%s: expected rank %u%s, %s, got %s", x->what, pack ? want - 1 : want,
+                          pack ? " or more" : "", expected_text(x, type), val_text(e, v));
+        add_context(x, d, type->span);
         return false;
     }
     bool equal = true;
@@ -218,7 +276,7 @@ static bool unify_shape(const Accept *x, const Ast *type, const Val *v, const Ty
         }
     }
     if (!equal) {
-        mismatch(x, v, expected_text(x, type));
+        mismatch(x, type, v, expected_text(x, type));
     }
     return equal;
 }
@@ -241,6 +299,22 @@ DType env_float(const Env *frame)
     return DT_F32;
 }
 
+void sig_fix_float(Env *frame, const Ast *type, const Val *v)
+{
+    DType dt;
+    bool is_float = false;
+    if (!type || !v || !is_tensor(v) || frame->has_float) {
+        return;
+    }
+    type = type->kind == A_T_OPTIONAL ? type->kid[0] : type;
+    bool tensor = type->kind == A_T_TENSOR || (type->kind == A_T_NAME && type->kid[0]);
+    if (tensor && type_dtype(type->kid[0], &dt, &is_float) && is_float &&
+        dtype_is_float(tensor_type(v)->dtype)) {
+        frame->has_float = true;
+        frame->float_type = tensor_type(v)->dtype;
+    }
+}
+
 static const Node *accept_dtype(const Accept *x, const Ast *name, const Val *v, const Node *n)
 {
     DType dt;
@@ -249,10 +323,6 @@ static const Node *accept_dtype(const Accept *x, const Ast *name, const Val *v, 
         diag_at(x->e->diags, DIAG_E0201, name->span, "`%s` is not an element type", name->name);
         return NULL;
     }
-    if (is_float && actual_float && x->frame->generic_float && !x->frame->has_float) {
-        x->frame->has_float = true;
-        x->frame->float_type = n->type->dtype;
-    }
     dt = is_float ? env_float(x->frame) : dt;
     if (n->type->dtype == dt) {
         return n;
@@ -260,8 +330,9 @@ static const Node *accept_dtype(const Accept *x, const Ast *name, const Val *v, 
     if (is_float && actual_float && !x->frame->generic_float) {
         return graph_cast(x->e->g, dt, n);
     }
-    diag_at(x->e->diags, DIAG_E0501, v->span, "%s: expected `%s`, got %s", x->what,
-            dtype_info(dt)->name, val_text(x->e, v));
+    Diag *d = diag_at(x->e->diags, DIAG_E0501, v->span, "%s: expected `%s`, got %s", x->what,
+                      dtype_info(dt)->name, val_text(x->e, v));
+    diag_help(d, "convert it: `x as %s`", dtype_info(dt)->name);
     return NULL;
 }
 
@@ -269,13 +340,15 @@ static const Val *accept_tensor(const Accept *x, const Ast *type, const Val *v)
 {
     Elab *e = x->e;
     if (val_is_number(v) || v->kind == V_BOOL) {
+        if (!e->g && type->nkid == 1) {
+            return v; /* a scalar that stays a number while nothing is run */
+        }
         const Type *t = sig_type(e, x->frame, type);
         const Node *n = t ? arith_fill(e, v, t, v->span) : NULL;
         return n ? val_node(e, n, v->span) : poison(e, v->span);
     }
     if (!is_tensor(v)) {
-        mismatch(x, v, "a tensor");
-        return poison(e, v->span);
+        return wrong_kind(x, type, v, expected_text(x, type));
     }
     const Node *n = tensor_of(e, v);
     n = n ? accept_dtype(x, type->kid[0], v, n) : NULL;
@@ -285,8 +358,8 @@ static const Val *accept_tensor(const Accept *x, const Ast *type, const Val *v)
     return val_node(e, n, v->span);
 }
 
-/* Types that are one word: int num bool str fn loss, an element type, a module. */
-static const Val *accept_word(const Accept *x, const Ast *type, const Val *v)
+/* int num str ..: what the word of a compile-time type takes; NULL when it is no such word. */
+static const char *word_kinds(const Ast *name, uint32_t *kinds)
 {
     static const struct {
         const char *word, *text;
@@ -295,45 +368,57 @@ static const Val *accept_word(const Accept *x, const Ast *type, const Val *v)
         {"int", "an integer", 1u << V_INT},
         {"num", "a number", 1u << V_INT | 1u << V_REAL | 1u << V_PERCENT},
         {"str", "a string", 1u << V_STR},
-        {"fn", "a function", 1u << V_CLOSURE | 1u << V_BUILTIN | 1u << V_INSTANCE},
+        {"fn", "a function", 1u << V_CLOSURE | 1u << V_BUILTIN | 1u << V_INSTANCE | 1u << V_DTYPE},
         {"loss", "a loss", 1u << V_LOSS},
+        {"module", "a module", 1u << V_MODULE},
     };
-    const Ast *name = type->kid[0];
     for (size_t i = 0; i < COUNT(words); i++) {
         if (name->kind == A_ID && strcmp(name->name, words[i].word) == 0) {
-            if (words[i].kinds >> v->kind & 1) {
-                return v;
-            }
-            mismatch(x, v, words[i].text);
-            return poison(x->e, v->span);
+            *kinds = words[i].kinds;
+            return words[i].text;
         }
     }
-    if (name->kind == A_ID && strcmp(name->name, "bool") == 0 && v->kind == V_BOOL && !x->e->g) {
-        return v;
+    return NULL;
+}
+
+/* Types that are one word: int num bool str fn loss, an element type, a module. */
+static const Val *accept_word(const Accept *x, const Ast *type, const Val *v)
+{
+    const Ast *name = type->kid[0];
+    uint32_t kinds;
+    const char *text = word_kinds(name, &kinds);
+    if (text) {
+        return kinds >> v->kind & 1 ? v : wrong_kind(x, type, v, text);
     }
-    Ast scalar = *type; /* `lr: f32` is `f32[]` */
-    Ast *kid[1] = {(Ast *)name};
     DType dt;
     bool is_float;
     if (type_dtype(name, &dt, &is_float)) {
+        Ast scalar = *type; /* `lr: f32` is `f32[]` */
+        Ast *kid[1] = {(Ast *)name};
         scalar.kind = A_T_TENSOR;
         scalar.kid = kid;
         scalar.nkid = 1;
-        return accept_tensor(x, &scalar, v);
+        /* true and false stay known at compile time: `if` can ask for them */
+        return !is_float && dt == DT_BOOL && v->kind == V_BOOL ? v : accept_tensor(x, &scalar, v);
     }
     const Val *m = eval(x->e, x->frame, name);
-    bool same = m->kind == V_MODULE && v->kind == V_INSTANCE && v->inst->module == m->code.ast;
-    if (!same && !val_is_poison(m)) {
-        mismatch(x, v, m->kind == V_MODULE ? val_text(x->e, m) : "a type");
+    if (val_is_poison(m)) {
+        return m;
     }
-    return same ? v : poison(x->e, v->span);
+    if (m->kind != V_MODULE) {
+        diag_at(x->e->diags, DIAG_E0205, type->span, "expected a type, got %s", val_text(x->e, m));
+        return poison(x->e, type->span);
+    }
+    bool same = v->kind == V_INSTANCE && v->inst->module == m->code.ast;
+    return same ? v
+                : wrong_kind(x, type, v,
+                             arena_printf(x->e->arena, "an instance of %s", val_text(x->e, m)));
 }
 
 static const Val *accept_tuple(const Accept *x, const Ast *type, const Val *v)
 {
     if (v->kind != V_TUPLE || v->list.n != type->nkid) {
-        mismatch(x, v, arena_printf(x->e->arena, "%u values", type->nkid));
-        return poison(x->e, v->span);
+        return wrong_kind(x, type, v, arena_printf(x->e->arena, "%u values", type->nkid));
     }
     const Val **at = NEW_ARRAY(x->e->arena, const Val *, type->nkid + 1);
     for (uint32_t i = 0; i < type->nkid; i++) {
@@ -425,7 +510,10 @@ const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span)
     bool is_float;
     const Ast *name = type->nkid ? type->kid[0] : NULL;
     if ((type->kind != A_T_NAME && type->kind != A_T_TENSOR) || !type_dtype(name, &dt, &is_float)) {
-        diag_at(e->diags, DIAG_E0205, type->span, "`as` needs an element type or a shape");
+        const char *text = diags_text(e->diags, type->span.file, NULL);
+        diag_at(e->diags, DIAG_E0205, type->span,
+                "`as` needs an element type or a shape, got `%.*s`",
+                (int)(type->span.hi - type->span.lo), text + type->span.lo);
         return poison(e, span);
     }
     if (is_float && name) {

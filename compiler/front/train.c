@@ -154,6 +154,19 @@ static bool metric(Elab *e, PlanBuilder *b, Env *env, const Ast *m, const Val *b
     return true;
 }
 
+/* The symbol B of all entries with up to n rows: one name in all messages. */
+static const Dim *rows_dim(Elab *e, int64_t n)
+{
+    Sym name = sym(e->ir->syms, "B");
+    for (uint32_t i = 0; i < dim_sym_count(e->ir); i++) {
+        const DimSym *s = dim_sym_at(e->ir, i);
+        if (s->name == name && s->lo == 1 && s->hi == n) {
+            return dim_of(e->ir, s);
+        }
+    }
+    return dim_of(e->ir, dim_declare(e->ir, name, 1, n));
+}
+
 static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
 {
     const Ast *ast = item->ast;
@@ -172,8 +185,7 @@ static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
     pe.data = use.index;
     pe.metric0 = b->metrics.n;
     pe.entry = begin_entry(e, arena_printf(e->arena, "eval:%s", ast->name), MODE_EVAL);
-    const DimSym *rows = dim_declare(e->ir, sym(e->ir->syms, "B"), 1, pe.batch);
-    const Val *batch = data_batch_value(e, &use, dim_of(e->ir, rows), ast->span);
+    const Val *batch = data_batch_value(e, &use, rows_dim(e, pe.batch), ast->span);
     bool ok = true;
     for (uint32_t i = 0; i < ast->kid[3]->nkid; i++) {
         if (ast->kid[3]->kid[i]->kind == A_BLOCK) {
@@ -354,6 +366,7 @@ static bool header_supported(Stage *s)
 bool train_entries(Elab *e, PlanBuilder *b, const Item *item)
 {
     Stage s = {.e = e, .b = b, .ast = item->ast, .env = item->file->env};
+    uint32_t errors = diags_reported(e->diags);
     DataUse use;
     s.run.stage = planb_text(b, "main");
     s.run.model = planb_text(b, item->ast->name);
@@ -363,6 +376,9 @@ bool train_entries(Elab *e, PlanBuilder *b, const Item *item)
         return false;
     }
     s.run.data = use.index;
+    if (diags_reported(e->diags) > errors) {
+        return false; /* the eval blocks would find the same mistakes in other words */
+    }
     s.run.update = begin_entry(e, "update", MODE_TRAIN);
     bool ok = update_entry(e, s.env, s.ast, &s.run);
     ok = schedule_segments(e, b, s.env, block_attr(s.ast, "schedule"), &s.run) && ok;

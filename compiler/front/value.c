@@ -74,6 +74,9 @@ const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n, Span 
     v->list.depth = 1;
     v->list.plain = true;
     for (uint32_t i = 0; i < n; i++) {
+        if (val_is_poison(at[i])) {
+            return at[i]; /* one mistake, one error */
+        }
         bool list = at[i]->kind == V_TUPLE || at[i]->kind == V_LIST;
         if (list && at[i]->list.depth >= v->list.depth) {
             v->list.depth = at[i]->list.depth + 1;
