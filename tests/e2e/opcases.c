@@ -4,11 +4,22 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 /* ---- the list ---- */
+
+const OpFile op_files[OP_FILES] = {{"ops", 80}, {"ops_more", 18}};
+
+Lab *opcases_open(const OpFile *file)
+{
+    char mdl[64], recorded[64];
+    snprintf(mdl, sizeof mdl, "tests/recorded/%s.mdl", file->name);
+    snprintf(recorded, sizeof recorded, "%s.safetensors", file->name);
+    return lab_open(mdl, recorded, NULL, 0);
+}
 
 static OpCase *find_case(const Lab *lab, OpCases *cases, const char *name, size_t n)
 {

@@ -1,4 +1,4 @@
-/* opcases.h: the cases of tests/recorded/ops.safetensors as programs. */
+/* opcases.h: the recorded cases of single operations as programs. */
 #ifndef MDL_TEST_OPCASES_H
 #define MDL_TEST_OPCASES_H
 
@@ -16,6 +16,16 @@ typedef struct OpCases {
     VEC(OpCase) all;
 } OpCases;
 
+/* Functions and what they gave: tests/recorded/NAME.mdl and NAME.safetensors. */
+typedef struct OpFile {
+    const char *name;
+    uint32_t least; /* so many cases at least */
+} OpFile;
+
+enum { OP_FILES = 2 };
+extern const OpFile op_files[OP_FILES];
+
+Lab *opcases_open(const OpFile *file);
 /* All cases of the file, by name. */
 OpCases opcases_list(const Lab *lab);
 /* The entry that `mdl call` would run. Its inputs are named as the formals. */

@@ -8,31 +8,11 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 static const GradBound single = {.tensor = 1e-5, .vanishing = 1e-7};
-
-/* One folder of kernels for all tests of this program; the state of the group. */
-static int make_cache(void **state)
-{
-    char dir[] = "/tmp/mdl-recorded-XXXXXX";
-    if (!mkdtemp(dir))
-        return 1;
-    *state = strdup(dir);
-    return 0;
-}
-
-static int remove_cache(void **state)
-{
-    Err err = {0};
-    bool ok = file_remove_tree(*state, &err);
-    free(*state);
-    return ok ? 0 : 1;
-}
 
 /* ---- models ---- */
 
@@ -62,24 +42,28 @@ static void check_options(const MachineOptions *opt)
 
 static void test_gradients(void **state)
 {
-    check_options(&(MachineOptions){.threads = 1, .cache = *state});
+    UNUSED(state);
+    check_options(&(MachineOptions){.threads = 1, .cache = MDL_KERNEL_CACHE});
 }
 
 static void test_gradients_generic(void **state)
 {
-    check_options(&(MachineOptions){.threads = 2, .cache = *state, .isa = "generic"});
+    UNUSED(state);
+    check_options(&(MachineOptions){.threads = 2, .cache = MDL_KERNEL_CACHE, .isa = "generic"});
 }
 
 static void test_gradients_without_optional_passes(void **state)
 {
-    check_options(&(MachineOptions){.threads = 2, .cache = *state, .skip = "simplify"});
-    check_options(&(MachineOptions){.threads = 2, .cache = *state, .skip = "tidy"});
+    UNUSED(state);
+    check_options(&(MachineOptions){.threads = 2, .cache = MDL_KERNEL_CACHE, .skip = "simplify"});
+    check_options(&(MachineOptions){.threads = 2, .cache = MDL_KERNEL_CACHE, .skip = "tidy"});
 }
 
 /* Each operation a kernel. */
 static void test_gradients_unfused(void **state)
 {
-    MachineOptions opt = {.threads = 2, .cache = *state};
+    UNUSED(state);
+    MachineOptions opt = {.threads = 2, .cache = MDL_KERNEL_CACHE};
     for (uint32_t i = 0; i < RECORDED_MODELS; i++) {
         Lab *lab = lab_open_model(&recorded_models[i]);
         uint32_t n = lab->program->entries.n;
@@ -129,11 +113,12 @@ static Value **follow_losses(const Machine *m, World *w)
 
 static void test_updates_with_1_and_2_threads(void **state)
 {
+    UNUSED(state);
     for (uint32_t i = 0; i < RECORDED_MODELS; i++) {
         Lab *lab = lab_open_model(&recorded_models[i]);
         Value **after[2];
         for (int t = 0; t < 2; t++) {
-            MachineOptions opt = {.threads = t + 1, .cache = *state};
+            MachineOptions opt = {.threads = t + 1, .cache = MDL_KERNEL_CACHE};
             Machine m = machine_of_model(lab, &recorded_models[i], &opt);
             assert_int_equal(rt_threads(m.rt), t + 1);
             World w = lab_world(lab, "weight.");
@@ -166,26 +151,45 @@ static void check_ops(const Machine *m)
     opcases_check_gradients(lab, machine_states(m), op_bound);
 }
 
+static void check_file(const OpFile *file, const char *isa, bool fused)
+{
+    Lab *lab = opcases_open(file);
+    Err err = {0};
+    assert_true(target_host(&lab->target, isa, &err));
+    OpCases cases = opcases_list(lab);
+    lab_program(lab, opcases_program(lab, &cases));
+    const Graph *micro = lab->program->entries.at[0];
+    Graph *graph =
+        fused ? lab_pass(lab, micro, PASS_pick) : lab_unfused(lab, lab_pass(lab, micro, PASS_tidy));
+    MachineOptions opt = {.threads = 2, .cache = MDL_KERNEL_CACHE};
+    Machine m = machine_of_graphs(lab, &graph, &opt);
+    check_ops(&m);
+    machine_close(&m);
+    lab_close(lab);
+}
+
+static void check_ops_on(const char *isa, bool fused)
+{
+    for (size_t k = 0; k < OP_FILES; k++)
+        check_file(&op_files[k], isa, fused);
+}
+
 static void test_operations(void **state)
 {
-    static const char *const isas[] = {NULL, "generic"};
-    for (size_t i = 0; i < COUNT(isas); i++) {
-        Lab *lab = lab_open("tests/recorded/ops.mdl", "ops.safetensors", NULL, 0);
-        Err err = {0};
-        assert_true(target_host(&lab->target, isas[i], &err));
-        OpCases cases = opcases_list(lab);
-        lab_program(lab, opcases_program(lab, &cases));
-        const Graph *micro = lab->program->entries.at[0];
-        Graph *graphs[] = {lab_pass(lab, micro, PASS_pick),
-                           lab_unfused(lab, lab_pass(lab, micro, PASS_tidy))};
-        for (size_t k = 0; k < COUNT(graphs); k++) {
-            MachineOptions opt = {.threads = 2, .cache = *state};
-            Machine m = machine_of_graphs(lab, &graphs[k], &opt);
-            check_ops(&m);
-            machine_close(&m);
-        }
-        lab_close(lab);
-    }
+    UNUSED(state);
+    check_ops_on(NULL, true);
+}
+
+static void test_operations_generic(void **state)
+{
+    UNUSED(state);
+    check_ops_on("generic", true);
+}
+
+static void test_operations_unfused(void **state)
+{
+    UNUSED(state);
+    check_ops_on(NULL, false);
 }
 
 int main(void)
@@ -197,6 +201,8 @@ int main(void)
         cmocka_unit_test(test_gradients_unfused),
         cmocka_unit_test(test_updates_with_1_and_2_threads),
         cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_operations_generic),
+        cmocka_unit_test(test_operations_unfused),
     };
-    return cmocka_run_group_tests(tests, make_cache, remove_cache);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
