@@ -26,7 +26,8 @@ void help_all(void)
          "exit codes: 0 success, 1 the program is wrong, 2 usage, 3 a file cannot be read, 4 bad "
          "data,\n"
          "weights, plan or checkpoint, 5 not enough device, memory or disk, or no C compiler,\n"
-         "6 training diverged, 70 a bug in mdl, 130 interrupted");
+         "6 training diverged, 7 a threshold or a check was missed, 70 a bug in mdl, 130 "
+         "interrupted");
 }
 
 void help_command(const Command *command)

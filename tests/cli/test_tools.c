@@ -1,0 +1,50 @@
+/* LIBS: mdl_test_tool mdl_runtime mdl_base */
+/* test_tools.c: the commands that work on the text of a program: fmt. */
+#include "tool.h"
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define UGLY "let a=1 # x\nlet bcd =2 # y\n"
+#define FINE "let a = 1    # x\nlet bcd = 2  # y\n"
+
+static void fmt_writes_what_changes(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl", UGLY);
+    tool_write(tool, "b.mdl", FINE);
+    Outcome o = RUN(tool, "fmt", "--check", "a.mdl", "b.mdl");
+    check_code(&o, 7);
+    assert_string_equal(o.out, "a.mdl\n");
+    check_has(o.err, "1 file is not in the one style");
+    assert_string_equal(tool_read(tool, "a.mdl").data, UGLY);
+    assert_string_equal(GOOD(tool, "fmt", "a.mdl", "b.mdl"), "");
+    assert_string_equal(tool_read(tool, "a.mdl").data, FINE);
+    assert_string_equal(tool_read(tool, "b.mdl").data, FINE);
+    assert_string_equal(GOOD(tool, "fmt", "--check", "a.mdl", "b.mdl"), "");
+}
+
+static void fmt_leaves_wrong_files(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl", "let a=(\n");
+    Outcome o = RUN(tool, "fmt");
+    check_code(&o, 1);
+    check_has(o.err, "E0103");
+    assert_string_equal(tool_read(tool, "a.mdl").data, "let a=(\n");
+    o = RUN(tool, "fmt", "none.mdl");
+    check_code(&o, 3);
+    o = RUN(tool, "fmt", "--stdin", "a.mdl");
+    check_code(&o, 2);
+    check_has(o.err, "with --stdin there are no files");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(fmt_writes_what_changes, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(fmt_leaves_wrong_files, tool_setup, tool_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
