@@ -25,9 +25,31 @@ static bool at_run_time(Elab *e, Span span)
     return e->g != NULL;
 }
 
+static const Node *no_tensor(Elab *e, const Val *v)
+{
+    if (v->kind == V_INT) {
+        diag_at(e->diags, DIAG_E0199, v->span, "the run-time size %s cannot be used as a value yet",
+                val_text(e, v));
+        return NULL;
+    }
+    Diag *d = diag_at(e->diags, DIAG_E0205, v->span, "expected a tensor, got %s", val_text(e, v));
+    if (v->kind == V_NONE) {
+        diag_help(d, "`x ?? 0` is 0 where the optional `x` is none");
+    }
+    return NULL;
+}
+
 const Node *tensor_of(Elab *e, const Val *v)
 {
-    if (val_is_poison(v) || !at_run_time(e, v->span)) {
+    double f;
+    bool number = val_as_double(v, &f);
+    if (val_is_poison(v)) {
+        return NULL;
+    }
+    if (!is_tensor(v) && !number && v->kind != V_BOOL) {
+        return no_tensor(e, v);
+    }
+    if (!at_run_time(e, v->span)) {
         return NULL;
     }
     if (v->kind == V_TENSOR) {
@@ -40,23 +62,8 @@ const Node *tensor_of(Elab *e, const Val *v)
         }
         return graph_state(e->g, s->id, s->type, s->path);
     }
-    double f;
-    if (val_as_double(v, &f)) {
-        return arith_fill(e, v, type_scalar(e->ir, DT_F32), v->span);
-    }
-    if (v->kind == V_BOOL) {
-        return graph_const(e->g, DT_BOOL, v->b);
-    }
-    if (v->kind == V_INT) {
-        diag_at(e->diags, DIAG_E0199, v->span, "the run-time size %s cannot be used as a value yet",
-                val_text(e, v));
-        return NULL;
-    }
-    Diag *d = diag_at(e->diags, DIAG_E0205, v->span, "expected a tensor, got %s", val_text(e, v));
-    if (v->kind == V_NONE) {
-        diag_help(d, "`x ?? 0` is 0 where the optional `x` is none");
-    }
-    return NULL;
+    return number ? arith_fill(e, v, type_scalar(e->ir, DT_F32), v->span)
+                  : graph_const(e->g, DT_BOOL, v->b);
 }
 
 /* A float becomes an integer only through a rounding function (E0502). */
@@ -198,6 +205,9 @@ static bool operands(Elab *e, const Val *a, const Val *b, const Node *out[2], Sp
             return false;
         }
     }
+    if (e->g) {
+        e->g->span = span;
+    }
     if (!out[0] && !out[1]) {
         diag_at(e->diags, DIAG_E0205, span, "this needs numbers or tensors, got %s and %s",
                 val_text(e, a), val_text(e, b));
@@ -275,6 +285,7 @@ const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
     if (!c) {
         return poison(e, span);
     }
+    e->g->span = span;
     if (c->type->dtype != DT_BOOL) {
         diag_at(e->diags, DIAG_E0501, span, "`select` chooses by a bool, got `%s`",
                 type_text(e->ir, c->type));
@@ -323,6 +334,7 @@ const Val *arith_matmul(Elab *e, const Val *va, const Val *vb, Span span)
         return poison(e, span);
     }
     const Type *ta = a->type, *tb = b->type;
+    e->g->span = span;
     if (ta->rank < 1 || tb->rank < 2 || (tb->rank > 2 && tb->rank > ta->rank)) {
         diag_at(e->diags, DIAG_E0406, span, "`@` needs a matrix on the right, got `%s` @ `%s`",
                 type_text(e->ir, ta), type_text(e->ir, tb));

@@ -352,7 +352,8 @@ static const Val *call_iota(Elab *e, const Builtin *b, Args *args)
 {
     if (!args_count(e, b, args, 1) || args->at[0]->kind != V_INT || !e->g) {
         if (args_positional(args) == 1 && !val_is_poison(args->at[0])) {
-            diag_at(e->diags, DIAG_E0503, args->call, "`iota` takes a size");
+            diag_at(e->diags, DIAG_E0503, args->call, "`iota` takes a size, got %s",
+                    val_text(e, args->at[0]));
         }
         return poison(e, args->call);
     }
@@ -367,7 +368,9 @@ static const Val *call_one_hot(Elab *e, const Builtin *b, Args *args)
     if (!n || n->kind != V_INT || ids->type->rank == IR_MAX_RANK ||
         !dtype_is_int(ids->type->dtype)) {
         if (n && !val_is_poison(n)) {
-            diag_at(e->diags, DIAG_E0503, args->call, "`one_hot` takes integers and a size");
+            diag_at(e->diags, DIAG_E0503, args->call,
+                    "`one_hot` takes integers and a size, got %s and %s",
+                    val_text(e, args->at[0]), val_text(e, n));
         }
         return poison(e, args->call);
     }
@@ -528,6 +531,9 @@ const Val *builtin_call(Elab *e, const Builtin *b, Args *args)
     if (!e->g && b->fn != call_elementwise && b->fn != call_size && b->fn != call_clamp) {
         diag_at(e->diags, DIAG_E0205, args->call, "`%s` needs run-time values", b->name);
         return poison(e, args->call);
+    }
+    if (e->g) {
+        e->g->span = args->call;
     }
     for (uint32_t i = 0; i < args->n; i++) {
         if (args->name[i] && !builtin_check_name(e, b, args->name[i], args->name_span[i])) {

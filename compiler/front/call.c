@@ -146,8 +146,8 @@ static const Val *call_lambda(Elab *e, const Val *fn, Args *args)
     uint32_t n = params->kind == A_TUPLE ? params->nkid : 1;
     Env *frame = env_new(e, ENV_FRAME, fn->code.env);
     if (n != args->n) {
-        diag_at(e->diags, DIAG_E0303, args->call, "this function takes %u arguments, got %u", n,
-                args->n);
+        diag_at(e->diags, DIAG_E0303, args->call, "this function takes %u argument%s, got %u", n,
+                n == 1 ? "" : "s", args->n);
         return poison(e, args->call);
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -318,6 +318,9 @@ const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
     UNUSED(env);
     if (val_is_poison(fn)) {
         return fn;
+    }
+    if (e->g) {
+        e->g->span = args->call;
     }
     if (fn->kind == V_CLOSURE) {
         return fn->code.ast->kind == A_OP ? op_call(e, fn, args) : call_closure(e, fn, args);

@@ -128,6 +128,7 @@ struct Inst {
     Inst *up;               /* NULL for the root */
     const struct Param *of; /* optimizer instances: the parameter they update, else NULL */
     Sym path, key;          /* "" for the root; without a trailing dot */
+    Span made;              /* its declaration, or the call */
     Map *members;           /* Sym -> Val* (formals, lets once evaluated, params, subs) */
     Map *pending;           /* Sym -> Ast* of lets and fns not evaluated yet */
     Map *args;              /* Sym -> Val*: arguments by name, consumed by params (overrides) */

@@ -13,14 +13,19 @@ static bool is_action(const Ast *a)
             strcmp(a->text, "stage") == 0);
 }
 
+static Span named_at(const Ast *a)
+{
+    return a->name_span.file ? a->name_span : a->span;
+}
+
 static void add_item(Front *f, File *file, Sym name, const Item *proto)
 {
     Map *space = is_action(proto->ast) ? file->actions : file->values;
     Item *old = map_get(space, MAP_KEY(name));
     if (old) {
         Diag *d =
-            diag_at(f->ir->diags, DIAG_E0202, proto->ast->span, "`%s` is defined twice", name);
-        diag_also(d, old->ast->span, "first here");
+            diag_at(f->ir->diags, DIAG_E0202, named_at(proto->ast), "`%s` is defined twice", name);
+        diag_also(d, named_at(old->ast), "first here");
         return;
     }
     Item *item = NEW(f->arena, Item);
@@ -88,19 +93,34 @@ static void import_names(Front *f, File *file, const Ast *a, File *from)
     }
 }
 
+/* a → b → a: files that are being read stand in the order in which they import each other. */
+static const char *import_cycle(Front *f, const File *from)
+{
+    const char *text = "";
+    bool inside = false;
+    for (uint32_t i = 0; i < f->files.n; i++) {
+        const File *file = f->files.at[i];
+        inside = inside || file == from;
+        if (inside && !file->env->up) {
+            text = arena_printf(f->arena, "%s%s → ", text, file->name);
+        }
+    }
+    return arena_printf(f->arena, "%s%s", text, from->name);
+}
+
 static void import(Front *f, File *file, const Ast *a)
 {
     const char *path = import_path(f, file, a->name);
     Err err = {0};
     if (!path) {
-        diag_at(f->ir->diags, DIAG_E0203, a->span,
+        diag_at(f->ir->diags, DIAG_E0203, named_at(a),
                 "cannot find `%s.mdl` beside this file or in $MDL_PATH", a->name);
         return;
     }
     Sym key = sym(f->ir->syms, path);
     File *from = map_get(f->by_path, MAP_KEY(key));
     if (from && !from->env->up) {
-        diag_at(f->ir->diags, DIAG_E0204, a->span, "import cycle: %s imports %s", file->path, path);
+        diag_at(f->ir->diags, DIAG_E0204, a->span, "import cycle: %s", import_cycle(f, from));
         return;
     }
     from = from ? from : file_load(f, path, &err);
@@ -119,6 +139,18 @@ static void import(Front *f, File *file, const Ast *a)
     }
 }
 
+/* `train net as first`: several blocks may train one model. */
+static Sym item_name(const Ast *a)
+{
+    const Ast *header = a->kind == A_BLOCK ? a->kid[0] : NULL;
+    for (uint32_t i = 0; header && i < header->nkid; i++) {
+        if (header->kid[i]->kind == A_BLOCK_AS) {
+            return header->kid[i]->name;
+        }
+    }
+    return a->name;
+}
+
 static void declare(Front *f, File *file)
 {
     for (uint32_t i = 0; i < file->ast->nkid; i++) {
@@ -126,11 +158,12 @@ static void declare(Front *f, File *file)
         if (a->kind == A_IMPORT) {
             import(f, file, a);
         } else if (a->kind != A_ERROR) {
-            Item item = {a, file, a->name};
-            add_item(f, file, a->name, &item);
-            if (f->std && file != f->std && !is_action(a) && file_item(f->std, a->name)) {
-                diag_at(f->ir->diags, DIAG_W0102, a->name_span.file ? a->name_span : a->span,
-                        "`%s` hides the standard library's", a->name);
+            Item item = {a, file, item_name(a)};
+            add_item(f, file, item.name, &item);
+            bool hides = file_item(f->std, a->name) || builtin_find(a->name);
+            if (file != f->std && !is_action(a) && hides) {
+                diag_at(f->ir->diags, DIAG_W0102, named_at(a), "`%s` hides the standard library's",
+                        a->name);
             }
         }
     }

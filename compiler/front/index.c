@@ -42,8 +42,15 @@ static bool slice_axis(Indexing *x, const Ast *from, const Ast *to, const Ast *a
     const Dim *n = dim_sub(e->ir, hi, lo), *rest = dim_sub(e->ir, extent, hi);
     if (dim_lo(e->ir, lo) < 0 || dim_lo(e->ir, n) < 0 || dim_lo(e->ir, rest) < 0) {
         StrBuf sb = sb_new(e->arena);
-        dim_print(e->ir, extent, &sb);
-        diag_at(e->diags, DIAG_E0416, at->span, "the slice leaves 0..%s", sb_text(&sb));
+        dim_print(e->ir, lo, &sb);
+        sb_putc(&sb, ':');
+        dim_print(e->ir, hi, &sb);
+        bool ends = dim_lo(e->ir, lo) >= 0 && dim_lo(e->ir, rest) >= 0;
+        sb_puts(&sb, ends ? " ends before it starts" : " leaves 0..");
+        if (!ends) {
+            dim_print(e->ir, extent, &sb);
+        }
+        diag_at(e->diags, DIAG_E0416, at->span, "the slice %s", sb_text(&sb));
         return false;
     }
     if (n != extent) {
@@ -144,6 +151,7 @@ static const Val *tensor_index(Elab *e, Env *env, const Ast *a, const Val *v)
         return poison(e, a->span);
     }
     for (uint32_t i = 1; i < a->nkid; i++) {
+        e->g->span = a->span;
         if (!apply_index(&x, a->kid[i], a->nkid - 1 - i)) {
             return poison(e, a->span);
         }

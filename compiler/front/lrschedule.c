@@ -51,7 +51,14 @@ bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanR
     const Val *v = expr ? eval(e, env, expr) : NULL;
     run->segment0 = b->segments.n;
     if (v && (v->kind != V_RECORD || !curve_of(record_name(v), &curve))) {
-        if (!val_is_poison(v)) {
+        bool later = v->kind == V_CLOSURE ||
+                     (v->kind == V_RECORD && (strcmp(record_name(v), "wsd") == 0 ||
+                                              strcmp(record_name(v), "piecewise") == 0));
+        if (later) {
+            diag_at(e->diags, DIAG_E0199, expr->span,
+                    "schedules are constant, linear or cosine, "
+                    "so far");
+        } else if (!val_is_poison(v)) {
             diag_at(e->diags, DIAG_E0802, expr->span,
                     "expected a schedule: constant, linear or cosine, got %s", val_text(e, v));
         }

@@ -155,8 +155,9 @@ static const Val *param_value(Elab *e, Inst *inst, const Ast *a)
         return tie(e, a, given, type);
     }
     if (!given && !a->kid[1]) {
-        diag_at(e->diags, DIAG_E0308, a->span, "`%s` has no initialiser",
-                join(e, inst->path, a->name));
+        Diag *d = diag_at(e->diags, DIAG_E0308, a->name_span, "`%s` has no initialiser",
+                          join(e, inst->path, a->name));
+        diag_help(d, "give one: `~ zeros`, `~ normal(0.02)`, `~ kaiming_uniform()`");
         return poison(e, a->span);
     }
     Init init;
@@ -337,14 +338,35 @@ static void declare(Elab *e, Inst *inst, const Ast *a)
     VEC_PUSH(e->arena, &inst->names, a->name);
 }
 
+/* ` with H = 32, KV = 7`: the numbers a condition speaks of. */
+static void name_numbers(Elab *e, Inst *inst, const Ast *a, StrBuf *sb)
+{
+    const Val *v = a->kind == A_ID ? env_find(e, inst->env, a->name, a->span) : NULL;
+    const char *known = v ? arena_printf(e->arena, " %s = ", a->name) : NULL;
+    if (v && val_is_number(v) && !strstr(sb_text(sb), known)) {
+        sb_printf(sb, "%s%s%s", sb->n ? "," : " with", known, val_text(e, v));
+    }
+    for (uint32_t i = 0; i < a->nkid; i++) {
+        if (a->kid[i]) {
+            name_numbers(e, inst, a->kid[i], sb);
+        }
+    }
+}
+
 static void check_where(Elab *e, Inst *inst, const Ast *a)
 {
     bool holds = true;
-    if (eval_bool(e, inst->env, a->kid[0], &holds) && !holds) {
-        Diag *d = diag_at(e->diags, DIAG_E0404, a->span, "constraint failed%s%s",
-                          a->text ? ": " : "", a->text ? a->text : "");
-        diag_note(d, "in %s", inst_text(e, inst));
+    if (!eval_bool(e, inst->env, a->kid[0], &holds) || holds) {
+        return;
     }
+    StrBuf numbers = sb_new(e->arena);
+    Span cond = a->kid[0]->span;
+    const char *text = diags_text(e->diags, cond.file, NULL) + cond.lo;
+    name_numbers(e, inst, a->kid[0], &numbers);
+    Diag *d = diag_at(e->diags, DIAG_E0404, cond, "constraint failed: %.*s%s%s%s",
+                      (int)(cond.hi - cond.lo), text, sb_text(&numbers), a->text ? ": " : "",
+                      a->text ? a->text : "");
+    diag_also(d, inst->made, "for this instance");
 }
 
 static void declare_members(Elab *e, Inst *inst, const Ast *members)
@@ -511,6 +533,7 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
     Span span = decl ? decl->span : args->call;
     uint32_t errors = diags_reported(e->diags);
     inst->module = module->code.ast;
+    inst->made = span;
     inst->up = up;
     inst->of = up ? up->of : NULL;
     inst->path = up ? up->path : sym(e->ir->syms, "");

@@ -9,6 +9,7 @@ typedef struct Accept {
     Env *frame;
     const char *what;
     DiagCode code; /* of a type that differs: E0402 for arguments, E0407 for results */
+    Span at;       /* of the value */
 } Accept;
 
 static const Val *accept(const Accept *x, const Ast *type, const Val *v);
@@ -67,7 +68,7 @@ static void add_context(const Accept *x, Diag *d, Span declared)
     if (declared.file) {
         diag_also(d, declared, x->code == DIAG_E0407 ? "promised here" : "asked for here");
     }
-    if (inst && inst->path[0]) {
+    if (inst && inst->path[0] && x->frame->function) {
         diag_note(d, "in %s", inst_text(x->e, inst));
     }
 }
@@ -131,8 +132,11 @@ static bool solve_dim(const Accept *x, const Ast *a, Sym unknown, const Dim *act
         !dim_div(e->ir, dim_sub(e->ir, actual, rest), coef, &q)) {
         StrBuf sb = sb_new(e->arena);
         dim_print(e->ir, actual, &sb);
-        diag_at(e->diags, DIAG_E0403, a->span, "%s: no `%s` makes this %s", x->what, unknown,
-                sb_text(&sb));
+        const char *text = diags_text(e->diags, a->span.file, NULL);
+        Diag *d =
+            diag_at(e->diags, DIAG_E0403, x->at, "%s: no `%s` makes `%.*s` equal to %s", x->what,
+                    unknown, (int)(a->span.hi - a->span.lo), text + a->span.lo, sb_text(&sb));
+        add_context(x, d, a->span);
         return false;
     }
     env_bind(e, x->frame, unknown, val_dim(e, q, a->span));
@@ -398,8 +402,12 @@ static const Val *accept_word(const Accept *x, const Ast *type, const Val *v)
         scalar.kind = A_T_TENSOR;
         scalar.kid = kid;
         scalar.nkid = 1;
+        bool wants_bool = !is_float && dt == DT_BOOL;
+        if (wants_bool && val_is_number(v)) {
+            return wrong_kind(x, type, v, "true or false");
+        }
         /* true and false stay known at compile time: `if` can ask for them */
-        return !is_float && dt == DT_BOOL && v->kind == V_BOOL ? v : accept_tensor(x, &scalar, v);
+        return wants_bool && v->kind == V_BOOL ? v : accept_tensor(x, &scalar, v);
     }
     const Val *m = eval(x->e, x->frame, name);
     if (val_is_poison(m)) {
@@ -443,13 +451,13 @@ static const Val *accept(const Accept *x, const Ast *type, const Val *v)
 
 const Val *sig_accept(Elab *e, Env *frame, const Ast *type, const Val *v, const char *what)
 {
-    Accept x = {e, frame, what, DIAG_E0402};
+    Accept x = {e, frame, what, DIAG_E0402, v->span};
     return accept(&x, type, v);
 }
 
 const Val *sig_result(Elab *e, Env *frame, const Ast *type, const Val *v, const char *what)
 {
-    Accept x = {e, frame, what, DIAG_E0407};
+    Accept x = {e, frame, what, DIAG_E0407, v->span};
     return accept(&x, type, v);
 }
 
@@ -491,7 +499,10 @@ const Type *sig_type(Elab *e, Env *frame, const Ast *type)
         return NULL;
     }
     if (!type_dtype(type->kid[0], &dt, &is_float)) {
-        diag_at(e->diags, DIAG_E0201, type->span, "this is not an element type");
+        const char *text = diags_text(e->diags, type->kid[0]->span.file, NULL);
+        Span s = type->kid[0]->span;
+        diag_at(e->diags, DIAG_E0201, s, "`%.*s` is not an element type", (int)(s.hi - s.lo),
+                text + s.lo);
         return NULL;
     }
     if (!word && !type_dims(e, frame, type, dims, &rank)) {

@@ -2,7 +2,9 @@
  * tables (schedule, data, actions). */
 #include "blocks.h"
 
-enum { EVAL_BATCH = 256 };
+#define MAX_EPOCHS 1e9
+
+enum { EVAL_BATCH = 256, MAX_KEEP = 1 << 20 };
 
 typedef struct Stage {
     Elab *e;
@@ -19,12 +21,13 @@ static void no_match(Elab *e, const Ast *glob)
     Diag *d = diag_at(e->diags, DIAG_E0804, glob->span, "path pattern matches no parameter");
     StrBuf sb = sb_new(e->arena);
     uint32_t n = 0;
-    for (uint32_t i = 0; i < e->program->states.n && n < 6; i++) {
-        if (e->program->states.at[i]->kind == SK_PARAM) {
-            sb_printf(&sb, "%s%s", n++ ? ", " : "", e->program->states.at[i]->path);
+    for (uint32_t i = 0; i < e->program->states.n; i++) {
+        if (e->program->states.at[i]->kind == SK_PARAM && n++ < 6) {
+            sb_printf(&sb, "%s%s", n > 1 ? ", " : "", e->program->states.at[i]->path);
         }
     }
-    diag_note(d, "parameters are %s ..", sb_text(&sb));
+    diag_note(d, n ? "the %u parameters are %s%s" : "the model has no parameters", n, sb_text(&sb),
+              n > 6 ? ", .." : "");
 }
 
 static bool apply_clause(Elab *e, const Ast *clause)
@@ -39,6 +42,11 @@ static bool apply_clause(Elab *e, const Ast *clause)
     for (uint32_t g = 0; g < clause->kid[0]->nkid; g++) {
         const Ast *glob = clause->kid[0]->kid[g];
         uint32_t n = 0;
+        if (strchr(glob->text, '[')) {
+            diag_at(e->diags, DIAG_E0199, glob->span, "rows of a parameter are not supported yet");
+            ok = false;
+            continue;
+        }
         for (uint32_t i = 0; i < e->program->states.n; i++) {
             State *s = e->program->states.at[i];
             if (s->kind == SK_PARAM && match_pattern(glob->text, s->path)) {
@@ -82,7 +90,8 @@ static bool choose_trained(Stage *s)
         }
     }
     if (ok && !trained) {
-        diag_at(s->e->diags, DIAG_E0807, s->ast->span, "`train %s` trains nothing", s->ast->name);
+        diag_at(s->e->diags, DIAG_E0807, s->ast->name_span, "`train %s` trains nothing",
+                s->ast->name);
         return false;
     }
     return ok;
@@ -179,7 +188,8 @@ static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
         return false;
     }
     if (pe.batch < 1 || pe.batch > 1 << 20) {
-        diag_at(e->diags, DIAG_E0806, ast->span, "a batch of %lld rows", (long long)pe.batch);
+        diag_at(e->diags, DIAG_E0806, block_attr(ast, "batch")->span, "a batch of %lld rows",
+                (long long)pe.batch);
         return false;
     }
     pe.data = use.index;
@@ -194,7 +204,7 @@ static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
     }
     pe.nmetric = b->metrics.n - pe.metric0;
     if (ok && !pe.nmetric) {
-        diag_at(e->diags, DIAG_E0803, ast->span, "`eval %s` has no metric", ast->name);
+        diag_at(e->diags, DIAG_E0803, ast->name_span, "`eval %s` has no metric", ast->name);
         return false;
     }
     VEC_PUSH(b->arena, &b->evals, pe);
@@ -224,11 +234,15 @@ static bool action(Stage *s, const Ast *every, const Ast *a, const Val *length)
     const char *name = call ? a->kid[0]->name : a->kind == A_ID ? a->name : "";
     x.unit = strncmp(length->unit, "epoch", 5) == 0 ? PU_EPOCHS : PU_STEPS;
     if (strcmp(name, "save") == 0) {
-        const Val keep = {.kind = V_RECORD, .span = a->span, .code = {a, s->env}};
-        const Val *n = call ? record_arg(e, &keep, 0, "keep") : NULL;
+        const Val *keep = record_new(e, s->env, a);
+        const Val *n = val_is_poison(keep) ? NULL : record_arg(e, keep, 0, "keep");
         int64_t k = 3;
-        if (n && !val_as_int(n, &k)) {
-            diag_at(e->diags, DIAG_E0802, n->span, "`keep` is a whole number");
+        if (n && (!val_as_int(n, &k) || k < 1 || k > MAX_KEEP)) {
+            diag_at(e->diags, DIAG_E0802, n->span, "`keep` is a number of checkpoints, got %s",
+                    val_text(e, n));
+            return false;
+        }
+        if (val_is_poison(keep)) {
             return false;
         }
         x.kind = PX_SAVE;
@@ -288,32 +302,46 @@ static bool actions(Stage *s)
     return ok;
 }
 
-static bool durations(Stage *s)
+/* Exactly one of epochs and steps, and more than nothing of it. */
+static bool duration(Stage *s)
+{
+    Elab *e = s->e;
+    const Ast *epochs = block_attr(s->ast, "epochs"), *steps = block_attr(s->ast, "steps");
+    if (!epochs == !steps) {
+        Diag *d = diag_at(e->diags, DIAG_E0808, steps ? steps->span : s->ast->name_span,
+                          steps ? "`epochs` and `steps` are both given"
+                                : "one of `epochs` and `steps` is needed");
+        if (steps) {
+            diag_also(d, epochs->span, "the other one");
+        }
+        return false;
+    }
+    if (!attr_int(e, s->env, s->ast, "steps", &s->run.steps) ||
+        !attr_double(e, s->env, s->ast, "epochs", &s->run.epochs)) {
+        return false;
+    }
+    if (steps ? s->run.steps < 1 : !(s->run.epochs > 0 && s->run.epochs < MAX_EPOCHS)) {
+        diag_at(e->diags, DIAG_E0808, (steps ? steps : epochs)->span,
+                "the duration must be positive%s", steps ? "" : " and at most 1e9 epochs");
+        return false;
+    }
+    return true;
+}
+
+static bool numbers(Stage *s)
 {
     Elab *e = s->e;
     int64_t seed = 0, log = 10;
-    bool epochs = block_attr(s->ast, "epochs"), steps = block_attr(s->ast, "steps");
-    if (epochs == steps) {
-        diag_at(e->diags, DIAG_E0808, s->ast->span,
-                epochs ? "`epochs` and `steps` are both given"
-                       : "one of `epochs` and `steps` is needed");
-        return false;
-    }
-    bool ok = attr_int(e, s->env, s->ast, "batch", &s->run.batch) &&
-              attr_int(e, s->env, s->ast, "steps", &s->run.steps) &&
-              attr_double(e, s->env, s->ast, "epochs", &s->run.epochs) &&
-              attr_double(e, s->env, s->ast, "lr", &s->run.lr) &&
-              attr_int(e, s->env, s->ast, "seed", &seed) &&
-              attr_int(e, s->env, s->ast, "log", &log);
+    bool ok = attr_int(e, s->env, s->ast, "batch", &s->run.batch);
     if (ok && (s->run.batch < 1 || s->run.batch > 1 << 24)) {
         diag_at(e->diags, DIAG_E0806, block_attr(s->ast, "batch")->span, "a batch of %lld samples",
                 (long long)s->run.batch);
-        return false;
+        ok = false;
     }
-    if (ok && (steps ? s->run.steps < 1 : !(s->run.epochs > 0))) {
-        diag_at(e->diags, DIAG_E0808, s->ast->span, "the duration must be positive");
-        return false;
-    }
+    ok = duration(s) && ok;
+    ok = attr_double(e, s->env, s->ast, "lr", &s->run.lr) && ok;
+    ok = attr_int(e, s->env, s->ast, "seed", &seed) && ok;
+    ok = attr_int(e, s->env, s->ast, "log", &log) && ok;
     s->run.seed = (uint64_t)seed;
     s->run.log_every = log > 0 && log < INT32_MAX ? (uint32_t)log : 1;
     return ok;
@@ -339,7 +367,7 @@ static bool train_model(Stage *s)
         return true;
     }
     if (!val_is_poison(v)) {
-        diag_at(e->diags, DIAG_E0205, s->ast->span, "`train` needs a model, got %s",
+        diag_at(e->diags, DIAG_E0205, s->ast->name_span, "`train` needs a model, got %s",
                 val_text(e, v));
     }
     return false;
@@ -370,8 +398,8 @@ bool train_entries(Elab *e, PlanBuilder *b, const Item *item)
     DataUse use;
     s.run.stage = planb_text(b, "main");
     s.run.model = planb_text(b, item->ast->name);
-    if (!header_supported(&s) || !schema_check(e, item->ast) || !train_model(&s) ||
-        !durations(&s) || !precision(&s) || !choose_trained(&s) ||
+    if (!header_supported(&s) || !schema_check(e, item->ast) || !train_model(&s) || !numbers(&s) ||
+        !precision(&s) || !choose_trained(&s) ||
         !data_use(e, b, s.env, block_attr(s.ast, "data"), true, &use) || !micro_entry(&s, &use)) {
         return false;
     }

@@ -56,7 +56,8 @@ static bool step_parameter(const Update *u, State *w)
     }
     const Val *step = inst_member(e, inst->inst, sym(e->ir->syms, "step"), u->args->call);
     if (!step || step->kind != V_CLOSURE) {
-        diag_at(e->diags, DIAG_E0305, u->args->call, "an optimizer has `fn step(w, g, lr, t)`");
+        diag_at(e->diags, DIAG_E0205, u->args->call,
+                "`%s` is no optimizer: it has no `fn step(w, g, lr, t)`", inst->inst->module->name);
         return false;
     }
     Graph *g = e->g;
