@@ -369,8 +369,8 @@ static const Val *call_one_hot(Elab *e, const Builtin *b, Args *args)
         !dtype_is_int(ids->type->dtype)) {
         if (n && !val_is_poison(n)) {
             diag_at(e->diags, DIAG_E0503, args->call,
-                    "`one_hot` takes integers and a size, got %s and %s",
-                    val_text(e, args->at[0]), val_text(e, n));
+                    "`one_hot` takes integers and a size, got %s and %s", val_text(e, args->at[0]),
+                    val_text(e, n));
         }
         return poison(e, args->call);
     }

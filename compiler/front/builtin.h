@@ -1,0 +1,27 @@
+/* builtin.h: what the files of built-in functions share; the tables are in builtin.c. */
+#ifndef MDL_FRONT_BUILTIN_H
+#define MDL_FRONT_BUILTIN_H
+
+#include "elab.h"
+
+/* ---- arguments (builtin.c): each is false or NULL after a diagnostic, or where one was given ---- */
+
+uint32_t args_positional(const Args *args);
+bool args_count(Elab *e, const Builtin *b, const Args *args, uint32_t n);
+const Node *args_tensor(Elab *e, const Args *args, uint32_t i);
+/* `axis: k` as an index below rank; negative counts from the end. */
+bool args_axis(Elab *e, const Args *args, uint32_t rank, int64_t missing, int64_t *axis);
+/* The operands of concat(a, b, ..) or concat([a, b, ..]). */
+const Node **args_tensors(Elab *e, const Builtin *b, const Args *args, uint32_t *n);
+
+/* ---- builtin_shape.c ---- */
+
+const Val *call_concat(Elab *e, const Builtin *b, Args *args);
+const Val *call_stack(Elab *e, const Builtin *b, Args *args);
+const Val *call_pad(Elab *e, const Builtin *b, Args *args);
+const Val *call_flip(Elab *e, const Builtin *b, Args *args);
+const Val *call_roll(Elab *e, const Builtin *b, Args *args);
+const Val *call_repeat(Elab *e, const Builtin *b, Args *args);
+const Val *call_scatter_add(Elab *e, const Builtin *b, Args *args);
+
+#endif
