@@ -15,7 +15,11 @@ double eval_neg(double a, double b, double c);
 double eval_abs(double a, double b, double c);
 double eval_sign(double a, double b, double c); /* of NaN: 0 */
 double eval_exp(double a, double b, double c);
+double eval_exp2(double a, double b, double c);
+double eval_expm1(double a, double b, double c);
 double eval_log(double a, double b, double c);
+double eval_log2(double a, double b, double c);
+double eval_log1p(double a, double b, double c);
 double eval_sqrt(double a, double b, double c);
 double eval_rsqrt(double a, double b, double c);
 double eval_sin(double a, double b, double c);

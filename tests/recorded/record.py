@@ -17,7 +17,7 @@ mlp.safetensors, transformer.safetensors: one batch through a tiny version of a 
     step5.KEY         a parameter after 5 of these updates
 The metadata has the options that make the .mdl file this model (`set.0` ...) and `lr`.
 
-ops.safetensors: one case for each function of ops.mdl.
+ops.safetensors: one case for each function of ops.mdl (ops_more.safetensors: record_more.py).
     CASE/in.FORMAL    an argument
     CASE/RESULT       out, out.0 ... or out.sum and out.weight, named as `mdl call` names them
     CASE/w.RESULT     random weights; the differentiated number is the sum of w * result
@@ -414,8 +414,10 @@ def plain(t):
     return t.astype(np.int32) if t.dtype == np.int64 else t
 
 
-def record_ops():
-    for group in (view_cases, unary_cases, binary_cases, index_cases, fold_cases, dot_cases, row_cases, loss_cases):
+def record_cases(file, groups):
+    """The cases that these functions add, as one file."""
+    CASES.clear()
+    for group in groups:
         group()
     out = {}
     for name, (fn, wanted, inputs) in CASES.items():
@@ -434,7 +436,12 @@ def record_ops():
         if wanted:
             total.backward()
             out.update({f"{name}/grad.{k}": args[k].grad.numpy() for k in wanted})
-    write("ops.safetensors", out)
+    write(file, out)
+
+
+def record_ops():
+    record_cases("ops.safetensors",
+                 (view_cases, unary_cases, binary_cases, index_cases, fold_cases, dot_cases, row_cases, loss_cases))  # fmt: skip
 
 
 if __name__ == "__main__":
