@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-static const char *const commands[] = {"check", "fmt",  "ls",    "train", "eval",   "dump",
-                                       "call",  "grad", "bench", "help",  "version"};
+static const char *const commands[] = {"check", "fmt",  "explain", "ls",    "train", "eval",
+                                       "dump",  "call", "grad",    "bench", "help",  "version"};
 
 static void help_lists_every_command(void **state)
 {

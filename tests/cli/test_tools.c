@@ -1,5 +1,5 @@
 /* LIBS: mdl_test_tool mdl_runtime mdl_base */
-/* test_tools.c: the commands that work on the text of a program: fmt. */
+/* test_tools.c: the commands that work on the text of a program: fmt, explain. */
 #include "tool.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,11 +40,25 @@ static void fmt_leaves_wrong_files(void **state)
     check_has(o.err, "with --stdin there are no files");
 }
 
+static void explain_shows_pages(void **state)
+{
+    const char *page = GOOD(*state, "explain", "e0413");
+    assert_memory_equal(page, "E0413: cannot broadcast\n", 24);
+    check_has(page, "Wrong:\n\n  fn f(");
+    check_lacks(page, "```");
+    check_lacks(page, "<!--");
+    check_has(GOOD(*state, "explain"), "\nE0413  cannot broadcast\n");
+    Outcome o = RUN(*state, "explain", "E0431x");
+    check_code(&o, 2);
+    check_has(o.err, "no code `E0431X`");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(fmt_writes_what_changes, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(fmt_leaves_wrong_files, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(explain_shows_pages, tool_setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
