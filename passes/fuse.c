@@ -67,9 +67,27 @@ static Fuse *fuse_new(PassCx *cx, const Graph *g, Arena *arena, Arena *scratch)
     return fx;
 }
 
+/* Every operation that no kernel class of the target covers, once per place. */
+static bool all_run(PassCx *cx, const Graph *g)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        if (target_runs(cx->target, fuse_class(n)))
+            continue;
+        Diag *d = diag_at(cx->ir->diags, DIAG_E0505, n->span, "`%s` is not supported by %s yet",
+                          op_info(n->op)->name, cx->target->name);
+        diag_note(d, "`mdl call --reference` runs it");
+        ok = false;
+    }
+    return ok;
+}
+
 Graph *pass_fuse(PassCx *cx, const Graph *in)
 {
     ASSERT(cx->target);
+    if (!all_run(cx, in))
+        return NULL;
     Arena *arena = arena_new(), *scratch = arena_new();
     const Graph *g = has_class(in, OC_TUPLE) && !has_class(in, OC_GROUP)
                          ? graph_rewrite(in, arena, drop_tuple, NULL)

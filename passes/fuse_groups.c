@@ -98,6 +98,7 @@ void fuse_note(Fuse *fx, uint32_t group, const char *fmt, ...)
 static int anchor_rank(OpClass cls)
 {
     switch (cls) {
+    case OC_SCAN:
     case OC_CONTRACT:
     case OC_SCATTER:
     case OC_MULTI:

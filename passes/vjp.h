@@ -22,5 +22,8 @@ void vjp_prod(const VjpIn *v, const Node **dx);
 void vjp_amax(const VjpIn *v, const Node **dx); /* amin too */
 void vjp_dot(const VjpIn *v, const Node **dx);
 void vjp_sumsq(const VjpIn *v, const Node **dx);
+/* vjp_scan.c */
+void vjp_cumsum(const VjpIn *v, const Node **dx);
+void vjp_cumprod(const VjpIn *v, const Node **dx);
 
 #endif

@@ -63,6 +63,10 @@ static bool axis_value(Elab *e, const Val *v, uint32_t rank, int64_t *axis)
 bool args_axis(Elab *e, const Args *args, uint32_t rank, int64_t missing, int64_t *axis)
 {
     const Val *v = args_get(args, UINT32_MAX, "axis");
+    if (!v && missing == AXIS_NEEDED) {
+        diag_at(e->diags, DIAG_E0303, args->call, "`axis: k` is missing");
+        return false;
+    }
     return v ? axis_value(e, v, rank, axis)
              : axis_value(e, val_int(e, missing, args->call), rank, axis);
 }
@@ -417,6 +421,11 @@ static const Builtin functions[] = {
     {"weighted_mean", call_weighted_mean, OP_SUM, "a loss: sum of w*x over sum of w", 2, ""},
     {"argmax", call_argreduce, OP_ARGMAX, "index of the largest", 1, "axis"},
     {"argmin", call_argreduce, OP_ARGMIN, "index of the smallest", 1, "axis"},
+    {"cumsum", call_cumulative, OP_CUMSUM, "sum up to each element of an axis", 1, "axis"},
+    {"cumprod", call_cumulative, OP_CUMPROD, "product up to each element", 1, "axis"},
+    {"sort", call_sort, OP_ARGSORT, "elements in order, stable", 1, "axis descending"},
+    {"argsort", call_sort, OP_ARGSORT, "their indices in order", 1, "axis descending"},
+    {"topk", call_topk, OP_ARGSORT, "topk(x, k): the k largest and their indices", 2, "axis"},
     {"clamp", call_clamp, OP_MIN, "clamp(x, lo, hi)", 3, ""},
     {"concat", call_concat, OP_CONCAT, "concat(a, b, .., axis: k)", UINT32_MAX, "axis"},
     {"stack", call_stack, OP_CONCAT, "stack(a, b, .., axis: k): along a new axis", UINT32_MAX,

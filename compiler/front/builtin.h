@@ -9,10 +9,21 @@
 uint32_t args_positional(const Args *args);
 bool args_count(Elab *e, const Builtin *b, const Args *args, uint32_t n);
 const Node *args_tensor(Elab *e, const Args *args, uint32_t i);
-/* `axis: k` as an index below rank; negative counts from the end. */
+/* `axis: k` as an index below rank; negative counts from the end. Without one it is `missing`; where
+ * that is AXIS_NEEDED there must be one. */
+enum { AXIS_NEEDED = INT32_MIN };
 bool args_axis(Elab *e, const Args *args, uint32_t rank, int64_t missing, int64_t *axis);
 /* The operands of concat(a, b, ..) or concat([a, b, ..]). */
 const Node **args_tensors(Elab *e, const Builtin *b, const Args *args, uint32_t *n);
+
+/* Argument i or name: a compile-time extent that is not negative (builtin_shape.c). */
+const Dim *args_extent(Elab *e, const Args *args, uint32_t i, const char *name);
+
+/* ---- builtin_order.c ---- */
+
+const Val *call_cumulative(Elab *e, const Builtin *b, Args *args); /* cumsum, cumprod */
+const Val *call_sort(Elab *e, const Builtin *b, Args *args);       /* sort, argsort */
+const Val *call_topk(Elab *e, const Builtin *b, Args *args);
 
 /* ---- builtin_shape.c ---- */
 

@@ -52,8 +52,7 @@ const Val *call_stack(Elab *e, const Builtin *b, Args *args)
     return val_node(e, graph_concat(e->g, in, n, (uint32_t)axis), args->call);
 }
 
-/* A compile-time extent that is not negative. */
-static const Dim *extent_arg(Elab *e, const Args *args, uint32_t i, const char *name)
+const Dim *args_extent(Elab *e, const Args *args, uint32_t i, const char *name)
 {
     const Val *v = args_get(args, i, name);
     if (!v) {
@@ -87,11 +86,11 @@ const Val *call_pad(Elab *e, const Builtin *b, Args *args)
     bool positional = args_positional(args) == 3;
     const Node *x = positional || args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
     int64_t axis;
-    if (!x || !args_axis(e, args, x->type->rank, -1, &axis)) {
+    if (!x || !args_axis(e, args, x->type->rank, AXIS_NEEDED, &axis)) {
         return poison(e, args->call);
     }
-    const Dim *lo = extent_arg(e, args, positional ? 1 : UINT32_MAX, "lo");
-    const Dim *hi = lo ? extent_arg(e, args, positional ? 2 : UINT32_MAX, "hi") : NULL;
+    const Dim *lo = args_extent(e, args, positional ? 1 : UINT32_MAX, "lo");
+    const Dim *hi = lo ? args_extent(e, args, positional ? 2 : UINT32_MAX, "hi") : NULL;
     const Val *v = args_get(args, UINT32_MAX, "value");
     double number = 0;
     if (!hi || (v && val_is_poison(v))) {
@@ -129,7 +128,7 @@ const Val *call_flip(Elab *e, const Builtin *b, Args *args)
 {
     const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
     int64_t axis, extent;
-    if (!x || !args_axis(e, args, x->type->rank, -1, &axis) ||
+    if (!x || !args_axis(e, args, x->type->rank, AXIS_NEEDED, &axis) ||
         !known_extent(e, b, args, x, axis, &extent)) {
         return poison(e, args->call);
     }
@@ -145,7 +144,7 @@ const Val *call_roll(Elab *e, const Builtin *b, Args *args)
     const Node *x = args_count(e, b, args, 2) ? args_tensor(e, args, 0) : NULL;
     const Val *v = x ? args_get(args, 1, NULL) : NULL;
     int64_t axis, extent, n;
-    if (!v || val_is_poison(v) || !args_axis(e, args, x->type->rank, -1, &axis) ||
+    if (!v || val_is_poison(v) || !args_axis(e, args, x->type->rank, AXIS_NEEDED, &axis) ||
         !known_extent(e, b, args, x, axis, &extent)) {
         return poison(e, args->call);
     }
@@ -169,9 +168,9 @@ const Val *call_roll(Elab *e, const Builtin *b, Args *args)
 const Val *call_repeat(Elab *e, const Builtin *b, Args *args)
 {
     const Node *x = args_count(e, b, args, 2) ? args_tensor(e, args, 0) : NULL;
-    const Dim *n = x ? extent_arg(e, args, 1, "n") : NULL, *dims[IR_MAX_RANK];
+    const Dim *n = x ? args_extent(e, args, 1, "n") : NULL, *dims[IR_MAX_RANK];
     int64_t axis, map[IR_MAX_RANK];
-    if (!n || !args_axis(e, args, x->type->rank, -1, &axis)) {
+    if (!n || !args_axis(e, args, x->type->rank, AXIS_NEEDED, &axis)) {
         return poison(e, args->call);
     }
     uint32_t rank = x->type->rank;
@@ -196,7 +195,7 @@ const Val *call_scatter_add(Elab *e, const Builtin *b, Args *args)
 {
     const Node *x = args_count(e, b, args, 2) ? args_tensor(e, args, 0) : NULL;
     const Node *at = x ? args_tensor(e, args, 1) : NULL;
-    const Dim *rows = at ? extent_arg(e, args, UINT32_MAX, "rows") : NULL;
+    const Dim *rows = at ? args_extent(e, args, UINT32_MAX, "rows") : NULL;
     if (!rows) {
         return poison(e, args->call);
     }

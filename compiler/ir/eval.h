@@ -78,6 +78,12 @@ void eval_argmin(const Node *n, const Value *const *in, Value *out);
 void eval_sumsq(const Node *n, const Value *const *in, Value *out);
 void eval_dot(const Node *n, const Value *const *in, Value *out);
 
+/* ---- eval_scan.c ---- */
+
+void eval_cumsum(const Node *n, const Value *const *in, Value *out);
+void eval_cumprod(const Node *n, const Value *const *in, Value *out);
+void eval_argsort(const Node *n, const Value *const *in, Value *out);
+
 /* ---- eval_walk.c: iteration through strides ---- */
 
 /* Row-major element strides of a value. */

@@ -34,6 +34,8 @@ const Type *infer_pad(Ir *ir, const Node *n, Span span);
 const Type *infer_concat(Ir *ir, const Node *n, Span span);
 const Type *infer_reduce(Ir *ir, const Node *n, Span span);
 const Type *infer_argreduce(Ir *ir, const Node *n, Span span);
+const Type *infer_scan(Ir *ir, const Node *n, Span span);    /* numbers -> the same */
+const Type *infer_argsort(Ir *ir, const Node *n, Span span); /* numbers -> i32 of the same dims */
 
 /* ---- infer_join.c: rules that join two tensors along paired axes ---- */
 

@@ -193,3 +193,17 @@ const Type *infer_argreduce(Ir *ir, const Node *n, Span span)
         return NULL;
     return without_axes(ir, t, 1u << axis, DT_I32);
 }
+
+const Type *infer_scan(Ir *ir, const Node *n, Span span)
+{
+    const Type *t = infer_operand(ir, n, 0, span);
+    if (!t || !is_number(ir, n, t, span) || !infer_axis(ir, n, node_int(n, "axis"), t->rank, span))
+        return NULL;
+    return t;
+}
+
+const Type *infer_argsort(Ir *ir, const Node *n, Span span)
+{
+    const Type *t = infer_scan(ir, n, span);
+    return t ? type_with_dtype(ir, t, DT_I32) : NULL;
+}

@@ -116,6 +116,7 @@ typedef enum OpClass {
     OC_ELEM,     /* all operands at the output's own index */
     OC_GATHER,   /* reads one operand at an index computed from another */
     OC_REDUCE,   /* folds axes of its operand */
+    OC_SCAN,     /* every line of one axis at once: prefix sums, order */
     OC_CONTRACT, /* dot, conv */
     OC_SCATTER,  /* writes at computed places */
     OC_MULTI,    /* any number of tensors of any shapes at once (global norm) */

@@ -16,6 +16,28 @@ const ClassInfo *class_info(KernelClass c)
     return &infos[c];
 }
 
+bool target_runs(const Target *t, OpClass cls)
+{
+    UNUSED(t); /* there is one kind */
+    switch (cls) {
+    case OC_LEAF:
+    case OC_VIEW:
+    case OC_ELEM:
+    case OC_GATHER:
+    case OC_REDUCE:
+    case OC_CONTRACT:
+    case OC_SCATTER:
+    case OC_MULTI:
+    case OC_CALL:
+    case OC_TUPLE:
+    case OC_GROUP:
+        return true;
+    case OC_SCAN:
+        return false;
+    }
+    BUG("no such class of operations: %d", (int)cls);
+}
+
 bool class_find(const char *name, KernelClass *out)
 {
     for (size_t i = 0; i < COUNT(infos); i++) {

@@ -22,6 +22,9 @@ typedef struct Target {
  * False when the machine lacks it. */
 bool target_host(Target *out, const char *isa, Err *err);
 
+/* Whether kernels for operations of this class can be made; the interpreter runs all of them. */
+bool target_runs(const Target *t, OpClass cls);
+
 /* Kernel classes (classes.def). Each layer expands its own columns. */
 typedef enum KernelClass {
 #define CLASS(id, ...) KC_##id,

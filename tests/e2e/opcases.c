@@ -11,7 +11,8 @@
 
 /* ---- the list ---- */
 
-const OpFile op_files[OP_FILES] = {{"ops", 80}, {"ops_more", 18}};
+const OpFile op_files[OP_FILES] = {
+    {"ops", 80, true}, {"ops_more", 18, true}, {"ops_order", 18, false}};
 
 Lab *opcases_open(const OpFile *file)
 {

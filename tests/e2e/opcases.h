@@ -20,9 +20,10 @@ typedef struct OpCases {
 typedef struct OpFile {
     const char *name;
     uint32_t least; /* so many cases at least */
+    bool kernels;   /* the CPU runs all of them */
 } OpFile;
 
-enum { OP_FILES = 2 };
+enum { OP_FILES = 3 };
 extern const OpFile op_files[OP_FILES];
 
 Lab *opcases_open(const OpFile *file);

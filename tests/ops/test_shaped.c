@@ -272,6 +272,35 @@ static const Node *dot_square(Graph *g)
     return graph_dot(g, a, a, &(DotAxes){.ncontract = 1, .a_contract = {1}, .b_contract = {1}});
 }
 
+/* ---- along one axis ---- */
+
+static const Node *scan(Graph *g, OpKind op, int64_t axis, int64_t reverse)
+{
+    const Node *x = FLOATS(g, 2, 4, 3);
+    Attr attr[] = {{.kind = AK_INT, .i = axis}, {.kind = AK_INT, .i = reverse}};
+    return graph_op(g, &(NodeSpec){.op = op, .nin = 1, .in = &x, .attr = attr});
+}
+
+static const Node *cumsum(Graph *g)
+{
+    return scan(g, OP_CUMSUM, 1, 0);
+}
+
+static const Node *cumsum_reverse(Graph *g)
+{
+    return scan(g, OP_CUMSUM, 2, 1);
+}
+
+static const Node *cumprod(Graph *g)
+{
+    return scan(g, OP_CUMPROD, 1, 0);
+}
+
+static const Node *cumprod_reverse(Graph *g)
+{
+    return scan(g, OP_CUMPROD, 0, 1);
+}
+
 /* ---- the cases ---- */
 
 typedef struct Case {
@@ -304,6 +333,10 @@ static const Case cases[] = {
     {OP_AMAX, "amax", amax},
     {OP_AMIN, "amin", amin},
     {OP_SUMSQ, "sumsq", sumsq},
+    {OP_CUMSUM, "cumsum", cumsum},
+    {OP_CUMSUM, "cumsum reverse", cumsum_reverse},
+    {OP_CUMPROD, "cumprod", cumprod},
+    {OP_CUMPROD, "cumprod reverse", cumprod_reverse},
     {OP_DOT, "dot nn", dot_nn},
     {OP_DOT, "dot nt", dot_nt},
     {OP_DOT, "dot tn", dot_tn},

@@ -213,6 +213,29 @@ static void check_folds(Bench *b)
     EXPECT(b, graph_op(g, &(NodeSpec){.op = OP_SUMSQ, .nin = 2, .in = in}), 78);
 }
 
+static const Node *scan(Bench *b, OpKind op, const Node *x, int64_t axis, int64_t flag)
+{
+    Attr attr[] = {{.kind = AK_INT, .i = axis}, {.kind = AK_INT, .i = flag}};
+    return graph_op(b->g, &(NodeSpec){.op = op, .nin = 1, .in = &x, .attr = attr});
+}
+
+static void check_scans(Bench *b)
+{
+    const Node *x = given(b, DT_F32, SHAPE(2, 3), NUMBERS(3, -1, 3, 2, 5, -4));
+    EXPECT(b, scan(b, OP_CUMSUM, x, 1, 0), 3, 2, 5, 2, 7, 3);
+    EXPECT(b, scan(b, OP_CUMSUM, x, 1, 1), 5, 2, 3, 3, 1, -4);
+    EXPECT(b, scan(b, OP_CUMSUM, x, 0, 0), 3, -1, 3, 5, 4, -1);
+    EXPECT(b, scan(b, OP_CUMPROD, x, 1, 0), 3, -3, -9, 2, 10, -40);
+    EXPECT(b, scan(b, OP_CUMPROD, x, 0, 1), 6, -5, -12, 2, 5, -4);
+    EXPECT(b, scan(b, OP_ARGSORT, x, 1, 0), 1, 0, 2, 2, 0, 1);
+    EXPECT(b, scan(b, OP_ARGSORT, x, 1, 1), 0, 2, 1, 1, 0, 2);
+    EXPECT(b, scan(b, OP_ARGSORT, x, 0, 0), 1, 0, 1, 0, 1, 0);
+    const Node *y = given(b, DT_F32, SHAPE(6), NUMBERS(NAN, -0.0, INFINITY, 0, NAN, -INFINITY));
+    EXPECT(b, scan(b, OP_ARGSORT, y, 0, 0), 5, 1, 3, 2, 0, 4);
+    EXPECT(b, scan(b, OP_ARGSORT, y, 0, 1), 0, 4, 2, 1, 3, 5);
+    EXPECT(b, scan(b, OP_CUMSUM, given(b, DT_F32, SHAPE(1, 1), NUMBERS(4)), 0, 0), 4);
+}
+
 static void check_empty(Bench *b)
 {
     const Node *x = given(b, DT_F32, SHAPE(2, 0), NUMBERS(0));
@@ -329,6 +352,7 @@ static const Check checks[] = {
     {check_gather, {OP_GATHER, OP_COUNT}},
     {check_scatter, {OP_SCATTER_ADD, OP_COUNT}},
     {check_folds, {OP_SUM, OP_PROD, OP_AMAX, OP_AMIN, OP_ARGMAX, OP_ARGMIN, OP_SUMSQ, OP_COUNT}},
+    {check_scans, {OP_CUMSUM, OP_CUMPROD, OP_ARGSORT, OP_COUNT}},
     {check_empty, {OP_SUM, OP_COUNT}},
     {check_dot, {OP_DOT, OP_COUNT}},
     {check_structure, {OP_TUPLE, OP_GET, OP_CALL, OP_COUNT}},

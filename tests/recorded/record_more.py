@@ -3,13 +3,13 @@
 
     venv/bin/python tests/recorded/record_more.py
 
-ops_more.safetensors: one case for each function of ops_more.mdl.
+ops_more.safetensors, ops_order.safetensors: one case for each function of the .mdl file of that name.
 """
 
 import numpy as np
 import record
 import torch
-from record import apart, case, ints, uniform
+from record import apart, bools, case, ints, uniform
 
 
 def elementwise_cases():
@@ -41,6 +41,34 @@ def shape_cases():
     case("std_split_sizes", lambda x: (x[:, :2], x[:, 2:6] ** 2, 2 * x[:, 6:]), x=x(3, 7))
 
 
+def order_cases():
+    x = apart(-2, 2, 3, 5, 4)
+    ties = ints(-2, 3, 5, 9).astype(np.float32)
+    zeros = uniform(0.5, 2, 5, 6)
+    zeros[1, 2] = zeros[2, 0] = zeros[2, 3] = zeros[3, 5] = zeros[4, 1] = zeros[4, 2] = zeros[4, 4] = 0
+    odd = np.array([2, np.nan, -np.inf, 0.0, np.inf, -0.0, np.nan, 2], np.float32)
+    case("row_cumsum", lambda x: x.cumsum(1), x=x)
+    case("row_cumsum_last", lambda x: (x**2).cumsum(-1), x=uniform(-2, 2, 3, 7))
+    case("row_cumsum_integers", lambda x: x.cumsum(0), x=ints(-9, 9, 5, 3))
+    case("row_cumsum_bools", lambda x: x.cumsum(0), x=bools(9))
+    case("row_cumprod", lambda x: x.cumprod(1), x=uniform(-2, 2, 3, 6))
+    case("row_cumprod_first", lambda x: x.cumprod(0), x=uniform(0.5, 2, 5, 3))
+    case("row_cumprod_zeros", lambda x: x.cumprod(1), x=zeros)
+    case("row_argsort", lambda x: x.argsort(-1), [], x=apart(-2, 2, 4, 11))
+    case("row_argsort_down", lambda x: x.argsort(0, descending=True), [], x=apart(-2, 2, 11, 3))
+    case("row_argsort_ties", lambda x: x.argsort(dim=1, stable=True), [], x=ties)
+    case("row_argsort_ties_down", lambda x: x.argsort(dim=1, stable=True, descending=True), [], x=ties)
+    case("row_argsort_nan", lambda x: x.argsort(dim=-1, stable=True), [], x=odd)
+    case("row_argsort_nan_down", lambda x: x.argsort(dim=-1, stable=True, descending=True), [], x=odd)
+    case("std_sort", lambda x: x.sort(1).values, x=x)
+    case("std_sort_down", lambda x: x.sort(descending=True).values ** 2, x=apart(-2, 2, 10))
+    case("std_sort_integers", lambda x: x.sort(-1).values, x=ints(-9, 9, 3, 8))
+    case("std_topk", lambda x: tuple(x.topk(3)), x=apart(-2, 2, 4, 8))
+    case("std_topk_first", lambda x: x.topk(2, 0).values, x=apart(-2, 2, 5, 3, 2))
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     record.record_cases("ops_more.safetensors", (elementwise_cases, shape_cases))
+    record.RNG = np.random.default_rng(20240608)
+    record.record_cases("ops_order.safetensors", (order_cases,))
