@@ -17,6 +17,7 @@ const Ast *block_attr(const Ast *block, const char *name); /* its expression, or
 /* Typed attributes: false after E0802. Missing ones leave *out alone. */
 bool attr_int(Elab *e, Env *env, const Ast *block, const char *name, int64_t *out);
 bool attr_double(Elab *e, Env *env, const Ast *block, const char *name, double *out);
+bool attr_bool(Elab *e, Env *env, const Ast *block, const char *name, bool *out);
 
 /* data.c */
 typedef struct DataUse {
@@ -45,7 +46,8 @@ bool row_code(RowCx *cx, const Ast *expr);
 bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanRun *run);
 
 /* train.c, eval.c, update.c */
-bool eval_entries(Elab *e, PlanBuilder *b, const File *file);
+/* The eval blocks that do not speak of other models only; model NULL: all. */
+bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model);
 bool train_entries(Elab *e, PlanBuilder *b, const Item *item);
 bool update_entry(Elab *e, Env *env, const Ast *train, PlanRun *run);
 

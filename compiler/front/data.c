@@ -127,6 +127,21 @@ static bool data_field(Elab *e, PlanBuilder *b, Env *env, const Ast *a, const Pl
     return true;
 }
 
+/* False after E0202: an earlier field has the name. */
+static bool once(Elab *e, const Ast *body, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++) {
+        const Ast *a = body->kid[k];
+        if (a->kind == A_FIELD && a->name == body->kid[i]->name) {
+            Diag *d = diag_at(e->diags, DIAG_E0202, body->kid[i]->name_span,
+                              "the field `%s` is defined twice", a->name);
+            diag_also(d, a->name_span, "first here");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool data_fields(Elab *e, PlanBuilder *b, Env *env, const Ast *block, PlanData *data,
                         DataUse *use)
 {
@@ -137,12 +152,15 @@ static bool data_fields(Elab *e, PlanBuilder *b, Env *env, const Ast *block, Pla
     bool ok = true;
     for (uint32_t i = 0; i < body->nkid; i++) {
         if (body->kid[i]->kind == A_FIELD) {
+            ok = once(e, body, i) && ok;
             ok = data_field(e, b, env, body->kid[i], data, use) && ok;
         }
     }
     data->nfield = b->fields.n - data->field0;
     if (ok && !data->nfield) {
-        diag_at(e->diags, DIAG_E0803, block->span, "`data %s` has no fields", block->name);
+        Diag *d =
+            diag_at(e->diags, DIAG_E0803, block->name_span, "`data %s` has no fields", block->name);
+        diag_help(d, "a field says what a batch holds: `image: f32[28, 28] = row => row.images`");
         return false;
     }
     return ok;
@@ -163,6 +181,7 @@ static Env *data_scope(Elab *e, Env *env, const Ast *expr, const Val **block)
     const Ast *ast = v->code.ast;
     const char *who = arena_printf(e->arena, "`data %s`", ast->name);
     Env *frame = env_new(e, ENV_FRAME, v->code.env);
+    frame->call = expr->span;
     Args *args = args_eval(e, env, expr->kind == A_CALL ? expr : NULL, NULL);
     args->call = expr->span;
     const Ast none = {.kind = A_FORMALS, .span = ast->span};
@@ -187,10 +206,9 @@ bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, bool training,
                   .dir = planb_text(b, path_dir(e->arena, file->path)),
                   .shuffle = training,
                   .limit = -1};
-    const Ast *shuffle = block_attr(ast, "shuffle");
     bool wanted = training;
     *out = (DataUse){0};
-    if ((shuffle && !eval_bool(e, scope, shuffle, &wanted)) ||
+    if (!attr_bool(e, scope, ast, "shuffle", &wanted) ||
         !attr_int(e, scope, ast, "limit", &d.limit) || !data_source(e, b, scope, ast, &d) ||
         !data_fields(e, b, scope, ast, &d, out)) {
         return false;

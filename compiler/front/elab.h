@@ -195,7 +195,9 @@ struct Front {
     Map *by_path;
     VEC(Sym) sets; /* overrides as given, for the hash */
     uint64_t hash;
-    uint64_t work; /* units spent on evaluation, by all Elabs: see elab_spend */
+    uint64_t work;            /* units spent on evaluation, by all Elabs: see elab_spend */
+    Span work_span;           /* where they ran out */
+    VEC(const Item *) trains; /* of the program's file, in order */
 };
 
 struct Elab {
@@ -210,6 +212,7 @@ struct Elab {
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
     uint32_t depth;                /* of nested expressions, against runaway programs */
+    bool too_deep, too_much;       /* was reported: the rest of the program stays silent */
     uint32_t lifted; /* > 0 in functions called in an equation: tensors stand for their elements */
     const struct CallFrame *calls; /* functions being evaluated, innermost first */
 };

@@ -259,6 +259,7 @@ static const Val *eval_call(Elab *e, Env *env, const Ast *a)
 {
     const Val *fn = eval(e, env, a->kid[0]);
     if (val_is_poison(fn)) {
+        args_eval(e, env, a, NULL); /* for their own mistakes */
         return fn;
     }
     if (fn->kind == V_RECORD && a->kid[0]->kind == A_ID && fn->code.ast == a->kid[0]) {
@@ -430,17 +431,19 @@ const Dim *eval_dim(Elab *e, Env *env, const Ast *a)
     if (!v || val_is_poison(v)) {
         return NULL;
     }
-    if (v->kind != V_INT) {
-        diag_at(e->diags, v->kind == V_REAL ? DIAG_E0403 : DIAG_E0401, a->span,
-                "a dimension is an integer, got %s", val_text(e, v));
-        return NULL;
+    bool negative = v->kind == V_INT && dim_hi(e->ir, v->dim) < 0;
+    if (v->kind == V_INT && !negative) {
+        return v->dim;
     }
-    if (dim_hi(e->ir, v->dim) < 0) {
-        diag_at(e->diags, DIAG_E0401, a->span, "a dimension cannot be negative, got %s",
-                val_text(e, v));
-        return NULL;
+    Inst *inst = env_instance(env);
+    Diag *d = diag_at(e->diags, v->kind == V_REAL ? DIAG_E0403 : DIAG_E0401, a->span,
+                      negative ? "a dimension cannot be negative, got %s"
+                               : "a dimension is an integer, got %s",
+                      val_text(e, v));
+    if (inst) {
+        diag_note(d, "in %s", inst_text(e, inst));
     }
-    return v->dim;
+    return NULL;
 }
 
 bool eval_const_int(Elab *e, Env *env, const Ast *a, int64_t *out)

@@ -29,6 +29,13 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
     if (!file_load(f, opt->path, err)) {
         return NULL;
     }
+    const File *file = f->files.at[0];
+    for (uint32_t i = 0; i < map_count(file->actions); i++) {
+        const Item *item = map_value_at(file->actions, i);
+        if (strcmp(item->ast->text, "train") == 0) {
+            VEC_PUSH(f->arena, &f->trains, item);
+        }
+    }
     for (uint32_t i = 0; i < opt->nset; i++) {
         if (!setting_apply(f, opt->set[i])) {
             err_set(err, ERR_PROGRAM, "a setting is wrong");
@@ -38,45 +45,29 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
     return f;
 }
 
-static const Item *train_item(const Front *f, uint32_t i)
-{
-    const File *file = f->files.at[0];
-    for (uint32_t k = 0; k < map_count(file->actions); k++) {
-        const Item *item = map_value_at(file->actions, k);
-        if (strcmp(item->ast->text, "train") == 0 && i-- == 0) {
-            return item;
-        }
-    }
-    return NULL;
-}
-
 uint32_t front_train_count(const Front *f)
 {
-    uint32_t n = 0;
-    while (train_item(f, n)) {
-        n++;
-    }
-    return n;
+    return f->trains.n;
 }
 
 Sym front_train_name(const Front *f, uint32_t i)
 {
-    return train_item(f, i)->name;
+    ASSERT(i < f->trains.n);
+    return f->trains.at[i]->name;
 }
 
 static const Item *find_train(Front *f, const char *name)
 {
-    uint32_t n = front_train_count(f);
-    Sym *names = NEW_ARRAY(f->arena, Sym, n + 1);
-    for (uint32_t i = 0; i < n; i++) {
-        names[i] = front_train_name(f, i);
+    Sym *names = NEW_ARRAY(f->arena, Sym, f->trains.n);
+    for (uint32_t i = 0; i < f->trains.n; i++) {
+        names[i] = f->trains.at[i]->name;
         if (!name || strcmp(names[i], name) == 0) {
-            return train_item(f, i);
+            return f->trains.at[i];
         }
     }
     if (name) {
         Span span = {f->files.at[0]->source, 0, 0};
-        Sym near = sym_nearest(sym(f->ir->syms, name), names, n);
+        Sym near = sym_nearest(sym(f->ir->syms, name), names, f->trains.n);
         Diag *d = diag_at(f->ir->diags, DIAG_E0805, span, "no train block `%s`", name);
         if (near) {
             diag_help(d, "did you mean `%s`?", near);
@@ -85,23 +76,35 @@ static const Item *find_train(Front *f, const char *name)
     return NULL;
 }
 
-Program *front_stage(Front *f, const char *name, PlanBuilder *b)
+static Program *stage(Front *f, const Item *item, const char *name, PlanBuilder *b)
 {
     uint32_t errors = diags_reported(f->ir->diags);
-    const Item *item = find_train(f, name);
     Program *p = program_new(f->ir, item ? item->name : f->files.at[0]->name);
     Elab *e = elab_new(f, p);
-    if (item) {
-        train_entries(e, b, item);
-    } else if (!name) {
-        eval_entries(e, b, f->files.at[0]);
-    }
-    return diags_reported(f->ir->diags) > errors ? NULL : p;
+    bool ok = item ? train_entries(e, b, item) : !name && eval_entries(e, b, f->files.at[0], NULL);
+    return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
+}
+
+Program *front_stage(Front *f, const char *name, PlanBuilder *b)
+{
+    return stage(f, find_train(f, name), name, b);
 }
 
 static bool is_model(const Item *item)
 {
     return item->ast->kind == A_BLOCK && strcmp(item->ast->text, "model") == 0;
+}
+
+/* Also those that nothing uses. */
+static void check_data(Elab *e, const File *file)
+{
+    for (uint32_t i = 0; i < map_count(file->values); i++) {
+        const Item *item = map_value_at(file->values, i);
+        if (item->file == file && item->ast->kind == A_BLOCK &&
+            strcmp(item->ast->text, "data") == 0) {
+            schema_check(e, item->ast);
+        }
+    }
 }
 
 bool front_check(Front *f)
@@ -117,9 +120,10 @@ bool front_check(Front *f)
         }
     }
     bool broken = diags_reported(f->ir->diags) > errors;
-    uint32_t n = front_train_count(f);
+    check_data(e, file);
+    uint32_t n = f->trains.n;
     for (uint32_t i = 0; i < (n ? n : 1) && !broken; i++) {
-        front_stage(f, n ? front_train_name(f, i) : NULL, planb_new(f->arena));
+        stage(f, n ? f->trains.at[i] : NULL, NULL, planb_new(f->arena));
     }
     return diags_reported(f->ir->diags) == errors;
 }

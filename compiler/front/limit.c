@@ -4,29 +4,32 @@
 
 enum { MAX_DEPTH = 2000 };
 
-/* Some 200 bytes and 150 ns each: no program that anybody would train comes near. */
-#define MAX_WORK ((uint64_t)4000000)
+/* Some 200 bytes and 150 ns each. A transformer takes some 300 for a layer, in each of its entries. */
+#define MAX_WORK ((uint64_t)2000000)
 
 bool elab_spend(Elab *e, uint64_t units, Span span)
 {
     Front *f = e->front;
-    if (f->work > MAX_WORK) {
-        return false;
+    if (f->work <= MAX_WORK) {
+        f->work += units < MAX_WORK ? units : MAX_WORK + 1;
+        f->work_span = span;
     }
-    f->work = units > MAX_WORK ? MAX_WORK + 1 : f->work + units;
-    if (f->work > MAX_WORK) {
-        diag_at(e->diags, DIAG_E0109, span,
+    if (f->work > MAX_WORK && !e->too_much) {
+        e->too_much = true;
+        diag_at(e->diags, DIAG_E0109, f->work_span,
                 "the program is too large: it takes more than %llu evaluations to check",
                 (unsigned long long)MAX_WORK);
-        return false;
     }
-    return true;
+    return f->work <= MAX_WORK;
 }
 
 bool elab_enter(Elab *e, Span span)
 {
     if (e->depth >= MAX_DEPTH) {
-        diag_at(e->diags, DIAG_E0109, span, "expressions and calls are nested too deeply");
+        if (!e->too_deep) {
+            diag_at(e->diags, DIAG_E0109, span, "expressions and calls are nested too deeply");
+        }
+        e->too_deep = true;
         return false;
     }
     if (!elab_spend(e, 1, span)) {

@@ -62,7 +62,7 @@ static bool init_from_record(Elab *e, const Val *record, Init *out)
                     v ? val_text(e, v) : "none");
             return false;
         }
-        if (!isfinite(out->a) || (kinds[i].scale && out->a < 0)) {
+        if (v && (!isfinite(out->a) || (kinds[i].scale && out->a < 0))) {
             diag_at(e->diags, DIAG_E0504, v->span, "`%s` needs a finite number%s, got %s",
                     kinds[i].name, kinds[i].scale ? " >= 0" : "", val_text(e, v));
             return false;
@@ -177,6 +177,9 @@ static const Val *sub_instance(Elab *e, Inst *inst, Env *env, const Ast *expr, c
 {
     bool call = expr->kind == A_CALL;
     const Val *callee = eval(e, env, call ? expr->kid[0] : expr);
+    if (call && val_is_poison(callee)) {
+        args_eval(e, env, expr, NULL); /* for their own mistakes */
+    }
     if (callee->kind == V_INSTANCE || val_is_poison(callee)) {
         return callee;
     }

@@ -26,8 +26,8 @@ static bool column(RowCx *cx, const Ast *a)
         }
         sb_printf(&sb, "%s%s", i ? ", " : "", names[i]);
     }
-    Diag *d = diag_at(e->diags, DIAG_E0702, a->span, "a row has no field `%s`; it has %s", a->name,
-                      sb_text(&sb));
+    Diag *d = diag_at(e->diags, DIAG_E0702, a->name_span, "a row has no field `%s`; it has %s",
+                      a->name, sb_text(&sb));
     Sym near = sym_nearest(a->name, names, cx->ncolumn);
     if (near) {
         diag_fix(d, a->name_span, near, "a similar field exists");
@@ -89,7 +89,8 @@ static bool element(RowCx *cx, const Ast *a)
         return false;
     }
     if (i < 0 || i > UINT32_MAX) {
-        diag_at(cx->e->diags, DIAG_E0416, a->kid[1]->span, "index out of range");
+        diag_at(cx->e->diags, DIAG_E0416, a->kid[1]->span, "index %lld: elements count from 0",
+                (long long)i);
         return false;
     }
     push(cx, RO_INDEX, (uint32_t)i, 0);

@@ -35,7 +35,8 @@ static const SchemaAttr *find(const char *block, const char *name)
     return NULL;
 }
 
-static void unknown(Elab *e, const Ast *block, const Ast *a)
+/* The attribute of the block that an unknown one is a misspelling of, or NULL. */
+static Sym meant(const Ast *block, const Ast *a)
 {
     Sym names[COUNT(attrs)];
     uint32_t n = 0;
@@ -44,18 +45,39 @@ static void unknown(Elab *e, const Ast *block, const Ast *a)
             names[n++] = attrs[i].name;
         }
     }
+    return strcmp(a->name, "learning_rate") == 0 ? "lr" : sym_nearest(a->name, names, n);
+}
+
+static void unknown(Elab *e, const Ast *block, const Ast *a)
+{
     Diag *d = diag_at(e->diags, DIAG_E0801, a->name_span, "`%s` has no attribute `%s`", block->text,
                       a->name);
-    Sym near = strcmp(a->name, "learning_rate") == 0 ? "lr" : sym_nearest(a->name, names, n);
+    Sym near = meant(block, a);
     if (near) {
         diag_fix(d, a->name_span, near, "the attribute is called `%s`", near);
         return;
     }
     StrBuf sb = sb_new(e->arena);
-    for (uint32_t i = 0; i < n; i++) {
-        sb_printf(&sb, "%s%s", i ? ", " : "", names[i]);
+    for (size_t i = 0; i < COUNT(attrs); i++) {
+        if (strcmp(attrs[i].block, block->text) == 0) {
+            sb_printf(&sb, "%s%s", sb.n ? ", " : "", attrs[i].name);
+        }
     }
     diag_note(d, "it has %s", sb_text(&sb));
+}
+
+/* Is it there under another name? Then that has been reported. */
+static bool misspelt(const Ast *block, const char *name)
+{
+    const Ast *body = block->kid[3];
+    for (uint32_t i = 0; body && i < body->nkid; i++) {
+        const Ast *a = body->kid[i];
+        Sym near = a->kind == A_ATTR && !find(block->text, a->name) ? meant(block, a) : NULL;
+        if (near && strcmp(near, name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void check_attr(Elab *e, const Ast *block, const Ast *a, uint32_t i)
@@ -73,27 +95,45 @@ static void check_attr(Elab *e, const Ast *block, const Ast *a, uint32_t i)
         if (other->kind == A_ATTR && other->name == a->name) {
             Diag *d = diag_at(e->diags, DIAG_E0202, a->name_span, "`%s` is given twice", a->name);
             diag_also(d, other->name_span, "first here");
+            return;
         }
     }
+}
+
+/* What stands in a block besides its attributes. */
+static bool belongs(const Ast *block, const Ast *a)
+{
+    if (strcmp(block->text, "data") == 0) {
+        return a->kind == A_FIELD;
+    }
+    if (strcmp(block->text, "train") == 0) {
+        return a->kind == A_CLAUSE || a->kind == A_EVERY;
+    }
+    return a->kind == A_BLOCK && strcmp(a->text, "metric") == 0;
 }
 
 bool schema_check(Elab *e, const Ast *block)
 {
     uint32_t errors = diags_reported(e->diags);
     const Ast *body = block->kid[3];
+    bool formals = block->kid[1] && strcmp(block->text, "data") != 0;
+    if (formals || block->kid[2]) {
+        const Ast *extra = formals ? block->kid[1] : block->kid[2];
+        diag_at(e->diags, DIAG_E0199, extra->span, "`%s` takes no %s yet", block->text,
+                formals ? "arguments" : "value: its attributes stand in braces");
+    }
     for (uint32_t i = 0; body && i < body->nkid; i++) {
         const Ast *a = body->kid[i];
         if (a->kind == A_ATTR) {
             check_attr(e, block, a, i);
-        } else if (a->kind == A_SUBGROUP || a->kind == A_MAPPING ||
-                   (a->kind == A_BLOCK && strcmp(a->text, "metric") != 0)) {
-            diag_at(e->diags, DIAG_E0199, a->span, "this statement is not supported in `%s` yet",
-                    block->text);
+        } else if (a->kind != A_ERROR && !belongs(block, a)) {
+            diag_at(e->diags, DIAG_E0199, a->name_span.file ? a->name_span : a->span,
+                    "this statement is not supported in `%s` yet", block->text);
         }
     }
     for (size_t i = 0; i < COUNT(attrs); i++) {
         if (strcmp(attrs[i].block, block->text) == 0 && attrs[i].required &&
-            !block_attr(block, attrs[i].name)) {
+            !block_attr(block, attrs[i].name) && !misspelt(block, attrs[i].name)) {
             diag_at(e->diags, DIAG_E0803, block->name_span.file ? block->name_span : block->span,
                     "`%s %s` needs `%s`: %s", block->text, block->name, attrs[i].name,
                     attrs[i].doc);
@@ -133,4 +173,18 @@ bool attr_double(Elab *e, Env *env, const Ast *block, const char *name, double *
     }
     const Val *v = eval(e, env, a);
     return val_as_double(v, out) ? true : wrong_type(e, a, name, "a number", v);
+}
+
+bool attr_bool(Elab *e, Env *env, const Ast *block, const char *name, bool *out)
+{
+    const Ast *a = block_attr(block, name);
+    if (!a) {
+        return true;
+    }
+    const Val *v = eval(e, env, a);
+    if (v->kind != V_BOOL) {
+        return wrong_type(e, a, name, "true or false", v);
+    }
+    *out = v->b;
+    return true;
 }

@@ -87,9 +87,15 @@ static const Val *model_value(Elab *e, const Item *item)
 {
     const Ast *value = item->ast->kid[2];
     if (!value) {
-        diag_at(e->diags, DIAG_E0803, item->ast->span,
+        diag_at(e->diags, DIAG_E0803, item->ast->name_span,
                 "model `%s` needs a value: `model %s = Module(..)`", item->name, item->name);
         return poison(e, item->ast->span);
+    }
+    const Ast *extra = item->ast->kid[1] ? item->ast->kid[1] : item->ast->kid[3];
+    if (extra) {
+        diag_at(e->diags, DIAG_E0199, extra->span, "a model takes no %s yet",
+                extra == item->ast->kid[1] ? "arguments" : "statements such as `load`");
+        return poison(e, extra->span);
     }
     const Val *v = eval(e, item->file->env, value);
     if (v->kind != V_INSTANCE && !val_is_poison(v)) {
@@ -234,7 +240,9 @@ static void collect_names(Elab *e, const Env *env, Names *names)
             VEC_PUSH(e->arena, names, env->inst->names.at[i]);
         }
         for (uint32_t i = 0; env->file && i < env->file->names.n; i++) {
-            VEC_PUSH(e->arena, names, env->file->names.at[i]);
+            if (file_item(env->file, env->file->names.at[i])) {
+                VEC_PUSH(e->arena, names, env->file->names.at[i]);
+            }
         }
     }
     const Builtin *b;

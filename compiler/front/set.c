@@ -126,6 +126,23 @@ static void append(Front *f, Ast *parent, Ast *child)
     parent->kid = kid;
 }
 
+/* The settings that share all but the last component of `path`, as names. */
+static const char *siblings(const Settings *s, const char *path)
+{
+    StrBuf sb = sb_new(s->f->arena);
+    const char *last = strrchr(path, '.');
+    const char *prefix = last ? arena_strndup(s->f->arena, path, (size_t)(last - path)) : NULL;
+    for (uint32_t i = 0; prefix && i < s->all.n; i++) {
+        const char *dot = strrchr(s->all.at[i].path, '.');
+        const char *block =
+            arena_strndup(s->f->arena, s->all.at[i].path, (size_t)(dot - s->all.at[i].path));
+        if (names(block, prefix)) {
+            sb_printf(&sb, "%s%s", sb.n ? ", " : "", dot + 1);
+        }
+    }
+    return sb_text(&sb);
+}
+
 static bool unknown_setting(Settings *s, const char *path, uint32_t matches, Span span)
 {
     Front *f = s->f;
@@ -142,8 +159,15 @@ static bool unknown_setting(Settings *s, const char *path, uint32_t matches, Spa
         }
     }
     Sym near = matches ? NULL : sym_nearest(sym(f->ir->syms, path), names_of, s->all.n * 2);
-    if (near) {
-        diag_help(d, "a similar setting exists: `%s`", near);
+    for (uint32_t i = 0; near && i < s->all.n; i++) {
+        if (s->all.at[i].path == near || s->all.at[i].name == near) {
+            diag_help(d, "a similar setting exists: `%s`", s->all.at[i].path);
+            return false;
+        }
+    }
+    const char *others = matches ? "" : siblings(s, path);
+    if (others[0]) {
+        diag_note(d, "there are %s", others);
     }
     return false;
 }
@@ -170,20 +194,53 @@ static uint32_t find_setting(const Settings *s, const char *path, const Setting 
     return given ? given : possible;
 }
 
-bool setting_apply(Front *f, const char *text)
+/* PATH=EXPR in two parts without blanks around the path; false after E0102. */
+static bool split_setting(Front *f, const char *text, const char **path, const char **value,
+                          Span *span)
 {
-    const char *eq = strchr(text, '=');
-    Settings s = {.f = f};
+    const char *eq = strchr(text, '='), *end = eq ? eq : text + strlen(text), *start = text;
     uint32_t source = diags_source(f->ir->diags, "--set", text, strlen(text));
-    Span span = {source, 0, (uint32_t)(eq ? eq - text : (ptrdiff_t)strlen(text))};
-    if (!eq || eq == text) {
-        diag_at(f->ir->diags, DIAG_E0102, span, "a setting is written PATH=EXPR");
+    while (start < end && *start == ' ') {
+        start++;
+    }
+    while (end > start && end[-1] == ' ') {
+        end--;
+    }
+    *span = (Span){source, (uint32_t)(start - text), (uint32_t)(end - text)};
+    if (!eq || end == start) {
+        diag_at(f->ir->diags, DIAG_E0102, *span, "a setting is written PATH=EXPR");
         return false;
     }
-    const char *path = arena_strndup(f->arena, text, (size_t)(eq - text));
-    uint32_t value = diags_source(f->ir->diags, arena_printf(f->arena, "--set %s", path), eq + 1,
-                                  strlen(eq + 1));
-    Ast *expr = ast_parse_expr(f->arena, f->ir->syms, f->ir->diags, value);
+    *path = arena_strndup(f->arena, start, (size_t)(end - start));
+    *value = eq + 1;
+    return true;
+}
+
+/* `--set epochs=1` over a file with `steps = 100`: a duration replaces the other one. */
+static void drop_other_duration(Ast *body, Sym name)
+{
+    bool epochs = strcmp(name, "epochs") == 0, steps = strcmp(name, "steps") == 0;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < body->nkid && (epochs || steps); i++) {
+        const Ast *a = body->kid[i];
+        if (a->kind != A_ATTR || strcmp(a->name, epochs ? "steps" : "epochs") != 0) {
+            body->kid[n++] = body->kid[i];
+        }
+    }
+    body->nkid = epochs || steps ? n : body->nkid;
+}
+
+bool setting_apply(Front *f, const char *text)
+{
+    Settings s = {.f = f};
+    const char *path, *value;
+    Span span;
+    if (!split_setting(f, text, &path, &value, &span)) {
+        return false;
+    }
+    uint32_t source =
+        diags_source(f->ir->diags, arena_printf(f->arena, "--set %s", path), value, strlen(value));
+    Ast *expr = ast_parse_expr(f->arena, f->ir->syms, f->ir->diags, source);
     if (!expr) {
         return false;
     }
@@ -198,6 +255,7 @@ bool setting_apply(Front *f, const char *text)
     } else if (x->block->kind == A_CALL) {
         append(f, x->block, new_node(f, A_NAMED, x->name, expr));
     } else {
+        drop_other_duration(x->block->kid[3], x->name);
         append(f, x->block->kid[3], new_node(f, A_ATTR, x->name, expr));
     }
     f->hash = hash_mix(f->hash, hash_text(text));

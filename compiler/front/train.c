@@ -145,6 +145,21 @@ static bool micro_entry(Stage *s, const DataUse *use)
     return true;
 }
 
+/* False after E0202: an earlier metric has the name. */
+static bool metric_once(Elab *e, const Ast *body, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++) {
+        const Ast *a = body->kid[k];
+        if (a->kind == A_BLOCK && a->name == body->kid[i]->name) {
+            Diag *d = diag_at(e->diags, DIAG_E0202, body->kid[i]->name_span,
+                              "the metric `%s` is defined twice", a->name);
+            diag_also(d, a->name_span, "first here");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool metric(Elab *e, PlanBuilder *b, Env *env, const Ast *m, const Val *batch)
 {
     const Node *sum, *weight;
@@ -199,6 +214,7 @@ static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
     bool ok = true;
     for (uint32_t i = 0; i < ast->kid[3]->nkid; i++) {
         if (ast->kid[3]->kid[i]->kind == A_BLOCK) {
+            ok = metric_once(e, ast->kid[3], i) && ok;
             ok = metric(e, b, env, ast->kid[3]->kid[i], batch) && ok;
         }
     }
@@ -211,13 +227,30 @@ static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
     return ok;
 }
 
-bool eval_entries(Elab *e, PlanBuilder *b, const File *file)
+/* The models that a block speaks of: other than `model`, and `model` itself. */
+static void find_models(const File *file, const Ast *a, const Ast *model, bool *others, bool *same)
+{
+    const Item *item = a->kind == A_ID ? file_item(file, a->name) : NULL;
+    if (item && item->ast->kind == A_BLOCK && strcmp(item->ast->text, "model") == 0) {
+        *same = *same || item->ast == model;
+        *others = *others || item->ast != model;
+    }
+    for (uint32_t i = 0; i < a->nkid; i++) {
+        if (a->kid[i]) {
+            find_models(file, a->kid[i], model, others, same);
+        }
+    }
+}
+
+bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model)
 {
     bool ok = true;
     for (uint32_t i = 0; i < map_count(file->actions); i++) {
         const Item *item = map_value_at(file->actions, i);
+        bool others = false, same = model == NULL;
+        find_models(file, item->ast, model, &others, &same);
         if (item->ast->kind == A_BLOCK && strcmp(item->ast->text, "eval") == 0 &&
-            item->file == file) {
+            item->file == file && (same || !others)) {
             ok = eval_entry(e, b, item) && ok;
         }
     }
@@ -410,7 +443,8 @@ bool train_entries(Elab *e, PlanBuilder *b, const Item *item)
     s.run.update = begin_entry(e, "update", MODE_TRAIN);
     bool ok = update_entry(e, s.env, s.ast, &s.run);
     ok = schedule_segments(e, b, s.env, block_attr(s.ast, "schedule"), &s.run) && ok;
-    ok = eval_entries(e, b, item->file) && ok;
+    const Item *model = file_item(item->file, item->ast->name);
+    ok = eval_entries(e, b, item->file, model ? model->ast : NULL) && ok;
     ok = actions(&s) && ok;
     VEC_PUSH(b->arena, &b->runs, s.run);
     return ok;
