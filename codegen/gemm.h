@@ -1,4 +1,4 @@
-/* gemm.h: what the two files of the matrix product share; private to codegen. */
+/* gemm.h: what the files of the matrix product share; private to codegen. */
 #ifndef MDL_GEMM_H
 #define MDL_GEMM_H
 
@@ -15,6 +15,7 @@ typedef struct GemmSide {
     int64_t panel;      /* rows of a panel: mr or nr */
     int64_t max_panels; /* of the whole operand, at the upper end */
     bool shared;        /* packed once, by the first phase, into the workspace */
+    bool direct;        /* not packed: read where it lies */
     bool depth_lanes;   /* packed with the vector along depth, through a transpose */
     uint32_t pack;      /* buffer of panels: [kc][panel] each */
 } GemmSide;
@@ -27,9 +28,13 @@ typedef struct Gemm {
     const Dim *nbatch, *depth;
     int64_t kc, mt, nt;       /* block of depth; rows and columns of a task */
     int64_t blocks;           /* blocks of depth, at the upper end */
-    int64_t tiles_m, tiles_n; /* tasks of a batch member, at the upper end */
+    int64_t tiles_m, tiles_n; /* tiles of a batch member, at the upper end */
+    int64_t grain;            /* batch members of a task; > 1: of one tile each */
     const Ix *batch;          /* index of the batch member in the current scope */
 } Gemm;
+
+/* gemm_direct.c: sets `direct` of both sides; a direct right side is not shared. */
+void gemm_choose_direct(Lower *lo, Gemm *g);
 
 /* gemm_pack.c: whether packing a side is cheaper along its depth. */
 void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s);
@@ -41,5 +46,30 @@ typedef struct PanelSpec {
 void gemm_pack_panel(Lower *lo, Gemm *g, const PanelSpec *p);
 /* Element (row, depth) = rd of a side, as the body computes it. */
 const KExpr *gemm_element(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd);
+/* Index of the side's operand for (batch, row, depth). */
+void gemm_side_index(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd,
+                     const Ix **ix);
+
+/* kern_gemm.c: first float of panel `panel` of block `block`; of the whole operand when shared. */
+const KExpr *gemm_panel_base(Lower *lo, const Gemm *g, const GemmSide *s, const KExpr *block,
+                             const KExpr *panel);
+
+/* gemm_tile.c: what a task does with its panels. The caller fills it up to `sums`. */
+typedef struct GemmTask {
+    Gemm *g;
+    const KExpr *m0, *m1, *n0, *n1; /* its tile of the result */
+    const KExpr *block, *k0, *klen; /* of depth */
+    uint32_t sums;                  /* buffer of sums */
+    const KExpr *ip, *jp;           /* panels within the tile */
+    const KExpr *m, *n;             /* first row and column of the panels */
+    const KExpr *row0;              /* first row of the register tile: m, or before it */
+    const KExpr *abase, *bbase;     /* first float of the panels; NULL: direct */
+    const KExpr *tile;              /* first float of the register tile's sums */
+    const Ix *row;                  /* of the epilogue */
+} GemmTask;
+void gemm_panel_loops(Lower *lo, GemmTask *t);
+/* Index of the result; and all results, given one element (or lanes) of the dot. */
+void gemm_result_index(Lower *lo, const Gemm *g, const Ix *row, const Ix *column, const Ix **ix);
+void gemm_store_results(Lower *lo, const Gemm *g, const KExpr *dot, const Ix *const *ix);
 
 #endif

@@ -8,9 +8,8 @@
 
 #include <string.h>
 
-/* ix of the operand for (batch, row, depth). */
-static void side_index(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd,
-                       const Ix **ix)
+void gemm_side_index(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd,
+                     const Ix **ix)
 {
     const Dim *dims[IR_MAX_RANK];
     const Ix *part[IR_MAX_RANK];
@@ -33,7 +32,7 @@ static void side_index(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *co
 const KExpr *gemm_element(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd)
 {
     const Ix *ix[IR_MAX_RANK];
-    side_index(lo, g, s, rd, ix);
+    gemm_side_index(lo, g, s, rd, ix);
     return lower_value(lo, s->node, ix);
 }
 
@@ -50,7 +49,7 @@ static double probe_side(Lower *lo, Gemm *g, GemmSide *s, bool along_depth)
         rd[i] = lanes ? scope_vector_var(lo, zero, extent, NULL) : scope_var(lo, zero, extent);
         lo->var[lo->nvar - 1].unaligned = lanes && i == 0 && s->panel % lo->k->width != 0;
     }
-    side_index(lo, g, s, rd, ix);
+    gemm_side_index(lo, g, s, rd, ix);
     return lower_probe(lo, s->node, ix);
 }
 

@@ -14,7 +14,12 @@
 
 #include <string.h>
 
-enum { ENOUGH_TASKS = 16, TASK_FLOPS = 1 << 20, OWN_PACK_BYTES = 1 << 19 };
+enum {
+    ENOUGH_TASKS = 16,
+    TASK_FLOPS = 1 << 20,
+    SMALL_TASK_FLOPS = 1 << 18,
+    OWN_PACK_BYTES = 1 << 19
+};
 
 static int64_t round_up(int64_t n, int64_t to)
 {
@@ -114,6 +119,11 @@ static void choose_tiles(Lower *lo, Gemm *g)
         else
             break;
     }
+    g->grain = 1;
+    if (g->tiles_m * g->tiles_n == 1 && batch > ENOUGH_TASKS) {
+        int64_t wanted = (int64_t)(SMALL_TASK_FLOPS * (double)batch / (flops > 1 ? flops : 1));
+        g->grain = smaller(wanted > 1 ? wanted : 1, batch / ENOUGH_TASKS);
+    }
     g->left.max_panels = ceil_div(m, mr);
     g->right.max_panels = ceil_div(n, nr);
     g->right.shared = g->tiles_m > 1;
@@ -141,17 +151,18 @@ static void make_buffers(Lower *lo, Gemm *g)
         const Dim *count = dim_add(lo->ir, dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, one)),
                                    dim_const(lo->ir, slack(lo)));
         b->pack = kernel_workspace(k, b->name, DT_F32, count);
-    } else {
+    } else if (!b->direct) {
         int64_t count = ceil_div(g->nt, b->panel) * panel_size(g, b) + slack(lo);
         b->pack = kernel_scratch(k, b->name, DT_F32, count);
     }
+    if (a->direct)
+        return;
     int64_t count = ceil_div(g->mt, a->panel) * panel_size(g, a) + slack(lo);
     a->pack = kernel_scratch(k, a->name, DT_F32, count);
 }
 
-/* First float of panel `panel` of block `block`; of the whole operand when it is shared. */
-static const KExpr *panel_base(Lower *lo, const Gemm *g, const GemmSide *s, const KExpr *block,
-                               const KExpr *panel)
+const KExpr *gemm_panel_base(Lower *lo, const Gemm *g, const GemmSide *s, const KExpr *block,
+                             const KExpr *panel)
 {
     Kernel *k = lo->k;
     const KExpr *at = panel;
@@ -212,7 +223,7 @@ static void pack_phase(Lower *lo, Gemm *g)
     const KExpr *block = open_blocks(lo, g);
     const KExpr *k0 = ke_mul(lo, block, ke_int(k, g->kc));
     PanelSpec p = {.side = b, .row = row, .k0 = k0, .klen = block_length(lo, g, k0)};
-    p.base = ks_let(k, lo->scope->block, "base", panel_base(lo, g, b, block, panel));
+    p.base = ks_let(k, lo->scope->block, "base", gemm_panel_base(lo, g, b, block, panel));
     gemm_pack_panel(lo, g, &p);
     scope_end(lo);
     scope_end(lo);
@@ -220,18 +231,8 @@ static void pack_phase(Lower *lo, Gemm *g)
 
 /* ---- one task ---- */
 
-typedef struct Task {
-    Gemm *g;
-    const KExpr *m0, *m1, *n0, *n1; /* its tile of the result */
-    const KExpr *block, *k0, *klen;
-    const KExpr *ip, *jp; /* panels within the tile */
-    const KExpr *tile;    /* first float of the register tile's sums */
-    uint32_t sums;        /* buffer of sums */
-    const Ix *row;
-} Task;
-
 /* Packs the panels of [from, to) of a side, one after the other. */
-static void pack_side(Lower *lo, const Task *t, GemmSide *s, const KExpr *from, const KExpr *to)
+static void pack_side(Lower *lo, const GemmTask *t, GemmSide *s, const KExpr *from, const KExpr *to)
 {
     Kernel *k = lo->k;
     const KExpr *size = ke_int(k, s->panel);
@@ -248,185 +249,80 @@ static void pack_side(Lower *lo, const Task *t, GemmSide *s, const KExpr *from, 
     scope_end(lo);
 }
 
-/* The register tile: sums += left panel x right panel over one block of depth. */
-static void micro_kernel(Lower *lo, const Task *t, const KExpr *abase, const KExpr *bbase)
+/* Tile `of` of a batch member, over its whole depth. */
+static void one_tile(Lower *lo, GemmTask *t, const KExpr *of)
 {
     Kernel *k = lo->k;
-    const Gemm *g = t->g;
-    int64_t mr = g->left.panel, nv = g->right.panel / k->width, w = k->width;
+    Gemm *g = t->g;
     KBlock *block = lo->scope->block;
-    const KExpr **c = NEW_ARRAY(lo->arena, const KExpr *, mr *nv);
-    for (int64_t i = 0; i < mr * nv; i++) {
-        const char *name =
-            arena_printf(lo->arena, "c%lld_%lld", (long long)(i / nv), (long long)(i % nv));
-        c[i] = ks_var(k, block, name, ke_num(k, KT_VF, 0));
-    }
-    if (g->blocks > 1) {
-        KStmt *again = ks_if(k, block, ke_test(k, ">", t->block, ke_int(k, 0)));
-        for (int64_t i = 0; i < mr * nv; i++)
-            ks_set(k, &again->body, c[i],
-                   ke_vload(k, t->sums, ke_add(lo, t->tile, ke_int(k, i * w)), NULL));
-    }
-    Sym name = kernel_name(k, "k");
-    KStmt *loop = ks_for(k, block, name, ke_int(k, 0), t->klen);
-    const KExpr *kv = ke_var(k, KT_I64, name);
-    const KExpr *arow = ke_add(lo, abase, ke_mul(lo, kv, ke_int(k, mr)));
-    const KExpr *brow = ke_add(lo, bbase, ke_mul(lo, kv, ke_int(k, nv * w)));
-    const KExpr **b = NEW_ARRAY(lo->arena, const KExpr *, nv);
-    for (int64_t j = 0; j < nv; j++)
-        b[j] = ks_let(k, &loop->body, arena_printf(lo->arena, "b%lld", (long long)j),
-                      ke_vload(k, g->right.pack, ke_add(lo, brow, ke_int(k, j * w)), NULL));
-    for (int64_t i = 0; i < mr; i++) {
-        const KExpr *x = ke_load(k, g->left.pack, ke_add(lo, arow, ke_int(k, i)));
-        const KExpr *a = ks_let(k, &loop->body, arena_printf(lo->arena, "a%lld", (long long)i),
-                                lower_spread(lo, x));
-        for (int64_t j = 0; j < nv; j++) {
-            const KExpr *arg[] = {a, b[j], c[i * nv + j]};
-            ks_set(k, &loop->body, arg[2], ke_text(k, KT_VF, "mdl_fma_vf(%0, %1, %2)", arg, 3));
-        }
-    }
-    for (int64_t i = 0; i < mr * nv; i++)
-        ks_vstore(k, block, t->sums, ke_add(lo, t->tile, ke_int(k, i * w)), c[i], NULL);
-}
-
-/* ---- epilogue ---- */
-
-static void result_index(Lower *lo, const Gemm *g, const Ix *row, const Ix *column, const Ix **ix)
-{
-    const Type *t = g->dot->type;
-    uint32_t nb = g->axes.nbatch, at = nb;
-    ix_unflatten(lo->ir, g->batch, t->dims, nb, ix);
-    const GemmSide *first = g->swapped ? &g->right : &g->left;
-    const GemmSide *second = g->swapped ? &g->left : &g->right;
-    ix_unflatten(lo->ir, g->swapped ? column : row, t->dims + at, first->nfree, ix + at);
-    at += first->nfree;
-    ix_unflatten(lo->ir, g->swapped ? row : column, t->dims + at, second->nfree, ix + at);
-}
-
-static uint64_t all_results(const Lower *lo)
-{
-    return (UINT64_C(2) << (lo->body->results.n - 1)) - 1;
-}
-
-static void epilogue_lanes(Lower *lo, const Ix *column, void *user)
-{
-    const Task *t = user;
-    const Gemm *g = t->g;
-    Kernel *k = lo->k;
-    const Ix *ix[IR_MAX_RANK];
-    result_index(lo, g, t->row, column, ix);
-    const KExpr *first = ke_add(lo, t->n0, ke_mul(lo, t->jp, ke_int(k, g->right.panel)));
-    const KExpr *at = ke_add(lo, t->tile, ke_sub(lo, lo->var[lo->nvar - 1].at, first));
-    lo->seed_scope = lo->scope;
-    lo->seed[g->dot->id] = ks_let(k, lo->scope->block, "dot", ke_vload(k, t->sums, at, NULL));
-    lower_results(lo, all_results(lo), ix);
-    lo->seed[g->dot->id] = NULL;
-    lo->seed_scope = NULL;
-}
-
-static void epilogue(Lower *lo, Task *t)
-{
-    Kernel *k = lo->k;
-    const Gemm *g = t->g;
-    const KExpr *mr = ke_int(k, g->left.panel), *nr = ke_int(k, g->right.panel);
-    const KExpr *m = ks_let(k, lo->scope->block, "m", ke_add(lo, t->m0, ke_mul(lo, t->ip, mr)));
-    const KExpr *n = ks_let(k, lo->scope->block, "n", ke_add(lo, t->n0, ke_mul(lo, t->jp, nr)));
-    scope_loop(lo, &(LoopSpec){.stem = "i",
-                               .lo = ke_int(k, 0),
-                               .hi = ke_min(lo, mr, ke_sub(lo, t->m1, m)),
-                               .extent = dim_const(lo->ir, g->left.panel)});
-    const KExpr *i = lo->var[lo->nvar - 1].at;
-    t->row = scope_var(lo, ke_add(lo, m, i), g->left.rows);
-    Task line = *t;
-    line.tile = ke_add(lo, t->tile, ke_mul(lo, i, nr));
-    int64_t columns;
-    bool whole = dim_is_const(g->right.rows, &columns) && columns % k->width == 0;
-    LanesSpec spec = {.stem = "j",
-                      .lo = n,
-                      .hi = ke_min(lo, ke_add(lo, n, nr), t->n1),
-                      .extent = g->right.rows,
-                      .whole = whole};
-    lower_lanes(lo, &spec, epilogue_lanes, &line);
+    const KExpr *zero = ke_int(k, 0), *across = ke_int(k, g->tiles_n);
+    const KExpr *im = g->tiles_n == 1 ? of : ke_index(k, KI_DIV, of, across);
+    const KExpr *jn = g->tiles_n == 1 ? zero : ke_index(k, KI_MOD, of, across);
+    im = g->tiles_m == 1 ? zero : im;
+    const KExpr *mt = ke_int(k, g->mt), *nt = ke_int(k, g->nt);
+    t->m0 = ks_let(k, block, "m0", ke_mul(lo, im, mt));
+    t->n0 = ks_let(k, block, "n0", ke_mul(lo, jn, nt));
+    t->m1 = ke_min(lo, ke_add(lo, t->m0, mt), ke_extent(k, g->left.rows));
+    t->m1 = ks_let(k, block, "m1", t->m1);
+    t->n1 = ke_min(lo, ke_add(lo, t->n0, nt), ke_extent(k, g->right.rows));
+    t->n1 = ks_let(k, block, "n1", t->n1);
+    t->block = open_blocks(lo, g);
+    t->k0 = ke_mul(lo, t->block, ke_int(k, g->kc));
+    t->klen = ks_let(k, lo->scope->block, "klen", block_length(lo, g, t->k0));
+    if (!g->right.shared && !g->right.direct)
+        pack_side(lo, t, &g->right, t->n0, t->n1);
+    if (!g->left.direct)
+        pack_side(lo, t, &g->left, t->m0, t->m1);
+    gemm_panel_loops(lo, t);
     scope_end(lo);
 }
 
-static void panel_loops(Lower *lo, Task *t)
+/* Several batch members, whose product is one tile, per task. */
+static void batch_phase(Lower *lo, GemmTask *t)
 {
     Kernel *k = lo->k;
-    const Gemm *g = t->g;
-    int64_t mr = g->left.panel, nr = g->right.panel;
-    const KExpr *width = ke_add(lo, ke_sub(lo, t->n1, t->n0), ke_int(k, nr - 1));
-    const KExpr *height = ke_add(lo, ke_sub(lo, t->m1, t->m0), ke_int(k, mr - 1));
-    scope_loop(lo, &(LoopSpec){.stem = "jp",
-                               .lo = ke_int(k, 0),
-                               .hi = ke_index(k, KI_DIV, width, ke_int(k, nr)),
-                               .extent = dim_const(lo->ir, g->right.max_panels)});
-    t->jp = lo->var[lo->nvar - 1].at;
-    const KExpr *panel = t->jp;
-    if (g->right.shared)
-        panel = ke_add(lo, ke_index(k, KI_DIV, t->n0, ke_int(k, nr)), t->jp);
-    const KExpr *bbase =
-        ks_let(k, lo->scope->block, "bbase", panel_base(lo, g, &g->right, t->block, panel));
-    scope_loop(lo, &(LoopSpec){.stem = "ip",
-                               .lo = ke_int(k, 0),
-                               .hi = ke_index(k, KI_DIV, height, ke_int(k, mr)),
-                               .extent = dim_const(lo->ir, g->left.max_panels)});
-    t->ip = lo->var[lo->nvar - 1].at;
-    t->tile = ke_int(k, 0);
-    if (g->blocks > 1) {
-        const KExpr *at = ke_add(lo, ke_mul(lo, t->jp, ke_int(k, ceil_div(g->mt, mr))), t->ip);
-        t->tile = ks_let(k, lo->scope->block, "tile", ke_mul(lo, at, ke_int(k, mr * nr)));
-    }
-    const KExpr *abase =
-        ks_let(k, lo->scope->block, "abase", panel_base(lo, g, &g->left, t->block, t->ip));
-    micro_kernel(lo, t, abase, bbase);
-    if (g->blocks > 1)
-        scope_if(lo, ke_test(k, ">=", ke_add(lo, t->k0, t->klen), ke_extent(k, g->depth)));
-    else
-        scope_plain(lo);
-    epilogue(lo, t);
-    scope_end(lo);
-    scope_end(lo);
+    Gemm *g = t->g;
+    int64_t tasks = ceil_div(dim_hi(lo->ir, g->nbatch), g->grain);
+    KPhase *phase = kernel_phase(k, "", dim_const(lo->ir, tasks), "some products per task");
+    scope_begin(lo, phase);
+    const KExpr *grain = ke_int(k, g->grain), *from = ke_mul(lo, lower_task(lo), grain);
+    g->batch = scope_loop(
+        lo, &(LoopSpec){.stem = "batch",
+                        .lo = from,
+                        .hi = ke_min(lo, ke_add(lo, from, grain), ke_extent(k, g->nbatch)),
+                        .extent = g->nbatch});
+    one_tile(lo, t, ke_int(k, 0));
     scope_end(lo);
 }
 
-static void tile_phase(Lower *lo, Gemm *g)
+static void tile_phase(Lower *lo, GemmTask *t)
 {
     Kernel *k = lo->k;
-    int64_t tiles = g->tiles_m * g->tiles_n, mr = g->left.panel, nr = g->right.panel;
-    Task t = {.g = g};
-    int64_t sums = g->blocks > 1 ? ceil_div(g->mt, mr) * ceil_div(g->nt, nr) * mr * nr : mr * nr;
-    t.sums = kernel_scratch(k, "sums", DT_F32, sums);
+    Gemm *g = t->g;
+    int64_t tiles = g->tiles_m * g->tiles_n;
     KPhase *phase = kernel_phase(k, "", dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, tiles)),
                                  "one tile of the result per task");
     scope_begin(lo, phase);
-    KBlock *top = &phase->body;
-    const KExpr *task = lower_task(lo), *of = task;
-    const KExpr *batch = ke_int(k, 0);
+    const KExpr *task = lower_task(lo), *of = task, *batch = ke_int(k, 0);
     if (!dim_equals(g->nbatch, 1)) {
-        batch = ks_let(k, top, "batch", ke_index(k, KI_DIV, task, ke_int(k, tiles)));
+        batch = ks_let(k, &phase->body, "batch", ke_index(k, KI_DIV, task, ke_int(k, tiles)));
         of = ke_index(k, KI_MOD, task, ke_int(k, tiles));
     }
     g->batch = scope_var(lo, batch, g->nbatch);
-    const KExpr *im = g->tiles_n == 1 ? of : ke_index(k, KI_DIV, of, ke_int(k, g->tiles_n));
-    const KExpr *jn =
-        g->tiles_n == 1 ? ke_int(k, 0) : ke_index(k, KI_MOD, of, ke_int(k, g->tiles_n));
-    if (g->tiles_m == 1)
-        im = ke_int(k, 0);
-    t.m0 = ks_let(k, top, "m0", ke_mul(lo, im, ke_int(k, g->mt)));
-    t.n0 = ks_let(k, top, "n0", ke_mul(lo, jn, ke_int(k, g->nt)));
-    t.m1 = ks_let(k, top, "m1",
-                  ke_min(lo, ke_add(lo, t.m0, ke_int(k, g->mt)), ke_extent(k, g->left.rows)));
-    t.n1 = ks_let(k, top, "n1",
-                  ke_min(lo, ke_add(lo, t.n0, ke_int(k, g->nt)), ke_extent(k, g->right.rows)));
-    t.block = open_blocks(lo, g);
-    t.k0 = ke_mul(lo, t.block, ke_int(k, g->kc));
-    t.klen = ks_let(k, lo->scope->block, "klen", block_length(lo, g, t.k0));
-    if (!g->right.shared)
-        pack_side(lo, &t, &g->right, t.n0, t.n1);
-    pack_side(lo, &t, &g->left, t.m0, t.m1);
-    panel_loops(lo, &t);
-    scope_end(lo);
+    one_tile(lo, t, of);
+}
+
+/* All tasks of the second, or only, phase. */
+static void multiply(Lower *lo, Gemm *g)
+{
+    int64_t mr = g->left.panel, nr = g->right.panel, tiles = 1;
+    if (g->blocks > 1) /* of a whole task, from block to block */
+        tiles = ceil_div(g->mt, mr) * ceil_div(g->nt, nr);
+    GemmTask t = {.g = g, .sums = kernel_scratch(lo->k, "sums", DT_F32, tiles * mr * nr)};
+    if (g->grain > 1)
+        batch_phase(lo, &t);
+    else
+        tile_phase(lo, &t);
 }
 
 /* ---- without vectors: f64 ---- */
@@ -453,12 +349,8 @@ static void plain_element(Lower *lo, const Ix *column, void *user)
     ks_set(k, lo->scope->block, sum, ke_text(k, t, "(%0 + %1 * %2)", arg, 3));
     scope_end(lo);
     const Ix *ix[IR_MAX_RANK];
-    result_index(lo, g, p->row, column, ix);
-    lo->seed_scope = lo->scope;
-    lo->seed[g->dot->id] = sum;
-    lower_results(lo, all_results(lo), ix);
-    lo->seed[g->dot->id] = NULL;
-    lo->seed_scope = NULL;
+    gemm_result_index(lo, g, p->row, column, ix);
+    gemm_store_results(lo, g, sum, ix);
 }
 
 static void plain_phase(Lower *lo, Gemm *g)
@@ -488,10 +380,11 @@ void lower_gemm(Lower *lo)
         return;
     }
     choose_tiles(lo, &g);
+    gemm_choose_direct(lo, &g);
     make_buffers(lo, &g);
     gemm_choose_lanes(lo, &g, &g.left);
     gemm_choose_lanes(lo, &g, &g.right);
     if (g.right.shared)
         pack_phase(lo, &g);
-    tile_phase(lo, &g);
+    multiply(lo, &g);
 }

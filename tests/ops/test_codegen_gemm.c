@@ -166,12 +166,78 @@ static void test_dynamic(void **state)
     }
 }
 
+/* Extents of at least one register tile: the left operand is read without panels. */
+static void test_dynamic_direct(void **state)
+{
+    UNUSED(state);
+    static const int values[] = {6, 7, 23, 100};
+    for (size_t v = 0; v < COUNT(values); v++) {
+        Harness *h = harness_new(NULL);
+        const Dim *n = harness_dim(h, "B", 6, 100, values[v]);
+        const Dim *x[] = {n, dim_const(h->ir, 30)};
+        const Dim *p[] = {n, dim_const(h->ir, 6), dim_const(h->ir, 9)};
+        const Dim *q[] = {n, dim_const(h->ir, 9), dim_const(h->ir, 16)};
+        for (int kind = 0; kind < 2; kind++) { /* B as rows, B as batch */
+            Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+            const Type *left = type_tensor(h->ir, DT_F32, kind ? 3 : 2, kind ? p : x);
+            const Type *right =
+                kind ? type_tensor(h->ir, DT_F32, 3, q) : shape(h, DT_F32, 2, 30, 20);
+            const Node *a = graph_input(g, sym(h->ir->syms, "a"), left);
+            const Node *b = graph_input(g, sym(h->ir->syms, "b"), right);
+            DotAxes rows = {.ncontract = 1, .a_contract = {1}};
+            DotAxes batch = {.nbatch = 1, .ncontract = 1, .a_contract = {2}, .b_contract = {1}};
+            const Node *y = graph_dot(g, a, b, kind ? &batch : &rows);
+            const Node *res = graph_input(g, sym(h->ir->syms, "res"), y->type);
+            graph_result(g, sym(h->ir->syms, "y"), graph_binary(g, OP_ADD, y, res));
+            case_add(h, &(CaseSpec){.name = kind ? "batch" : "rows",
+                                    .body = g,
+                                    .cls = "gemm",
+                                    .nconfig = 5,
+                                    .config = {6, 16, 32, 24, 64},
+                                    .tol = 2e-5});
+        }
+        harness_run(h);
+    }
+}
+
+/* Attention over merged heads, [B, T, H, d]: many small products, several to a task, of operands
+ * whose rows or depth are split; and gradients of the projections, whose rows are. */
+static void test_heads(void **state)
+{
+    UNUSED(state);
+    static const int64_t kinds[][2] = {{3, 3}, {3, 1}, {1, 3}, {1, 1}}; /* contracted axes */
+    static const int shapes[][4] = {{9, 16, 4, 16}, {12, 5, 3, 8}, {2, 33, 9, 20}};
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        Harness *h = harness_new(NULL);
+        const int *z = shapes[s];
+        const Type *t = shape(h, DT_F32, 4, z[0], z[1], z[2], z[3]);
+        for (size_t k = 0; k < COUNT(kinds); k++) {
+            Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+            const Node *a = graph_input(g, sym(h->ir->syms, "a"), t);
+            const Node *b = graph_input(g, sym(h->ir->syms, "b"), t);
+            bool same = z[1] == z[3] || kinds[k][0] == kinds[k][1];
+            DotAxes x = {.nbatch = 2, .ncontract = 1, .a_batch = {0, 2}, .b_batch = {0, 2}};
+            x.a_contract[0] = kinds[k][0];
+            x.b_contract[0] = kinds[k][1];
+            DotAxes all = {.ncontract = 2, .a_contract = {0, 1}, .b_contract = {0, 1}};
+            graph_result(g, sym(h->ir->syms, "y"), graph_dot(g, a, b, same ? &x : &all));
+            case_add(h, &(CaseSpec){.name = arena_printf(h->arena, "heads%zu", k),
+                                    .body = g,
+                                    .cls = "gemm",
+                                    .nconfig = 5,
+                                    .config = {k % 2 ? 14 : 16, 16, 64, 112, 2048},
+                                    .tol = 5e-5});
+        }
+        harness_run(h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_dynamic),
+        cmocka_unit_test(test_products), cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_dynamic),  cmocka_unit_test(test_dynamic_direct),
+        cmocka_unit_test(test_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

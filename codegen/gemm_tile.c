@@ -1,0 +1,229 @@
+/* gemm_tile.c: the inside of a task: register tiles of mr x nr over one block of depth, and the
+ * epilogue on each finished one.
+ *
+ * An operand is read from its panels, or directly where it lies (gemm_direct.c). Rows that are read
+ * directly must exist: a tile at the lower edge then begins early enough to be whole (row0) and its
+ * epilogue leaves out the rows that the tile before has done. */
+#include "gemm.h"
+
+/* ---- the register tile ---- */
+
+/* The product so far: c[i * nv + j] is row i, lanes of column vector j. */
+static const KExpr **begin_sums(Lower *lo, const GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->g;
+    int64_t mr = g->left.panel, nv = g->right.panel / k->width;
+    KBlock *block = lo->scope->block;
+    const KExpr **c = NEW_ARRAY(lo->arena, const KExpr *, mr *nv);
+    for (int64_t i = 0; i < mr * nv; i++) {
+        const char *name =
+            arena_printf(lo->arena, "c%lld_%lld", (long long)(i / nv), (long long)(i % nv));
+        c[i] = ks_var(k, block, name, ke_num(k, KT_VF, 0));
+    }
+    if (g->blocks == 1)
+        return c;
+    KStmt *again = ks_if(k, block, ke_test(k, ">", t->block, ke_int(k, 0)));
+    for (int64_t i = 0; i < mr * nv; i++)
+        ks_set(k, &again->body, c[i],
+               ke_vload(k, t->sums, ke_add(lo, t->tile, ke_int(k, i * k->width)), NULL));
+    return c;
+}
+
+/* One step of depth. */
+typedef struct Step {
+    const KExpr *k; /* within the block */
+    const Ix *depth;
+    const Ix **row, **column; /* of operands that are read directly */
+} Step;
+
+static const KExpr *left_row(Lower *lo, const GemmTask *t, const Step *s, int64_t i)
+{
+    const GemmSide *left = &t->g->left;
+    if (left->direct)
+        return gemm_element(lo, t->g, left, (const Ix *[]){s->row[i], s->depth});
+    const KExpr *line = ke_add(lo, t->abase, ke_mul(lo, s->k, ke_int(lo->k, left->panel)));
+    return ke_load(lo->k, left->pack, ke_add(lo, line, ke_int(lo->k, i)));
+}
+
+static const KExpr *right_lanes(Lower *lo, const GemmTask *t, const Step *s, int64_t j)
+{
+    const GemmSide *right = &t->g->right;
+    const char *name = arena_printf(lo->arena, "b%lld", (long long)j);
+    if (right->direct)
+        return lower_spread(lo,
+                            gemm_element(lo, t->g, right, (const Ix *[]){s->column[j], s->depth}));
+    const KExpr *line = ke_add(lo, t->bbase, ke_mul(lo, s->k, ke_int(lo->k, right->panel)));
+    const KExpr *at = ke_add(lo, line, ke_int(lo->k, j * lo->k->width));
+    return ks_let(lo->k, lo->scope->block, name, ke_vload(lo->k, right->pack, at, NULL));
+}
+
+static void multiply_add(Lower *lo, const GemmTask *t, const Step *s, const KExpr *const *c)
+{
+    Kernel *k = lo->k;
+    int64_t mr = t->g->left.panel, nv = t->g->right.panel / k->width;
+    const KExpr **b = NEW_ARRAY(lo->arena, const KExpr *, nv);
+    for (int64_t j = 0; j < nv; j++)
+        b[j] = right_lanes(lo, t, s, j);
+    for (int64_t i = 0; i < mr; i++) {
+        const char *name = arena_printf(lo->arena, "a%lld", (long long)i);
+        const KExpr *x = lower_spread(lo, left_row(lo, t, s, i));
+        const KExpr *a = ks_let(k, lo->scope->block, name, x);
+        for (int64_t j = 0; j < nv; j++) {
+            const KExpr *arg[] = {a, b[j], c[i * nv + j]};
+            ks_set(k, lo->scope->block, arg[2],
+                   ke_text(k, KT_VF, "mdl_fma_vf(%0, %1, %2)", arg, 3));
+        }
+    }
+}
+
+/* sums += left panel x right panel over one block of depth. */
+static void micro_kernel(Lower *lo, const GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->g;
+    int64_t mr = g->left.panel, w = k->width, nv = g->right.panel / w;
+    scope_plain(lo);
+    const KExpr **c = begin_sums(lo, t);
+    Step s = {.row = NEW_ARRAY(lo->arena, const Ix *, mr),
+              .column = NEW_ARRAY(lo->arena, const Ix *, nv)};
+    for (int64_t i = 0; i < mr && g->left.direct; i++)
+        s.row[i] = scope_var(lo, ke_add(lo, t->row0, ke_int(k, i)), g->left.rows);
+    for (int64_t j = 0; j < nv && g->right.direct; j++)
+        s.column[j] = scope_vector_var(lo, ke_add(lo, t->n, ke_int(k, j * w)), g->right.rows, NULL);
+    scope_loop(lo, &(LoopSpec){.stem = "k", .lo = ke_int(k, 0), .hi = t->klen, .extent = g->depth});
+    s.k = lo->var[lo->nvar - 1].at;
+    s.depth = scope_var(lo, ke_add(lo, t->k0, s.k), g->depth);
+    multiply_add(lo, t, &s, c);
+    scope_end(lo);
+    for (int64_t i = 0; i < mr * nv; i++)
+        ks_vstore(k, lo->scope->block, t->sums, ke_add(lo, t->tile, ke_int(k, i * w)), c[i], NULL);
+    scope_end(lo);
+}
+
+/* ---- epilogue ---- */
+
+void gemm_result_index(Lower *lo, const Gemm *g, const Ix *row, const Ix *column, const Ix **ix)
+{
+    const Type *t = g->dot->type;
+    uint32_t nb = g->axes.nbatch, at = nb;
+    ix_unflatten(lo->ir, g->batch, t->dims, nb, ix);
+    const GemmSide *first = g->swapped ? &g->right : &g->left;
+    const GemmSide *second = g->swapped ? &g->left : &g->right;
+    ix_unflatten(lo->ir, g->swapped ? column : row, t->dims + at, first->nfree, ix + at);
+    at += first->nfree;
+    ix_unflatten(lo->ir, g->swapped ? row : column, t->dims + at, second->nfree, ix + at);
+}
+
+void gemm_store_results(Lower *lo, const Gemm *g, const KExpr *dot, const Ix *const *ix)
+{
+    lo->seed_scope = lo->scope;
+    lo->seed[g->dot->id] = dot;
+    lower_results(lo, (UINT64_C(2) << (lo->body->results.n - 1)) - 1, ix);
+    lo->seed[g->dot->id] = NULL;
+    lo->seed_scope = NULL;
+}
+
+static void epilogue_lanes(Lower *lo, const Ix *column, void *user)
+{
+    const GemmTask *t = user;
+    Kernel *k = lo->k;
+    const Ix *ix[IR_MAX_RANK];
+    gemm_result_index(lo, t->g, t->row, column, ix);
+    const KExpr *at = ke_add(lo, t->tile, ke_sub(lo, lo->var[lo->nvar - 1].at, t->n));
+    const KExpr *dot = ks_let(k, lo->scope->block, "dot", ke_vload(k, t->sums, at, NULL));
+    gemm_store_results(lo, t->g, dot, ix);
+}
+
+static void epilogue(Lower *lo, const GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->g;
+    const KExpr *mr = ke_int(k, g->left.panel), *nr = ke_int(k, g->right.panel);
+    scope_loop(lo, &(LoopSpec){.stem = "i",
+                               .lo = ke_sub(lo, t->m, t->row0),
+                               .hi = ke_min(lo, mr, ke_sub(lo, t->m1, t->row0)),
+                               .extent = dim_const(lo->ir, g->left.panel)});
+    const KExpr *i = lo->var[lo->nvar - 1].at;
+    GemmTask line = *t;
+    line.row = scope_var(lo, ke_add(lo, t->row0, i), g->left.rows);
+    line.tile = ke_add(lo, t->tile, ke_mul(lo, i, nr));
+    int64_t columns;
+    bool whole = dim_is_const(g->right.rows, &columns) && columns % k->width == 0;
+    LanesSpec spec = {.stem = "j",
+                      .lo = t->n,
+                      .hi = ke_min(lo, ke_add(lo, t->n, nr), t->n1),
+                      .extent = g->right.rows,
+                      .whole = whole};
+    lower_lanes(lo, &spec, epilogue_lanes, &line);
+    scope_end(lo);
+}
+
+/* ---- panels of the task ---- */
+
+/* First row of the panel, and of the tile that computes it. */
+static void set_rows(Lower *lo, GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const GemmSide *left = &t->g->left;
+    int64_t mr = left->panel, rows;
+    KBlock *block = lo->scope->block;
+    t->m = ks_let(k, block, "m", ke_add(lo, t->m0, ke_mul(lo, t->ip, ke_int(k, mr))));
+    t->row0 = t->m;
+    if (!left->direct || (dim_is_const(left->rows, &rows) && rows % mr == 0))
+        return;
+    const KExpr *last = ke_sub(lo, ke_extent(k, left->rows), ke_int(k, mr));
+    t->row0 = ks_let(k, block, "row0", ke_min(lo, t->m, last));
+}
+
+static void tile(Lower *lo, GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->g;
+    int64_t mr = g->left.panel, nr = g->right.panel;
+    set_rows(lo, t);
+    t->tile = ke_int(k, 0);
+    if (g->blocks > 1) {
+        const KExpr *at = ke_add(lo, ke_mul(lo, t->jp, ke_int(k, ceil_div(g->mt, mr))), t->ip);
+        t->tile = ks_let(k, lo->scope->block, "tile", ke_mul(lo, at, ke_int(k, mr * nr)));
+    }
+    if (!g->left.direct)
+        t->abase =
+            ks_let(k, lo->scope->block, "abase", gemm_panel_base(lo, g, &g->left, t->block, t->ip));
+    micro_kernel(lo, t);
+    if (g->blocks > 1)
+        scope_if(lo, ke_test(k, ">=", ke_add(lo, t->k0, t->klen), ke_extent(k, g->depth)));
+    else
+        scope_plain(lo);
+    epilogue(lo, t);
+    scope_end(lo);
+}
+
+void gemm_panel_loops(Lower *lo, GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->g;
+    const KExpr *mr = ke_int(k, g->left.panel), *nr = ke_int(k, g->right.panel);
+    const KExpr *width = ke_add(lo, ke_sub(lo, t->n1, t->n0), ke_sub(lo, nr, ke_int(k, 1)));
+    const KExpr *height = ke_add(lo, ke_sub(lo, t->m1, t->m0), ke_sub(lo, mr, ke_int(k, 1)));
+    scope_loop(lo, &(LoopSpec){.stem = "jp",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_index(k, KI_DIV, width, nr),
+                               .extent = dim_const(lo->ir, g->right.max_panels)});
+    t->jp = lo->var[lo->nvar - 1].at;
+    t->n = ks_let(k, lo->scope->block, "n", ke_add(lo, t->n0, ke_mul(lo, t->jp, nr)));
+    const KExpr *panel = t->jp;
+    if (g->right.shared)
+        panel = ke_add(lo, ke_index(k, KI_DIV, t->n0, nr), t->jp);
+    if (!g->right.direct)
+        t->bbase = ks_let(k, lo->scope->block, "bbase",
+                          gemm_panel_base(lo, g, &g->right, t->block, panel));
+    scope_loop(lo, &(LoopSpec){.stem = "ip",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_index(k, KI_DIV, height, mr),
+                               .extent = dim_const(lo->ir, g->left.max_panels)});
+    t->ip = lo->var[lo->nvar - 1].at;
+    tile(lo, t);
+    scope_end(lo);
+    scope_end(lo);
+}
