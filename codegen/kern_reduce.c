@@ -256,21 +256,22 @@ static void rows_phase(Lower *lo, Fold *f)
 
 typedef void (*PointsFn)(Lower *lo, Fold *f, const KExpr *lanes);
 
-static void column_points(Lower *lo, Fold *f, const Ix *outer, const KExpr *at, uint32_t n,
-                          const KExpr *lanes)
-{
-    f->npoint = n;
-    for (uint32_t i = 0; i < n; i++) {
-        const KExpr *v = ke_add(lo, at, ke_int(lo->k, (int64_t)i * lo->k->width));
-        set_point(lo, f, i, outer, scope_vector_var(lo, v, f->p.inner, lanes));
-    }
-}
-
 typedef struct Strip {
     Fold *f;
     const Ix *outer;
     PointsFn body;
 } Strip;
+
+/* n whole vectors of columns, from `at` on. */
+static void strip_points(Lower *lo, Strip *s, const KExpr *at, uint32_t n)
+{
+    Fold *f = s->f;
+    f->npoint = n;
+    for (uint32_t i = 0; i < n; i++) {
+        const KExpr *v = ke_add(lo, at, ke_int(lo->k, (int64_t)i * lo->k->width));
+        set_point(lo, f, i, s->outer, scope_vector_var(lo, v, f->p.inner, NULL));
+    }
+}
 
 static void strip_lanes(Lower *lo, const Ix *v, void *user)
 {
@@ -295,7 +296,7 @@ static void walk_columns(Lower *lo, Strip *s, const KExpr *from, const KExpr *to
                                    .extent = s->f->p.inner,
                                    .step = n * w});
         const KExpr *at = lo->var[lo->nvar - 1].at;
-        column_points(lo, s->f, s->outer, at, (uint32_t)n, NULL);
+        strip_points(lo, s, at, (uint32_t)n);
         s->body(lo, s->f, NULL);
         scope_end(lo);
         const KExpr *size = ke_int(k, n * w), *span = ke_sub(lo, to, from);
@@ -387,8 +388,8 @@ static void fold_part(Lower *lo, Fold *f, const KExpr *lanes)
         uint32_t v = index_vector_var(lo, &linear, 1);
         for (uint32_t i = 0; i < lo->body->nodes.n; i++)
             if (op_info(lo->body->nodes.at[i]->op)->cls == OC_REDUCE)
-                ks_vstore(k, lo->scope->block, f->partial[i], at, f->point[p].seed[i],
-                          v == NO_VAR ? NULL : lo->var[v].lanes);
+                ks_store(k, lo->scope->block, f->partial[i], at, f->point[p].seed[i])->lanes =
+                    v == NO_VAR ? NULL : lo->var[v].lanes;
     }
 }
 

@@ -172,7 +172,7 @@ const KExpr *lower_by_lane(Lower *lo, const Node *n, const Ix *const *ix)
     KType t = ktype_of(n->type->dtype);
     uint32_t tmp = ks_local(k, block, "lanes", t, k->width);
     if (lo->var[v].lanes)
-        ks_vstore(k, block, tmp, ke_int(k, 0), ke_num(k, ktype_vector(t), 0), NULL);
+        ks_store(k, block, tmp, ke_int(k, 0), ke_num(k, ktype_vector(t), 0));
     const KExpr *lane;
     const Ix **at = scope_lane(lo, v, ix, n->type->rank, &lane);
     const KExpr *e = lower_value(lo, n, at);
@@ -226,6 +226,7 @@ static void probe(Probe *p, const Node *n, const Ix *const *ix)
             info->at(p->lo->ir, n, k, ix, in);
         else
             memcpy(in, ix, n->type->rank * sizeof *in);
+        ASSERT(info->at || n->in[k]->type->rank == n->type->rank);
         probe(p, n->in[k], in);
     }
 }

@@ -377,12 +377,13 @@ static uint32_t store_var(const Lower *lo, const Ix *linear)
     return v;
 }
 
-static void store_strided(Lower *lo, uint32_t r, const KExpr *at, const Dim *stride,
-                          const KExpr *value, const KExpr *lanes)
+/* to: the address of lane 0. */
+static void store_strided(Lower *lo, const KExpr *to, const Dim *stride, const KExpr *value,
+                          const KExpr *lanes)
 {
-    const KExpr *arg[] = {ke_addr(lo->k, lo->out[r], at), ke_extent(lo->k, stride), value,
+    const KExpr *arg[] = {to, ke_extent(lo->k, stride), value,
                           lanes ? lanes : ke_int(lo->k, lo->k->width)};
-    DType dt = lo->k->bufs.at[lo->out[r]].dtype;
+    DType dt = lo->k->bufs.at[to->buf].dtype;
     const char *text =
         arena_printf(lo->arena, "mdl_scatter_%s(%%0, %%1, %%2, %%3)", dtype_info(dt)->name);
     ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, text, arg, 4));
@@ -394,7 +395,7 @@ static void store_by_lane(Lower *lo, uint32_t r, const Ix *linear, uint32_t v, c
     Kernel *k = lo->k;
     KType t = ktype_of(k->bufs.at[lo->out[r]].dtype);
     uint32_t tmp = ks_local(k, lo->scope->block, "lanes", t, k->width);
-    ks_vstore(k, lo->scope->block, tmp, ke_int(k, 0), value, NULL);
+    ks_store(k, lo->scope->block, tmp, ke_int(k, 0), value);
     const KExpr *lane;
     linear = scope_lane(lo, v, &linear, 1, &lane)[0];
     ks_store(k, lo->scope->block, lo->out[r], lower_index(lo, linear), ke_load(k, tmp, lane));
@@ -418,9 +419,11 @@ void lower_store(Lower *lo, uint32_t r, const Ix *const *ix, const KExpr *value)
     if (!index_stride(lo, linear, v, &stride))
         store_by_lane(lo, r, linear, v, value);
     else if (dim_equals(stride, 1) || !ix_uses(linear, v))
-        ks_vstore(lo->k, lo->scope->block, lo->out[r], lower_index(lo, linear), value, lanes);
+        ks_store(lo->k, lo->scope->block, lo->out[r], lower_index(lo, linear), value)->lanes =
+            lanes;
     else
-        store_strided(lo, r, lower_index(lo, linear), stride, value, lanes);
+        store_strided(lo, ke_addr(lo->k, lo->out[r], lower_index(lo, linear)), stride, value,
+                      lanes);
 }
 
 void lower_results(Lower *lo, uint64_t which, const Ix *const *ix)

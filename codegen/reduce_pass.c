@@ -12,19 +12,6 @@ void fold_select(Lower *lo, const Fold *f, const Point *p)
             lo->seed[i] = p ? p->seed[i] : NULL;
 }
 
-static void full_index(Lower *lo, const Fold *f, const Point *p, const Ix *outer, const Ix *inner,
-                       const Ix **ix)
-{
-    const Ix *r[IR_MAX_RANK];
-    const Walked *w = &f->r;
-    ix_unflatten(lo->ir, outer, w->dims, w->split, r);
-    ix_unflatten(lo->ir, inner, w->dims + w->split, w->n - w->split, r + w->split);
-    for (uint32_t i = 0; i < f->np; i++)
-        ix[f->paxis[i]] = p->p[i];
-    for (uint32_t i = 0; i < f->nr; i++)
-        ix[f->raxis[i]] = r[i];
-}
-
 /* ---- one walk over R ---- */
 
 typedef struct Pass Pass;
@@ -116,6 +103,28 @@ static const Ix *row_place(Lower *lo, const Fold *f, const Ix *outer, const Ix *
     return ix_add(lo->ir, ix_mul(lo->ir, outer, f->r.inner), inner);
 }
 
+/* From here to leave_element, values are those of point p at `inner` of R; ix is its full index. */
+static void enter_element(Lower *lo, Pass *w, const Point *p, const Ix *inner, const Ix **ix)
+{
+    Fold *f = w->f;
+    const Walked *r = &f->r;
+    const Ix *at[IR_MAX_RANK];
+    ix_unflatten(lo->ir, w->outer, r->dims, r->split, at);
+    ix_unflatten(lo->ir, inner, r->dims + r->split, r->n - r->split, at + r->split);
+    for (uint32_t i = 0; i < f->np; i++)
+        ix[f->paxis[i]] = p->p[i];
+    for (uint32_t i = 0; i < f->nr; i++)
+        ix[f->raxis[i]] = at[i];
+    fold_select(lo, f, p);
+    f->here = ix;
+    f->linear = row_place(lo, f, w->outer, inner);
+}
+
+static void leave_element(Fold *f)
+{
+    f->here = NULL;
+}
+
 static void keep_rows(Lower *lo, Fold *f, const Ix *const *ix)
 {
     for (uint32_t i = 0; i < f->nkept; i++) {
@@ -123,8 +132,8 @@ static void keep_rows(Lower *lo, Fold *f, const Ix *const *ix)
             continue;
         const KExpr *x = lower_spread(lo, lower_value(lo, f->kept[i].node, ix));
         uint32_t v = index_vector_var(lo, &f->linear, 1);
-        ks_vstore(lo->k, lo->scope->block, f->kept[i].buf, lower_index(lo, f->linear), x,
-                  v == NO_VAR ? ke_int(lo->k, 1) : lo->var[v].lanes);
+        ks_store(lo->k, lo->scope->block, f->kept[i].buf, lower_index(lo, f->linear), x)->lanes =
+            v == NO_VAR ? ke_int(lo->k, 1) : lo->var[v].lanes;
     }
 }
 
@@ -134,18 +143,15 @@ static void fold_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
     const LowerVar last = lo->var[lo->nvar - 1];
     const Ix *ix[IR_MAX_RANK];
     for (uint32_t p = 0; p < f->npoint; p++) {
-        full_index(lo, f, &f->point[p], w->outer, inner, ix);
-        fold_select(lo, f, &f->point[p]);
-        f->here = ix;
-        f->linear = row_place(lo, f, w->outer, inner);
+        enter_element(lo, w, &f->point[p], inner, ix);
         keep_rows(lo, f, ix);
         for (uint32_t i = 0; i < w->nfold; i++) {
             AccStep s = {.x = lower_value(lo, w->fold[i]->in[0], ix), .along = !f->columns};
-            s.at = f->columns ? lower_index(lo, row_place(lo, f, w->outer, inner)) : last.at;
+            s.at = f->columns ? lower_index(lo, f->linear) : last.at;
             s.lanes = f->columns ? NULL : last.lanes;
             acc_step(lo, &w->acc[(copy + p) * w->nfold + i], &s);
         }
-        f->here = NULL;
+        leave_element(f);
     }
 }
 
@@ -155,12 +161,9 @@ static void store_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
     Fold *f = w->f;
     const Ix *ix[IR_MAX_RANK];
     for (uint32_t p = 0; p < f->npoint; p++) {
-        full_index(lo, f, &f->point[p], w->outer, inner, ix);
-        fold_select(lo, f, &f->point[p]);
-        f->here = ix;
-        f->linear = row_place(lo, f, w->outer, inner);
+        enter_element(lo, w, &f->point[p], inner, ix);
         lower_results(lo, f->full_results, ix);
-        f->here = NULL;
+        leave_element(f);
     }
 }
 

@@ -352,19 +352,19 @@ void ks_set(Kernel *k, KBlock *b, const KExpr *var, const KExpr *value)
     s->value = value;
 }
 
-void ks_store(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value)
-{
-    ks_vstore(k, b, buf, index, value, NULL);
-}
-
-void ks_vstore(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value,
-               const KExpr *lanes)
+KStmt *ks_store(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value)
 {
     KStmt *s = stmt(k, b, KS_STORE);
     s->buf = buf;
     s->index = index;
     s->value = value;
-    s->lanes = lanes;
+    return s;
+}
+
+void ks_vstore(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value,
+               const KExpr *lanes)
+{
+    ks_store(k, b, buf, index, value)->lanes = lanes;
 }
 
 void ks_call(Kernel *k, KBlock *b, const KExpr *call)

@@ -160,7 +160,8 @@ const KExpr *ks_let(Kernel *k, KBlock *b, const char *stem,
                     const KExpr *value); /* returns the VAR; a constant needs none */
 const KExpr *ks_var(Kernel *k, KBlock *b, const char *stem, const KExpr *init);
 void ks_set(Kernel *k, KBlock *b, const KExpr *var, const KExpr *value);
-void ks_store(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value);
+KStmt *ks_store(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index,
+                const KExpr *value); /* of a vector: all lanes; set ->lanes */
 void ks_vstore(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value,
                const KExpr *lanes);
 void ks_call(Kernel *k, KBlock *b, const KExpr *call);

@@ -68,7 +68,8 @@ static void check_place(const Checker *c, uint32_t buf, const KExpr *index, cons
 
 static void expr(const Checker *c, const KExpr *e)
 {
-    need(c, e != NULL, "missing expression", NULL);
+    if (!e)
+        broken(c, "missing expression", NULL);
     switch (e->kind) {
     case KE_CONST:
     case KE_EXTENT:

@@ -94,8 +94,8 @@ static Kernel *sample(void)
     const KExpr *i = ke_var(k, KT_I64, loop->name);
     const KExpr *v = ks_let(k, &loop->body, "v", ke_vload(k, x, i, NULL));
     const KExpr *arg[] = {v, ke_num(k, KT_VF, 1)};
-    ks_vstore(k, &loop->body, y, i, ke_text(k, KT_VF, "(%0 + mdl_one%t(%1))", arg, 2),
-              ke_int(k, 3));
+    ks_store(k, &loop->body, y, i, ke_text(k, KT_VF, "(%0 + mdl_one%t(%1))", arg, 2))->lanes =
+        ke_int(k, 3);
     return k;
 }
 
