@@ -128,9 +128,10 @@ static void step_op(Tape *t, const Node *n)
         rows[n->op].vjp(&(VjpIn){.g = t->g, .n = n, .dy = dy, .need = need}, out);
     } else {
         ASSERT(n->nin <= COUNT(dx));
+        const RuleArgs args = {.x = n->in, .nx = n->nin, .y = n, .dy = dy};
         for (uint32_t k = 0; k < n->nin; k++)
             if (need[k] && t->cx->rules->rule[n->op][k])
-                dx[k] = front_rule(t->g, t->cx->rules->rule[n->op][k], n->in, n->nin, n, dy);
+                dx[k] = front_rule(t->g, t->cx->rules->rule[n->op][k], &args);
     }
     for (uint32_t k = 0; k < n->nin; k++)
         if (out[k])

@@ -25,7 +25,7 @@ static double value_of(const char *text, const double *at)
         for (int k = 0; k < 3; k++)
             v[i]->at[k] = at[i];
     }
-    const Node *r = front_rule(g, front_rule_parse(ir, text), n, 3, n[3], n[4]);
+    const Node *r = front_rule(g, front_rule_parse(ir, text), &(RuleArgs){n, 3, n[3], n[4]});
     assert_non_null(r);
     graph_result(g, sym(ir->syms, "r"), r);
     Value *out = randgraph_run(g, arena, v)[0];

@@ -9,8 +9,13 @@
 typedef struct Rule Rule;
 
 Rule *front_rule_parse(Ir *ir, const char *text);
-/* Builds the expression in g. All operands have y's shape; numbers are filled to it. x has nx entries. */
-const Node *front_rule(Graph *g, const Rule *rule, const Node *const *x, uint32_t nx, const Node *y,
-                       const Node *dy);
+/* What the names of a rule stand for. All have y's shape. */
+typedef struct RuleArgs {
+    const Node *const *x; /* x0 x1 .. */
+    uint32_t nx;
+    const Node *y, *dy;
+} RuleArgs;
+/* Builds the expression in g; numbers are filled to y's shape. */
+const Node *front_rule(Graph *g, const Rule *rule, const RuleArgs *a);
 
 #endif

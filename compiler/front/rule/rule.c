@@ -185,18 +185,11 @@ Rule *front_rule_parse(Ir *ir, const char *text)
 
 /* ---- building ---- */
 
-typedef struct Actuals {
-    Graph *g;
-    const Node *const *x;
-    uint32_t nx;
-    const Node *y, *dy;
-} Actuals;
-
-static const Node *build(const Actuals *a, const Rule *rule)
+const Node *front_rule(Graph *g, const Rule *rule, const RuleArgs *a)
 {
     switch (rule->kind) {
     case RULE_NUMBER:
-        return graph_fill(a->g, a->dy ? a->dy->type : a->y->type, rule->number);
+        return graph_fill(g, a->dy ? a->dy->type : a->y->type, rule->number);
     case RULE_X:
         ASSERT(rule->x < a->nx);
         return a->x[rule->x];
@@ -209,13 +202,6 @@ static const Node *build(const Actuals *a, const Rule *rule)
     }
     const Node *arg[3];
     for (uint32_t i = 0; i < rule->narg; i++)
-        arg[i] = build(a, rule->arg[i]);
-    return graph_op(a->g, &(NodeSpec){.op = rule->op, .nin = rule->narg, .in = arg});
-}
-
-const Node *front_rule(Graph *g, const Rule *rule, const Node *const *x, uint32_t nx, const Node *y,
-                       const Node *dy)
-{
-    Actuals a = {.g = g, .x = x, .nx = nx, .y = y, .dy = dy};
-    return build(&a, rule);
+        arg[i] = front_rule(g, rule->arg[i], a);
+    return graph_op(g, &(NodeSpec){.op = rule->op, .nin = rule->narg, .in = arg});
 }
