@@ -35,7 +35,7 @@ static bool write_results(Cli *cli, const Graph *g, const Execution *x, const ch
             w.dtype = DT_F64;
         tensor_push(cli->arena, &out, &w, x->results[i]);
     }
-    return st_write(path, out.all.at, out.all.n, NULL, 0, err);
+    return st_write(path, out.all.at, out.all.n, NULL, err);
 }
 
 static bool call(Cli *cli, Compile *c, void *user, Err *err)

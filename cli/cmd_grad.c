@@ -44,7 +44,7 @@ static bool write_gradients(Cli *cli, const Program *p, const Execution *x, cons
             w.dtype = DT_F64;
         tensor_push(cli->arena, &out, &w, x->states[i]);
     }
-    if (!st_write(path, out.all.at, out.all.n, NULL, 0, err))
+    if (!st_write(path, out.all.at, out.all.n, NULL, err))
         return false;
     printf("loss %.17g\n", sum / weight);
     return true;

@@ -109,7 +109,8 @@ bool rt_bench(Runtime *rt, double seconds, Arena *arena, BenchResult *out, Err *
                  .before = NEW_ARRAY(arena, RtKernelTime, plan->nkernels)};
     if (plan->entries[b->run->update].ninput != 0)
         return err_set(err, ERR_DATA, "plan: `update` takes inputs");
-    if (!feed_init(&b->feed, arena, plan, b->run->micro, b->run->data, err))
+    b->feed = (Feed){.plan = plan, .entry = &plan->entries[b->run->micro]};
+    if (!feed_init(&b->feed, arena, b->run->data, err))
         return false;
     Dataset *ds = data_open(plan, b->run->data, err);
     bool ok = ds && with_batch(b, ds, seconds, out, err);

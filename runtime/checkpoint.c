@@ -138,7 +138,7 @@ static bool write_temp(Saving *s, Runtime *rt, Err *err)
     for (int i = 0; i < MANIFEST_FILES; i++) {
         Tensors t = list_tensors(s->arena, rt, i);
         const char *path = path_join(s->arena, s->temp, manifest_names[i]);
-        if (!st_write(path, t.at, t.n, NULL, 0, err))
+        if (!st_write(path, t.at, t.n, NULL, err))
             return false;
     }
     return manifest_measure(&s->manifest, s->temp, err) &&

@@ -53,7 +53,8 @@ static bool run_all(Evaluation *v, Arena *arena, Dataset *ds, int64_t rows, Err 
 {
     v->sum = NEW_ARRAY(arena, double, v->eval->nmetric);
     v->weight = NEW_ARRAY(arena, double, v->eval->nmetric);
-    if (!feed_init(&v->feed, arena, v->plan, v->eval->entry, v->eval->data, err))
+    v->feed = (Feed){.plan = v->plan, .entry = &v->plan->entries[v->eval->entry]};
+    if (!feed_init(&v->feed, arena, v->eval->data, err))
         return false;
     LoaderSpec spec = {.plan = v->plan,
                        .ds = ds,

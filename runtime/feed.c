@@ -37,14 +37,13 @@ static bool is_alike(const Feed *feed, const PlanTensor *tensor, const PlanField
     return true;
 }
 
-bool feed_init(Feed *feed, Arena *arena, const Plan *plan, uint32_t entry, uint32_t data, Err *err)
+bool feed_init(Feed *feed, Arena *arena, uint32_t data, Err *err)
 {
-    const PlanEntry *e = &plan->entries[entry];
-    *feed = (Feed){.plan = plan,
-                   .entry = e,
-                   .field = NEW_ARRAY(arena, uint32_t, e->ninput),
-                   .inputs = NEW_ARRAY(arena, const void *, e->ninput),
-                   .syms = NEW_ARRAY(arena, int64_t, plan->nsyms)};
+    const Plan *plan = feed->plan;
+    const PlanEntry *e = feed->entry;
+    feed->field = NEW_ARRAY(arena, uint32_t, e->ninput);
+    feed->inputs = NEW_ARRAY(arena, const void *, e->ninput);
+    feed->syms = NEW_ARRAY(arena, int64_t, plan->nsyms);
     for (uint32_t s = 0; s < plan->nsyms; s++)
         feed->syms[s] = plan->syms[s].lo;
     const PlanData *d = &plan->datas[data];

@@ -12,8 +12,8 @@ typedef struct Feed {
     int64_t *syms;       /* for RtCall */
 } Feed;
 
-/* Matches inputs and fields by name. ERR_DATA when an input has no field, or one of another type. */
-bool feed_init(Feed *feed, Arena *arena, const Plan *plan, uint32_t entry, uint32_t data, Err *err);
+/* Matches the inputs of feed->entry and the fields of feed->plan's data by name. ERR_DATA when an input has no field, or one of another type. */
+bool feed_init(Feed *feed, Arena *arena, uint32_t data, Err *err);
 /* Points the inputs at the batch and sets the symbol of its rows. ERR_DATA when the entry takes
  * another number of rows only. */
 bool feed_set(Feed *feed, const LoaderBatch *batch, Err *err);

@@ -80,9 +80,9 @@ StFile *st_open(const char *path, Err *err);
 StFile *st_from_bytes(const void *data, size_t n, Err *err);
 void st_close(StFile *f);
 const StTensor *st_find(const StFile *f, const char *name); /* NULL when absent */
-/* Writes atomically (temp + fsync + rename). metadata: pairs key, value; may be NULL. */
+/* Writes atomically (temp + fsync + rename). metadata: key, value, .., NULL; or NULL. */
 bool st_write(const char *path, const StTensor *tensors, uint32_t n, const char *const *metadata,
-              uint32_t nmeta, Err *err);
+              Err *err);
 
 /* Parameters (and buffers) by key from a safetensors file; ERR_DATA when one is missing or has
  * another shape. Extras are ignored. */

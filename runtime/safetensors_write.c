@@ -122,11 +122,11 @@ static bool replace(Arena *arena, const Out *out, Err *err)
 }
 
 /* Pairs key, value. NULL when a text is not UTF-8. */
-static json_t *make_metadata(const char *const *pairs, uint32_t n, Err *err)
+static json_t *make_metadata(const char *const *pairs, Err *err)
 {
     json_t *object = json_object();
-    for (uint32_t i = 0; i < n; i++) {
-        if (json_object_set_new(object, pairs[2 * i], json_string(pairs[2 * i + 1])) == 0)
+    for (; *pairs; pairs += 2) {
+        if (json_object_set_new(object, pairs[0], json_string(pairs[1])) == 0)
             continue;
         json_decref(object);
         err_set(err, ERR_DATA, "metadata is not valid UTF-8");
@@ -136,10 +136,10 @@ static json_t *make_metadata(const char *const *pairs, uint32_t n, Err *err)
 }
 
 bool st_write(const char *path, const StTensor *tensors, uint32_t n, const char *const *metadata,
-              uint32_t nmeta, Err *err)
+              Err *err)
 {
     json_t *meta = NULL;
-    if (metadata && !(meta = make_metadata(metadata, nmeta, err)))
+    if (metadata && !(meta = make_metadata(metadata, err)))
         return false;
     Arena *arena = arena_new();
     const StTensor **order = NEW_ARRAY(arena, const StTensor *, n + (size_t)1);

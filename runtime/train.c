@@ -68,8 +68,8 @@ static bool prepare(Trainer *t, Err *err)
     if (t->lock < 0)
         return false;
     t->ds = data_open(t->plan, t->run->data, err);
-    if (!t->ds || !set_length(t, err) ||
-        !feed_init(&t->feed, t->arena, t->plan, t->run->micro, t->run->data, err))
+    t->feed = (Feed){.plan = t->plan, .entry = &t->plan->entries[t->run->micro]};
+    if (!t->ds || !set_length(t, err) || !feed_init(&t->feed, t->arena, t->run->data, err))
         return false;
     if (t->plan->entries[t->run->update].ninput != 0)
         return err_set(err, ERR_DATA, "plan: `update` takes inputs");

@@ -38,15 +38,21 @@ static bool write_idx(const char *path, const uint8_t *data, const uint32_t *dim
     return ok;
 }
 
-static bool make_split(Arena *arena, const char *dir, const char *split, uint64_t seed, uint32_t n,
-                       Err *err)
+typedef struct Split {
+    const char *name;
+    uint64_t seed;
+    uint32_t n;
+} Split;
+
+static bool make_split(Arena *arena, const char *dir, const Split *split, Err *err)
 {
+    uint32_t n = split->n;
     uint8_t *pixels = arena_alloc(arena, (size_t)n * PIXELS), *label = arena_alloc(arena, n);
     for (uint32_t i = 0; i < n; i++) {
-        label[i] = (uint8_t)draw_digit(seed, i, pixels + (size_t)i * PIXELS);
+        label[i] = (uint8_t)draw_digit(split->seed, i, pixels + (size_t)i * PIXELS);
     }
-    const char *images = arena_printf(arena, "%s/%s-images-idx3-ubyte", dir, split);
-    const char *labels = arena_printf(arena, "%s/%s-labels-idx1-ubyte", dir, split);
+    const char *images = arena_printf(arena, "%s/%s-images-idx3-ubyte", dir, split->name);
+    const char *labels = arena_printf(arena, "%s/%s-labels-idx1-ubyte", dir, split->name);
     uint32_t dim[3] = {n, SIDE, SIDE};
     return write_idx(images, pixels, dim, 3, err) && write_idx(labels, label, dim, 1, err);
 }
@@ -59,8 +65,8 @@ static bool make(Arena *arena, char **argv, int argc, Err *err)
         return err_set(err, ERR_USAGE, "counts are 1 to 1,000,000");
     }
     if (!file_mkdirs(argv[2], err) ||
-        !make_split(arena, argv[2], "train", TRAIN_SEED, (uint32_t)train, err) ||
-        !make_split(arena, argv[2], "t10k", TEST_SEED, (uint32_t)test, err)) {
+        !make_split(arena, argv[2], &(Split){"train", TRAIN_SEED, (uint32_t)train}, err) ||
+        !make_split(arena, argv[2], &(Split){"t10k", TEST_SEED, (uint32_t)test}, err)) {
         return false;
     }
     printf("%ld + %ld pictures of digits in %s\n", train, test, argv[2]);
@@ -93,7 +99,7 @@ static bool sample(Arena *arena, char **argv, Err *err)
                   .dim = {n, SIDE, SIDE},
                   .data = image,
                   .bytes = (size_t)n * PIXELS * sizeof(float)};
-    return st_write(argv[2], &t, 1, NULL, 0, err);
+    return st_write(argv[2], &t, 1, NULL, err);
 }
 
 static int largest(const float *logits)

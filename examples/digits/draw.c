@@ -102,7 +102,7 @@ int draw_digit(uint64_t seed, uint64_t index, uint8_t pixels[PIXELS])
     double canvas[PIXELS] = {0}, m[6];
     Strokes s;
     int digit = (int)(next(&r) % 10), face = (int)(next(&r) % (uint64_t)glyph_faces(digit));
-    glyph_outline(digit, face, 0.045, wobble, &r, &s);
+    glyph_outline(digit, face, &(Wobble){0.045, wobble, &r}, &s);
     random_affine(&r, m);
     double radius = uniform(&r, 0.8, 2.0), level = uniform(&r, 0.65, 1.0);
     clutter(&r, canvas);

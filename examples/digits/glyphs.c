@@ -81,7 +81,7 @@ static int arguments(char command)
     return command == 'Q' ? 4 : command == 'A' ? 6 : 2;
 }
 
-void glyph_outline(int digit, int face, double amount, Wobble wobble, void *user, Strokes *out)
+void glyph_outline(int digit, int face, const Wobble *w, Strokes *out)
 {
     const char *p = faces[digit][face];
     out->n = 0;
@@ -93,7 +93,7 @@ void glyph_outline(int digit, int face, double amount, Wobble wobble, void *user
             v[i] = strtod(p, &end);
             p = end;
             if (i < 4) { /* angles of arcs stay */
-                v[i] += 100 * amount * wobble(user);
+                v[i] += 100 * w->amount * w->random(w->user);
             }
         }
         while (*p == ' ') {

@@ -14,8 +14,13 @@ typedef struct Strokes {
 } Strokes;
 
 int glyph_faces(int digit); /* number of faces of a digit */
-/* The outline of one face; `wobble(user)` in -1..1 moves every control point by up to `amount`. */
-typedef double (*Wobble)(void *user);
-void glyph_outline(int digit, int face, double amount, Wobble wobble, void *user, Strokes *out);
+/* `random(user)` in -1..1 moves every control point by up to `amount`. */
+typedef struct Wobble {
+    double amount;
+    double (*random)(void *user);
+    void *user;
+} Wobble;
+/* The outline of one face. */
+void glyph_outline(int digit, int face, const Wobble *w, Strokes *out);
 
 #endif

@@ -322,7 +322,7 @@ void tool_batch(Tool *tool, const char *name, const BatchSpec *spec)
                              .data = labels,
                              .bytes = n * dtype_info(label)->bytes};
     Err why = {0};
-    if (!st_write(tool_path(tool, name), t, (uint32_t)nt, NULL, 0, &why))
+    if (!st_write(tool_path(tool, name), t, (uint32_t)nt, NULL, &why))
         fail_msg("%s", why.text);
 }
 

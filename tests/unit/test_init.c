@@ -237,7 +237,7 @@ static WeightFile write_weights(Arena *arena, const StTensor *all, uint32_t n)
     Err err = {0};
     assert_true(mkdtemp(f.dir) != NULL);
     f.path = path_join(arena, f.dir, "w.safetensors");
-    assert_true(st_write(f.path, all, n, NULL, 0, &err));
+    assert_true(st_write(f.path, all, n, NULL, &err));
     return f;
 }
 

@@ -77,11 +77,11 @@ static void bytes_are_those_of_the_reference(void **state)
         {.name = "b", .dtype = DT_I64, .rank = 2, .dim = {1, 1}, .data = b, .bytes = 8},
         {.name = "a", .dtype = DT_F32, .rank = 1, .dim = {2}, .data = a, .bytes = 8},
     };
-    const char *meta[] = {"format", "pt"};
+    const char *meta[] = {"format", "pt", NULL};
     const char *path = path_join(f->arena, f->dir, "a.safetensors");
     Err err = {0};
     Bytes file;
-    assert_true(st_write(path, all, COUNT(all), meta, 1, &err));
+    assert_true(st_write(path, all, COUNT(all), meta, &err));
     assert_true(file_read(f->arena, path, 1 << 20, &file, &err));
     const char *header = "{\"__metadata__\":{\"format\":\"pt\"},"
                          "\"b\":{\"dtype\":\"I64\",\"shape\":[1,1],\"data_offsets\":[0,8]},"
@@ -125,7 +125,7 @@ static void what_is_written_is_read(void **state)
                 data[k] = (char)next(&r);
             all[i].data = data;
         }
-        assert_true(st_write(path, all, n, NULL, 0, &err));
+        assert_true(st_write(path, all, n, NULL, &err));
         StFile *file = st_open(path, &err);
         if (!file)
             fail_msg("%s", err.text);
@@ -152,14 +152,14 @@ static void a_failed_write_leaves_the_old_file(void **state)
     const char *path = path_join(f->arena, f->dir, "c.safetensors");
     const StTensor one = {.name = "a", .dtype = DT_U8, .rank = 0, .data = "x", .bytes = 1};
     const StTensor twice[] = {one, one};
-    assert_true(st_write(path, &one, 1, NULL, 0, &err));
-    assert_false(st_write(path, twice, 2, NULL, 0, &err));
+    assert_true(st_write(path, &one, 1, NULL, &err));
+    assert_false(st_write(path, twice, 2, NULL, &err));
     assert_non_null(strstr(err.text, "two tensors are called a"));
     err = (Err){0};
     const StTensor bad = {.name = "\xff", .dtype = DT_U8, .rank = 0, .data = "x", .bytes = 1};
-    assert_false(st_write(path, &bad, 1, NULL, 0, &err));
+    assert_false(st_write(path, &bad, 1, NULL, &err));
     err = (Err){0};
-    assert_false(st_write(path_join(f->arena, f->dir, "no/c"), &one, 1, NULL, 0, &err));
+    assert_false(st_write(path_join(f->arena, f->dir, "no/c"), &one, 1, NULL, &err));
     assert_int_equal(err.kind, ERR_FILE);
     err = (Err){0};
     StFile *file = st_open(path, &err);
