@@ -35,7 +35,7 @@ static const char *format(Cli *cli, const char *path, const Bytes *text, Err *er
 
 static bool one_file(Cli *cli, const char *path, uint32_t *changed, Err *err)
 {
-    Bytes text;
+    Bytes text = {0};
     if (!path_is_source(path) && file_exists(path))
         return usage_error(err, "`mdl fmt` works on .mdl files, not on %s", path);
     if (!file_read(cli->arena, path, MAX_SOURCE, &text, err))
@@ -55,7 +55,7 @@ static bool one_file(Cli *cli, const char *path, uint32_t *changed, Err *err)
 
 static bool from_stdin(Cli *cli, uint32_t *changed, Err *err)
 {
-    Bytes text;
+    Bytes text = {0};
     if (cli->words.n)
         return usage_error(err, "with --stdin there are no files");
     if (!read_stdin(cli, &text, err))

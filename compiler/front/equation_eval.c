@@ -131,6 +131,7 @@ static bool align_all(Equation *q, EqValue *v, uint32_t n, uint32_t *axes)
 static EqValue eval_operator(Equation *q, const Ast *a)
 {
     Elab *e = q->e;
+    ASSERT(a->nkid <= 2);
     EqValue v[2] = {{0}};
     uint32_t axes;
     if (a->kind == A_BIN && strcmp(a->text, "@") == 0) {

@@ -87,6 +87,7 @@ static bool reorder(Labelled *x, uint32_t first, int then)
             perm[k++] = a;
         }
     }
+    ASSERT(k == rank);
     for (uint32_t i = 0; i < rank; i++) {
         x->label[i] = old.label[perm[i]];
         x->expr[i] = old.expr[perm[i]];
@@ -159,6 +160,7 @@ static bool apply_computed(Labelled *x, uint32_t axis)
 {
     Equation *q = x->q;
     const Ast *a = x->expr[axis];
+    ASSERT(a != NULL);
     EqValue v = eq_eval(q, a);
     if (v.v->kind == V_INT) {
         return pick_constant(x, axis, v.v, a->span);

@@ -36,13 +36,14 @@ static void merge(Fmt *f, const AstText *text)
         const AstToken *token = t < text->tokens.n ? &text->tokens.at[t] : NULL;
         const AstComment *comment = c < text->comments.n ? &text->comments.at[c] : NULL;
         Piece p = {0};
-        if (!comment || (token && token->span.lo < comment->span.lo)) {
+        if (token && (!comment || token->span.lo < comment->span.lo)) {
             p = (Piece){.kind = token->kind,
                         .starts = token->starts,
                         .lo = token->span.lo,
                         .hi = token->span.hi};
             t++;
         } else {
+            ASSERT(comment != NULL);
             p = (Piece){.kind = FMT_COMMENT, .lo = comment->span.lo, .hi = comment->span.hi};
             c++;
         }

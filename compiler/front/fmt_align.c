@@ -8,7 +8,8 @@
 #include "fmt_lines.h"
 #include "mdl.tab.h"
 
-enum { ROUNDS = 40, CELLS = 3, LONG_ROW = 200, NONE = UINT32_MAX };
+enum { ROUNDS = 40, CELLS = 3, LONG_ROW = 200 };
+#define NONE UINT32_MAX
 
 typedef VEC(Group) Groups;
 

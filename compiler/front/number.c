@@ -86,8 +86,7 @@ static const Val *ratio_power(Elab *e, const int64_t a[2], int64_t n, Span span)
     int64_t base[2] = {n < 0 ? a[1] : a[0], n < 0 ? a[0] : a[1]};
     for (int64_t i = 0; i < (n < 0 ? -n : n); i++) {
         int64_t acc[2];
-        as_ratio(r, &acc[0], &acc[1]);
-        r = ratio_mul(e, acc, base, span);
+        r = as_ratio(r, &acc[0], &acc[1]) ? ratio_mul(e, acc, base, span) : NULL;
         if (!r) {
             return NULL;
         }

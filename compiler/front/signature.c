@@ -288,7 +288,11 @@ static bool unify_shape(const Accept *x, const Ast *type, const Val *v, const Ty
 /* The dtype named by a tensor type; false when the name is none. *is_float: `float` or nothing. */
 static bool type_dtype(const Ast *name, DType *dt, bool *is_float)
 {
-    *is_float = !name || (name->kind == A_ID && strcmp(name->name, "float") == 0);
+    *is_float = true;
+    if (!name) {
+        return true;
+    }
+    *is_float = name->kind == A_ID && strcmp(name->name, "float") == 0;
     return *is_float || (name->kind == A_ID && dtype_find(name->name, dt));
 }
 

@@ -1,9 +1,6 @@
 /* std_files.c: access to the files that tools/embed.cmake turned into arrays. */
 #include "std_files.h"
 
-extern const char *const mdl_std_names[]; /* paths, ended by NULL */
-extern const char *const mdl_std_texts[];
-
 bool std_file_get(uint32_t i, StdFile *out)
 {
     for (uint32_t k = 0; k <= i; k++)

@@ -10,6 +10,10 @@ typedef struct StdFile {
     size_t n;
 } StdFile;
 
+/* The arrays that tools/embed.cmake makes: paths and texts, ended by NULL. */
+extern const char *const mdl_std_names[];
+extern const char *const mdl_std_texts[];
+
 /* File i, in the order of their names; false behind the last. */
 bool std_file_get(uint32_t i, StdFile *out);
 /* The file of that name; false when there is none. */
