@@ -119,27 +119,42 @@ typedef struct DotSide {
     uint32_t o_free; /* first free axis of o in the result */
 } DotSide;
 
-static uint32_t free_axes(const Node *x, const int64_t *batch, uint32_t nbatch,
-                          const int64_t *contract, uint32_t ncontract, int64_t *out)
+/* A bit per axis. */
+static uint32_t axes_set(const int64_t *axes, uint32_t n)
+{
+    uint32_t set = 0;
+    for (uint32_t k = 0; k < n; k++)
+        set |= 1u << axes[k];
+    return set;
+}
+
+static uint32_t axes_outside(const Node *x, uint32_t set, int64_t *out)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < x->type->rank; i++) {
-        bool used = false;
-        for (uint32_t k = 0; k < nbatch; k++)
-            used = used || batch[k] == i;
-        for (uint32_t k = 0; k < ncontract; k++)
-            used = used || contract[k] == i;
-        if (!used)
+    for (uint32_t i = 0; i < x->type->rank; i++)
+        if (!(set >> i & 1))
             out[n++] = i;
-    }
     return n;
+}
+
+/* The axes that are neither batched nor contracted. */
+static uint32_t own_axes(const DotSide *s, int64_t *out)
+{
+    uint32_t bound = axes_set(s->x_batch, s->nbatch) | axes_set(s->x_contract, s->ncontract);
+    return axes_outside(s->x, bound, out);
+}
+
+static uint32_t other_axes(const DotSide *s, int64_t *out)
+{
+    uint32_t bound = axes_set(s->o_batch, s->nbatch) | axes_set(s->o_contract, s->ncontract);
+    return axes_outside(s->o, bound, out);
 }
 
 /* origin[i] = the axis of x that axis i of dot(dy, o) (or dot(o, dy)) is. */
 static void result_origin(const DotSide *s, bool dy_first, int64_t *origin)
 {
     int64_t own[IR_MAX_RANK], other[IR_MAX_RANK];
-    uint32_t nown = free_axes(s->x, s->x_batch, s->nbatch, s->x_contract, s->ncontract, own);
+    uint32_t nown = own_axes(s, own);
     uint32_t nother = 0; /* contracted axes in o's order, as axes of x */
     for (uint32_t i = 0; i < s->o->type->rank; i++)
         for (uint32_t k = 0; k < s->ncontract; k++)
@@ -192,7 +207,7 @@ static const Node *spread(Graph *g, const Node *u, const int64_t *map, const Typ
 static const Node *outer_cotangent(Graph *g, const DotSide *s, const Node *dy)
 {
     int64_t own[IR_MAX_RANK], dy_map[IR_MAX_RANK], o_map[IR_MAX_RANK];
-    uint32_t nown = free_axes(s->x, s->x_batch, s->nbatch, s->x_contract, s->ncontract, own);
+    uint32_t nown = own_axes(s, own);
     for (uint32_t i = 0; i < s->nbatch; i++) {
         dy_map[i] = s->x_batch[i];
         o_map[s->o_batch[i]] = s->x_batch[i];
@@ -226,7 +241,7 @@ static const Node *dot_cotangent(Graph *g, const DotSide *s, const Node *dy)
 {
     int64_t origin[IR_MAX_RANK], dy_batch[IR_MAX_RANK], dy_free[IR_MAX_RANK], o_free[IR_MAX_RANK];
     bool dy_first = choose_order(s, origin);
-    uint32_t nfree = free_axes(s->o, s->o_batch, s->nbatch, s->o_contract, s->ncontract, o_free);
+    uint32_t nfree = other_axes(s, o_free);
     if (nfree == 0)
         return outer_cotangent(g, s, dy);
     for (uint32_t i = 0; i < s->nbatch; i++)
