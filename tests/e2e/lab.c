@@ -167,6 +167,7 @@ static Value *to_value(const Lab *lab, const StTensor *t)
     return v;
 }
 
+PRINTF_LIKE(2, 0)
 static Value *find_value(const Lab *lab, const char *fmt, va_list ap)
 {
     char name[256];

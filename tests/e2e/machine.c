@@ -34,7 +34,7 @@ Machine machine_of_model(const Lab *lab, const RecordedModel *model, const Machi
         co.skip = (uint64_t)1 << pass;
     }
     Compile *c = compile_new(COPY_ARRAY(lab->arena, CompileOptions, &co, 1));
-    Bytes bytes;
+    Bytes bytes = {0};
     if (!compile_load(c, &err) || !compile_stage(c, NULL, &err) || !compile_plan(c, &bytes, &err)) {
         fprintf(stderr, "%s", diags_render(compile_diags(c), lab->arena, DIAG_HUMAN, false));
         fail_msg("%s", err.text);

@@ -14,17 +14,20 @@ static const Node *input(Harness *h, Graph *g, const char *name, const Type *t)
     return graph_input(g, sym(h->ir->syms, name), t);
 }
 
-static void add_scatter(Harness *h, const Type *dy, const Type *idx, int axis, int batch,
-                        int extent)
+typedef struct Scatter {
+    int axis, batch, extent;
+} Scatter;
+
+static void add_scatter(Harness *h, const Type *dy, const Type *idx, Scatter s)
 {
     Graph *g = body(h);
     const Node *in[] = {input(h, g, "dy", dy), input(h, g, "idx", idx)};
     in[0] = graph_unary(g, OP_NEG, in[0]);
     Attr attr[3];
-    attr[op_attr_index(OP_SCATTER_ADD, "axis")] = (Attr){.kind = AK_INT, .i = axis};
-    attr[op_attr_index(OP_SCATTER_ADD, "batch")] = (Attr){.kind = AK_INT, .i = batch};
+    attr[op_attr_index(OP_SCATTER_ADD, "axis")] = (Attr){.kind = AK_INT, .i = s.axis};
+    attr[op_attr_index(OP_SCATTER_ADD, "batch")] = (Attr){.kind = AK_INT, .i = s.batch};
     attr[op_attr_index(OP_SCATTER_ADD, "extent")] =
-        (Attr){.kind = AK_DIM, .dim = dim_const(h->ir, extent)};
+        (Attr){.kind = AK_DIM, .dim = dim_const(h->ir, s.extent)};
     const Node *y =
         graph_op(g, &(NodeSpec){.op = OP_SCATTER_ADD, .nin = 2, .in = in, .attr = attr});
     assert_non_null(y);
@@ -44,13 +47,15 @@ static void test_scatter(void **state)
         Harness *h = harness_new(isas[t]);
         if (!h)
             continue;
-        add_scatter(h, shape(h, DT_F32, 2, 50, 33), shape(h, DT_I32, 1, 50), 0, 0, 6);
-        add_scatter(h, shape(h, DT_F32, 2, 5, 3), shape(h, DT_I64, 1, 5), 0, 0, 40);
-        add_scatter(h, shape(h, DT_F32, 1, 9), shape(h, DT_I32, 1, 9), 1, 1, 7);
-        add_scatter(h, shape(h, DT_F32, 4, 2, 3, 4, 17), shape(h, DT_I32, 2, 3, 4), 1, 0, 5);
-        add_scatter(h, shape(h, DT_F32, 3, 3, 4, 16), shape(h, DT_I32, 2, 3, 4), 1, 1, 5);
-        add_scatter(h, shape(h, DT_F64, 2, 12, 5), shape(h, DT_I32, 1, 12), 0, 0, 6);
-        add_scatter(h, shape(h, DT_F32, 2, 0, 5), shape(h, DT_I32, 1, 0), 0, 0, 6);
+        add_scatter(h, shape(h, DT_F32, 2, 50, 33), shape(h, DT_I32, 1, 50), (Scatter){0, 0, 6});
+        add_scatter(h, shape(h, DT_F32, 2, 5, 3), shape(h, DT_I64, 1, 5), (Scatter){0, 0, 40});
+        add_scatter(h, shape(h, DT_F32, 1, 9), shape(h, DT_I32, 1, 9), (Scatter){1, 1, 7});
+        add_scatter(h, shape(h, DT_F32, 4, 2, 3, 4, 17), shape(h, DT_I32, 2, 3, 4),
+                    (Scatter){1, 0, 5});
+        add_scatter(h, shape(h, DT_F32, 3, 3, 4, 16), shape(h, DT_I32, 2, 3, 4),
+                    (Scatter){1, 1, 5});
+        add_scatter(h, shape(h, DT_F64, 2, 12, 5), shape(h, DT_I32, 1, 12), (Scatter){0, 0, 6});
+        add_scatter(h, shape(h, DT_F32, 2, 0, 5), shape(h, DT_I32, 1, 0), (Scatter){0, 0, 6});
         harness_run(h);
     }
 }

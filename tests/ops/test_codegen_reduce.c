@@ -17,33 +17,52 @@ static const Node *input(Harness *h, Graph *g, const char *name, const Type *t)
     return graph_input(g, sym(h->ir->syms, name), t);
 }
 
-static void add(Harness *h, const char *name, Graph *g, int64_t grain, int64_t split, double tol)
+typedef struct Blocking {
+    int64_t grain, split;
+} Blocking;
+
+static void add(Harness *h, const char *name, Graph *g, Blocking b, double tol)
 {
     assert_true(g->results.n > 0);
     case_add(h, &(CaseSpec){.name = name,
                             .body = g,
                             .cls = "reduce",
-                            .config = {grain, split},
+                            .config = {b.grain, b.split},
                             .nconfig = 2,
                             .tol = tol});
 }
 
-static void add_fold(Harness *h, OpKind op, DType dt, const int *d, int axes_mask, int64_t split)
+static bool folds_to_index(OpKind op)
+{
+    const char *attr;
+    AttrKind kind;
+    return op_attr_schema(op, 0, &attr, &kind) > 0 && kind == AK_INT;
+}
+
+typedef struct FoldCase {
+    OpKind op;
+    DType dt;
+    const int *dims;
+    int axes; /* a bit per axis */
+    int64_t split;
+} FoldCase;
+
+static void add_fold(Harness *h, const FoldCase *c)
 {
     Graph *g = body(h);
+    const int *d = c->dims;
+    DType dt = c->dt;
+    OpKind op = c->op;
     const Node *x = input(h, g, "x", shape(h, dt, 3, d[0], d[1], d[2]));
     int64_t axes[3];
     uint32_t n = 0;
     for (int i = 0; i < 3; i++)
-        if (axes_mask >> i & 1)
+        if (c->axes >> i & 1)
             axes[n++] = i;
     const Node *v =
         dtype_is_float(dt) ? graph_binary(g, OP_ADD, x, graph_fill(g, x->type, 0.25)) : x;
     const Node *y = NULL;
-    const char *attr;
-    AttrKind kind;
-    op_attr_schema(op, 0, &attr, &kind);
-    if (kind == AK_INT) {
+    if (folds_to_index(op)) {
         Attr a = {.kind = AK_INT, .i = axes[0]};
         y = graph_op(g, &(NodeSpec){.op = op, .nin = 1, .in = &v, .attr = &a});
     } else {
@@ -52,10 +71,10 @@ static void add_fold(Harness *h, OpKind op, DType dt, const int *d, int axes_mas
     assert_non_null(y);
     graph_result(g, sym(h->ir->syms, "y"), y);
     double size = (double)d[0] * d[1] * d[2];
-    double tol = !dtype_is_float(dt) || kind == AK_INT ? 0
-                 : dt == DT_F64                        ? 1e-11
-                                                       : 2e-6 * sqrt(size);
-    add(h, op_info(op)->name, g, 4, split, tol);
+    double tol = !dtype_is_float(dt) || folds_to_index(op) ? 0
+                 : dt == DT_F64                            ? 1e-11
+                                                           : 2e-6 * sqrt(size);
+    add(h, op_info(op)->name, g, (Blocking){4, c->split}, tol);
 }
 
 static void test_folds(void **state)
@@ -70,7 +89,7 @@ static void test_folds(void **state)
         for (size_t o = 0; o < COUNT(ops); o++)
             for (size_t d = 0; d < COUNT(dims3); d++)
                 for (int m = 1; m < 8; m++) {
-                    bool arg = ops[o] == OP_ARGMAX || ops[o] == OP_ARGMIN;
+                    bool arg = folds_to_index(ops[o]);
                     if (arg && (m & (m - 1)))
                         continue;
                     if ((round++ + d) % 2 == 0 && o > 0)
@@ -78,11 +97,12 @@ static void test_folds(void **state)
                     DType dt = o > 0 && round % 5 == 0    ? DT_I32
                                : o == 0 && round % 7 == 0 ? DT_F64
                                                           : DT_F32;
-                    add_fold(h, ops[o], dt, dims3[d], m, !arg && round % 3 == 0 ? 3 : 1);
+                    add_fold(h,
+                             &(FoldCase){ops[o], dt, dims3[d], m, !arg && round % 3 == 0 ? 3 : 1});
                 }
-        add_fold(h, OP_PROD, DT_F32, dims3[1], 4, 1);
-        add_fold(h, OP_SUM, DT_F32, (int[]){3, 0, 2}, 2, 1);
-        add_fold(h, OP_AMAX, DT_F32, (int[]){3, 0, 2}, 2, 1);
+        add_fold(h, &(FoldCase){OP_PROD, DT_F32, dims3[1], 4, 1});
+        add_fold(h, &(FoldCase){OP_SUM, DT_F32, (int[]){3, 0, 2}, 2, 1});
+        add_fold(h, &(FoldCase){OP_AMAX, DT_F32, (int[]){3, 0, 2}, 2, 1});
         harness_run(h);
     }
 }
@@ -179,12 +199,12 @@ static void test_norms(void **state)
             continue;
         for (size_t i = 0; i < COUNT(sizes); i++) {
             int a = sizes[i][0], b = sizes[i][1];
-            add(h, "softmax", softmax(h, a, b), 2, 1, 4e-6);
-            add(h, "layer_norm", layer_norm(h, a, b), 1, 1, b == 1 ? 1e-3 : 5e-5);
-            add(h, "columns", columns(h, a, b), 8, i % 2 ? 4 : 1, 5e-6);
-            add(h, "middle", middle(h, 3, a, b), 8, 1, 1e-6);
-            add(h, "middle", middle(h, b > 40 ? 40 : b, 6, 5), 8, 1, 1e-6);
-            add(h, "column_softmax", column_softmax(h, a, b), 64, 1, 4e-6);
+            add(h, "softmax", softmax(h, a, b), (Blocking){2, 1}, 4e-6);
+            add(h, "layer_norm", layer_norm(h, a, b), (Blocking){1, 1}, b == 1 ? 1e-3 : 5e-5);
+            add(h, "columns", columns(h, a, b), (Blocking){8, i % 2 ? 4 : 1}, 5e-6);
+            add(h, "middle", middle(h, 3, a, b), (Blocking){8, 1}, 1e-6);
+            add(h, "middle", middle(h, b > 40 ? 40 : b, 6, 5), (Blocking){8, 1}, 1e-6);
+            add(h, "column_softmax", column_softmax(h, a, b), (Blocking){64, 1}, 4e-6);
         }
         harness_run(h);
     }
@@ -201,7 +221,7 @@ static void test_dynamic(void **state)
             Graph *g = body(h);
             const Node *x = input(h, g, "x", type_tensor(h->ir, DT_F32, 2, d));
             graph_result(g, sym(h->ir->syms, "y"), graph_reduce(g, OP_SUM, x, &axis, 1));
-            add(h, "sum", g, 3, axis ? 1 : 2, 2e-6);
+            add(h, "sum", g, (Blocking){3, axis ? 1 : 2}, 2e-6);
         }
         harness_run(h);
     }
