@@ -11,6 +11,7 @@ void vjp_reshape(const VjpIn *v, const Node **dx);
 void vjp_permute(const VjpIn *v, const Node **dx);
 void vjp_expand(const VjpIn *v, const Node **dx);
 void vjp_slice(const VjpIn *v, const Node **dx);
+void vjp_window(const VjpIn *v, const Node **dx);
 void vjp_pad(const VjpIn *v, const Node **dx);
 void vjp_concat(const VjpIn *v, const Node **dx);
 /* vjp.c */

@@ -40,6 +40,15 @@ void vjp_slice(const VjpIn *v, const Node **dx)
     dx[0] = graph_pad(v->g, v->dy, axis, start, rest);
 }
 
+void vjp_window(const VjpIn *v, const Node **dx)
+{
+    Windows w = {.axis = (uint32_t)node_int(v->n, "axis"),
+                .size = node_int(v->n, "size"),
+                .stride = node_int(v->n, "stride"),
+                .dilation = node_int(v->n, "dilation")};
+    dx[0] = graph_unwindow(v->g, v->dy, &w, v->n->in[0]->type->dims[w.axis]);
+}
+
 void vjp_pad(const VjpIn *v, const Node **dx)
 {
     uint32_t axis = (uint32_t)node_int(v->n, "axis");

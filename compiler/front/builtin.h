@@ -25,6 +25,12 @@ const Val *call_cumulative(Elab *e, const Builtin *b, Args *args); /* cumsum, cu
 const Val *call_sort(Elab *e, const Builtin *b, Args *args);       /* sort, argsort */
 const Val *call_topk(Elab *e, const Builtin *b, Args *args);
 
+/* ---- builtin_conv.c ---- */
+
+const Val *call_conv(Elab *e, const Builtin *b, Args *args); /* conv1d, conv2d */
+const Val *call_conv_transpose(Elab *e, const Builtin *b, Args *args);
+const Val *call_pool(Elab *e, const Builtin *b, Args *args); /* max_pool2d, avg_pool2d */
+
 /* ---- builtin_shape.c ---- */
 
 const Val *call_concat(Elab *e, const Builtin *b, Args *args);

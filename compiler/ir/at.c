@@ -35,6 +35,18 @@ void at_slice(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix 
     in[axis] = ix_add(ir, out[axis], ix_const(ir, node_dim(n, "start")));
 }
 
+/* out = [.., which, where, ..] */
+void at_window(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in)
+{
+    UNUSED(k);
+    uint32_t axis = (uint32_t)node_int(n, "axis");
+    for (uint32_t i = 0; i + 1 < n->type->rank; i++)
+        in[i] = out[i + (i > axis)];
+    const Ix *first = ix_mul(ir, out[axis], dim_const(ir, node_int(n, "stride")));
+    const Ix *within = ix_mul(ir, out[axis + 1], dim_const(ir, node_int(n, "dilation")));
+    in[axis] = ix_add(ir, first, within);
+}
+
 /* out = [batch, middle, rows of idx, tail]; x is read at [batch, middle, idx[batch, rows], tail]. */
 void at_gather(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in)
 {

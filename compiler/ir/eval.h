@@ -60,7 +60,7 @@ double eval_cast_to(DType to, double x);
 void eval_const(const Node *n, const Value *const *in, Value *out);
 void eval_iota(const Node *n, const Value *const *in, Value *out);
 void eval_reshape(const Node *n, const Value *const *in, Value *out);
-void eval_view(const Node *n, const Value *const *in, Value *out); /* permute, expand, slice */
+void eval_view(const Node *n, const Value *const *in, Value *out); /* not reshape */
 void eval_pad(const Node *n, const Value *const *in, Value *out);
 void eval_concat(const Node *n, const Value *const *in, Value *out);
 void eval_cast(const Node *n, const Value *const *in, Value *out);

@@ -45,6 +45,14 @@ static int64_t view_strides(const Node *n, const Value *x, const Value *out, int
             stride[axes->ints[i]] = own[i];
         return 0;
     }
+    if (n->op == OP_WINDOW) {
+        uint32_t axis = (uint32_t)node_int(n, "axis");
+        for (uint32_t i = 0; i < x->rank; i++)
+            stride[i + (i > axis)] = own[i];
+        stride[axis] = own[axis] * node_int(n, "stride");
+        stride[axis + 1] = own[axis] * node_int(n, "dilation");
+        return 0;
+    }
     ASSERT(n->op == OP_SLICE);
     memcpy(stride, own, sizeof own);
     return own[node_int(n, "axis")] * dim_eval(node_dim(n, "start"), out->sym_values);

@@ -30,6 +30,7 @@ const Type *infer_reshape(Ir *ir, const Node *n, Span span);
 const Type *infer_permute(Ir *ir, const Node *n, Span span);
 const Type *infer_expand(Ir *ir, const Node *n, Span span);
 const Type *infer_slice(Ir *ir, const Node *n, Span span);
+const Type *infer_window(Ir *ir, const Node *n, Span span);
 const Type *infer_pad(Ir *ir, const Node *n, Span span);
 const Type *infer_concat(Ir *ir, const Node *n, Span span);
 const Type *infer_reduce(Ir *ir, const Node *n, Span span);
@@ -63,6 +64,7 @@ void at_reshape(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const I
 void at_permute(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in);
 void at_expand(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in);
 void at_slice(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in);
+void at_window(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in);
 void at_gather(Ir *ir, const Node *n, uint32_t k, const Ix *const *out, const Ix **in);
 
 #endif

@@ -87,6 +87,54 @@ const Type *infer_slice(Ir *ir, const Node *n, Span span)
     return NULL;
 }
 
+/* The number of windows that fit into n elements, or NULL. */
+static const Dim *window_count(Ir *ir, const Node *node, const Dim *n)
+{
+    int64_t size = node_int(node, "size"), stride = node_int(node, "stride"), left;
+    int64_t reach = node_int(node, "dilation") * (size - 1) + 1;
+    const Dim *room = dim_sub_quiet(ir, n, dim_const(ir, reach)), *steps;
+    if (!room || dim_lo(ir, room) < 0)
+        return NULL;
+    if (dim_is_const(room, &left))
+        return dim_const(ir, left / stride + 1);
+    return dim_div(ir, room, dim_const(ir, stride), &steps) ? dim_add(ir, steps, dim_const(ir, 1))
+                                                            : NULL;
+}
+
+const Type *infer_window(Ir *ir, const Node *n, Span span)
+{
+    enum { MAX_REACH = 1 << 24 };
+    const Type *t = infer_operand(ir, n, 0, span);
+    int64_t axis = node_int(n, "axis"), size = node_int(n, "size");
+    int64_t stride = node_int(n, "stride"), dilation = node_int(n, "dilation");
+    if (!t || !infer_axis(ir, n, axis, t->rank, span))
+        return NULL;
+    if (size < 1 || stride < 1 || dilation < 1 || size > MAX_REACH || stride > MAX_REACH ||
+        dilation > MAX_REACH) {
+        diag_at(ir->diags, DIAG_E0416, span,
+                "size %lld, stride %lld and dilation %lld must be 1..%d", (long long)size,
+                (long long)stride, (long long)dilation, MAX_REACH);
+        return NULL;
+    }
+    const Dim *count = window_count(ir, n, t->dims[axis]), *dims[IR_MAX_RANK];
+    if (!count) {
+        diag_at(ir->diags, DIAG_E0416, span,
+                "windows of %lld, %lld apart, do not fit axis %lld of `%s`",
+                (long long)(dilation * (size - 1) + 1), (long long)stride, (long long)axis,
+                type_text(ir, t));
+        return NULL;
+    }
+    if (t->rank == IR_MAX_RANK) {
+        diag_at(ir->diags, DIAG_E0109, span, "a tensor has at most %d axes", IR_MAX_RANK);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < t->rank; i++)
+        dims[i + (i > axis)] = t->dims[i];
+    dims[axis] = count;
+    dims[axis + 1] = dim_const(ir, size);
+    return infer_tensor(ir, t->dtype, t->rank + 1, dims, span);
+}
+
 const Type *infer_pad(Ir *ir, const Node *n, Span span)
 {
     const Type *t = infer_operand(ir, n, 0, span);

@@ -297,6 +297,14 @@ const Node *graph_expand(Graph *g, const Node *x, uint32_t rank, const Dim *cons
                          const int64_t *axes);
 const Node *graph_slice(Graph *g, const Node *x, uint32_t axis, const Dim *start,
                         const Dim *extent);
+/* Axis `axis` becomes [windows, size]: element (o, k) is o * stride + k * dilation. */
+typedef struct Windows {
+    uint32_t axis;
+    int64_t size, stride, dilation;
+} Windows;
+const Node *graph_window(Graph *g, const Node *x, const Windows *w);
+/* Its adjoint: windows [.., o, k, ..] added where they lie in an axis of `extent` (build_window.c). */
+const Node *graph_unwindow(Graph *g, const Node *x, const Windows *w, const Dim *extent);
 const Node *graph_pad(Graph *g, const Node *x, uint32_t axis, const Dim *lo, const Dim *hi);
 const Node *graph_concat(Graph *g, const Node *const *in, uint32_t n, uint32_t axis);
 /* out[b.., i.., r..] = x[b.., idx[b.., i..], r..]: the first `batch` axes are shared; axis >= batch

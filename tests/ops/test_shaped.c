@@ -272,6 +272,23 @@ static const Node *dot_square(Graph *g)
     return graph_dot(g, a, a, &(DotAxes){.ncontract = 1, .a_contract = {1}, .b_contract = {1}});
 }
 
+/* ---- windows ---- */
+
+static const Node *window(Graph *g)
+{
+    return graph_window(g, FLOATS(g, 2, 9), &(Windows){1, 3, 2, 1});
+}
+
+static const Node *window_rest(Graph *g)
+{
+    return graph_window(g, FLOATS(g, 8, 3), &(Windows){0, 2, 3, 2});
+}
+
+static const Node *window_side_by_side(Graph *g)
+{
+    return graph_window(g, FLOATS(g, 2, 8, 2), &(Windows){1, 3, 3, 1});
+}
+
 /* ---- along one axis ---- */
 
 static const Node *scan(Graph *g, OpKind op, int64_t axis, int64_t reverse)
@@ -333,6 +350,9 @@ static const Case cases[] = {
     {OP_AMAX, "amax", amax},
     {OP_AMIN, "amin", amin},
     {OP_SUMSQ, "sumsq", sumsq},
+    {OP_WINDOW, "window", window},
+    {OP_WINDOW, "window with a rest", window_rest},
+    {OP_WINDOW, "windows side by side", window_side_by_side},
     {OP_CUMSUM, "cumsum", cumsum},
     {OP_CUMSUM, "cumsum reverse", cumsum_reverse},
     {OP_CUMPROD, "cumprod", cumprod},

@@ -126,6 +126,24 @@ static void check_views(Bench *b)
     EXPECT(b, graph_concat(g, (const Node *const[]){x, z}, 2, 1), 0, 1, 2, 0, 3, 4, 5, 1);
 }
 
+static void check_windows(Bench *b)
+{
+    Graph *g = b->g;
+    const Node *x = counted(b, SHAPE(7)), *y = counted(b, SHAPE(2, 4, 2));
+    EXPECT(b, graph_window(g, x, &(Windows){0, 3, 2, 1}), 0, 1, 2, 2, 3, 4, 4, 5, 6);
+    EXPECT(b, graph_window(g, x, &(Windows){0, 2, 3, 2}), 0, 2, 3, 5);
+    EXPECT(b, graph_window(g, x, &(Windows){0, 7, 5, 1}), 0, 1, 2, 3, 4, 5, 6);
+    EXPECT(b, graph_window(g, y, &(Windows){1, 2, 2, 1}), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+           13, 14, 15);
+    EXPECT(b, graph_window(g, y, &(Windows){1, 2, 1, 3}), 0, 1, 6, 7, 8, 9, 14, 15);
+    EXPECT(b, graph_unwindow(g, counted(b, SHAPE(3, 2)), &(Windows){0, 2, 2, 3}, at(b, 9)), 0, 0, 2,
+           1, 4, 3, 0, 5, 0);
+    EXPECT(b, graph_unwindow(g, counted(b, SHAPE(3, 2)), &(Windows){0, 2, 1, 1}, at(b, 4)), 0, 3, 7,
+           5);
+    EXPECT(b, graph_unwindow(g, counted(b, SHAPE(2, 2)), &(Windows){0, 2, 2, 1}, at(b, 5)), 0, 1, 2,
+           3, 0);
+}
+
 /* Three axes at once: out[i, j, k] = x[k, i, j]. */
 static void check_permute3(Bench *b)
 {
@@ -345,6 +363,7 @@ typedef struct Check {
 static const Check checks[] = {
     {check_leaves, {OP_INPUT, OP_CONST, OP_SLOT, OP_STATE, OP_IOTA, OP_COUNT}},
     {check_views, {OP_RESHAPE, OP_PERMUTE, OP_EXPAND, OP_SLICE, OP_PAD, OP_CONCAT, OP_COUNT}},
+    {check_windows, {OP_WINDOW, OP_COUNT}},
     {check_permute3, {OP_PERMUTE, OP_COUNT}},
     {check_logic, {OP_NOT, OP_AND, OP_OR, OP_SELECT, OP_COUNT}},
     {check_integers, {OP_IDIV, OP_MOD, OP_COUNT}},

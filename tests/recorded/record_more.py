@@ -41,6 +41,29 @@ def shape_cases():
     case("std_split_sizes", lambda x: (x[:, :2], x[:, 2:6] ** 2, 2 * x[:, 6:]), x=x(3, 7))
 
 
+def window_cases():
+    def x(*shape):
+        return uniform(-1, 1, *shape)
+
+    f = torch.nn.functional
+    case("row_window", f.conv1d, x=x(2, 3, 8), w=x(4, 3, 3))
+    case("std_conv1d", lambda x, w, b: f.conv1d(x, w, b, 2, 3, 2), x=x(2, 3, 9), w=x(4, 3, 3), b=x(4))
+    case("std_conv2d", lambda x, w, b: f.conv2d(x, w, b, padding=1), x=x(2, 3, 5, 6), w=x(4, 3, 3, 3), b=x(4))
+    case("std_conv2d_stride", lambda x, w: f.conv2d(x, w, None, (2, 3), (0, 2)), x=x(2, 2, 8, 7), w=x(3, 2, 3, 2))
+    case("std_conv2d_dilation", lambda x, w: f.conv2d(x, w, dilation=(2, 1)), x=x(2, 2, 7, 5), w=x(3, 2, 3, 2))
+    case("std_conv2d_groups", lambda x, w, b: f.conv2d(x, w, b, padding=1, groups=2),
+         x=x(2, 4, 4, 5), w=x(6, 2, 3, 2), b=x(6))  # fmt: skip
+    case("std_conv2d_depthwise", lambda x, w: f.conv2d(x, w, None, 2, 1, groups=3), x=x(2, 3, 6, 5), w=x(3, 1, 3, 3))
+    case("std_conv2d_patches", lambda x, w: f.conv2d(x, w, stride=3), x=x(2, 2, 6, 7), w=x(4, 2, 3, 3))
+    case("std_conv_transpose2d", lambda x, w, b: f.conv_transpose2d(x, w, b, 2, 1),
+         x=x(2, 3, 3, 4), w=x(3, 4, 3, 4), b=x(4))  # fmt: skip
+    case("std_conv_transpose2d_plain", f.conv_transpose2d, x=x(2, 3, 3, 4), w=x(3, 2, 2, 3))
+    case("std_max_pool2d", lambda x: f.max_pool2d(x, 2), x=apart(-2, 2, 2, 2, 4, 5))
+    case("std_max_pool2d_overlap", lambda x: f.max_pool2d(x, 3, 2, 1), x=apart(-2, 2, 2, 2, 5, 6))
+    case("std_avg_pool2d", lambda x: f.avg_pool2d(x, (2, 3)), x=x(2, 2, 4, 7))
+    case("std_avg_pool2d_overlap", lambda x: f.avg_pool2d(x, 3, 2, 1), x=x(2, 2, 5, 6))
+
+
 def order_cases():
     x = apart(-2, 2, 3, 5, 4)
     ties = ints(-2, 3, 5, 9).astype(np.float32)
@@ -69,6 +92,6 @@ def order_cases():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    record.record_cases("ops_more.safetensors", (elementwise_cases, shape_cases))
+    record.record_cases("ops_more.safetensors", (elementwise_cases, shape_cases, window_cases))
     record.RNG = np.random.default_rng(20240608)
     record.record_cases("ops_order.safetensors", (order_cases,))

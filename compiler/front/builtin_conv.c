@@ -1,0 +1,285 @@
+/* builtin_conv.c: convolutions and pools: padding, windows, then one contraction or fold.
+ *
+ * conv2d(x, w): x[b, c, y, x] -> windows[b, c, oy, ky, ox, kx], contracted with w over c, ky, kx. With
+ * groups the channels are cut into [g, c / g], which both sides share. */
+#include "builtin.h"
+#include <math.h>
+
+enum { MAX_SPATIAL = 2 };
+
+/* The options of the call, one entry per spatial axis. */
+typedef struct Conv {
+    uint32_t n;
+    int64_t size[MAX_SPATIAL], stride[MAX_SPATIAL], padding[MAX_SPATIAL], dilation[MAX_SPATIAL];
+    int64_t groups;
+} Conv;
+
+/* An integer of lo or more for each spatial axis, from one or from a tuple. */
+static bool integers(Elab *e, const Val *v, uint32_t n, int64_t lo, int64_t *out)
+{
+    bool tuple = v->kind == V_TUPLE || v->kind == V_LIST;
+    if (val_is_poison(v)) {
+        return false;
+    }
+    bool ok = !tuple || v->list.n == n;
+    for (uint32_t i = 0; i < n && ok; i++) {
+        const Val *one = tuple ? v->list.at[i] : v;
+        ok = val_as_int(one, &out[i]) && out[i] >= lo && out[i] < 1 << 20;
+    }
+    if (!ok) {
+        diag_at(e->diags, DIAG_E0503, v->span, "expected an integer of at least %lld%s, got %s",
+                (long long)lo, n > 1 ? " or a tuple of two" : "", val_text(e, v));
+    }
+    return ok;
+}
+
+static bool option(Elab *e, const Args *args, const char *name, uint32_t n, int64_t lo,
+                   int64_t *out)
+{
+    const Val *v = args_get(args, UINT32_MAX, name);
+    return !v || integers(e, v, n, lo, out);
+}
+
+static bool options(Elab *e, const Args *args, Conv *c)
+{
+    c->groups = 1;
+    for (uint32_t i = 0; i < c->n; i++) {
+        c->stride[i] = c->size[i] ? c->size[i] : 1; /* a pool's windows lie side by side */
+        c->padding[i] = 0;
+        c->dilation[i] = 1;
+    }
+    return option(e, args, "stride", c->n, 1, c->stride) &&
+           option(e, args, "padding", c->n, 0, c->padding) &&
+           option(e, args, "dilation", c->n, 1, c->dilation) &&
+           option(e, args, "groups", 1, 1, &c->groups);
+}
+
+static Windows window_of(const Conv *c, uint32_t i, uint32_t axis)
+{
+    return (Windows){axis, c->size[i], c->stride[i], c->dilation[i]};
+}
+
+/* Margins of `fill` around the spatial axes of x. */
+static const Node *padded(Elab *e, const Node *x, const Conv *c, double fill)
+{
+    for (uint32_t i = 0; i < c->n && x; i++) {
+        uint32_t axis = 2 + i;
+        const Dim *by = dim_const(e->ir, c->padding[i]), *dims[IR_MAX_RANK];
+        if (!c->padding[i]) {
+            continue;
+        }
+        if (!(fill < 0)) {
+            x = graph_pad(e->g, x, axis, by, by);
+            continue;
+        }
+        for (uint32_t k = 0; k < x->type->rank; k++) {
+            dims[k] = k == axis ? by : x->type->dims[k];
+        }
+        const Type *t = type_tensor(e->ir, x->type->dtype, x->type->rank, dims);
+        const Node *edge = graph_fill(e->g, t, fill);
+        x = graph_concat(e->g, (const Node *const[]){edge, x, edge}, 3, axis);
+    }
+    return x;
+}
+
+/* [b, c, o, k, ..]: windows of every spatial axis. */
+static const Node *windows(Elab *e, const Node *x, const Conv *c)
+{
+    for (uint32_t i = 0; i < c->n && x; i++) {
+        Windows w = window_of(c, i, 2 + 2 * i);
+        x = graph_window(e->g, x, &w);
+    }
+    return x;
+}
+
+/* Axis `axis` as [groups, rest], or NULL after E0403. */
+static const Node *grouped(Elab *e, const Node *x, uint32_t axis, int64_t groups, Span span)
+{
+    const Dim *rest, *dims[IR_MAX_RANK + 1], *n = dim_const(e->ir, groups);
+    if (!dim_div(e->ir, x->type->dims[axis], n, &rest)) {
+        diag_at(e->diags, DIAG_E0403, span, "axis %u of `%s` cannot be cut into %lld groups", axis,
+                type_text(e->ir, x->type), (long long)groups);
+        return NULL;
+    }
+    uint32_t rank = 0;
+    for (uint32_t i = 0; i < x->type->rank; i++) {
+        if (i == axis) {
+            dims[rank++] = n;
+        }
+        dims[rank++] = i == axis ? rest : x->type->dims[i];
+    }
+    return graph_reshape(e->g, x, rank, dims);
+}
+
+/* [g, o / g, b, o..] -> [b, o, o..] */
+static const Node *channels_second(Elab *e, const Node *y, const Dim *out)
+{
+    int64_t perm[IR_MAX_RANK] = {2, 0, 1};
+    const Dim *dims[IR_MAX_RANK];
+    for (uint32_t i = 3; i < y->type->rank; i++) {
+        perm[i] = i;
+    }
+    y = graph_permute(e->g, y, perm);
+    dims[0] = y->type->dims[0];
+    dims[1] = out;
+    for (uint32_t i = 3; i < y->type->rank; i++) {
+        dims[i - 1] = y->type->dims[i];
+    }
+    return graph_reshape(e->g, y, y->type->rank - 1, dims);
+}
+
+/* w[o, c, k..] with windows[b, c, o, k, ..] over c, k.. */
+static const Node *contract(Elab *e, const Node *x, const Node *w, const Conv *c, Span span)
+{
+    const Dim *out = w->type->dims[0];
+    x = grouped(e, x, 1, c->groups, span);
+    w = x ? grouped(e, w, 0, c->groups, span) : NULL;
+    if (!w) {
+        return NULL;
+    }
+    DotAxes d = {.nbatch = 1, .ncontract = 1 + c->n, .a_batch = {0}, .b_batch = {1}};
+    d.a_contract[0] = 2;
+    d.b_contract[0] = 2;
+    for (uint32_t i = 0; i < c->n; i++) {
+        d.a_contract[1 + i] = 3 + i;
+        d.b_contract[1 + i] = 4 + 2 * i;
+    }
+    const Node *y = graph_dot(e->g, w, x, &d);
+    return y ? channels_second(e, y, out) : NULL;
+}
+
+/* y[b, o, ..] + b[o] */
+static const Val *with_bias(Elab *e, const Args *args, const Node *y)
+{
+    const Val *v = args_get(args, 2, "b");
+    const Val *sum = val_node(e, y, args->call);
+    if (!v || v->kind == V_NONE || !y) {
+        return sum;
+    }
+    if (val_is_poison(v)) {
+        return v;
+    }
+    if (is_tensor(v)) {
+        const Node *b = tensor_of(e, v);
+        int64_t axis[] = {1};
+        if (!b || b->type->rank != 1 || b->type->dims[0] != y->type->dims[1]) {
+            diag_at(e->diags, DIAG_E0402, v->span, "the bias of `%s` has one element per channel",
+                    type_text(e->ir, y->type));
+            return poison(e, args->call);
+        }
+        v = val_node(e, graph_expand(e->g, b, y->type->rank, y->type->dims, axis), v->span);
+    }
+    return arith_binary(e, OP_ADD, sum, v, args->call);
+}
+
+/* The two operands of a convolution and its options; false after a diagnostic. */
+static bool operands(Elab *e, const Builtin *b, const Args *args, Conv *c, const Node *in[2])
+{
+    uint32_t n = args_positional(args);
+    if (n != 3 && !args_count(e, b, args, 2)) {
+        return false;
+    }
+    in[0] = args_tensor(e, args, 0);
+    in[1] = in[0] ? args_tensor(e, args, 1) : NULL;
+    if (!in[1] || !options(e, args, c)) {
+        return false;
+    }
+    for (uint32_t k = 0; k < 2; k++) {
+        const Type *t = in[k]->type;
+        if (t->rank != c->n + 2) {
+            diag_at(e->diags, DIAG_E0402, args->call, "`%s` takes tensors of rank %u, got `%s`",
+                    b->name, c->n + 2, type_text(e->ir, t));
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < c->n; i++) {
+        if (!dim_is_const(in[1]->type->dims[2 + i], &c->size[i])) {
+            diag_at(e->diags, DIAG_E0307, args->call,
+                    "the size of windows is known when compiled, got `%s`",
+                    type_text(e->ir, in[1]->type));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool channels_fit(Elab *e, const Args *args, const Node *const in[2], const Dim *got)
+{
+    if (in[0]->type->dims[1] == got) {
+        return true;
+    }
+    diag_at(e->diags, DIAG_E0402, args->call, "`%s` has other channels than weights `%s` take",
+            type_text(e->ir, in[0]->type), type_text(e->ir, in[1]->type));
+    return false;
+}
+
+/* 16-bit floats are computed in f32. */
+static const Node *wide(Elab *e, const Node *x)
+{
+    bool narrow = x->type->dtype == DT_F16 || x->type->dtype == DT_BF16;
+    return narrow ? graph_cast(e->g, DT_F32, x) : x;
+}
+
+const Val *call_conv(Elab *e, const Builtin *b, Args *args)
+{
+    Conv c = {.n = strcmp(b->name, "conv1d") == 0 ? 1 : 2};
+    const Node *in[2];
+    if (!operands(e, b, args, &c, in) ||
+        !channels_fit(e, args, in,
+                      dim_mul(e->ir, in[1]->type->dims[1], dim_const(e->ir, c.groups)))) {
+        return poison(e, args->call);
+    }
+    const Node *x = windows(e, padded(e, wide(e, in[0]), &c, 0), &c);
+    const Node *y = x ? contract(e, x, wide(e, in[1]), &c, args->call) : NULL;
+    y = y ? graph_cast(e->g, in[0]->type->dtype, y) : NULL;
+    return with_bias(e, args, y);
+}
+
+/* The adjoint of conv2d: t[o, ky, kx, b, y, x] = sum over c, windows added, margins cut off. */
+const Val *call_conv_transpose(Elab *e, const Builtin *b, Args *args)
+{
+    Conv c = {.n = 2};
+    const Node *in[2];
+    if (!operands(e, b, args, &c, in) || !channels_fit(e, args, in, in[1]->type->dims[0])) {
+        return poison(e, args->call);
+    }
+    DotAxes d = {.ncontract = 1, .a_contract = {0}, .b_contract = {1}};
+    const Node *y = graph_dot(e->g, wide(e, in[1]), wide(e, in[0]), &d);
+    y = y ? graph_permute(e->g, y, (const int64_t[]){3, 0, 4, 1, 5, 2}) : NULL;
+    for (uint32_t i = 0; i < c.n && y; i++) {
+        Windows w = window_of(&c, i, 2 + i);
+        int64_t reach = w.dilation * (w.size - 1) + 1 - w.stride;
+        const Dim *all =
+            dim_add(e->ir, dim_mul(e->ir, y->type->dims[2 + i], dim_const(e->ir, w.stride)),
+                    dim_const(e->ir, reach));
+        y = graph_unwindow(e->g, y, &w, all);
+        const Dim *kept = dim_sub(e->ir, all, dim_const(e->ir, 2 * c.padding[i]));
+        y = y ? graph_slice(e->g, y, 2 + i, dim_const(e->ir, c.padding[i]), kept) : NULL;
+    }
+    y = y ? graph_cast(e->g, in[0]->type->dtype, y) : NULL;
+    return with_bias(e, args, y);
+}
+
+/* max_pool2d, avg_pool2d (x, k) */
+const Val *call_pool(Elab *e, const Builtin *b, Args *args)
+{
+    Conv c = {.n = 2};
+    const Node *x = args_count(e, b, args, 2) ? args_tensor(e, args, 0) : NULL;
+    bool max = b->op == OP_AMAX;
+    if (!x || !integers(e, args_get(args, 1, NULL), c.n, 1, c.size) || !options(e, args, &c)) {
+        return poison(e, args->call);
+    }
+    if (x->type->rank != 4 || !dtype_is_float(x->type->dtype)) {
+        diag_at(e->diags, DIAG_E0402, args->call, "`%s` takes floats `[B, C, Y, X]`, got `%s`",
+                b->name, type_text(e->ir, x->type));
+        return poison(e, args->call);
+    }
+    const int64_t taps[] = {3, 5};
+    const Node *y = windows(e, padded(e, x, &c, max ? -HUGE_VAL : 0), &c);
+    y = y ? graph_reduce(e->g, b->op, y, taps, 2) : NULL;
+    if (!y || max) {
+        return val_node(e, y, args->call);
+    }
+    const Val *count = val_int(e, c.size[0] * c.size[1], args->call);
+    return arith_binary(e, OP_DIV, val_node(e, y, args->call), count, args->call);
+}
