@@ -144,6 +144,8 @@ void sb_putc(StrBuf *sb, char c);
 void sb_pad(StrBuf *sb, size_t column,
             size_t line_start); /* blanks up to column after line_start */
 const char *sb_text(StrBuf *sb);
+/* A JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD. */
+void sb_json(StrBuf *sb, const char *text, size_t n);
 /* The shortest decimal that reads back as the same double ("0.1", "1e-05", "inf", "nan"). */
 void sb_double(StrBuf *sb, double value);
 

@@ -28,6 +28,16 @@ const char *diag_code_title(DiagCode code)
     return codes[code].title;
 }
 
+bool diag_code_find(const char *name, DiagCode *out)
+{
+    for (int c = 0; c < DIAG_COUNT; c++)
+        if (strcmp(codes[c].name, name) == 0) {
+            *out = (DiagCode)c;
+            return true;
+        }
+    return false;
+}
+
 Diags *diags_new(Arena *arena)
 {
     Diags *diags = NEW(arena, Diags);
@@ -45,6 +55,11 @@ uint32_t diags_source(Diags *diags, const char *path, const char *text, size_t n
         if (text[i] == '\n')
             VEC_PUSH(diags->arena, &source.starts, i + 1);
     VEC_PUSH(diags->arena, &diags->sources, source);
+    return diags->sources.n;
+}
+
+uint32_t diags_sources(const Diags *diags)
+{
     return diags->sources.n;
 }
 
@@ -142,7 +157,8 @@ Diag *diag_at(Diags *diags, DiagCode code, Span span, const char *fmt, ...)
     diag->diags = diags;
     diag->code = code;
     diag->span = span;
-    diag->level = diag_code_name(code)[0] == 'W' ? DIAG_WARNING : DIAG_ERROR;
+    bool warning = diag_code_name(code)[0] == 'W' && !diags->denied[code];
+    diag->level = warning ? DIAG_WARNING : DIAG_ERROR;
     diags->reported += diag->level == DIAG_ERROR;
     if (already_seen(diags, diag))
         return diag; /* takes the caller's notes and is never shown */
@@ -198,9 +214,26 @@ void diag_fix(Diag *diag, Span span, const char *replacement, const char *fmt, .
     Arena *arena = diag->diags->arena;
     va_list args;
     va_start(args, fmt);
-    Extra fix = {EXTRA_FIX, span, arena_strdup(arena, replacement), format(arena, fmt, args)};
+    Extra fix = {EXTRA_FIX, span, arena_strdup(arena, replacement), format(arena, fmt, args),
+                 false};
     va_end(args);
     add_extra(diag, fix);
+}
+
+void diag_fix_certain(Diag *diag, Span span, const char *replacement, const char *fmt, ...)
+{
+    Arena *arena = diag->diags->arena;
+    va_list args;
+    va_start(args, fmt);
+    Extra fix = {EXTRA_FIX, span, arena_strdup(arena, replacement), format(arena, fmt, args), true};
+    va_end(args);
+    add_extra(diag, fix);
+}
+
+void diags_deny(Diags *diags, DiagCode code)
+{
+    ASSERT((unsigned)code < DIAG_COUNT);
+    diags->denied[code] = true;
 }
 
 uint32_t diags_errors(const Diags *diags)

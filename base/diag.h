@@ -22,7 +22,8 @@ typedef enum DiagCode {
 } DiagCode;
 
 typedef enum DiagLevel { DIAG_ERROR, DIAG_WARNING } DiagLevel;
-typedef enum DiagFormat { DIAG_HUMAN, DIAG_SHORT } DiagFormat;
+/* For people with the source, for people in one line each, one JSON object a line, one SARIF file. */
+typedef enum DiagFormat { DIAG_HUMAN, DIAG_SHORT, DIAG_JSON, DIAG_SARIF } DiagFormat;
 
 typedef struct Diags Diags;
 typedef struct Diag Diag;
@@ -30,10 +31,16 @@ typedef struct Diag Diag;
 Diags *diags_new(Arena *arena);
 /* Registers a source text (kept, not copied) and returns its file number (>= 1). */
 uint32_t diags_source(Diags *diags, const char *path, const char *text, size_t n);
+uint32_t diags_sources(const Diags *diags); /* how many */
 const char *diags_path(const Diags *diags, uint32_t file);
 const char *diags_text(const Diags *diags, uint32_t file, size_t *n);
 /* 1-based line and byte column of a span's start. */
 void diags_place(const Diags *diags, Span span, uint32_t *line, uint32_t *column);
+
+/* Warnings of this code are errors from now on. */
+void diags_deny(Diags *diags, DiagCode code);
+/* The code of that name; false when there is none. */
+bool diag_code_find(const char *name, DiagCode *out);
 
 /* Starts an error or warning (level by the code's first letter: E error, W warning). Never NULL.
  * Identical (code, span, text) reports are merged. */
@@ -47,6 +54,12 @@ void diag_help(Diag *diag, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A help line with an edit: the text of `span` becomes `replacement` (shown under the source). */
 void diag_fix(Diag *diag, Span span, const char *replacement, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+/* The same for an edit that is right whatever the user had in mind: `mdl fix` makes it unasked. */
+void diag_fix_certain(Diag *diag, Span span, const char *replacement, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+/* The text of `file` with all certain edits, *n of them; of two that overlap only the first. NULL when
+ * there are none. */
+const char *diags_fixed(const Diags *diags, Arena *arena, uint32_t file, uint32_t *n);
 
 uint32_t diags_errors(const Diags *diags);
 uint32_t diags_warnings(const Diags *diags);
@@ -54,7 +67,7 @@ uint32_t diags_warnings(const Diags *diags);
  * diags_errors stays the same when all it found was known already). */
 uint32_t diags_reported(const Diags *diags);
 /* All reports, sorted by place, as text (format of docs/language.md, diagnostics). `color` adds
- * ANSI escapes. After 20 errors a line says how many were left out. */
+ * ANSI escapes. After 20 errors a line says how many were left out (not in JSON and SARIF). */
 const char *diags_render(const Diags *diags, Arena *arena, DiagFormat format, bool color);
 /* "E0201" and the one-line title of a code. */
 const char *diag_code_name(DiagCode code);

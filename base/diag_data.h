@@ -1,4 +1,4 @@
-/* diag_data.h: what diag.c collects and diag_render.c shows; private to these two. */
+/* diag_data.h: what diag.c collects and diag_render.c shows; private to diag_*.c. */
 #ifndef MDL_DIAG_DATA_H
 #define MDL_DIAG_DATA_H
 
@@ -18,6 +18,7 @@ typedef struct Extra {
     Span span;               /* FIX: what is replaced */
     const char *replacement; /* FIX */
     const char *text;
+    bool certain; /* FIX */
 } Extra;
 
 typedef struct Also {
@@ -42,6 +43,7 @@ struct Diags {
     VEC(Source) sources; /* file number - 1 */
     VEC(Diag *) list;
     Map *seen;
+    bool denied[DIAG_COUNT];
     uint32_t errors, warnings;
     uint32_t reported; /* errors with repetitions */
 };
@@ -52,5 +54,10 @@ const Source *diags_find_source(const Diags *diags, uint32_t file);
 uint32_t source_line(const Source *source, uint32_t offset);
 /* The offset behind the last byte of the line, without its newline (and carriage return). */
 uint32_t source_line_end(const Source *source, uint32_t line);
+/* All reports by place. */
+Diag **diags_sorted(const Diags *diags, Arena *arena);
+/* diag_json.c */
+const char *diags_json(const Diags *diags, Arena *arena);
+const char *diags_sarif(const Diags *diags, Arena *arena);
 
 #endif

@@ -336,13 +336,21 @@ static void put_left_out(StrBuf *sb, const char *what, uint32_t all)
     sb_printf(sb, "... and %u more %s%s\n", n, what, n == 1 ? "" : "s");
 }
 
-const char *diags_render(const Diags *diags, Arena *arena, DiagFormat format, bool color)
+Diag **diags_sorted(const Diags *diags, Arena *arena)
 {
-    StrBuf sb = sb_new(arena);
-    Render r = {diags, arena, &sb, line_paint(color), 1};
     Diag **sorted = COPY_ARRAY(arena, Diag *, diags->list.at, diags->list.n);
     if (diags->list.n)
         qsort(sorted, diags->list.n, sizeof *sorted, compare_diags);
+    return sorted;
+}
+
+const char *diags_render(const Diags *diags, Arena *arena, DiagFormat format, bool color)
+{
+    if (format == DIAG_JSON || format == DIAG_SARIF)
+        return format == DIAG_JSON ? diags_json(diags, arena) : diags_sarif(diags, arena);
+    StrBuf sb = sb_new(arena);
+    Render r = {diags, arena, &sb, line_paint(color), 1};
+    Diag **sorted = diags_sorted(diags, arena);
     uint32_t shown[] = {[DIAG_ERROR] = 0, [DIAG_WARNING] = 0};
     for (uint32_t i = 0; i < diags->list.n; i++) {
         if (++shown[sorted[i]->level] > REPORTS_SHOWN)

@@ -151,7 +151,10 @@ static int find_option(const Cli *cli, const char *name, size_t n, Err *err)
 
 static bool put_value(Cli *cli, OptionId id, const char *value, Err *err)
 {
-    Words *all = id == OPT_set ? &cli->sets : id == OPT_skip ? &cli->skips : NULL;
+    Words *all = id == OPT_set    ? &cli->sets
+                 : id == OPT_skip ? &cli->skips
+                 : id == OPT_deny ? &cli->denied
+                                  : NULL;
     if (all)
         VEC_PUSH(cli->arena, all, value);
     else if (cli->value[id])
@@ -218,7 +221,7 @@ static bool read_values(Cli *cli, Err *err)
 {
     int format = DIAG_HUMAN, device = 0, mode = 1;
     cli->seed = -1;
-    bool ok = cli_choice(cli, OPT_format, "human|short", &format, err) &&
+    bool ok = cli_choice(cli, OPT_format, "human|short|json|sarif", &format, err) &&
               cli_choice(cli, OPT_device, "auto|cpu", &device, err) &&
               cli_choice(cli, OPT_mode, "train|eval", &mode, err) &&
               cli_int(cli, OPT_threads, (IntRange){1, 4096}, &cli->threads, err) &&

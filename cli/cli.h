@@ -36,7 +36,7 @@ struct Cli {
     Arena *arena;
     const Command *command; /* NULL: none was given */
     Words words;            /* what is not an option; cli_file takes the first */
-    Words sets, skips;
+    Words sets, skips, denied;
     const char *value[OPT_COUNT]; /* "" for switches, NULL when absent */
     int64_t threads, max_steps;   /* 0 when absent */
     int64_t seed;                 /* -1 when absent */

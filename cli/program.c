@@ -17,6 +17,22 @@ static bool read_skips(Cli *cli, uint64_t *skip, Err *err)
     return true;
 }
 
+static bool deny(Cli *cli, Diags *diags, Err *err)
+{
+    for (uint32_t i = 0; i < cli->denied.n; i++) {
+        const char *name = cli->denied.at[i];
+        DiagCode code = DIAG_W0101;
+        bool all = strcmp(name, "all") == 0;
+        if (!all && (name[0] != 'W' || !diag_code_find(name, &code))) {
+            usage_error(err, "--deny: `%s` is no code of a warning", name);
+            return err_help(err, "mdl explain lists all codes");
+        }
+        for (int c = all ? 0 : (int)code; c < (all ? (int)DIAG_COUNT : (int)code + 1); c++)
+            diags_deny(diags, (DiagCode)c);
+    }
+    return true;
+}
+
 /* `--seed` of a run is the seed attribute of its train block. */
 static void push_seed(Cli *cli)
 {
@@ -36,7 +52,8 @@ bool with_program(Cli *cli, const ProgramUse *use, Err *err)
     opt.sets = cli->sets.at;
     opt.nset = cli->sets.n;
     Compile *c = compile_new(&opt);
-    bool ok = compile_load(c, err) && use->fn(cli, c, use->user, err);
+    bool ok =
+        deny(cli, compile_diags(c), err) && compile_load(c, err) && use->fn(cli, c, use->user, err);
     report_progress(cli, "");
     report_diags(cli, compile_diags(c));
     if (!ok && err->kind == ERR_PROGRAM && diags_errors(compile_diags(c)))

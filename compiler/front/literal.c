@@ -161,8 +161,9 @@ Sym literal_bad_number(Lexer *lx, Span span)
     int digits = (int)strspn(p, "0123456789_.");
     int shown = n < 40 ? n : 40;
     if (digits == n) {
-        diag_at(lx->diags, DIAG_E0104, span, "`%.*s` is not a number: write `%.*s0`", shown, p,
-                shown, p);
+        Diag *d = diag_at(lx->diags, DIAG_E0104, span, "`%.*s` is not a number: write `%.*s0`",
+                          shown, p, shown, p);
+        diag_fix_certain(d, lex_span(lx, span.hi, span.hi), "0", "write the zero");
         return sym(lx->syms, "0");
     }
     Diag *d = diag_at(lx->diags, DIAG_E0104, span, "`%.*s` is not a number", shown, p);
@@ -174,16 +175,26 @@ Sym literal_bad_number(Lexer *lx, Span span)
     return sym(lx->syms, "0");
 }
 
+/* The word with blanks where its neighbours would run into it. */
+static const char *word_between(const Lexer *lx, Span span, const char *word)
+{
+    bool before = span.lo > 0 && !strchr(" \t\n(&|", lx->src[span.lo - 1]);
+    bool behind = span.hi < lx->n && !strchr(" \t\n", lx->src[span.hi]);
+    return arena_printf(lx->arena, "%s%s%s", before ? " " : "", word, behind ? " " : "");
+}
+
 void literal_bad_bytes(Lexer *lx, Span span)
 {
-    static const char *const others[][2] = {
-        {"&&", "write `and`"},
-        {"||", "write `or`"},
-        {"!", "write `not`"},
-        {"&", "write `and`"},
-        {"|", "write `or`"},
-        {"^", "a power is written `**`"},
-        {"'", "a string stands in double quotes"},
+    static const struct {
+        const char *bytes, *help, *word; /* word: what is meant for certain */
+    } others[] = {
+        {"&&", "write `and`", "and"},
+        {"||", "write `or`", "or"},
+        {"!", "write `not`", "not"},
+        {"&", "write `and`", NULL},
+        {"|", "write `or`", NULL},
+        {"^", "a power is written `**`", NULL},
+        {"'", "a string stands in double quotes", NULL},
     };
     const char *p = lx->src + span.lo;
     uint32_t n = span.hi - span.lo;
@@ -203,9 +214,14 @@ void literal_bad_bytes(Lexer *lx, Span span)
     }
     Diag *d = diag_at(lx->diags, DIAG_E0101, span, "unexpected character `%.*s`",
                       (int)(c < 0x80 ? n : width), p);
-    for (size_t i = 0; i < COUNT(others); i++)
-        if (strlen(others[i][0]) == n && memcmp(others[i][0], p, n) == 0)
-            diag_help(d, "%s", others[i][1]);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        if (strlen(others[i].bytes) != n || memcmp(others[i].bytes, p, n) != 0)
+            continue;
+        if (others[i].word)
+            diag_fix_certain(d, span, word_between(lx, span, others[i].word), "%s", others[i].help);
+        else
+            diag_help(d, "%s", others[i].help);
+    }
 }
 
 /* Components are separated by points, but not inside { } and [ ], where `..` is a range. */

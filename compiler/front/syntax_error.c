@@ -158,8 +158,10 @@ static Diag *report_point_number(Lexer *lx, const SyntaxError *e)
     bool digit = hi < lx->n && lx->src[hi] >= '0' && lx->src[hi] <= '9';
     if (lx->current.kind != '.' || !digit || !has(e, "number"))
         return NULL;
-    return diag_at(lx->diags, DIAG_E0104, e->span,
-                   "a number has a digit on both sides of the point");
+    Diag *d =
+        diag_at(lx->diags, DIAG_E0104, e->span, "a number has a digit on both sides of the point");
+    diag_fix_certain(d, lex_span(lx, e->span.lo, e->span.lo), "0", "write the zero");
+    return d;
 }
 
 /* ---- help ---- */
@@ -236,6 +238,18 @@ static void add_word_help(const Lexer *lx, const SyntaxError *e, Diag *d)
         diag_help(d, "a similar keyword is `%s`", near);
 }
 
+/* `f(x, axis = 1)`. On another line than the bracket it may be a statement behind a forgotten `)`. */
+static void add_colon_help(const Lexer *lx, const SyntaxError *e, Diag *d)
+{
+    static const char help[] = "arguments are named with `:`, as in `f(x, axis: 1)`";
+    uint32_t open = lx->open[lx->nopen - 1].span.lo;
+    bool one_line = !memchr(lx->src + open, '\n', e->span.lo - open);
+    if (one_line && lx->before)
+        diag_fix_certain(d, lex_span(lx, lx->before_hi, e->span.hi), ":", "%s", help);
+    else
+        diag_help(d, "%s", help);
+}
+
 static void add_help(const Lexer *lx, const SyntaxError *e, Diag *d)
 {
     int kind = lx->current.kind;
@@ -246,7 +260,7 @@ static void add_help(const Lexer *lx, const SyntaxError *e, Diag *d)
     else if (is_comparison(kind) && has(e, "`+`"))
         diag_help(d, "comparisons do not chain: write `a < b and b < c`");
     else if (kind == '=' && in_call && has(e, "`,`") && has(e, "`:`"))
-        diag_help(d, "arguments are named with `:`, as in `f(x, axis: 1)`");
+        add_colon_help(lx, e, d);
     else if (kind == '=' && has(e, "`as`") && has(e, "`[`") && has(e, "`:`") && !has(e, "`,`"))
         diag_help(d, "in a module a value is named with `let x = ..`");
     else if (kind == ':' && has(e, "`{`"))

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-static const char *const commands[] = {"check", "fmt",  "explain", "ls",    "train", "eval",
-                                       "dump",  "call", "grad",    "bench", "help",  "version"};
+static const char *const commands[] = {"check", "fmt",  "fix",  "explain", "ls",   "train",  "eval",
+                                       "dump",  "call", "grad", "bench",   "help", "version"};
 
 static void help_lists_every_command(void **state)
 {
@@ -63,7 +63,7 @@ static const Usage usages[] = {
     {{"train", "a.mdl", "--device", "gpu"}, "--device is one of auto|cpu, got `gpu`", ""},
     {{"train", "a.mdl", "--stage", "x"}, "no train block `x`", "there is mlp"},
     {{"check", "--color", "red"}, "--color is one of auto|always|never", ""},
-    {{"check", "--format=xml"}, "--format is one of human|short", ""},
+    {{"check", "--format=xml"}, "--format is one of human|short|json|sarif", ""},
     {{"check", "a.mdl", "b.mdl"}, "one word too many: `b.mdl`", "usage: mdl check [FILE.mdl]"},
     {{"check", "test-images"}, "works on a .mdl file, not on test-images", ""},
     {{"call", "a.mdl", "mlp"}, "`mdl call` needs --in FILE", "mdl help call"},

@@ -1,5 +1,5 @@
 /* LIBS: mdl_test_tool mdl_runtime mdl_base */
-/* test_tools.c: the commands that work on the text of a program: fmt, explain. */
+/* test_tools.c: the commands that work on the text of a program: fmt, fix, explain, and the formats of diagnostics. */
 #include "tool.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,6 +40,61 @@ static void fmt_leaves_wrong_files(void **state)
     check_has(o.err, "with --stdin there are no files");
 }
 
+#define WRONG "let a = 1.\nlet b = true&&!false\nlet c = max(a, b = 3.)\nlet d = (1 + .5)\n"
+#define FIXED "let a = 1.0\nlet b = true and not false\nlet c = max(a, b: 3.0)\nlet d = (1 + 0.5)\n"
+
+static void fix_makes_what_is_certain(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl", WRONG);
+    Outcome o = RUN(tool, "fix", "a.mdl");
+    assert_string_equal(tool_read(tool, "a.mdl").data, FIXED);
+    check_has(o.out, "corrections made\n");
+    check_lacks(o.err, "E0101");
+    check_code(&o, 1);
+    check_has(o.err, "error[E0302]"); /* `max` has no argument `b`: that is left */
+    tool_write(tool, "a.mdl", "let a = 1\n");
+    assert_string_equal(GOOD(tool, "fix", "a.mdl"), "");
+}
+
+static void diagnostics_for_programs(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl", "let a = b\n");
+    Outcome o = RUN(tool, "check", "a.mdl", "--format=json");
+    check_code(&o, 1);
+    check_has(
+        o.err,
+        "{\"code\":\"E0201\",\"level\":\"error\",\"message\":\"unknown name `b`\",\"spans\":[{"
+        "\"file\":\"a.mdl\",\"line\":1,\"column\":9,\"end_line\":1,\"end_column\":10,"
+        "\"lo\":8,\"hi\":9,\"primary\":true");
+    o = RUN(tool, "check", "a.mdl", "--format=sarif");
+    check_code(&o, 1);
+    check_has(o.err, "\"version\":\"2.1.0\"");
+    check_has(o.err, "\"ruleId\":\"E0201\"");
+    o = RUN(tool, "check", "none.mdl", "--format=json");
+    check_code(&o, 3);
+    check_has(o.err, "{\"code\":null,\"level\":\"error\",\"message\":");
+}
+
+static void warnings_can_be_denied(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl", "fn relu(x) = x\n");
+    Outcome o = RUN(tool, "check", "a.mdl");
+    check_code(&o, 0);
+    check_has(o.err, "warning[W0102]");
+    o = RUN(tool, "check", "a.mdl", "--deny", "W0102");
+    check_code(&o, 1);
+    check_has(o.err, "error[W0102]");
+    o = RUN(tool, "check", "a.mdl", "--deny=all");
+    check_code(&o, 1);
+    o = RUN(tool, "check", "a.mdl", "--deny=W0101");
+    check_code(&o, 0);
+    o = RUN(tool, "check", "a.mdl", "--deny=E0101");
+    check_code(&o, 2);
+}
+
 static void explain_shows_pages(void **state)
 {
     const char *page = GOOD(*state, "explain", "e0413");
@@ -58,6 +113,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(fmt_writes_what_changes, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(fmt_leaves_wrong_files, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(fix_makes_what_is_certain, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(diagnostics_for_programs, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(warnings_can_be_denied, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(explain_shows_pages, tool_setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
