@@ -62,6 +62,8 @@ def window_cases():
     case("std_max_pool2d_overlap", lambda x: f.max_pool2d(x, 3, 2, 1), x=apart(-2, 2, 2, 2, 5, 6))
     case("std_avg_pool2d", lambda x: f.avg_pool2d(x, (2, 3)), x=x(2, 2, 4, 7))
     case("std_avg_pool2d_overlap", lambda x: f.avg_pool2d(x, 3, 2, 1), x=x(2, 2, 5, 6))
+    case("std_group_norm", lambda x: f.group_norm(x, 3), x=x(2, 6, 3, 4))
+    case("std_group_norm_flat", lambda x: f.group_norm(x, 2, eps=1e-3), x=x(5, 4))
 
 
 def order_cases():
