@@ -39,6 +39,7 @@ typedef struct RowCx {
     Sym row;          /* the lambda's parameter */
     uint32_t column0; /* of the data's columns in b */
     uint32_t ncolumn;
+    uint32_t depth, longest; /* values held at once, now and at most */
 } RowCx;
 bool row_code(RowCx *cx, const Ast *expr);
 
@@ -49,7 +50,7 @@ bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanR
 /* The eval blocks that do not speak of other models only; model NULL: all. */
 bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model);
 bool train_entries(Elab *e, PlanBuilder *b, const Item *item);
-bool update_entry(Elab *e, Env *env, const Ast *train, PlanRun *run);
+bool update_entry(Elab *e, Env *env, const Ast *train, double clip, PlanRun *run);
 
 /* pattern.c */
 bool match_pattern(const char *pattern, const char *path);

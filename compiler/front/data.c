@@ -1,6 +1,8 @@
 /* data.c: data blocks: which arrays a source has, and the fields of one row. */
 #include "blocks.h"
 
+enum { MAX_ROW_CODE = 4096 };
+
 static void add_column(Elab *e, PlanBuilder *b, Sym name, const Val *file, const Val *member)
 {
     PlanColumn c = {planb_text(b, name), planb_text(b, file->str),
@@ -116,11 +118,16 @@ static bool data_field(Elab *e, PlanBuilder *b, Env *env, const Ast *a, const Pl
                 "a field is a function of one row: `row => row.x`");
         return false;
     }
-    RowCx cx = {e, b, env, lambda->kid[0]->name, data->column0, data->ncolumn};
+    RowCx cx = {e, b, env, lambda->kid[0]->name, data->column0, data->ncolumn, 0, 0};
     if (!field_type(e, env, a, &f, &type) || !row_code(&cx, lambda->kid[1])) {
         return false;
     }
     f.ncode = b->codes.n - f.code0;
+    if (f.ncode > MAX_ROW_CODE || cx.longest > PLAN_ROW_STACK) {
+        diag_at(e->diags, DIAG_E0109, lambda->span, "the field `%s` is too large an expression",
+                a->name);
+        return false;
+    }
     use->name[use->nfield] = a->name;
     use->type[use->nfield++] = type;
     VEC_PUSH(b->arena, &b->fields, f);

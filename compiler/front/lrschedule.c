@@ -4,12 +4,12 @@
 static bool length_of(Elab *e, const Val *v, PlanSegment *s)
 {
     double f;
-    if (v->kind == V_PERCENT) {
+    if (v->kind == V_PERCENT && v->f >= 0 && v->f <= 1) {
         s->unit = PU_SHARE;
         s->length = v->f;
         return true;
     }
-    if (v->kind == V_QUANTITY) {
+    if (v->kind == V_QUANTITY && v->f < 1e12) {
         bool steps = strncmp(v->unit, "step", 4) == 0, epochs = strncmp(v->unit, "epoch", 5) == 0;
         if (steps || epochs) {
             s->unit = steps ? PU_STEPS : PU_EPOCHS;
@@ -23,7 +23,7 @@ static bool length_of(Elab *e, const Val *v, PlanSegment *s)
     }
     if (!val_is_poison(v)) {
         diag_at(e->diags, DIAG_E0802, v->span,
-                "a warm-up is a share (5%%), or a number of steps or epochs, got %s",
+                "a warm-up is a share up to 100%%, or a number of steps or epochs, got %s",
                 val_text(e, v));
     }
     return false;
@@ -73,7 +73,7 @@ bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanR
         }
         VEC_PUSH(b->arena, &b->segments, s);
     }
-    if (to && !val_as_double(to, &final)) {
+    if (to && (!val_as_double(to, &final) || !(final >= 0 && final < 1e12))) {
         diag_at(e->diags, DIAG_E0802, to->span, "`final` is a factor, got %s", val_text(e, to));
         return false;
     }

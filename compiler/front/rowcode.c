@@ -3,6 +3,13 @@
 
 static void push(RowCx *cx, uint32_t op, uint32_t a, double num)
 {
+    static const uint32_t pops[] = {
+#define ROWOP(id, name, npop, doc) npop,
+#include "rowops.def"
+#undef ROWOP
+    };
+    cx->depth = cx->depth - pops[op] + 1;
+    cx->longest = cx->depth > cx->longest ? cx->depth : cx->longest;
     PlanCode c = {op, a, num};
     VEC_PUSH(cx->b->arena, &cx->b->codes, c);
 }
@@ -115,9 +122,11 @@ bool row_code(RowCx *cx, const Ast *a)
         return element(cx, a);
     }
     if (a->kind == A_NEG) {
-        bool ok = row_code(cx, a->kid[0]);
+        if (!row_code(cx, a->kid[0])) {
+            return false;
+        }
         push(cx, RO_NEG, 0, 0);
-        return ok;
+        return true;
     }
     diag_at(cx->e->diags, DIAG_E0199, a->span, "this is not supported in data fields yet");
     return false;

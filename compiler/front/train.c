@@ -11,6 +11,7 @@ typedef struct Stage {
     PlanBuilder *b;
     const Ast *ast;
     Env *env;
+    double clip; /* 0: none */
     PlanRun run;
 } Stage;
 
@@ -80,6 +81,13 @@ static bool choose_trained(Stage *s)
     }
     for (uint32_t i = 0; i < n; i++) {
         State *w = s->e->program->states.at[i];
+        if (w->trained && w->type->dtype != DT_F32) {
+            Diag *d = diag_at(s->e->diags, DIAG_E0199, w->span,
+                              "`%s` is `%s`: only f32 parameters are trained, so far", w->path,
+                              type_text(s->e->ir, w->type));
+            diag_help(d, "leave it out of `train %s`: `freeze %s`", s->ast->name, w->path);
+            ok = false;
+        }
         if (w->trained) {
             State grad = {.kind = SK_GRAD,
                           .path = sym_printf(s->e->ir->syms, "%s.grad", w->path),
@@ -322,7 +330,7 @@ static bool actions(Stage *s)
         const Val *length = num_literal(s->e, &quantity);
         bool known =
             strncmp(length->unit, "epoch", 5) == 0 || strncmp(length->unit, "step", 4) == 0;
-        if (!known || !(length->f > 0)) {
+        if (!known || !(length->f > 0 && length->f < 1e12)) {
             diag_at(s->e->diags, DIAG_E0802, every->span, "`every` counts steps or epochs");
             ok = false;
             continue;
@@ -361,6 +369,24 @@ static bool duration(Stage *s)
     return true;
 }
 
+/* A finite number that is not negative, and for clip not 0. */
+static bool attr_positive(Stage *s, const char *name, bool zero, double *out)
+{
+    const Ast *a = block_attr(s->ast, name);
+    if (!a || a->kind == A_NONE) {
+        return true;
+    }
+    if (!attr_double(s->e, s->env, s->ast, name, out)) {
+        return false;
+    }
+    if (!(*out < 1e300 && (zero ? *out >= 0 : *out > 0))) {
+        diag_at(s->e->diags, DIAG_E0802, a->span, "`%s` is a finite number%s 0", name,
+                zero ? ", at least" : " above");
+        return false;
+    }
+    return true;
+}
+
 static bool numbers(Stage *s)
 {
     Elab *e = s->e;
@@ -372,7 +398,8 @@ static bool numbers(Stage *s)
         ok = false;
     }
     ok = duration(s) && ok;
-    ok = attr_double(e, s->env, s->ast, "lr", &s->run.lr) && ok;
+    ok = attr_positive(s, "lr", true, &s->run.lr) && ok;
+    ok = attr_positive(s, "clip", false, &s->clip) && ok;
     ok = attr_int(e, s->env, s->ast, "seed", &seed) && ok;
     ok = attr_int(e, s->env, s->ast, "log", &log) && ok;
     s->run.seed = (uint64_t)seed;
@@ -441,7 +468,7 @@ bool train_entries(Elab *e, PlanBuilder *b, const Item *item)
         return false; /* the eval blocks would find the same mistakes in other words */
     }
     s.run.update = begin_entry(e, "update", MODE_TRAIN);
-    bool ok = update_entry(e, s.env, s.ast, &s.run);
+    bool ok = update_entry(e, s.env, s.ast, s.clip, &s.run);
     ok = schedule_segments(e, b, s.env, block_attr(s.ast, "schedule"), &s.run) && ok;
     const Item *model = file_item(item->file, item->ast->name);
     ok = eval_entries(e, b, item->file, model ? model->ast : NULL) && ok;

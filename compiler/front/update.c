@@ -87,8 +87,6 @@ static bool step_parameter(const Update *u, State *w)
 static bool find_optimizer(Update *u, Env *env, const Ast *expr)
 {
     Elab *e = u->e;
-    const Ast missing = {.kind = A_ID, .name = sym(e->ir->syms, "adamw")};
-    expr = expr ? expr : &missing;
     u->module = eval(e, env, expr->kind == A_CALL ? expr->kid[0] : expr);
     if (u->module->kind != V_MODULE) {
         if (!val_is_poison(u->module)) {
@@ -102,14 +100,12 @@ static bool find_optimizer(Update *u, Env *env, const Ast *expr)
     return true;
 }
 
-bool update_entry(Elab *e, Env *env, const Ast *train, PlanRun *run)
+bool update_entry(Elab *e, Env *env, const Ast *train, double clip, PlanRun *run)
 {
     Update u = {.e = e};
-    double clip = 0;
-    const Ast *a = block_attr(train, "clip");
-    bool clipped = a && a->kind != A_NONE;
-    if (!find_optimizer(&u, env, block_attr(train, "optimizer")) ||
-        (clipped && !attr_double(e, env, train, "clip", &clip))) {
+    const Ast missing = {.kind = A_ID, .name = sym(e->ir->syms, "adamw"), .span = train->name_span};
+    const Ast *optimizer = block_attr(train, "optimizer");
+    if (!find_optimizer(&u, env, optimizer ? optimizer : &missing)) {
         return false;
     }
     Graph *g = e->g;
@@ -117,7 +113,7 @@ bool update_entry(Elab *e, Env *env, const Ast *train, PlanRun *run)
     const Node *inverse = graph_binary(g, OP_DIV, graph_const(g, DT_F32, 1), weight);
     run->gnorm = PLAN_NONE;
     u.scale =
-        clipped ? graph_binary(g, OP_MUL, clip_factor(e, clip, inverse, run), inverse) : inverse;
+        clip > 0 ? graph_binary(g, OP_MUL, clip_factor(e, clip, inverse, run), inverse) : inverse;
     u.lr = val_node(e, graph_slot(g, "lr", DT_F32), train->span);
     u.t = val_node(e, graph_cast(g, DT_F32, graph_slot(g, "step", DT_I32)), train->span);
     uint32_t n = e->program->states.n;

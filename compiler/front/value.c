@@ -214,8 +214,6 @@ static const char *kind_text(VKind kind)
         [V_RANGE] = "a range",
         [V_BATCH] = "a batch",
         [V_MODE] = "a mode",
-        [V_PERCENT] = "a percentage",
-        [V_QUANTITY] = "a quantity",
     };
     return kind < COUNT(text) && text[kind] ? text[kind] : "a value";
 }
@@ -230,6 +228,12 @@ const char *val_text(Elab *e, const Val *v)
     }
     if (is_tensor(v)) {
         return arena_printf(e->arena, "`%s`", type_text(e->ir, tensor_type(v)));
+    }
+    if (v->kind == V_PERCENT) {
+        return arena_printf(e->arena, "%g%%", v->f * 100);
+    }
+    if (v->kind == V_QUANTITY) {
+        return arena_printf(e->arena, "%g %s", v->f, v->unit);
     }
     if (v->kind == V_BOOL) {
         return v->b ? "true" : "false";

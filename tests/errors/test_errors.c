@@ -122,15 +122,16 @@ static void read_report(Arena *arena, Reports *out, const char *line, const char
     assert_true(bracket && is_code(bracket + 1));
     memcpy(r.code, bracket + 1, 5);
     r.text = arena_strdup(arena, bracket + 9);
-    unsigned number;
+    char *end;
     size_t length = strlen(path);
     if (strncmp(line, "--set", 5) == 0) {
         const char *name = line + strcspn(line, " :");
         size_t n = strcspn(name + 1, ":");
         const char *set = *name == ' ' ? arena_strndup(arena, name + 1, n) : "# SET ";
         r.line = set_line(source->data, set);
-    } else if (strncmp(line, path, length) == 0 && sscanf(line + length, ":%u:", &number) == 1) {
-        r.line = number;
+    } else if (strncmp(line, path, length) == 0 && line[length] == ':') {
+        r.line = (uint32_t)strtoul(line + length + 1, &end, 10);
+        assert_true(*end == ':');
     }
     VEC_PUSH(arena, out, r);
 }

@@ -305,8 +305,11 @@ static void mutants(void **state)
     Corpus c = corpus_new();
     const char *range = getenv("MDL_MUTANTS"), *one = getenv("MDL_MUTANT");
     unsigned long from = 0, to = 400, good = 0;
-    if (range)
-        sscanf(range, "%lu:%lu", &from, &to);
+    if (range) {
+        char *end;
+        from = strtoul(range, &end, 10);
+        to = *end == ':' ? strtoul(end + 1, NULL, 10) : from + 400;
+    }
     if (one) {
         from = strtoul(one, NULL, 10);
         to = from + 1;
