@@ -28,13 +28,17 @@ typedef struct Gemm {
     const Dim *nbatch, *depth;
     int64_t kc, mt, nt;       /* block of depth; rows and columns of a task */
     int64_t blocks;           /* blocks of depth, at the upper end */
+    int64_t inner;            /* > 1: the loop over a block is two, the inner one that long */
     int64_t tiles_m, tiles_n; /* tiles of a batch member, at the upper end */
     int64_t grain;            /* batch members of a task; > 1: of one tile each */
     const Ix *batch;          /* index of the batch member in the current scope */
 } Gemm;
 
-/* gemm_direct.c: sets `direct` of both sides; a direct right side is not shared. */
+/* gemm_direct.c: sets `direct` of both sides, and `inner`; a direct right side is not shared. */
 void gemm_choose_direct(Lower *lo, Gemm *g);
+/* Depth at step outer * g->inner + inner of a block; the extent of outer. */
+const Ix *gemm_depth(Lower *lo, const Gemm *g, const Ix *block, const Ix *outer, const Ix *inner);
+const Dim *gemm_outer_extent(Lower *lo, const Gemm *g);
 
 /* gemm_pack.c: whether packing a side is cheaper along its depth. */
 void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s);
@@ -59,13 +63,14 @@ typedef struct GemmTask {
     Gemm *g;
     const KExpr *m0, *m1, *n0, *n1; /* its tile of the result */
     const KExpr *block, *k0, *klen; /* of depth */
-    uint32_t sums;                  /* buffer of sums */
-    const KExpr *ip, *jp;           /* panels within the tile */
-    const KExpr *m, *n;             /* first row and column of the panels */
-    const KExpr *row0;              /* first row of the register tile: m, or before it */
-    const KExpr *abase, *bbase;     /* first float of the panels; NULL: direct */
-    const KExpr *tile;              /* first float of the register tile's sums */
-    const Ix *row;                  /* of the epilogue */
+    const Ix *block_index;
+    uint32_t sums;              /* buffer of sums */
+    const KExpr *ip, *jp;       /* panels within the tile */
+    const KExpr *m, *n;         /* first row and column of the panels */
+    const KExpr *row0;          /* first row of the register tile: m, or before it */
+    const KExpr *abase, *bbase; /* first float of the panels; NULL: direct */
+    const KExpr *tile;          /* first float of the register tile's sums */
+    const Ix *row;              /* of the epilogue */
 } GemmTask;
 void gemm_panel_loops(Lower *lo, GemmTask *t);
 /* Index of the result; and all results, given one element (or lanes) of the dot. */

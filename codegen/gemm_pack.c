@@ -98,8 +98,7 @@ static const Ix *strip_loop(Lower *lo, const Pack *c)
 
 static void strip_store(Lower *lo, const Pack *c, const KExpr *kv, const KExpr *x)
 {
-    ks_vstore(lo->k, lo->scope->block, c->p->side->pack, panel_at(lo, c->p, kv, c->offset), x,
-              NULL);
+    ks_store(lo->k, lo->scope->block, c->p->side->pack, panel_at(lo, c->p, kv, c->offset), x);
 }
 
 static void pack_strip(Lower *lo, Pack *c, const KExpr *lanes)

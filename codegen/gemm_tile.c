@@ -77,6 +77,34 @@ static void multiply_add(Lower *lo, const GemmTask *t, const Step *s, const KExp
     }
 }
 
+static void depth_loops(Lower *lo, const GemmTask *t, Step *s, const KExpr *const *c)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->g;
+    const KExpr *zero = ke_int(k, 0), *inner = ke_int(k, g->inner);
+    if (g->inner == 1) {
+        scope_loop(lo, &(LoopSpec){.stem = "k", .lo = zero, .hi = t->klen, .extent = g->depth});
+        s->k = lo->var[lo->nvar - 1].at;
+        s->depth = scope_var(lo, ke_add(lo, t->k0, s->k), g->depth);
+        multiply_add(lo, t, s, c);
+        scope_end(lo);
+        return;
+    }
+    const Ix *outer = scope_loop(lo, &(LoopSpec){.stem = "ko",
+                                                 .lo = zero,
+                                                 .hi = ke_index(k, KI_DIV, t->klen, inner),
+                                                 .extent = gemm_outer_extent(lo, g)});
+    const KExpr *first = ke_mul(lo, lo->var[lo->nvar - 1].at, inner);
+    const Ix *step = scope_loop(
+        lo,
+        &(LoopSpec){.stem = "k", .lo = zero, .hi = inner, .extent = dim_const(lo->ir, g->inner)});
+    s->k = ke_add(lo, first, lo->var[lo->nvar - 1].at);
+    s->depth = gemm_depth(lo, g, t->block_index, outer, step);
+    multiply_add(lo, t, s, c);
+    scope_end(lo);
+    scope_end(lo);
+}
+
 /* sums += left panel x right panel over one block of depth. */
 static void micro_kernel(Lower *lo, const GemmTask *t)
 {
@@ -91,13 +119,9 @@ static void micro_kernel(Lower *lo, const GemmTask *t)
         s.row[i] = scope_var(lo, ke_add(lo, t->row0, ke_int(k, i)), g->left.rows);
     for (int64_t j = 0; j < nv && g->right.direct; j++)
         s.column[j] = scope_vector_var(lo, ke_add(lo, t->n, ke_int(k, j * w)), g->right.rows, NULL);
-    scope_loop(lo, &(LoopSpec){.stem = "k", .lo = ke_int(k, 0), .hi = t->klen, .extent = g->depth});
-    s.k = lo->var[lo->nvar - 1].at;
-    s.depth = scope_var(lo, ke_add(lo, t->k0, s.k), g->depth);
-    multiply_add(lo, t, &s, c);
-    scope_end(lo);
+    depth_loops(lo, t, &s, c);
     for (int64_t i = 0; i < mr * nv; i++)
-        ks_vstore(k, lo->scope->block, t->sums, ke_add(lo, t->tile, ke_int(k, i * w)), c[i], NULL);
+        ks_store(k, lo->scope->block, t->sums, ke_add(lo, t->tile, ke_int(k, i * w)), c[i]);
     scope_end(lo);
 }
 
@@ -141,7 +165,7 @@ static void epilogue(Lower *lo, const GemmTask *t)
     const Gemm *g = t->g;
     const KExpr *mr = ke_int(k, g->left.panel), *nr = ke_int(k, g->right.panel);
     scope_loop(lo, &(LoopSpec){.stem = "i",
-                               .lo = ke_sub(lo, t->m, t->row0),
+                               .lo = t->m == t->row0 ? ke_int(k, 0) : ke_sub(lo, t->m, t->row0),
                                .hi = ke_min(lo, mr, ke_sub(lo, t->m1, t->row0)),
                                .extent = dim_const(lo->ir, g->left.panel)});
     const KExpr *i = lo->var[lo->nvar - 1].at;

@@ -267,6 +267,9 @@ static void one_tile(Lower *lo, GemmTask *t, const KExpr *of)
     t->n1 = ke_min(lo, ke_add(lo, t->n0, nt), ke_extent(k, g->right.rows));
     t->n1 = ks_let(k, block, "n1", t->n1);
     t->block = open_blocks(lo, g);
+    t->block_index = ix_int(lo->ir, 0);
+    if (g->blocks > 1)
+        t->block_index = ix_var(lo->ir, lo->nvar - 1, dim_const(lo->ir, g->blocks));
     t->k0 = ke_mul(lo, t->block, ke_int(k, g->kc));
     t->klen = ks_let(k, lo->scope->block, "klen", block_length(lo, g, t->k0));
     if (!g->right.shared && !g->right.direct)
