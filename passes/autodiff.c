@@ -116,7 +116,7 @@ static void add_member(Tape *t, const Node *tuple, uint32_t i, const Node *c)
 static void step_op(Tape *t, const Node *n)
 {
     const Node *dx[3] = {NULL}, **out = dx;
-    bool few[3], *need = few;
+    bool few[3] = {false}, *need = few;
     if (n->nin > COUNT(dx)) {
         out = NEW_ARRAY(t->cx->arena, const Node *, n->nin);
         need = NEW_ARRAY(t->cx->arena, bool, n->nin);

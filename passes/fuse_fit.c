@@ -119,6 +119,7 @@ static Verdict fit_reduce(Fuse *fx, const Body *body)
         if (!same_fold(fold, n))
             return refuse(FUSE_RED, "they fold over different spaces");
     }
+    ASSERT(fold != NULL);
     Verdict v = fit_long_fold(fx, body, fold);
     return v.code == FUSE_OK ? fuse_check_maps(fx, body) : v;
 }
@@ -192,6 +193,7 @@ static Verdict fit_gemm(Fuse *fx, const Body *body)
         if (fuse_class(n) == OC_CONTRACT)
             dot = n;
     }
+    ASSERT(dot != NULL);
     Epilogue e = {.fx = fx, .body = body, .space = dot->type};
     e.seen = NEW_ARRAY(fx->scratch, bool, fx->n);
     e.side = NEW_ARRAY(fx->scratch, uint8_t, fx->n);

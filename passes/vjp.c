@@ -206,7 +206,7 @@ static const Node *spread(Graph *g, const Node *u, const int64_t *map, const Typ
 /* o without free axes (a vector): nothing is summed, dx = dy * o elementwise. */
 static const Node *outer_cotangent(Graph *g, const DotSide *s, const Node *dy)
 {
-    int64_t own[IR_MAX_RANK], dy_map[IR_MAX_RANK], o_map[IR_MAX_RANK];
+    int64_t own[IR_MAX_RANK], dy_map[IR_MAX_RANK] = {0}, o_map[IR_MAX_RANK] = {0};
     uint32_t nown = own_axes(s, own);
     for (uint32_t i = 0; i < s->nbatch; i++) {
         dy_map[i] = s->x_batch[i];
@@ -239,7 +239,8 @@ static bool choose_order(const DotSide *s, int64_t *origin)
 /* dx = sum over o's free axes of dy * o. */
 static const Node *dot_cotangent(Graph *g, const DotSide *s, const Node *dy)
 {
-    int64_t origin[IR_MAX_RANK], dy_batch[IR_MAX_RANK], dy_free[IR_MAX_RANK], o_free[IR_MAX_RANK];
+    int64_t origin[IR_MAX_RANK] = {0}, o_free[IR_MAX_RANK];
+    int64_t dy_batch[IR_MAX_RANK], dy_free[IR_MAX_RANK];
     bool dy_first = choose_order(s, origin);
     uint32_t nfree = other_axes(s, o_free);
     if (nfree == 0)

@@ -111,16 +111,8 @@ static bool choose_isa(Load *l, Err *err)
 /* No -ffast-math, no contraction, no tuning to the machine: bits depend on the text and the
  * instruction set alone. */
 static const char *const flags[] = {
-    "-std=gnu11",
-    "-O2",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-fwrapv",
-    "-fno-stack-protector",
-    "-fPIC",
-    "-shared",
-    "-Wl,-Bsymbolic",
-    "-w",
+    "-std=gnu11",           "-O2",   "-ffp-contract=off", "-fno-math-errno", "-fwrapv",
+    "-fno-stack-protector", "-fPIC", "-shared",           "-Wl,-Bsymbolic",  "-w",
 };
 
 static void hash_part(XXH3_state_t *state, const char *text)

@@ -59,7 +59,7 @@ bool manifest_measure(Manifest *m, const char *dir, Err *err)
 
 bool manifest_verify(const Manifest *m, const char *dir, Err *err)
 {
-    Manifest found;
+    Manifest found = {0};
     if (!manifest_measure(&found, dir, err))
         return false;
     for (int i = 0; i < MANIFEST_FILES; i++) {

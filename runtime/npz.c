@@ -197,10 +197,13 @@ static bool find_member(const Zip *z, const char *name, Member *m, Err *err)
     StrBuf names = sb_new(arena);
     size_t at = z->dir;
     bool found = false, ok = true;
-    for (uint64_t i = 0; ok && !found && i < z->nentry; i++) {
+    for (uint64_t i = 0; !found && i < z->nentry; i++) {
         ok = next_member(z, &at, m, err);
-        found = ok && is_named(m, name);
-        if (ok && !found && i < 20) {
+        if (!ok)
+            break;
+        ASSERT(m->name != NULL);
+        found = is_named(m, name);
+        if (!found && i < 20) {
             sb_puts(&names, i ? ", " : "");
             put_name(&names, m);
         }

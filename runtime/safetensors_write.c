@@ -30,7 +30,8 @@ static json_t *describe(const StTensor *t, uint64_t begin)
     for (uint32_t k = 0; k < t->rank; k++)
         json_array_append_new(shape, json_integer(t->dim[k]));
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_info(t->dtype)->safetensors, "shape",
-                     shape, "data_offsets", (json_int_t)begin, (json_int_t)(begin + t->bytes));
+                     shape, "data_offsets", (json_int_t)begin,
+                     (json_int_t)begin + (json_int_t)t->bytes);
 }
 
 static bool add_tensors(json_t *root, const StTensor *const *order, uint32_t n, Err *err)

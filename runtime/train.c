@@ -100,8 +100,7 @@ static bool check_finite(Trainer *t, const char *what, double value, Err *err)
         return true;
     runlog_event(&t->log, "diverged", t->pos.step + 1, NULL);
     progress_end(&t->progress);
-    err_set(err, ERR_DIVERGED, "step %lld: the %s is %g", (long long)(t->pos.step + 1), what,
-            value);
+    err_set(err, ERR_DIVERGED, "step %lld: the %s is %g", (long long)t->pos.step + 1, what, value);
     if (t->saved < 0)
         return err_help(err, "try a smaller `lr`, a longer warm-up or `clip`");
     return err_help(err,

@@ -361,12 +361,6 @@ KStmt *ks_store(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KE
     return s;
 }
 
-void ks_vstore(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value,
-               const KExpr *lanes)
-{
-    ks_store(k, b, buf, index, value)->lanes = lanes;
-}
-
 void ks_call(Kernel *k, KBlock *b, const KExpr *call)
 {
     stmt(k, b, KS_CALL)->value = call;

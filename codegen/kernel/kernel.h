@@ -162,8 +162,6 @@ const KExpr *ks_var(Kernel *k, KBlock *b, const char *stem, const KExpr *init);
 void ks_set(Kernel *k, KBlock *b, const KExpr *var, const KExpr *value);
 KStmt *ks_store(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index,
                 const KExpr *value); /* of a vector: all lanes; set ->lanes */
-void ks_vstore(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index, const KExpr *value,
-               const KExpr *lanes);
 void ks_call(Kernel *k, KBlock *b, const KExpr *call);
 uint32_t ks_local(Kernel *k, KBlock *b, const char *stem, KType t, int64_t count);
 void ks_comment(Kernel *k, KBlock *b, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -123,7 +123,7 @@ static bool bind_sections(Plan *plan, const char *file, const PlanHeader *head, 
 
 static bool open_file(Plan *plan, const char *file, size_t n, Err *err)
 {
-    PlanHeader head;
+    PlanHeader head = {0};
     return check_header(file, n, &head, err) && bind_sections(plan, file, &head, err) &&
            plan_verify(plan, err);
 }

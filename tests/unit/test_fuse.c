@@ -655,6 +655,13 @@ static void test_many_paths(void **state)
 
 /* ---- random graphs ---- */
 
+static uint64_t bits(double v)
+{
+    uint64_t u;
+    memcpy(&u, &v, sizeof u);
+    return u;
+}
+
 static void same_bits(uint64_t seed, uint32_t nodes)
 {
     Bench b = open_bench("call:f");
@@ -667,7 +674,7 @@ static void same_bits(uint64_t seed, uint32_t nodes)
     for (uint32_t i = 0; i < b.g->results.n; i++) {
         assert_int_equal(want[i]->count, got[i]->count);
         for (int64_t k = 0; k < want[i]->count; k++)
-            if (memcmp(&want[i]->at[k], &got[i]->at[k], sizeof(double)) != 0)
+            if (bits(want[i]->at[k]) != bits(got[i]->at[k]))
                 fail_msg("seed %llu: result %u differs:\n%s", (unsigned long long)seed, i,
                          report(&b, fused));
     }
