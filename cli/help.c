@@ -1,6 +1,7 @@
 /* help.c: help texts, from the tables. */
 #include "cli.h"
 #include "compile.h"
+#include "man.h"
 
 static void put_options(const char *command)
 {
@@ -22,12 +23,9 @@ void help_all(void)
         printf("  %-10s %s\n", c->name, c->summary);
     puts("\nmdl help COMMAND explains one. With a single .mdl file in the current folder, FILE may "
          "be\n"
-         "left out.\n\n"
-         "exit codes: 0 success, 1 the program is wrong, 2 usage, 3 a file cannot be read, 4 bad "
-         "data,\n"
-         "weights, plan or checkpoint, 5 not enough device, memory or disk, or no C compiler,\n"
-         "6 training diverged, 7 a threshold or a check was missed, 70 a bug in mdl, 130 "
-         "interrupted");
+         "left out.\n\nexit codes:");
+    for (uint32_t i = 0; exit_codes[i].text; i++)
+        printf("  %-4d %s\n", exit_codes[i].code, exit_codes[i].text);
 }
 
 void help_command(const Command *command)
@@ -42,6 +40,8 @@ void help_command(const Command *command)
 
 bool cmd_help(Cli *cli, Err *err)
 {
+    if (cli_has(cli, OPT_man))
+        return man_write(cli->arena, cli->value[OPT_man], err);
     if (!cli->words.n) {
         help_all();
         return true;

@@ -6,6 +6,24 @@
 
 if(TARGET mdl)
   install(TARGETS mdl RUNTIME)
+  # Manual pages and completions are made by the program itself, from its tables.
+  install(CODE "
+    set(share \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}\")
+    execute_process(COMMAND $<TARGET_FILE:mdl> help --man
+      \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_MANDIR}/man1\" RESULT_VARIABLE rc)
+    if(rc)
+      message(FATAL_ERROR \"no manual pages: \${rc}\")
+    endif()
+    foreach(shell bash:bash-completion/completions/mdl zsh:zsh/site-functions/_mdl
+        fish:fish/vendor_completions.d/mdl.fish)
+      string(REPLACE \":\" \";\" shell \"\${shell}\")
+      list(GET shell 0 name)
+      list(GET shell 1 file)
+      get_filename_component(folder \"\${share}/\${file}\" DIRECTORY)
+      file(MAKE_DIRECTORY \"\${folder}\")
+      execute_process(COMMAND $<TARGET_FILE:mdl> completions \${name} OUTPUT_FILE \"\${share}/\${file}\")
+    endforeach()
+  ")
 endif()
 
 add_library(mdl_all STATIC)

@@ -1,5 +1,6 @@
 /* LIBS: mdl_test_tool mdl_runtime mdl_base */
-/* test_tools.c: the commands that work on the text of a program: fmt, fix, explain, and the formats of diagnostics. */
+/* test_tools.c: commands that need no training: fmt, fix, explain, completions, doctor, manual pages, and
+ * the formats of diagnostics. */
 #include "tool.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,6 +109,69 @@ static void explain_shows_pages(void **state)
     check_has(o.err, "no code `E0431X`");
 }
 
+/* bash is asked for what it would offer behind these words. */
+static const char *offered(Tool *tool, const char *words)
+{
+    static const char script[] = "source ./mdl.bash; COMP_WORDS=(%s); "
+                                 "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _mdl; "
+                                 "echo \"${COMPREPLY[*]}\" > offered";
+    const char *text = arena_printf(tool->arena, script, words);
+    tool_write(tool, "ask.sh", text);
+    const char *command = arena_printf(tool->arena, "cd '%s' && bash ask.sh", tool->dir);
+    assert_int_equal(system(command), 0);
+    return tool_read(tool, "offered").data;
+}
+
+static void completions_come_from_the_tables(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "mdl.bash", GOOD(tool, "completions", "bash"));
+    assert_string_equal(offered(tool, "mdl compl"), "completions\n");
+    assert_string_equal(offered(tool, "mdl fmt --std"), "--stdin\n");
+    assert_string_equal(offered(tool, "mdl check --format ''"), "human short json sarif\n");
+    assert_string_equal(offered(tool, "mdl check --format = js"), "json\n");
+    assert_string_equal(offered(tool, "mdl completions ''"), "bash zsh fish\n");
+    tool_write(tool, "model.mdl", "let a = 1\n");
+    assert_string_equal(offered(tool, "mdl check mod"), "model.mdl\n");
+    check_has(GOOD(tool, "completions", "zsh"),
+              "'--format=[of diagnostics\\: with the source text");
+    check_has(GOOD(tool, "completions", "fish"),
+              "'__fish_seen_subcommand_from fmt' -l stdin -d 'from standard input");
+    Outcome o = RUN(tool, "completions", "tcsh");
+    check_code(&o, 2);
+    check_has(o.err, "bash, zsh or fish");
+}
+
+static void manual_pages_come_from_the_tables(void **state)
+{
+    Tool *tool = *state;
+    assert_string_equal(GOOD(tool, "help", "--man", "man/man1"), "");
+    const char *page = tool_read(tool, "man/man1/mdl-fmt.1").data;
+    assert_memory_equal(page, ".TH MDL-FMT 1 ", 14);
+    check_has(page, ".SH NAME\nmdl\\-fmt \\- write files in the one style\n");
+    check_has(page, ".TP\n.B \\-\\-format \\fIhuman|short|json|sarif\\fR\n");
+    check_has(tool_read(tool, "man/man1/mdl.1").data, ".TP\n.B 130\ninterrupted\n");
+    Outcome o = RUN(tool, "help", "--man", "/proc/none");
+    assert_int_not_equal(o.code, 0);
+}
+
+static void doctor_says_what_is_missing(void **state)
+{
+    Tool *tool = *state;
+    tool->env[0] = arena_printf(tool->arena, "MDL_CACHE=%s/new/cache", tool->dir);
+    check_has(GOOD(tool, "doctor"), "ok       C compiler   /");
+    tool->env[4] = "MDL_CC=/nowhere/cc";
+    Outcome o = RUN(tool, "doctor");
+    check_code(&o, 5);
+    check_has(o.out, "missing  C compiler   ");
+    check_has(o.err, "1 thing is missing");
+    tool->env[4] = "MDL_CC";
+    tool->env[1] = "MDL_DATA=/nowhere/data";
+    o = RUN(tool, "doctor");
+    check_code(&o, 5);
+    check_has(o.out, "no folder /nowhere/data, which $MDL_DATA names");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +180,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(fix_makes_what_is_certain, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(diagnostics_for_programs, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(warnings_can_be_denied, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(completions_come_from_the_tables, tool_setup,
+                                        tool_teardown),
+        cmocka_unit_test_setup_teardown(manual_pages_come_from_the_tables, tool_setup,
+                                        tool_teardown),
+        cmocka_unit_test_setup_teardown(doctor_says_what_is_missing, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(explain_shows_pages, tool_setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,6 +72,10 @@ static void program_and_models_are_there(void **state)
     assert_int_equal(run(ROOT "/bin/mdl --version"), 0);
     assert_true(file_exists(ROOT "/share/mdl/std/ops.mdl"));
     assert_true(file_exists(ROOT "/include/mdl/compile.h"));
+    assert_true(file_exists(ROOT "/share/man/man1/mdl-train.1"));
+    assert_true(file_exists(ROOT "/share/bash-completion/completions/mdl"));
+    assert_true(file_exists(ROOT "/share/zsh/site-functions/_mdl"));
+    assert_true(file_exists(ROOT "/share/fish/vendor_completions.d/mdl.fish"));
 }
 
 int main(void)
