@@ -40,6 +40,8 @@ bool option_belongs(const OptionInfo *option, const char *command)
     size_t n = strlen(command);
     for (const char *at = option->commands; *at; at += strspn(at, " ")) {
         size_t word = strcspn(at, " ");
+        if (*at == '-' && word == n + 1 && strncmp(at + 1, command, n) == 0)
+            return false;
         if (*at == '*' || (word == n && strncmp(at, command, n) == 0))
             return true;
         at += word;
@@ -127,18 +129,21 @@ static int find_option(const Cli *cli, const char *name, size_t n, Err *err)
 {
     Sym mine[OPT_COUNT];
     size_t nmine = 0;
+    const OptionInfo *foreign = NULL;
     for (int i = 0; i < OPT_COUNT; i++) {
         bool belongs = !cli->command || option_belongs(&options[i], cli->command->name);
         bool same = strlen(options[i].name) == n && strncmp(options[i].name, name, n) == 0;
         if (same && belongs)
             return i;
-        if (same) {
-            usage_error(err, "--%s has no effect on `mdl %s`", options[i].name, cli->command->name);
-            err_help(err, "mdl help %s", cli->command->name);
-            return -1;
-        }
+        if (same)
+            foreign = &options[i];
         if (belongs)
             mine[nmine++] = options[i].name;
+    }
+    if (foreign) {
+        usage_error(err, "--%s has no effect on `mdl %s`", foreign->name, cli->command->name);
+        err_help(err, "mdl help %s", cli->command->name);
+        return -1;
     }
     usage_error(err, "unknown option --%.*s", (int)n, name);
     Sym near = sym_nearest(arena_strndup(cli->arena, name, n), mine, nmine);

@@ -50,15 +50,30 @@ static void put_quoted(const char *text, const char *special)
 
 /* ---- bash ---- */
 
+/* The command with the option; rows with one name differ in their commands. */
+static void bash_pattern(const OptionInfo *o)
+{
+    const char *at = o->commands;
+    fputs("    ", stdout);
+    if (strchr(at, '*')) {
+        printf("*--%s) ", o->name);
+        return;
+    }
+    for (size_t n; *at; at += n + (at[n] == ' ')) {
+        n = strcspn(at, " ");
+        printf("%.*s--%s%s", (int)n, at, o->name, at[n] ? "|" : ") ");
+    }
+}
+
 static void bash_values(void)
 {
     const OptionInfo *o;
-    puts("  case $prev in");
+    puts("  case $cmd$prev in");
     for (uint32_t i = 0; (o = option_at(i)); i++) {
         ValueKind kind = value_kind(o);
         if (kind == VALUE_NONE)
             continue;
-        printf("    --%s) ", o->name);
+        bash_pattern(o);
         if (kind == VALUE_WORDS) {
             fputs("COMPREPLY=($(compgen -W '", stdout);
             put_words(o->argument);

@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-static const char *const commands[] = {"check",   "doctor", "completions", "fmt",  "fix",
-                                       "explain", "ls",     "train",       "eval", "dump",
-                                       "call",    "grad",   "bench",       "help", "version"};
+static const char *const commands[] = {"check",   "graph", "doctor", "completions", "fmt",  "fix",
+                                       "explain", "ls",    "train",  "eval",        "dump", "call",
+                                       "grad",    "bench", "help",   "version"};
 
 static void help_lists_every_command(void **state)
 {

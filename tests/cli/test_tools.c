@@ -1,5 +1,5 @@
 /* LIBS: mdl_test_tool mdl_runtime mdl_base */
-/* test_tools.c: commands that need no training: fmt, fix, explain, completions, doctor, manual pages, and
+/* test_tools.c: commands that need no training: fmt, fix, explain, graph, completions, doctor, manual pages, and
  * the formats of diagnostics. */
 #include "tool.h"
 #include <setjmp.h>
@@ -96,6 +96,72 @@ static void warnings_can_be_denied(void **state)
     check_code(&o, 2);
 }
 
+/* The number behind `key` at or behind *at, which moves behind it; -1: none. */
+static long next_number(const char **at, const char *key)
+{
+    const char *found = strstr(*at, key);
+    if (!found)
+        return -1;
+    char *end;
+    long n = strtol(found + strlen(key), &end, 10);
+    *at = end;
+    return n;
+}
+
+enum { MAX_BOXES = 64 };
+
+/* Every arrow leads to a higher layer; the boxes read all parameters. */
+static void graph_draws_modules(void **state)
+{
+    Tool *tool = *state;
+    tool_data(tool);
+    tool_program(tool, "a.mdl", NULL, NULL);
+    const char *text = GOOD(tool, "graph", "a.mdl", "--format", "json"), *at = text;
+    const char *list = GOOD(tool, "ls", "a.mdl"), *all = strstr(list, "\nall ");
+    assert_non_null(all);
+    long layer[MAX_BOXES], n = 0, sum = 0, found;
+    while ((found = next_number(&at, "\"parameters\":")) >= 0 && n < MAX_BOXES) {
+        sum += found;
+        layer[n++] = next_number(&at, "\"layer\":");
+    }
+    assert_int_equal(sum, strtol(all + strlen("\nall "), NULL, 10));
+    long from, arrows = 0;
+    for (at = text; (from = next_number(&at, "\"from\":")) >= 0; arrows++) {
+        long to = next_number(&at, "\"to\":");
+        assert_in_range(from, 0, n - 1);
+        assert_in_range(to, 0, n - 1);
+        assert_true(layer[from] < layer[to]);
+    }
+    assert_true(n >= 5 && arrows >= n - 1);
+}
+
+static void graph_formats(void **state)
+{
+    Tool *tool = *state;
+    tool_data(tool);
+    tool_program(tool, "a.mdl", NULL, NULL);
+    check_has(GOOD(tool, "graph"), "  fc1  ");
+    check_has(GOOD(tool, "graph", "--level", "op"), "graph micro {\n");
+    check_has(GOOD(tool, "graph", "--format=dot"), "digraph \"micro\" {\n");
+    const char *svg = GOOD(tool, "graph", "--format", "svg", "--level=op");
+    assert_memory_equal(svg, "<svg xmlns=", 11);
+    check_has(svg, "</svg>\n");
+    check_lacks(svg, "nan");
+    assert_string_equal(GOOD(tool, "graph", "--format", "svg", "--level=op"), svg);
+    Outcome o = RUN(tool, "graph", "--entry", "micra");
+    check_code(&o, 2);
+    check_has(o.err, "there is micro");
+    o = RUN(tool, "graph", "--format", "short");
+    check_code(&o, 2);
+    o = RUN(tool, "check", "--level", "op");
+    check_code(&o, 2);
+    check_has(o.err, "--level has no effect on `mdl check`");
+    tool_write(tool, "b.mdl", "let a = 1\n");
+    o = RUN(tool, "graph", "b.mdl");
+    assert_in_range(o.code, 1, 2);
+    check_has(o.err, "error");
+}
+
 static void explain_shows_pages(void **state)
 {
     const char *page = GOOD(*state, "explain", "e0413");
@@ -129,6 +195,7 @@ static void completions_come_from_the_tables(void **state)
     assert_string_equal(offered(tool, "mdl compl"), "completions\n");
     assert_string_equal(offered(tool, "mdl fmt --std"), "--stdin\n");
     assert_string_equal(offered(tool, "mdl check --format ''"), "human short json sarif\n");
+    assert_string_equal(offered(tool, "mdl graph --format ''"), "text dot svg json\n");
     assert_string_equal(offered(tool, "mdl check --format = js"), "json\n");
     assert_string_equal(offered(tool, "mdl completions ''"), "bash zsh fish\n");
     tool_write(tool, "model.mdl", "let a = 1\n");
@@ -180,6 +247,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(fix_makes_what_is_certain, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(diagnostics_for_programs, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(warnings_can_be_denied, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(graph_draws_modules, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(graph_formats, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(completions_come_from_the_tables, tool_setup,
                                         tool_teardown),
         cmocka_unit_test_setup_teardown(manual_pages_come_from_the_tables, tool_setup,
