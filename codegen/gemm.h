@@ -42,6 +42,8 @@ const Dim *gemm_outer_extent(Lower *lo, const Gemm *g);
 
 /* gemm_pack.c: whether packing a side is cheaper along its depth. */
 void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s);
+/* Whether the other operand makes the better right side. */
+bool gemm_wants_swap(Lower *lo, Gemm *g);
 /* Packs the panel whose first row is `row` for depth [k0, k0 + klen) to pack[base...]. */
 typedef struct PanelSpec {
     GemmSide *side;
@@ -71,6 +73,7 @@ typedef struct GemmTask {
     const KExpr *abase, *bbase; /* first float of the panels; NULL: direct */
     const KExpr *tile;          /* first float of the register tile's sums */
     const Ix *row;              /* of the epilogue */
+    const KExpr *const *c;      /* the register tile, when it stays there; else NULL */
 } GemmTask;
 void gemm_panel_loops(Lower *lo, GemmTask *t);
 /* Index of the result; and all results, given one element (or lanes) of the dot. */

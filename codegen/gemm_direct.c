@@ -150,4 +150,6 @@ void gemm_choose_direct(Lower *lo, Gemm *g)
     Layout right = layout_of(lo, g, &g->right, true);
     g->right.direct = right_direct(lo, g, &right);
     g->right.shared = g->right.shared && !g->right.direct;
+    if (!g->left.direct && !g->right.direct)
+        g->inner = 1;
 }

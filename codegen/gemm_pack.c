@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { LONG_DEPTH = 4, COST_MUCH = 8 }; /* times the rows; in vector loads */
+
 void gemm_side_index(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd,
                      const Ix **ix)
 {
@@ -57,6 +59,25 @@ void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s)
 {
     double rows = probe_side(lo, g, s, false), depth = probe_side(lo, g, s, true);
     s->depth_lanes = depth + 1 < rows;
+}
+
+/* Vectors of the right side cost much more to read than those of the left one would (patches of an
+ * image, for the gradient of their weights), and the depth is so long that this outweighs storing
+ * the result across its rows. */
+bool gemm_wants_swap(Lower *lo, Gemm *g)
+{
+    const Graph *body = lo->body;
+    int64_t depth = dim_hi(lo->ir, g->depth), rows = dim_hi(lo->ir, g->left.rows);
+    if (lo->scalar || body->results.n != 1 || body->results.at[0].node != g->dot ||
+        depth < LONG_DEPTH * rows)
+        return false;
+    double cost[2];
+    for (int i = 0; i < 2; i++) {
+        GemmSide *s = i ? &g->right : &g->left;
+        double by_rows = probe_side(lo, g, s, false), by_depth = probe_side(lo, g, s, true) + 1;
+        cost[i] = by_rows < by_depth ? by_rows : by_depth;
+    }
+    return cost[0] + COST_MUCH < cost[1];
 }
 
 typedef struct Pack {

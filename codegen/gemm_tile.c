@@ -6,6 +6,8 @@
  * epilogue leaves out the rows that the tile before has done. */
 #include "gemm.h"
 
+enum { MAX_UNROLLED = 96 }; /* instructions of an epilogue that is written out */
+
 /* ---- the register tile ---- */
 
 /* The product so far: c[i * nv + j] is row i, lanes of column vector j. */
@@ -105,8 +107,24 @@ static void depth_loops(Lower *lo, const GemmTask *t, Step *s, const KExpr *cons
     scope_end(lo);
 }
 
+/* A finished tile whose epilogue is short stays in registers. */
+static bool stays_in_registers(Lower *lo, const Gemm *g)
+{
+    int64_t columns, vectors = g->left.panel * (g->right.panel / lo->k->width);
+    double work = (double)lo->body->results.n;
+    for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
+        const OpInfo *info = op_info(lo->body->nodes.at[i]->op);
+        if (info->cls == OC_ELEM)
+            work += info->cost > 1 ? info->cost : 1;
+        else if (info->cls != OC_LEAF && info->cls != OC_VIEW && info->cls != OC_CONTRACT)
+            return false;
+    }
+    return g->blocks == 1 && dim_is_const(g->right.rows, &columns) &&
+           columns % g->right.panel == 0 && (double)vectors * work <= MAX_UNROLLED;
+}
+
 /* sums += left panel x right panel over one block of depth. */
-static void micro_kernel(Lower *lo, const GemmTask *t)
+static void micro_kernel(Lower *lo, GemmTask *t)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->g;
@@ -120,7 +138,8 @@ static void micro_kernel(Lower *lo, const GemmTask *t)
     for (int64_t j = 0; j < nv && g->right.direct; j++)
         s.column[j] = scope_vector_var(lo, ke_add(lo, t->n, ke_int(k, j * w)), g->right.rows, NULL);
     depth_loops(lo, t, &s, c);
-    for (int64_t i = 0; i < mr * nv; i++)
+    t->c = stays_in_registers(lo, g) ? c : NULL;
+    for (int64_t i = 0; i < mr * nv && !t->c; i++)
         ks_store(k, lo->scope->block, t->sums, ke_add(lo, t->tile, ke_int(k, i * w)), c[i]);
     scope_end(lo);
 }
@@ -183,6 +202,33 @@ static void epilogue(Lower *lo, const GemmTask *t)
     scope_end(lo);
 }
 
+/* The same, written out for the tile in registers. */
+static void register_epilogue(Lower *lo, const GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->g;
+    int64_t mr = g->left.panel, nv = g->right.panel / k->width, rows;
+    const KExpr *first = ke_sub(lo, t->m, t->row0), *end = ke_sub(lo, t->m1, t->row0);
+    bool whole = dim_is_const(g->left.rows, &rows) && rows % mr == 0;
+    const Ix **column = NEW_ARRAY(lo->arena, const Ix *, nv), *ix[IR_MAX_RANK];
+    for (int64_t j = 0; j < nv; j++)
+        column[j] =
+            scope_vector_var(lo, ke_add(lo, t->n, ke_int(k, j * k->width)), g->right.rows, NULL);
+    for (int64_t i = 0; i < mr; i++) {
+        const KExpr *n = ke_int(k, i);
+        if (whole)
+            scope_plain(lo);
+        else
+            scope_if(lo, ke_test(k, "&&", ke_test(k, ">=", n, first), ke_test(k, "<", n, end)));
+        const Ix *row = scope_var(lo, ke_add(lo, t->row0, n), g->left.rows);
+        for (int64_t j = 0; j < nv; j++) {
+            gemm_result_index(lo, g, row, column[j], ix);
+            gemm_store_results(lo, g, t->c[i * nv + j], ix);
+        }
+        scope_end(lo);
+    }
+}
+
 /* ---- panels of the task ---- */
 
 /* First row of the panel, and of the tile that computes it. */
@@ -219,7 +265,10 @@ static void tile(Lower *lo, GemmTask *t)
         scope_if(lo, ke_test(k, ">=", ke_add(lo, t->k0, t->klen), ke_extent(k, g->depth)));
     else
         scope_plain(lo);
-    epilogue(lo, t);
+    if (t->c)
+        register_epilogue(lo, t);
+    else
+        epilogue(lo, t);
     scope_end(lo);
 }
 

@@ -54,6 +54,20 @@ static void describe_side(Lower *lo, GemmSide *s, const Node *n, const int64_t *
     }
 }
 
+/* A vector on the right would leave lanes idle; see also gemm_wants_swap. */
+static void choose_sides(Lower *lo, Gemm *g)
+{
+    bool vector = dim_equals(g->right.rows, 1) && !dim_equals(g->left.rows, 1);
+    if (vector || gemm_wants_swap(lo, g)) {
+        GemmSide t = g->left;
+        g->left = g->right;
+        g->right = t;
+        g->swapped = true;
+    }
+    g->left.name = "a_panels";
+    g->right.name = "b_panels";
+}
+
 static void describe(Lower *lo, Gemm *g)
 {
     for (uint32_t i = 0; i < lo->body->nodes.n; i++)
@@ -66,21 +80,13 @@ static void describe(Lower *lo, Gemm *g)
     g->left.ndepth = g->right.ndepth = x->ncontract;
     describe_side(lo, &g->left, g->dot->in[0], x->a_batch, x->a_contract);
     describe_side(lo, &g->right, g->dot->in[1], x->b_batch, x->b_contract);
-    /* a vector on the right: its lanes would be idle, so let the matrix be the right side */
-    if (dim_equals(g->right.rows, 1) && !dim_equals(g->left.rows, 1)) {
-        GemmSide t = g->left;
-        g->left = g->right;
-        g->right = t;
-        g->swapped = true;
-    }
-    g->left.name = "a_panels";
-    g->right.name = "b_panels";
     g->nbatch = g->depth = dim_const(lo->ir, 1);
     const Type *t = g->left.node->type;
     for (uint32_t i = 0; i < x->nbatch; i++)
         g->nbatch = dim_mul(lo->ir, g->nbatch, t->dims[g->left.batch[i]]);
     for (uint32_t i = 0; i < x->ncontract; i++)
         g->depth = dim_mul(lo->ir, g->depth, t->dims[g->left.depth[i]]);
+    choose_sides(lo, g);
 }
 
 static double flops_of(Lower *lo, const Gemm *g)

@@ -51,8 +51,8 @@ static Graph *product(Harness *h, const Product *p, const Dims *d)
 }
 
 static const Dims sizes[] = {
-    {1, 1, 1, 1},    {5, 7, 3, 2},   {16, 16, 16, 1},  {14, 32, 64, 3},
-    {33, 10, 40, 2}, {3, 65, 17, 1}, {29, 70, 130, 1}, {64, 48, 33, 2},
+    {1, 1, 1, 1},   {5, 7, 3, 2},     {16, 16, 16, 1}, {14, 32, 64, 3}, {33, 10, 40, 2},
+    {3, 65, 17, 1}, {29, 70, 130, 1}, {64, 48, 33, 2}, {30, 32, 20, 2}, {37, 16, 9, 1},
 };
 
 static void add_product(Harness *h, const Product *p, const Dims *d, const int64_t *config)
@@ -232,12 +232,58 @@ static void test_heads(void **state)
     }
 }
 
+static const Node *input4(Harness *h, Graph *g, const char *name, const int *z)
+{
+    return graph_input(g, sym(h->ir->syms, name), shape(h, DT_F32, 4, z[0], z[1], z[2], z[3]));
+}
+
+/* [B, H, T, d] as the matrix [B * T, H * d]. */
+static const Node *merged(Harness *h, Graph *g, const char *name, const int *z)
+{
+    const Node *x = graph_permute(g, input4(h, g, name, z), (int64_t[]){0, 2, 1, 3});
+    const Dim *dims[] = {dim_const(h->ir, z[0] * z[2]), dim_const(h->ir, z[1] * z[3])};
+    return graph_reshape(g, x, 2, dims);
+}
+
+/* Projections of merged heads and their gradients: depth and rows that views have split, so that
+ * elements are evenly spaced over an inner loop only. Vectors of the last shape are cheap to read
+ * on one side of the product only. */
+static void test_split_depth(void **state)
+{
+    UNUSED(state);
+    static const int shapes[][4] = {{4, 3, 16, 16}, {5, 2, 7, 9}, {40, 3, 7, 5}};
+    static const int64_t kc[] = {2048, 48, 30};
+    for (size_t s = 0; s < COUNT(shapes) * COUNT(isas); s++) {
+        Harness *h = harness_new(isas[s / COUNT(shapes)]);
+        if (!h)
+            continue;
+        const int *z = shapes[s % COUNT(shapes)];
+        for (int kind = 0; kind < 9; kind++) {
+            Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+            const Node *x = merged(h, g, "x", z);
+            int rows = kind % 3 == 0 ? z[1] * z[3] : z[0] * z[2];
+            const Node *w = graph_input(g, sym(h->ir->syms, "w"), shape(h, DT_F32, 2, rows, 32));
+            DotAxes a = {.ncontract = 1, .a_contract = {kind % 3 ? 0 : 1}};
+            DotAxes b = {.ncontract = 1, .b_contract = {0}};
+            const Node *y = kind % 3 == 2 ? graph_dot(g, w, x, &b) : graph_dot(g, x, w, &a);
+            graph_result(g, sym(h->ir->syms, "y"), y);
+            case_add(h, &(CaseSpec){.name = arena_printf(h->arena, "split%d", kind),
+                                    .body = g,
+                                    .cls = "gemm",
+                                    .nconfig = 5,
+                                    .config = {kind % 2 ? 14 : 8, 32, kc[kind / 3], 112, 2048},
+                                    .tol = 5e-5});
+        }
+        harness_run(h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products), cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_dynamic),  cmocka_unit_test(test_dynamic_direct),
-        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_heads),    cmocka_unit_test(test_split_depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
