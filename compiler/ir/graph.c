@@ -216,11 +216,13 @@ void graph_result(Graph *g, Sym name, const Node *n)
 void graph_write(Graph *g, uint32_t state, const Node *n)
 {
     ASSERT(n && n->id < g->nodes.n && g->nodes.at[n->id] == n);
-    for (uint32_t i = 0; i < g->writes.n; i++) {
-        if (g->writes.at[i].state == state) {
-            g->writes.at[i].node = n;
-            return;
-        }
+    g->written = g->written ? g->written : map_new(g->arena);
+    for (uint32_t i = map_count(g->written); i < g->writes.n; i++)
+        map_put(g->written, g->writes.at[i].state, (void *)((uintptr_t)i + 1));
+    uintptr_t at = (uintptr_t)map_get(g->written, state);
+    if (at) {
+        g->writes.at[at - 1].node = n;
+        return;
     }
     VEC_PUSH(g->arena, &g->writes, ((GraphWrite){state, n}));
 }

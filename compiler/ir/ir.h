@@ -240,6 +240,7 @@ struct Graph {
     VEC(GraphResult) results;
     VEC(GraphWrite) writes; /* at most one per state */
     Map *consed;
+    Map *written; /* state -> index into writes + 1; made by graph_write */
     /* stamped on nodes made from here on */
     Sym path;
     Span span;
@@ -467,6 +468,7 @@ typedef struct Program {
     Sym name;
     VEC(State *) states;
     VEC(Graph *) entries; /* "micro", "update", "eval:NAME", "call:FN" */
+    Map *grads;           /* parameter -> its GRAD state; made by program_state */
 } Program;
 
 Program *program_new(Ir *ir, Sym name);

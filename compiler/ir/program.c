@@ -17,6 +17,11 @@ State *program_state(Program *p, const State *proto)
     if (s->kind != SK_GRAD && s->kind != SK_OPT)
         s->of = s->id;
     VEC_PUSH(p->ir->arena, &p->states, s);
+    if (s->kind == SK_GRAD) {
+        p->grads = p->grads ? p->grads : map_new(p->ir->arena);
+        if (!map_get(p->grads, s->of))
+            map_put(p->grads, s->of, s);
+    }
     return s;
 }
 
@@ -31,10 +36,5 @@ Graph *program_entry(const Program *p, const char *name)
 
 const State *program_grad(const Program *p, uint32_t param)
 {
-    for (uint32_t i = 0; i < p->states.n; i++) {
-        const State *s = p->states.at[i];
-        if (s->kind == SK_GRAD && s->of == param)
-            return s;
-    }
-    return NULL;
+    return p->grads ? map_get(p->grads, param) : NULL;
 }
