@@ -21,13 +21,14 @@ bool attr_bool(Elab *e, Env *env, const Ast *block, const char *name, bool *out)
 
 /* data.c */
 typedef struct DataUse {
+    bool training;  /* set by the caller: rows are shuffled */
     uint32_t index; /* into the builder's datas */
     uint32_t nfield;
     Sym *name;
     const Type **type; /* of one row */
 } DataUse;
 /* The data a `data = expr` attribute means, written into b once per distinct arguments. */
-bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, bool training, DataUse *out);
+bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, DataUse *use);
 /* Inputs of g for a batch of these rows, as the value `b`. */
 const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span span);
 

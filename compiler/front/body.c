@@ -49,7 +49,11 @@ static void eval_bind(Elab *e, Env *env, const Ast *a)
     }
     const Val *v = eval(e, env, a->kid[1]);
     if (a->kid[2]) {
-        v = sig_accept(e, env, a->kid[2], v, "the value");
+        const Ast *left = a->kid[0];
+        bool named = left->nkid == 1 && left->kid[0]->kind == A_ID;
+        v = sig_accept(e, env, a->kid[2], v,
+                       named ? arena_printf(e->arena, "the value of `%s`", left->kid[0]->name)
+                             : "the values");
     }
     bind_names(e, env, a->kid[0], v);
 }

@@ -545,6 +545,20 @@ bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span)
     return false;
 }
 
+/* In a function that an equation calls, a tensor stands for one of its elements: no folds, no shapes. */
+static bool on_elements(Elab *e, const Builtin *b, const Args *args)
+{
+    for (uint32_t i = 0; i < args->n && b->fn != call_elementwise && b->fn != call_clamp; i++) {
+        if (is_tensor(args->at[i]) && tensor_type(args->at[i])->rank > 0) {
+            diag_at(e->diags, DIAG_E0413, args->call,
+                    "an equation calls functions on single elements: `%s` has no meaning here",
+                    b->name);
+            return false;
+        }
+    }
+    return true;
+}
+
 const Val *builtin_call(Elab *e, const Builtin *b, Args *args)
 {
     if (!e->g && b->fn != call_elementwise && b->fn != call_size && b->fn != call_clamp) {
@@ -559,5 +573,5 @@ const Val *builtin_call(Elab *e, const Builtin *b, Args *args)
             return poison(e, args->call);
         }
     }
-    return b->fn(e, b, args);
+    return e->lifted && !on_elements(e, b, args) ? poison(e, args->call) : b->fn(e, b, args);
 }

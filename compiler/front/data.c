@@ -3,11 +3,10 @@
 
 enum { MAX_ROW_CODE = 4096 };
 
-static void add_column(Elab *e, PlanBuilder *b, Sym name, const Val *file, const Val *member)
+static void add_column(PlanBuilder *b, Sym name, const Val *file, const Val *member)
 {
     PlanColumn c = {planb_text(b, name), planb_text(b, file->str),
                     member ? planb_text(b, member->str) : 0};
-    UNUSED(e);
     VEC_PUSH(b->arena, &b->columns, c);
 }
 
@@ -30,7 +29,7 @@ static bool idx_columns(Elab *e, PlanBuilder *b, const Val *source)
         if (!want_string(e, v, source->span, "`images:` and `labels:` of idx: a file name")) {
             return false;
         }
-        add_column(e, b, sym(e->ir->syms, names[i]), v, NULL);
+        add_column(b, sym(e->ir->syms, names[i]), v, NULL);
     }
     return true;
 }
@@ -44,6 +43,7 @@ static bool npz_columns(Elab *e, PlanBuilder *b, const Val *source)
         return false;
     }
     uint32_t n = b->columns.n;
+    Map *names = map_new(e->arena);
     for (uint32_t i = 1; i < a->nkid; i++) {
         if (a->kid[i]->kind != A_NAMED || strcmp(a->kid[i]->name, "file") == 0) {
             continue;
@@ -52,7 +52,13 @@ static bool npz_columns(Elab *e, PlanBuilder *b, const Val *source)
         if (!want_string(e, member, a->kid[i]->span, "the name of an array")) {
             return false;
         }
-        add_column(e, b, a->kid[i]->name, file, member);
+        if (map_get(names, MAP_KEY(a->kid[i]->name))) {
+            diag_at(e->diags, DIAG_E0202, a->kid[i]->name_span, "two arrays are called `%s`",
+                    a->kid[i]->name);
+            return false;
+        }
+        map_put(names, MAP_KEY(a->kid[i]->name), (void *)a->kid[i]);
+        add_column(b, a->kid[i]->name, file, member);
     }
     if (b->columns.n == n) {
         Diag *d = diag_at(e->diags, DIAG_E0303, source->span, "npz needs the arrays it provides");
@@ -107,9 +113,20 @@ static bool field_type(Elab *e, Env *env, const Ast *a, PlanField *out, const Ty
     return true;
 }
 
-static bool data_field(Elab *e, PlanBuilder *b, Env *env, const Ast *a, const PlanData *data,
-                       DataUse *use)
+/* One use of a block; env is the scope of its formals. */
+typedef struct DataCx {
+    Elab *e;
+    PlanBuilder *b;
+    Env *env;
+    PlanData *data;
+    DataUse *use;
+} DataCx;
+
+static bool data_field(DataCx *cx, const Ast *a)
 {
+    Elab *e = cx->e;
+    PlanBuilder *b = cx->b;
+    DataUse *use = cx->use;
     PlanField f = {.name = planb_text(b, a->name), .code0 = b->codes.n};
     const Ast *lambda = a->kid[1];
     const Type *type;
@@ -118,12 +135,12 @@ static bool data_field(Elab *e, PlanBuilder *b, Env *env, const Ast *a, const Pl
                 "a field is a function of one row: `row => row.x`");
         return false;
     }
-    RowCx cx = {e, b, env, lambda->kid[0]->name, data->column0, data->ncolumn, 0, 0};
-    if (!field_type(e, env, a, &f, &type) || !row_code(&cx, lambda->kid[1])) {
+    RowCx row = {e, b, cx->env, lambda->kid[0]->name, cx->data->column0, cx->data->ncolumn, 0, 0};
+    if (!field_type(e, cx->env, a, &f, &type) || !row_code(&row, lambda->kid[1])) {
         return false;
     }
     f.ncode = b->codes.n - f.code0;
-    if (f.ncode > MAX_ROW_CODE || cx.longest > PLAN_ROW_STACK) {
+    if (f.ncode > MAX_ROW_CODE || row.longest > PLAN_ROW_STACK) {
         diag_at(e->diags, DIAG_E0109, lambda->span, "the field `%s` is too large an expression",
                 a->name);
         return false;
@@ -149,22 +166,22 @@ static bool once(Elab *e, const Ast *body, uint32_t i)
     return true;
 }
 
-static bool data_fields(Elab *e, PlanBuilder *b, Env *env, const Ast *block, PlanData *data,
-                        DataUse *use)
+static bool data_fields(DataCx *cx, const Ast *block)
 {
+    Elab *e = cx->e;
     const Ast *body = block->kid[3];
-    use->name = NEW_ARRAY(e->arena, Sym, body->nkid + 1);
-    use->type = NEW_ARRAY(e->arena, const Type *, body->nkid + 1);
-    data->field0 = b->fields.n;
+    cx->use->name = NEW_ARRAY(e->arena, Sym, body->nkid + 1);
+    cx->use->type = NEW_ARRAY(e->arena, const Type *, body->nkid + 1);
+    cx->data->field0 = cx->b->fields.n;
     bool ok = true;
     for (uint32_t i = 0; i < body->nkid; i++) {
         if (body->kid[i]->kind == A_FIELD) {
             ok = once(e, body, i) && ok;
-            ok = data_field(e, b, env, body->kid[i], data, use) && ok;
+            ok = data_field(cx, body->kid[i]) && ok;
         }
     }
-    data->nfield = b->fields.n - data->field0;
-    if (ok && !data->nfield) {
+    cx->data->nfield = cx->b->fields.n - cx->data->field0;
+    if (ok && !cx->data->nfield) {
         Diag *d =
             diag_at(e->diags, DIAG_E0803, block->name_span, "`data %s` has no fields", block->name);
         diag_help(d, "a field says what a batch holds: `image: f32[28, 28] = row => row.images`");
@@ -200,7 +217,7 @@ static Env *data_scope(Elab *e, Env *env, const Ast *expr, const Val **block)
                                                                                         : NULL;
 }
 
-bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, bool training, DataUse *out)
+bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, DataUse *use)
 {
     const Val *block;
     Env *scope = data_scope(e, env, expr, &block);
@@ -211,17 +228,16 @@ bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, bool training,
     const File *file = e->front->files.at[0];
     PlanData d = {.name = planb_text(b, ast->name),
                   .dir = planb_text(b, path_dir(e->arena, file->path)),
-                  .shuffle = training,
                   .limit = -1};
-    bool wanted = training;
-    *out = (DataUse){0};
+    bool wanted = use->training;
+    DataCx cx = {e, b, scope, &d, use};
     if (!attr_bool(e, scope, ast, "shuffle", &wanted) ||
         !attr_int(e, scope, ast, "limit", &d.limit) || !data_source(e, b, scope, ast, &d) ||
-        !data_fields(e, b, scope, ast, &d, out)) {
+        !data_fields(&cx, ast)) {
         return false;
     }
-    d.shuffle = training && wanted;
-    out->index = b->datas.n;
+    d.shuffle = use->training && wanted;
+    use->index = b->datas.n;
     VEC_PUSH(b->arena, &b->datas, d);
     return true;
 }

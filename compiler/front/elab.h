@@ -6,8 +6,10 @@
  *   scope.c        names: std < file < instance < function frame
  *   number.c       compile-time numbers: exact rationals, symbolic integers
  *   expr.c         expressions        body.c    statements      arith.c   operators on tensors
- *   signature.c    types, dimension variables, unification      call.c    calling functions, modules
- *   module.c       instances: params, keys, members             opdef.c   `op` -> Def with vjp
+ *   signature.c    types              unify.c   shapes, dimension variables
+ *   call.c         calling functions, modules
+ *   module.c       instances, members                 param.c   parameters, keys, ties
+ *   opdef.c        `op` -> Def with vjp               limit.c   how much a program may ask for
  *   equation.c     tensor equations   index.c   x[..] outside equations
  *   builtin.c      functions of the language (builtins.def)     loss.c    loss values
  */
@@ -133,6 +135,7 @@ struct Inst {
     Map *pending;           /* Sym -> Ast* of lets and fns not evaluated yet */
     Map *args;              /* Sym -> Val*: arguments by name, consumed by params (overrides) */
     VEC(Sym) names;         /* member names for suggestions */
+    VEC(const Ast *) wheres;
 };
 
 /* ---- scopes ---- */
@@ -195,9 +198,12 @@ struct Front {
     Map *by_path;
     VEC(Sym) sets; /* overrides as given, for the hash */
     uint64_t hash;
-    uint64_t work;            /* units spent on evaluation, by all Elabs: see elab_spend */
+    uint64_t work;      /* units spent on evaluation, by all Elabs: see elab_spend */
+    uint64_t allowance; /* how many there are, for so many bytes of text */
+    uint64_t bytes;
     Span work_span;           /* where they ran out */
     VEC(const Item *) trains; /* of the program's file, in order */
+    VEC(const Item *) evals;
 };
 
 struct Elab {
@@ -222,6 +228,7 @@ Elab *elab_new(Front *f, Program *program);
  * evaluation counts; false, after one E0109, when the program has used up what it may. One unit is
  * one small value; whoever makes more at once says so. */
 bool elab_spend(Elab *e, uint64_t units, Span span);
+uint64_t elab_allowance(uint64_t bytes); /* units for a program of so many bytes */
 /* One level of nested evaluation; false after E0109. Every true is paired with elab_leave. */
 bool elab_enter(Elab *e, Span span);
 void elab_leave(Elab *e);
@@ -274,6 +281,8 @@ Item *file_action(const File *f, Sym name);
 const Val *num_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span); /* + - * / // % ** */
 const Val *num_negate(Elab *e, const Val *a, Span span);
 const Val *num_literal(Elab *e, const Ast *a); /* INT FLOAT PERCENT QUANTITY */
+/* The symbol of that name and range, declared when first asked for: one name in all messages. */
+const DimSym *dim_named(Elab *e, Sym name, int64_t lo, int64_t hi);
 /* -1, 0, 1; false when symbolic and not decided by ranges. */
 bool num_compare(Elab *e, const Val *a, const Val *b, int *out);
 
@@ -358,6 +367,11 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
 const Val *optimizer_instantiate(Elab *e, const Val *module, Args *args, const Param *p);
 const Val *inst_member(Elab *e, Inst *inst, Sym name, Span span); /* NULL when absent */
 const char *inst_text(Elab *e, const Inst *inst); /* llm.layers.3 = Block(D: 64) for notes */
+
+/* param.c: declarations `param`, `buffer` and `state` of an instance */
+const Val *param_value(Elab *e, Inst *inst, const Ast *a);
+const Val *state_value(Elab *e, Inst *inst, const Ast *a);
+Sym inst_join(Elab *e, Sym a, Sym b); /* components of paths and keys, "" for none */
 
 /* opdef.c */
 const Val *op_call(Elab *e, const Val *op, Args *args);

@@ -180,6 +180,9 @@ static bool right_indices(Equation *q, const Ast *a)
         return chosen && right_indices(q, chosen);
     }
     if (a->kind == A_INDEX) {
+        if (eq_uses_indices(q, a->kid[0])) {
+            return false;
+        }
         const Val *v = eval(q->e, q->env, a->kid[0]);
         if (val_is_poison(v) || (is_tensor(v) && !right_index(q, a, tensor_type(v)))) {
             return false;
@@ -354,6 +357,11 @@ const Val *equation_eval(Elab *e, Env *env, const Ast *bind, Sym *name)
     *name = target->name;
     if (!e->g) {
         diag_at(e->diags, DIAG_E0107, bind->span, "an equation needs run-time values");
+        return poison(e, bind->span);
+    }
+    if (e->lifted) {
+        diag_at(e->diags, DIAG_E0199, bind->span,
+                "an equation in a function that another equation calls is not supported yet");
         return poison(e, bind->span);
     }
     Equation *q = NEW(e->arena, Equation);

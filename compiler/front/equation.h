@@ -43,6 +43,8 @@ bool eq_has_index(const Equation *q, const Ast *a);
 bool eq_in_range(Equation *q, const Ast *a, const Dim *extent);
 /* True after E0406: a tensor of some rank that stands without brackets. */
 bool eq_lacks_indices(Equation *q, const Ast *a);
+/* True after E0199: indices inside something that is evaluated as a whole. */
+bool eq_uses_indices(Equation *q, const Ast *a);
 /* The tensor under brackets and parentheses: x of (x[i])[j]. */
 const Ast *eq_base(const Ast *a);
 /* Which side of `x ?? y` or which branch of an `if` counts; NULL after a diagnostic. */

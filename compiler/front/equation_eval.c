@@ -74,13 +74,21 @@ bool eq_lacks_indices(Equation *q, const Ast *a)
     return true;
 }
 
+bool eq_uses_indices(Equation *q, const Ast *a)
+{
+    if (!eq_has_index(q, a)) {
+        return false;
+    }
+    Diag *d = diag_at(q->e->diags, DIAG_E0199, a->span, "indices cannot be used inside this %s yet",
+                      ast_kind_name(a->kind));
+    diag_help(d, "an equation computes one number for each combination of its indices");
+    return true;
+}
+
 /* A value without brackets: compile time, or rank 0. */
 static EqValue plain(Equation *q, const Ast *a)
 {
-    if (a->kind != A_ID && eq_has_index(q, a)) {
-        Diag *d = diag_at(q->e->diags, DIAG_E0199, a->span,
-                          "indices cannot be used inside this %s yet", ast_kind_name(a->kind));
-        diag_help(d, "an equation computes one number for each combination of its indices");
+    if (a->kind != A_ID && eq_uses_indices(q, a)) {
         return eq_poison(q, a->span);
     }
     const Val *v = eval(q->e, q->env, a);
@@ -216,6 +224,9 @@ static EqValue eval_piped(Equation *q, const Ast *a)
 static EqValue eval_brackets(Equation *q, const Ast *a)
 {
     const Val *v = eval(q->e, q->env, a->kid[0]);
+    if (val_is_poison(v)) {
+        return (EqValue){v, 0};
+    }
     if (!is_tensor(v)) {
         return plain(q, a);
     }
@@ -252,6 +263,12 @@ const Ast *eq_chosen(Equation *q, const Ast *a)
         bool index = x->kind == A_ID && eq_find(q, x->name) >= 0;
         bool none = !index && eval(q->e, q->env, x)->kind == V_NONE;
         return a->kid[none ? 1 : 0];
+    }
+    if (eq_has_index(q, a->kid[0])) {
+        Diag *d = diag_at(q->e->diags, DIAG_E0307, a->kid[0]->span,
+                          "`if` needs a compile-time condition, this one differs between elements");
+        diag_help(d, "choose at run time with `select(c, a, b)`");
+        return NULL;
     }
     if (!eval_bool(q->e, q->env, a->kid[0], &c)) {
         return NULL;

@@ -172,6 +172,7 @@ static void declare(Front *f, File *file)
         } else if (a->kind != A_ERROR) {
             Item item = {a, file, item_name(a)};
             check_supported(f, a);
+            check_wellformed(f, a);
             add_item(f, file, item.name, &item);
             bool hides = file_item(f->std, a->name) || builtin_find(a->name);
             if (file != f->std && !is_action(a) && hides) {
@@ -197,6 +198,7 @@ File *file_load(Front *f, const char *path, Err *err)
     Ast *ast = ast_parse(f->arena, f->ir->syms, f->ir->diags, source);
     File *file = file_new(f, path, source, ast);
     f->hash = hash_mix(f->hash, hash_bytes(text.data, text.n));
+    f->bytes += text.n;
     VEC_PUSH(f->arena, &f->files, file);
     map_put(f->by_path, MAP_KEY(sym(f->ir->syms, path)), file);
     declare(f, file);

@@ -7,6 +7,8 @@
 /* Loads a file and what it imports; NULL after an error (Err for the world, diagnostics for text). */
 File *file_load(Front *f, const char *path, Err *err);
 bool std_load(Front *f);
+/* Formals of one name (E0202), a vjp in the wrong place (E0107): wellformed.c. */
+void check_wellformed(Front *f, const Ast *item);
 /* Applies one `--set PATH=EXPR` to the syntax trees (set.c): E0811, E0102. */
 bool setting_apply(Front *f, const char *text);
 

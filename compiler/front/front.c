@@ -30,10 +30,13 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
         return NULL;
     }
     const File *file = f->files.at[0];
+    f->allowance = elab_allowance(f->bytes);
     for (uint32_t i = 0; i < map_count(file->actions); i++) {
         const Item *item = map_value_at(file->actions, i);
         if (strcmp(item->ast->text, "train") == 0) {
             VEC_PUSH(f->arena, &f->trains, item);
+        } else if (item->file == file) {
+            VEC_PUSH(f->arena, &f->evals, item);
         }
     }
     for (uint32_t i = 0; i < opt->nset; i++) {
@@ -90,9 +93,16 @@ Program *front_stage(Front *f, const char *name, PlanBuilder *b)
     return stage(f, find_train(f, name), name, b);
 }
 
-static bool is_model(const Item *item)
+/* A model that no train block builds, or a let. */
+static bool checked_alone(const Front *f, const Item *item)
 {
-    return item->ast->kind == A_BLOCK && strcmp(item->ast->text, "model") == 0;
+    bool model = item->ast->kind == A_BLOCK && strcmp(item->ast->text, "model") == 0;
+    for (uint32_t i = 0; model && i < f->trains.n; i++) {
+        if (f->trains.at[i]->ast->name == item->name) {
+            return false;
+        }
+    }
+    return model || item->ast->kind == A_LET;
 }
 
 /* Also those that nothing uses. */
@@ -114,7 +124,7 @@ bool front_check(Front *f)
     Elab *e = elab_new(f, program_new(f->ir, file->name));
     for (uint32_t i = 0; i < map_count(file->values); i++) {
         const Item *item = map_value_at(file->values, i);
-        if (item->file == file && (is_model(item) || item->ast->kind == A_LET)) {
+        if (item->file == file && checked_alone(f, item)) {
             e->keys = map_new(f->arena); /* keys are distinct within a model */
             item_value(e, item, item->ast->span);
         }
@@ -150,6 +160,19 @@ static const Val *call_target(Elab *e, const char *function)
     return callable ? fn : NULL;
 }
 
+static bool inputs_fit(Elab *e, const CallInput *in, uint32_t nin, Span at)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < nin; i++) {
+        if (in[i].rank > IR_MAX_RANK) {
+            diag_at(e->diags, DIAG_E0406, at, "`%s` has more than %d dimensions", in[i].name,
+                    IR_MAX_RANK);
+            ok = false;
+        }
+    }
+    return ok;
+}
+
 static const CallInput *find_input(const CallInput *in, uint32_t nin, Sym name)
 {
     for (uint32_t i = 0; i < nin; i++) {
@@ -163,11 +186,31 @@ static const CallInput *find_input(const CallInput *in, uint32_t nin, Sym name)
 static const Node *call_input(Elab *e, const CallInput *in)
 {
     const Dim *dims[IR_MAX_RANK];
-    for (uint32_t i = 0; i < in->rank && i < IR_MAX_RANK; i++) {
+    for (uint32_t i = 0; i < in->rank; i++) {
         dims[i] = dim_const(e->ir, in->dim[i]);
     }
     return graph_input(e->g, sym(e->ir->syms, in->name),
                        type_tensor(e->ir, in->dtype, in->rank, dims));
+}
+
+/* Arguments by the names of formals; a lambda has no names. */
+static Args *call_args(Elab *e, const Ast *fn, const CallInput *in, uint32_t nin)
+{
+    static const Ast none = {.kind = A_FORMALS};
+    bool lambda = fn->kind == A_LAMBDA;
+    const Ast *formals = lambda ? &none : fn->kid[0];
+    Args *args = NEW(e->arena, Args);
+    args->call = fn->span;
+    if (!inputs_fit(e, in, nin, fn->name_span.file ? fn->name_span : fn->span)) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < formals->nkid; i++) {
+        const CallInput *x = find_input(in, nin, formals->kid[i]->name);
+        if (x) {
+            args_push(e, args, formals->kid[i]->name, val_node(e, call_input(e, x), args->call));
+        }
+    }
+    return args;
 }
 
 static bool call_results(Elab *e, const Val *v)
@@ -207,14 +250,9 @@ Program *front_call(Front *f, const char *function, const CallInput *in, uint32_
     e->g = graph_new(f->ir, f->arena, sym_printf(f->ir->syms, "call:%s", function));
     e->mode = train_mode ? MODE_TRAIN : MODE_EVAL;
     VEC_PUSH(f->arena, &p->entries, e->g);
-    const Ast *formals = fn->code.ast->kid[0];
-    Args *args = NEW(f->arena, Args);
-    args->call = fn->code.ast->span;
-    for (uint32_t i = 0; fn->code.ast->kind != A_LAMBDA && i < formals->nkid; i++) {
-        const CallInput *x = find_input(in, nin, formals->kid[i]->name);
-        if (x) {
-            args_push(e, args, formals->kid[i]->name, val_node(e, call_input(e, x), args->call));
-        }
+    Args *args = call_args(e, fn->code.ast, in, nin);
+    if (!args) {
+        return NULL;
     }
     const Val *v = call_value(e, f->files.at[0]->env, fn, args);
     bool ok = !val_is_poison(v) && call_results(e, v);

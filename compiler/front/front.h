@@ -34,7 +34,8 @@ Sym front_train_name(const Front *f, uint32_t i);
 Program *front_stage(Front *f, const char *name, PlanBuilder *b);
 
 /* Elaborates one function for `mdl call`: MODEL, MODEL.fn, or a top-level fn or op. Formals are bound
- * to tensors of the given types (dims constant); missing ones take their defaults. Entry "call:NAME",
+ * to tensors of the given types (dims constant); missing ones take their defaults; inputs that
+ * no formal takes are left out (the caller, who knows the file, reports them). Entry "call:NAME",
  * results "out", or "out.0", ... for tuples; a loss gives "out.sum" and "out.weight". */
 typedef struct CallInput {
     const char *name;

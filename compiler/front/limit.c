@@ -4,23 +4,31 @@
 
 enum { MAX_DEPTH = 2000 };
 
-/* Some 200 bytes and 150 ns each. A transformer takes some 300 for a layer, in each of its entries. */
-#define MAX_WORK ((uint64_t)2000000)
+/* Units of some 200 bytes and 300 ns: a base, and what long texts need more. A transformer takes 300
+ * for a layer, in each of its entries. */
+#define BASE_WORK ((uint64_t)2000000)
+enum { WORK_OF_BYTE = 12 };
+
+uint64_t elab_allowance(uint64_t bytes)
+{
+    uint64_t more = bytes < BASE_WORK ? bytes * WORK_OF_BYTE : BASE_WORK * WORK_OF_BYTE;
+    return BASE_WORK + more;
+}
 
 bool elab_spend(Elab *e, uint64_t units, Span span)
 {
     Front *f = e->front;
-    if (f->work <= MAX_WORK) {
-        f->work += units < MAX_WORK ? units : MAX_WORK + 1;
+    if (f->work <= f->allowance) {
+        f->work += units < f->allowance ? units : f->allowance + 1;
         f->work_span = span;
     }
-    if (f->work > MAX_WORK && !e->too_much) {
+    if (f->work > f->allowance && !e->too_much) {
         e->too_much = true;
         diag_at(e->diags, DIAG_E0109, f->work_span,
                 "the program is too large: it takes more than %llu evaluations to check",
-                (unsigned long long)MAX_WORK);
+                (unsigned long long)f->allowance);
     }
-    return f->work <= MAX_WORK;
+    return f->work <= f->allowance;
 }
 
 bool elab_enter(Elab *e, Span span)

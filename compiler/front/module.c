@@ -1,12 +1,10 @@
 /* module.c: instances of modules. Members are lazy, then all are forced in order, so that every
- * parameter exists and every constraint is checked. Paths name tensors for people, keys for files;
- * `as "..."` replaces a component of the key, "" removes it (language.md 2.6). */
+ * parameter exists and every constraint is checked (language.md 2.6). Parameters are in param.c. */
 #include "elab.h"
-#include <math.h>
 
 enum { MAX_MODULE_DEPTH = 64, MAX_ARRAY = 100000 };
 
-static Sym join(Elab *e, Sym a, Sym b)
+Sym inst_join(Elab *e, Sym a, Sym b)
 {
     return !a[0] ? b : !b[0] ? a : sym_printf(e->ir->syms, "%s.%s", a, b);
 }
@@ -22,148 +20,6 @@ const char *inst_text(Elab *e, const Inst *inst)
     }
     sb_putc(&sb, ')');
     return sb_text(&sb);
-}
-
-/* ---- parameters ---- */
-
-#define MAX_ELEMENTS ((int64_t)1 << 40) /* of one parameter: 4 TiB */
-
-static bool init_from_record(Elab *e, const Val *record, Init *out)
-{
-    static const struct {
-        const char *name;
-        InitKind kind;
-        const char *argument; /* NULL: takes none */
-        bool needed, scale;   /* scale: not negative */
-        double missing;
-    } kinds[] = {
-        {"zeros", INIT_ZEROS, NULL, false, false, 0},
-        {"ones", INIT_ONES, NULL, false, false, 0},
-        {"constant", INIT_CONSTANT, "c", true, false, 0},
-        {"normal", INIT_NORMAL, "std", true, true, 0},
-        {"truncated", INIT_TRUNCATED, "std", true, true, 0},
-        {"uniform", INIT_UNIFORM, "a", true, true, 0},
-        {"kaiming_uniform", INIT_KAIMING_UNIFORM, "a", false, true, 2.23606797749979},
-        {"xavier_uniform", INIT_XAVIER_UNIFORM, NULL, false, false, 0},
-    };
-    for (size_t i = 0; record->kind == V_RECORD && i < COUNT(kinds); i++) {
-        if (strcmp(record_name(record), kinds[i].name) != 0) {
-            continue;
-        }
-        const char *name = kinds[i].argument;
-        const Val *v = name ? record_arg(e, record, 0, name) : NULL;
-        *out = (Init){kinds[i].kind, kinds[i].missing};
-        if (v && val_is_poison(v)) {
-            return false;
-        }
-        if (v ? !val_as_double(v, &out->a) : kinds[i].needed) {
-            diag_at(e->diags, v ? DIAG_E0205 : DIAG_E0303, v ? v->span : record->span,
-                    "`%s(%s)` takes one number, got %s", kinds[i].name, name,
-                    v ? val_text(e, v) : "none");
-            return false;
-        }
-        if (v && (!isfinite(out->a) || (kinds[i].scale && out->a < 0))) {
-            diag_at(e->diags, DIAG_E0504, v->span, "`%s` needs a finite number%s, got %s",
-                    kinds[i].name, kinds[i].scale ? " >= 0" : "", val_text(e, v));
-            return false;
-        }
-        return true;
-    }
-    if (!val_is_poison(record)) {
-        diag_at(e->diags, DIAG_E0205, record->span, "expected an initialiser, got %s",
-                val_text(e, record));
-    }
-    return false;
-}
-
-/* Constant dimensions, none of them 0, and not more elements than a tensor can have. */
-static bool storable(Elab *e, const Ast *a, const Type *t)
-{
-    int64_t v, count = 1;
-    for (uint32_t i = 0; i < t->rank; i++) {
-        if (!dim_is_const(t->dims[i], &v) || v < 1) {
-            diag_at(e->diags, DIAG_E0401, a->kid[0]->span,
-                    "`%s` needs constant dimensions of at least 1, got `%s`", a->name,
-                    type_text(e->ir, t));
-            return false;
-        }
-        if (v > MAX_ELEMENTS / count) {
-            diag_at(e->diags, DIAG_E0109, a->kid[0]->span, "`%s` is too large: `%s`", a->name,
-                    type_text(e->ir, t));
-            return false;
-        }
-        count *= v;
-    }
-    return true;
-}
-
-/* A parameter of its own: a state of the program. */
-static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type, const Init *init)
-{
-    State proto = {.kind = a->kind == A_BUFFER ? SK_BUFFER : SK_PARAM,
-                   .path = join(e, inst->path, a->name),
-                   .key = join(e, inst->key, a->text ? a->text : a->name),
-                   .type = type,
-                   .init = *init,
-                   .span = a->span};
-    if (!elab_spend(e, 4 + strlen(proto.path) / 16, a->span)) {
-        return poison(e, a->span);
-    }
-    Param *same = map_get(e->keys, MAP_KEY(proto.key));
-    if (same) {
-        Diag *d =
-            diag_at(e->diags, DIAG_E0306, a->span, "two tensors have the key `%s`", proto.key);
-        diag_also(d, same->span, "the other one is `%s`", same->state->path);
-        return poison(e, a->span);
-    }
-    Param *p = NEW(e->arena, Param);
-    p->state = program_state(e->program, &proto);
-    p->span = a->span;
-    map_put(e->keys, MAP_KEY(proto.key), p);
-    Val *v = val_new(e, V_PARAM, a->span);
-    v->param = p;
-    return v;
-}
-
-static const Val *tie(Elab *e, const Ast *a, const Val *other, const Type *type)
-{
-    if (other->param->state->type != type) {
-        diag_at(e->diags, DIAG_E0310, other->span, "cannot tie `%s` of `%s` to `%s`", a->name,
-                type_text(e->ir, type), type_text(e->ir, other->param->state->type));
-        return poison(e, other->span);
-    }
-    return other;
-}
-
-static const Val *param_value(Elab *e, Inst *inst, const Ast *a)
-{
-    bool optional = type_is_optional(a->kid[0]);
-    const Val *given = map_get(inst->args, MAP_KEY(a->name));
-    if (given && given->kind == V_NONE) {
-        if (!optional) {
-            diag_at(e->diags, DIAG_E0304, given->span, "parameter `%s` of `%s` is not optional",
-                    a->name, inst->module->name);
-        }
-        return given;
-    }
-    Env *frame = env_new(e, ENV_FRAME, inst->env);
-    const Type *type = sig_type(e, frame, optional ? a->kid[0]->kid[0] : a->kid[0]);
-    if (!type || !storable(e, a, type)) {
-        return poison(e, a->span);
-    }
-    if (given && given->kind == V_PARAM) {
-        return tie(e, a, given, type);
-    }
-    if (!given && !a->kid[1]) {
-        Diag *d = diag_at(e->diags, DIAG_E0308, a->name_span, "`%s` has no initialiser",
-                          join(e, inst->path, a->name));
-        diag_help(d, "give one: `~ zeros`, `~ normal(0.02)`, `~ kaiming_uniform()`");
-        return poison(e, a->span);
-    }
-    Init init;
-    const Val *record = given ? given : eval(e, inst->env, a->kid[1]);
-    return init_from_record(e, record, &init) ? param_new(e, inst, a, type, &init)
-                                              : poison(e, a->span);
 }
 
 /* ---- submodules ---- */
@@ -195,8 +51,8 @@ static const Val *sub_instance(Elab *e, Inst *inst, Env *env, const Ast *expr, c
         return poison(e, expr->span);
     }
     Inst here = *inst;
-    here.path = join(e, inst->path, at->name);
-    here.key = join(e, inst->key, at->key);
+    here.path = inst_join(e, inst->path, at->name);
+    here.key = inst_join(e, inst->key, at->key);
     Inst *parent = COPY_ARRAY(e->arena, Inst, &here, 1);
     return module_instantiate(e, callee, args_eval(e, env, expr, NULL), parent, expr);
 }
@@ -232,7 +88,8 @@ static const Val *array_value(Elab *e, Inst *inst, const Ast *a)
             env_bind(e, frame, index, val_int(e, i, a->span));
         }
         Sym number = sym_printf(e->ir->syms, "%lld", (long long)i);
-        Place place = {join(e, a->name, number), join(e, a->text ? a->text : a->name, number)};
+        Place place = {inst_join(e, a->name, number),
+                       inst_join(e, a->text ? a->text : a->name, number)};
         const Val *v = sub_instance(e, inst, frame, a->kid[1], &place);
         if (v->kind != V_INSTANCE) {
             return v;
@@ -242,33 +99,6 @@ static const Val *array_value(Elab *e, Inst *inst, const Ast *a)
     Val *v = val_new(e, V_ARRAY, a->span);
     v->array.n = (uint32_t)n;
     v->array.at = at;
-    return v;
-}
-
-/* ---- optimizer states ---- */
-
-/* `state m: [..]` of an optimizer: one tensor of the parameter's shape, zero at first. */
-static const Val *state_value(Elab *e, Inst *inst, const Ast *a)
-{
-    if (!inst->of) {
-        diag_at(e->diags, DIAG_E0199, a->span, "`state` is supported in optimizers only, so far");
-        return poison(e, a->span);
-    }
-    const State *w = inst->of->state;
-    Env *frame = env_new(e, ENV_FRAME, inst->env);
-    env_bind_pack(e, frame, sym(e->ir->syms, ".."), w->type->dims, w->type->rank);
-    State proto = {.kind = SK_OPT,
-                   .path = join(e, w->path, a->name),
-                   .type = sig_type(e, frame, a->kid[0]),
-                   .of = w->id,
-                   .span = a->span};
-    if (!proto.type) {
-        return poison(e, a->span);
-    }
-    OptState *s = NEW(e->arena, OptState);
-    s->state = program_state(e->program, &proto);
-    Val *v = val_new(e, V_STATE, a->span);
-    v->state = s;
     return v;
 }
 
@@ -372,8 +202,16 @@ static void check_where(Elab *e, Inst *inst, const Ast *a)
     diag_also(d, inst->made, "for this instance");
 }
 
+/* The members that exist. Lets and functions come first, so that a condition may use one that stands
+ * behind it; constraints wait until everything is declared. */
 static void declare_members(Elab *e, Inst *inst, const Ast *members)
 {
+    for (uint32_t i = 0; i < members->nkid; i++) {
+        const Ast *a = members->kid[i];
+        if (a->kind == A_LET || a->kind == A_FN) {
+            declare(e, inst, a);
+        }
+    }
     for (uint32_t i = 0; i < members->nkid; i++) {
         const Ast *a = members->kid[i];
         bool c;
@@ -382,10 +220,10 @@ static void declare_members(Elab *e, Inst *inst, const Ast *members)
                 declare_members(e, inst, a->kid[c ? 1 : 2]);
             }
         } else if (a->kind == A_WHERE) {
-            check_where(e, inst, a);
+            VEC_PUSH(e->arena, &inst->wheres, a);
         } else if (a->kind == A_REKEY) {
             diag_at(e->diags, DIAG_E0199, a->span, "re-keying an instance is not supported yet");
-        } else if (a->kind != A_ERROR) {
+        } else if (a->kind != A_ERROR && a->kind != A_LET && a->kind != A_FN) {
             declare(e, inst, a);
         }
     }
@@ -550,6 +388,9 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
         return poison(e, span);
     }
     declare_members(e, inst, inst->module->kid[1]);
+    for (uint32_t i = 0; i < inst->wheres.n; i++) {
+        check_where(e, inst, inst->wheres.at[i]);
+    }
     check_overrides(e, inst, args);
     for (uint32_t i = 0; i < map_count(inst->pending) && elab_spend(e, 1, span); i++) {
         inst_member(e, inst, (Sym)(uintptr_t)map_key_at(inst->pending, i), span);

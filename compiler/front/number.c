@@ -174,6 +174,17 @@ static const Val *symbolic(Elab *e, char op, const Dim *a, const Dim *b, Span sp
     return poison(e, span);
 }
 
+const DimSym *dim_named(Elab *e, Sym name, int64_t lo, int64_t hi)
+{
+    for (uint32_t i = 0; i < dim_sym_count(e->ir); i++) {
+        const DimSym *s = dim_sym_at(e->ir, i);
+        if (s->name == name && s->lo == lo && s->hi == hi) {
+            return s;
+        }
+    }
+    return dim_declare(e->ir, name, lo, hi);
+}
+
 const Val *num_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span)
 {
     char c = strcmp(op, "**") == 0 ? '^' : strcmp(op, "//") == 0 ? 'f' : op[0];

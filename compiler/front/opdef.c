@@ -119,16 +119,6 @@ static bool pure(OpCx *x)
 
 /* ---- the vjp ---- */
 
-static bool is_formal(const OpCx *x, Sym name)
-{
-    for (uint32_t i = 0; i < x->nouter; i++) {
-        if (x->formal[i]->name == name) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The input or visible result that a forward binding is another name for, or NULL. */
 static const Node *alias_of(const OpCx *x, const Node *n)
 {
@@ -148,7 +138,8 @@ static void add_hidden(OpCx *x, Sym name, const Val *v)
         }
         return;
     }
-    if (v->kind != V_TENSOR || alias_of(x, v->node)) {
+    double c;
+    if (v->kind != V_TENSOR || alias_of(x, v->node) || node_is_const(v->node, &c)) {
         return;
     }
     for (uint32_t i = x->nvisible; i < x->results.n; i++) {
@@ -199,21 +190,6 @@ static Env *vjp_frame(const OpCx *x)
     return frame;
 }
 
-/* A formal given as a number has no node outside; inside the vjp it is the same constant. */
-static void bind_constants(const OpCx *x, Env *frame)
-{
-    const Ast *formals = x->ast->kid[0];
-    for (uint32_t i = 0; i < formals->nkid; i++) {
-        const Val *v = env_local(x->frame, formals->kid[i]->name);
-        double c;
-        if (v && v->kind == V_TENSOR && !is_formal(x, formals->kid[i]->name) &&
-            node_is_const(v->node, &c)) {
-            const Node *n = graph_fill(x->e->g, v->node->type, c);
-            env_bind(x->e, frame, formals->kid[i]->name, val_node(x->e, n, v->span));
-        }
-    }
-}
-
 /* A value of the body as the vjp sees it: its tensors are inputs there; NULL when one is not. */
 static const Val *seen_by_vjp(const OpCx *x, const Graph *g, const Val *v)
 {
@@ -227,8 +203,12 @@ static const Val *seen_by_vjp(const OpCx *x, const Graph *g, const Val *v)
         }
         return val_list(x->e, v->kind, at, v->list.n, v->span);
     }
+    double c;
     if (v->kind != V_TENSOR) {
         return val_is_plain(v) ? v : NULL;
+    }
+    if (node_is_const(v->node, &c)) { /* a formal given as a number: the same number there */
+        return val_node(x->e, graph_fill(x->e->g, v->node->type, c), v->span);
     }
     for (uint32_t k = 0; k < x->results.n; k++) {
         if (x->results.at[k] == v->node) {
@@ -322,7 +302,6 @@ static const Def *make_vjp(OpCx *x, const Ast *vjp)
     Graph *g = graph_new(e->ir, e->arena, sym_printf(e->ir->syms, "%s_bwd", x->ast->name));
     Env *frame = vjp_frame(x);
     e->g = g;
-    bind_constants(x, frame);
     bind_vjp_inputs(x, g, frame, vjp);
     uint32_t given = frame->locals.n;
     eval_body(e, frame, vjp->kid[0]);
@@ -351,6 +330,10 @@ static const Val *composite(OpCx *x, const Def *vjp, Span span)
                    : x->nvisible == 1 ? sym(e->ir->syms, "y")
                                       : sym_printf(e->ir->syms, "y.%u", i);
         graph_result(x->body, name, x->results.at[i]);
+    }
+    uint32_t nodes = x->body->nodes.n + (vjp ? vjp->body->nodes.n : 0);
+    if (!elab_spend(e, 16 + 4 * (uint64_t)nodes, span)) {
+        return poison(e, span);
     }
     Def proto = {DEF_COMPOSITE, x->ast->name, x->body, x->nvisible, vjp, 0};
     e->g->span = span;

@@ -18,11 +18,22 @@ static void step_any(Reached *r)
     }
 }
 
-static void step_text(const Reached *from, Reached *to, const char *text, const char *p, size_t n)
+/* One plain character: every place moves behind it, or is lost. */
+static void step_char(Reached *r, const char *text, char c)
 {
-    for (uint32_t i = 0; i + n <= from->n; i++) {
-        if (from->at[i] && memcmp(text + i, p, n) == 0) {
-            to->at[i + n] = true;
+    for (uint32_t i = r->n; i > 0; i--) {
+        r->at[i] = r->at[i - 1] && text[i - 1] == c;
+    }
+    r->at[0] = false;
+}
+
+static void step_chars(Reached *r, const char *text, const char *p, const char *end)
+{
+    for (; p < end; p++) {
+        if (*p == '*') {
+            step_any(r);
+        } else {
+            step_char(r, text, *p);
         }
     }
 }
@@ -30,16 +41,20 @@ static void step_text(const Reached *from, Reached *to, const char *text, const 
 /* {a,b}: p is behind the opening bracket; returns the place behind the closing one. */
 static const char *step_choice(Reached *r, const char *text, const char *p, const char *end)
 {
-    Reached next = {.n = r->n};
+    Reached all = {.n = r->n};
     const char *close = memchr(p, '}', (size_t)(end - p));
     close = close ? close : end;
     while (p <= close) {
         const char *comma = memchr(p, ',', (size_t)(close - p));
         const char *stop = comma ? comma : close;
-        step_text(r, &next, text, p, (size_t)(stop - p));
+        Reached one = *r;
+        step_chars(&one, text, p, stop);
+        for (uint32_t i = 0; i <= all.n; i++) {
+            all.at[i] = all.at[i] || one.at[i];
+        }
         p = stop + 1;
     }
-    *r = next;
+    *r = all;
     return close < end ? close + 1 : end;
 }
 
@@ -51,17 +66,9 @@ static bool match_component(const char *p, const char *pe, const char *text, siz
     Reached r = {.n = (uint32_t)n};
     r.at[0] = true;
     while (p < pe) {
-        if (*p == '*') {
-            step_any(&r);
-            p++;
-        } else if (*p == '{') {
-            p = step_choice(&r, text, p + 1, pe);
-        } else {
-            Reached next = {.n = r.n};
-            step_text(&r, &next, text, p, 1);
-            r = next;
-            p++;
-        }
+        const char *open = memchr(p, '{', (size_t)(pe - p));
+        step_chars(&r, text, p, open ? open : pe);
+        p = open ? step_choice(&r, text, open + 1, pe) : pe;
     }
     return r.at[n];
 }

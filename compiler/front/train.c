@@ -44,7 +44,8 @@ static bool apply_clause(Elab *e, const Ast *clause)
         const Ast *glob = clause->kid[0]->kid[g];
         uint32_t n = 0;
         if (strchr(glob->text, '[')) {
-            diag_at(e->diags, DIAG_E0199, glob->span, "rows of a parameter are not supported yet");
+            diag_at(e->diags, DIAG_E0199, glob->span,
+                    "index ranges and rows in patterns are not supported yet");
             ok = false;
             continue;
         }
@@ -186,28 +187,15 @@ static bool metric(Elab *e, PlanBuilder *b, Env *env, const Ast *m, const Val *b
     return true;
 }
 
-/* The symbol B of all entries with up to n rows: one name in all messages. */
-static const Dim *rows_dim(Elab *e, int64_t n)
-{
-    Sym name = sym(e->ir->syms, "B");
-    for (uint32_t i = 0; i < dim_sym_count(e->ir); i++) {
-        const DimSym *s = dim_sym_at(e->ir, i);
-        if (s->name == name && s->lo == 1 && s->hi == n) {
-            return dim_of(e->ir, s);
-        }
-    }
-    return dim_of(e->ir, dim_declare(e->ir, name, 1, n));
-}
-
 static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
 {
     const Ast *ast = item->ast;
     Env *env = item->file->env;
     PlanEval pe = {.name = planb_text(b, ast->name), .batch = EVAL_BATCH, .limit = -1};
-    DataUse use;
+    DataUse use = {.training = false};
     if (!schema_check(e, ast) || !attr_int(e, env, ast, "batch", &pe.batch) ||
         !attr_int(e, env, ast, "limit", &pe.limit) ||
-        !data_use(e, b, env, block_attr(ast, "data"), false, &use)) {
+        !data_use(e, b, env, block_attr(ast, "data"), &use)) {
         return false;
     }
     if (pe.batch < 1 || pe.batch > 1 << 20) {
@@ -218,7 +206,8 @@ static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
     pe.data = use.index;
     pe.metric0 = b->metrics.n;
     pe.entry = begin_entry(e, arena_printf(e->arena, "eval:%s", ast->name), MODE_EVAL);
-    const Val *batch = data_batch_value(e, &use, rows_dim(e, pe.batch), ast->span);
+    const Val *batch = data_batch_value(
+        e, &use, dim_of(e->ir, dim_named(e, sym(e->ir->syms, "B"), 1, pe.batch)), ast->span);
     bool ok = true;
     for (uint32_t i = 0; i < ast->kid[3]->nkid; i++) {
         if (ast->kid[3]->kid[i]->kind == A_BLOCK) {
@@ -253,12 +242,11 @@ static void find_models(const File *file, const Ast *a, const Ast *model, bool *
 bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model)
 {
     bool ok = true;
-    for (uint32_t i = 0; i < map_count(file->actions); i++) {
-        const Item *item = map_value_at(file->actions, i);
+    for (uint32_t i = 0; i < e->front->evals.n; i++) {
+        const Item *item = e->front->evals.at[i];
         bool others = false, same = model == NULL;
         find_models(file, item->ast, model, &others, &same);
-        if (item->ast->kind == A_BLOCK && strcmp(item->ast->text, "eval") == 0 &&
-            item->file == file && (same || !others)) {
+        if (same || !others) {
             ok = eval_entry(e, b, item) && ok;
         }
     }
@@ -455,12 +443,12 @@ bool train_entries(Elab *e, PlanBuilder *b, const Item *item)
 {
     Stage s = {.e = e, .b = b, .ast = item->ast, .env = item->file->env};
     uint32_t errors = diags_reported(e->diags);
-    DataUse use;
+    DataUse use = {.training = true};
     s.run.stage = planb_text(b, "main");
     s.run.model = planb_text(b, item->ast->name);
     if (!header_supported(&s) || !schema_check(e, item->ast) || !train_model(&s) || !numbers(&s) ||
         !precision(&s) || !choose_trained(&s) ||
-        !data_use(e, b, s.env, block_attr(s.ast, "data"), true, &use) || !micro_entry(&s, &use)) {
+        !data_use(e, b, s.env, block_attr(s.ast, "data"), &use) || !micro_entry(&s, &use)) {
         return false;
     }
     s.run.data = use.index;
