@@ -27,6 +27,7 @@ typedef struct Shape {
 typedef struct Blas {
     SgemmFn sgemm; /* NULL: not installed */
     const char *version;
+    int threads; /* of both sides */
 } Blas;
 
 typedef struct Times {
@@ -51,7 +52,7 @@ static void load_symbol(void *library, const char *name, void *function)
 
 static Blas open_blas(int threads)
 {
-    Blas blas = {0};
+    Blas blas = {.threads = threads};
     void (*set_threads)(int) = NULL;
     char *(*config)(void) = NULL;
     void *library = dlopen("libopenblas.so.0", RTLD_NOW);
@@ -116,15 +117,14 @@ static bool measure(Runtime *rt, const Blas *blas, const Shape *s, Times *t, Err
     return ok;
 }
 
-static bool bench(const char *path, int threads, const Blas *blas, const Shape *s, Times *t,
-                  Err *err)
+static bool bench(const char *path, const Blas *blas, const Shape *s, Times *t, Err *err)
 {
     CompileOptions options = {.path = path};
     Compile *c = compile_new(&options);
     Bytes bytes;
     bool ok = compile_product(c, s, &bytes, err);
     Plan *plan = ok ? plan_from_bytes(bytes.data, bytes.n, err) : NULL;
-    RtOptions device = {.threads = threads, .quiet = true};
+    RtOptions device = {.threads = blas->threads, .quiet = true};
     Runtime *rt = plan ? rt_open(plan, &device, err) : NULL;
     ok = rt && measure(rt, blas, s, t, err);
     rt_close(rt);
@@ -141,13 +141,13 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void print(int threads, const Blas *blas, const Shape *s, Times *t)
+static void print(const Blas *blas, const Shape *s, Times *t)
 {
     qsort(t->own, ROUNDS, sizeof(double), compare);
     qsort(t->blas, ROUNDS, sizeof(double), compare);
     printf("{\"schema\":\"mdl.gemm.1\",\"m\":%d,\"n\":%d,\"k\":%d,\"threads\":%d,\"rounds\":%d,"
            "\"least\":%.6g,\"median\":%.6g",
-           s->m, s->n, s->k, threads, (int)ROUNDS, t->own[0], t->own[ROUNDS / 2]);
+           s->m, s->n, s->k, blas->threads, (int)ROUNDS, t->own[0], t->own[ROUNDS / 2]);
     if (blas->sgemm)
         printf(",\"blas\":\"%s\",\"blas_least\":%.6g,\"blas_median\":%.6g,\"difference\":%.2g",
                blas->version, t->blas[0], t->blas[ROUNDS / 2], t->difference);
@@ -156,11 +156,21 @@ static void print(int threads, const Blas *blas, const Shape *s, Times *t)
 
 static bool read_shape(const char *text, Shape *s)
 {
-    int n = sscanf(text, "%dx%dx%d", &s->m, &s->n, &s->k);
+    int size[3] = {0}, n = 0;
+    for (const char *at = text; n < 3; at++) {
+        char *end;
+        long v = strtol(at, &end, 10);
+        if (v < 1 || v > MAX_SIZE || (*end && (*end != 'x' || n == 2)))
+            return false;
+        size[n++] = (int)v;
+        at = end;
+        if (!*end)
+            break;
+    }
     if (n == 1)
-        s->n = s->k = s->m;
-    int least = s->m < s->n ? s->m : s->n, most = s->m > s->n ? s->m : s->n;
-    return (n == 1 || n == 3) && least > 0 && s->k > 0 && most <= MAX_SIZE && s->k <= MAX_SIZE;
+        size[1] = size[2] = size[0];
+    *s = (Shape){.m = size[0], .n = size[1], .k = size[2]};
+    return n != 2;
 }
 
 static bool write_program(char *path)
@@ -175,9 +185,9 @@ static bool write_program(char *path)
 
 int main(int argc, char **argv)
 {
-    int threads = 0;
+    int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0;
     char path[] = "/tmp/gemm-XXXXXX.mdl";
-    if (argc < 2 || sscanf(argv[1], "%d", &threads) != 1 || threads < 1 || !write_program(path)) {
+    if (threads < 1 || !write_program(path)) {
         fprintf(stderr, "usage: gemm_bench THREADS [SIZE | MxNxK]..\n");
         return 2;
     }
@@ -187,10 +197,10 @@ int main(int argc, char **argv)
     for (int i = 2; ok && i < argc; i++) {
         Shape s = {0};
         Times t = {0};
-        ok = read_shape(argv[i], &s) ? bench(path, threads, &blas, &s, &t, &err)
+        ok = read_shape(argv[i], &s) ? bench(path, &blas, &s, &t, &err)
                                      : err_set(&err, ERR_USAGE, "no size: %s", argv[i]);
         if (ok)
-            print(threads, &blas, &s, &t);
+            print(&blas, &s, &t);
     }
     unlink(path);
     if (!ok)

@@ -85,6 +85,11 @@ void report_progress(Cli *cli, const char *what);
 void help_all(void);
 void help_command(const Command *command);
 
+/* ---- docs/explain, as tools/embed.cmake makes it: "E0101.md", its text; ended by NULL ---- */
+
+extern const char *const mdl_explain_names[];
+extern const char *const mdl_explain_texts[];
+
 #define COMMAND(name, function, ...) bool function(Cli *cli, Err *err);
 #include "commands.def"
 #undef COMMAND

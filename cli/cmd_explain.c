@@ -2,9 +2,6 @@
 #include "cli.h"
 #include <ctype.h>
 
-extern const char *const mdl_explain_names[]; /* "E0101.md" */
-extern const char *const mdl_explain_texts[];
-
 /* The lines of a page as a terminal shows them: examples are indented, the marks of their tests left
  * out. */
 static void put_page(const char *text)

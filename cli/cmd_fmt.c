@@ -33,6 +33,12 @@ static const char *format(Cli *cli, const char *path, const Bytes *text, Err *er
     return out;
 }
 
+static bool is_same(const char *out, const Bytes *text)
+{
+    size_t n = strlen(out);
+    return n == text->n && (n == 0 || memcmp(out, text->data, n) == 0);
+}
+
 static bool one_file(Cli *cli, const char *path, uint32_t *changed, Err *err)
 {
     Bytes text = {0};
@@ -43,7 +49,7 @@ static bool one_file(Cli *cli, const char *path, uint32_t *changed, Err *err)
     const char *out = format(cli, path, &text, err);
     if (!out)
         return false;
-    if (strlen(out) == text.n && memcmp(out, text.data, text.n) == 0)
+    if (is_same(out, &text))
         return true;
     ++*changed;
     if (cli_has(cli, OPT_check)) {
@@ -63,7 +69,7 @@ static bool from_stdin(Cli *cli, uint32_t *changed, Err *err)
     const char *out = format(cli, "stdin", &text, err);
     if (!out)
         return false;
-    *changed = strlen(out) != text.n || memcmp(out, text.data, text.n) != 0;
+    *changed = !is_same(out, &text);
     if (!cli_has(cli, OPT_check))
         fputs(out, stdout);
     return true;

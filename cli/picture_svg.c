@@ -3,15 +3,8 @@
  * Layers go downwards. */
 #include "picture.h"
 
-enum {
-    SWEEPS = 4,
-    MAX_POINTS = 20000,
-    GAP = 28,
-    HEIGHT = 46,
-    STEP = 96,
-    CHAR = 7,
-    NONE = UINT32_MAX
-};
+enum { SWEEPS = 4, MAX_POINTS = 20000, GAP = 28, HEIGHT = 46, STEP = 96, CHAR = 7 };
+#define NONE UINT32_MAX
 
 typedef struct Spot { /* a box, or a point of an arrow */
     uint32_t box;     /* NONE: a point */

@@ -138,8 +138,9 @@ static void micro_kernel(Lower *lo, GemmTask *t)
     for (int64_t j = 0; j < nv && g->right.direct; j++)
         s.column[j] = scope_vector_var(lo, ke_add(lo, t->n, ke_int(k, j * w)), g->right.rows, NULL);
     depth_loops(lo, t, &s, c);
-    t->c = stays_in_registers(lo, g) ? c : NULL;
-    for (int64_t i = 0; i < mr * nv && !t->c; i++)
+    bool stays = stays_in_registers(lo, g);
+    t->c = stays ? c : NULL;
+    for (int64_t i = 0; i < mr * nv && !stays; i++)
         ks_store(k, lo->scope->block, t->sums, ke_add(lo, t->tile, ke_int(k, i * w)), c[i]);
     scope_end(lo);
 }

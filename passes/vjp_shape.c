@@ -43,9 +43,9 @@ void vjp_slice(const VjpIn *v, const Node **dx)
 void vjp_window(const VjpIn *v, const Node **dx)
 {
     Windows w = {.axis = (uint32_t)node_int(v->n, "axis"),
-                .size = node_int(v->n, "size"),
-                .stride = node_int(v->n, "stride"),
-                .dilation = node_int(v->n, "dilation")};
+                 .size = node_int(v->n, "size"),
+                 .stride = node_int(v->n, "stride"),
+                 .dilation = node_int(v->n, "dilation")};
     dx[0] = graph_unwindow(v->g, v->dy, &w, v->n->in[0]->type->dims[w.axis]);
 }
 

@@ -33,13 +33,6 @@ static bool integers(Elab *e, const Val *v, uint32_t n, int64_t lo, int64_t *out
     return ok;
 }
 
-static bool option(Elab *e, const Args *args, const char *name, uint32_t n, int64_t lo,
-                   int64_t *out)
-{
-    const Val *v = args_get(args, UINT32_MAX, name);
-    return !v || integers(e, v, n, lo, out);
-}
-
 static bool options(Elab *e, const Args *args, Conv *c)
 {
     c->groups = 1;
@@ -48,10 +41,21 @@ static bool options(Elab *e, const Args *args, Conv *c)
         c->padding[i] = 0;
         c->dilation[i] = 1;
     }
-    return option(e, args, "stride", c->n, 1, c->stride) &&
-           option(e, args, "padding", c->n, 0, c->padding) &&
-           option(e, args, "dilation", c->n, 1, c->dilation) &&
-           option(e, args, "groups", 1, 1, &c->groups);
+    const struct {
+        const char *name;
+        uint32_t n;
+        int64_t least, *out;
+    } named[] = {{"stride", c->n, 1, c->stride},
+                 {"padding", c->n, 0, c->padding},
+                 {"dilation", c->n, 1, c->dilation},
+                 {"groups", 1, 1, &c->groups}};
+    for (size_t i = 0; i < COUNT(named); i++) {
+        const Val *v = args_get(args, UINT32_MAX, named[i].name);
+        if (v && !integers(e, v, named[i].n, named[i].least, named[i].out)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static Windows window_of(const Conv *c, uint32_t i, uint32_t axis)

@@ -101,7 +101,7 @@ const Val *call_pad(Elab *e, const Builtin *b, Args *args)
                 val_text(e, v));
         return poison(e, args->call);
     }
-    if (!(number < 0 || number > 0)) {
+    if (!v || !(number < 0 || number > 0)) {
         return val_node(e, graph_pad(e->g, x, (uint32_t)axis, lo, hi), args->call);
     }
     const Node *in[] = {margin(e, x, (uint32_t)axis, lo, v), x,
@@ -112,16 +112,17 @@ const Val *call_pad(Elab *e, const Builtin *b, Args *args)
     return val_node(e, graph_concat(e->g, in, 3, (uint32_t)axis), args->call);
 }
 
-/* The compile-time extent of an axis; false after E0307. */
-static bool known_extent(Elab *e, const Builtin *b, const Args *args, const Node *x, int64_t axis,
-                         int64_t *extent)
+/* The compile-time extent of an axis; -1 after E0307. */
+static int64_t known_extent(Elab *e, const Builtin *b, const Args *args, const Node *x,
+                            int64_t axis)
 {
-    if (dim_is_const(x->type->dims[axis], extent)) {
-        return true;
+    int64_t extent;
+    if (dim_is_const(x->type->dims[axis], &extent)) {
+        return extent;
     }
     diag_at(e->diags, DIAG_E0307, args->call, "`%s` needs a compile-time extent, got `%s`", b->name,
             type_text(e->ir, x->type));
-    return false;
+    return -1;
 }
 
 const Val *call_flip(Elab *e, const Builtin *b, Args *args)
@@ -129,7 +130,7 @@ const Val *call_flip(Elab *e, const Builtin *b, Args *args)
     const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
     int64_t axis, extent;
     if (!x || !args_axis(e, args, x->type->rank, AXIS_NEEDED, &axis) ||
-        !known_extent(e, b, args, x, axis, &extent)) {
+        (extent = known_extent(e, b, args, x, axis)) < 0) {
         return poison(e, args->call);
     }
     const Node *up = graph_iota(e->g, 1, &x->type->dims[axis], 0);
@@ -145,7 +146,7 @@ const Val *call_roll(Elab *e, const Builtin *b, Args *args)
     const Val *v = x ? args_get(args, 1, NULL) : NULL;
     int64_t axis, extent, n;
     if (!v || val_is_poison(v) || !args_axis(e, args, x->type->rank, AXIS_NEEDED, &axis) ||
-        !known_extent(e, b, args, x, axis, &extent)) {
+        (extent = known_extent(e, b, args, x, axis)) < 0) {
         return poison(e, args->call);
     }
     if (!val_as_int(v, &n)) {

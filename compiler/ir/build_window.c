@@ -13,32 +13,39 @@ const Node *graph_window(Graph *g, const Node *x, const Windows *w)
     return graph_op(g, &(NodeSpec){.op = OP_WINDOW, .nin = 1, .in = &x, .attr = attr});
 }
 
-/* x with other extents from `axis` on: `dims`, in place of `drop` axes. */
-static const Node *recut(Graph *g, const Node *x, uint32_t axis, uint32_t drop,
-                         const Dim *const dims[2], uint32_t n)
+/* An axis of one element behind `axis`. */
+static const Node *open_axis(Graph *g, const Node *x, uint32_t axis)
 {
-    const Dim *all[IR_MAX_RANK + 1];
+    const Dim *dims[IR_MAX_RANK + 1];
     uint32_t rank = 0;
-    for (uint32_t i = 0; i < axis; i++)
-        all[rank++] = x->type->dims[i];
-    for (uint32_t i = 0; i < n; i++)
-        all[rank++] = dims[i];
-    for (uint32_t i = axis + drop; i < x->type->rank; i++)
-        all[rank++] = x->type->dims[i];
-    return graph_reshape(g, x, rank, all);
+    for (uint32_t i = 0; i < x->type->rank; i++) {
+        dims[rank++] = x->type->dims[i];
+        if (i == axis)
+            dims[rank++] = dim_const(g->ir, 1);
+    }
+    return graph_reshape(g, x, rank, dims);
+}
+
+/* `axis` and the next become one axis of `extent`. */
+static const Node *join_axes(Graph *g, const Node *x, uint32_t axis, const Dim *extent)
+{
+    const Dim *dims[IR_MAX_RANK];
+    for (uint32_t i = 0; i + 1 < x->type->rank; i++)
+        dims[i] = i == axis ? extent : x->type->dims[i + (i > axis)];
+    return graph_reshape(g, x, x->type->rank - 1, dims);
 }
 
 /* stride - 1 zeros between the elements of an axis. */
 static const Node *spread_out(Graph *g, const Node *x, uint32_t axis, int64_t stride)
 {
     Ir *ir = g->ir;
-    const Dim *n = x->type->dims[axis], *one = dim_const(ir, 1), *zero = dim_const(ir, 0);
+    const Dim *n = x->type->dims[axis], *zero = dim_const(ir, 0);
     const Dim *gap = dim_const(ir, stride - 1), *step = dim_const(ir, stride);
     if (stride == 1)
         return x;
-    const Node *wide = recut(g, x, axis, 1, (const Dim *const[]){n, one}, 2);
+    const Node *wide = open_axis(g, x, axis);
     wide = graph_pad(g, wide, axis + 1, zero, gap);
-    wide = recut(g, wide, axis, 2, (const Dim *const[]){dim_mul(ir, n, step), NULL}, 1);
+    wide = join_axes(g, wide, axis, dim_mul(ir, n, step));
     return graph_slice(g, wide, axis, zero, dim_sub(ir, dim_mul(ir, n, step), gap));
 }
 
@@ -49,13 +56,13 @@ const Node *graph_unwindow(Graph *g, const Node *x, const Windows *w, const Dim 
     const Node *sum = NULL;
     if (w->size == w->stride && w->dilation == 1) { /* side by side */
         const Dim *all = dim_mul(ir, count, dim_const(ir, w->size));
-        const Node *flat = recut(g, x, w->axis, 2, (const Dim *const[]){all, NULL}, 1);
+        const Node *flat = join_axes(g, x, w->axis, all);
         return graph_pad(g, flat, w->axis, zero, dim_sub(ir, extent, all));
     }
     for (int64_t k = 0; k < w->size; k++) {
         const Dim *lo = dim_const(ir, k * w->dilation);
         const Node *plane = graph_slice(g, x, w->axis + 1, dim_const(ir, k), one);
-        plane = recut(g, plane, w->axis, 2, (const Dim *const[]){count, NULL}, 1);
+        plane = join_axes(g, plane, w->axis, count);
         plane = spread_out(g, plane, w->axis, w->stride);
         const Dim *used = dim_add(ir, lo, plane->type->dims[w->axis]);
         plane = graph_pad(g, plane, w->axis, lo, dim_sub(ir, extent, used));

@@ -120,7 +120,7 @@ const Type *infer_window(Ir *ir, const Node *n, Span span)
     if (!count) {
         diag_at(ir->diags, DIAG_E0416, span,
                 "windows of %lld, %lld apart, do not fit axis %lld of `%s`",
-                (long long)(dilation * (size - 1) + 1), (long long)stride, (long long)axis,
+                (long long)dilation * (size - 1) + 1, (long long)stride, (long long)axis,
                 type_text(ir, t));
         return NULL;
     }
