@@ -1,7 +1,8 @@
 /* dtype.c: facts and conversions of element types, from dtype.def.
  *
- * The 16-bit floats are converted by arithmetic on doubles, rounding once to nearest even, so that
- * this is the oracle that faster conversions are compared with. */
+ * The small floats are converted by arithmetic on doubles, rounding once to nearest even, so that
+ * this is the oracle that faster conversions are compared with. f8e4m3 has no infinity (its last
+ * exponent holds numbers up to 448, and NaN): what is too large becomes NaN, as in OCP's FP8. */
 #include "dtype.h"
 #include <math.h>
 
@@ -53,19 +54,24 @@ bool dtype_find_safetensors(const char *name, DType *out)
  * normal number. */
 typedef struct Format {
     int exponent_bits, mantissa_bits, low;
+    bool finite; /* the last exponent is one like others, but for its last mantissa, which is NaN */
 } Format;
 
-static const Format format_f16 = {5, 10, -14};
-static const Format format_bf16 = {8, 7, -126};
+static const Format format_f16 = {5, 10, -14, false};
+static const Format format_bf16 = {8, 7, -126, false};
+static const Format format_f8e4m3 = {4, 3, -6, true};
+static const Format format_f8e5m2 = {5, 2, -14, false};
 
-static double decode(Format f, uint16_t bits)
+static double decode(Format f, uint32_t bits)
 {
-    int top = (1 << f.exponent_bits) - 1;
-    int mantissa = bits & ((1 << f.mantissa_bits) - 1);
-    int field = (bits >> f.mantissa_bits) & top;
-    double sign = bits >> 15 ? -1.0 : 1.0;
-    if (field == top)
-        return mantissa ? (double)NAN : sign * (double)INFINITY;
+    int top = (1 << f.exponent_bits) - 1, all = (1 << f.mantissa_bits) - 1;
+    int mantissa = (int)bits & all;
+    int field = (int)(bits >> f.mantissa_bits) & top;
+    double sign = bits >> (f.mantissa_bits + f.exponent_bits) ? -1.0 : 1.0;
+    if (field == top && f.finite ? mantissa == all : field == top && mantissa)
+        return (double)NAN;
+    if (field == top && !f.finite)
+        return sign * (double)INFINITY;
     if (field == 0)
         return sign * ldexp(mantissa, f.low - f.mantissa_bits);
     return sign * ldexp(mantissa + (1 << f.mantissa_bits), field - 1 + f.low - f.mantissa_bits);
@@ -73,25 +79,26 @@ static double decode(Format f, uint16_t bits)
 
 /* With q the value in units of the last place, the pattern is (e - low) << mantissa_bits + q: the
  * hidden bit of q raises the exponent field by one, and so does a carry of the rounding. */
-static uint16_t encode(Format f, double value)
+static uint32_t encode(Format f, double value)
 {
-    uint32_t infinity = ((1u << f.exponent_bits) - 1) << f.mantissa_bits;
-    uint32_t sign = signbit(value) ? 0x8000u : 0;
+    uint32_t sign = signbit(value) ? 1u << (f.mantissa_bits + f.exponent_bits) : 0;
+    uint32_t all = (1u << (f.mantissa_bits + f.exponent_bits)) - 1; /* of the finite kind: NaN */
+    uint32_t infinity = f.finite ? all : ((1u << f.exponent_bits) - 1) << f.mantissa_bits;
     if (isnan(value))
-        return (uint16_t)(sign | infinity | 1u << (f.mantissa_bits - 1));
+        return sign | infinity | 1u << (f.mantissa_bits - 1);
     double size = fabs(value);
     if (size == 0)
-        return (uint16_t)sign;
+        return sign;
     if (isinf(size))
-        return (uint16_t)(sign | infinity);
+        return sign | infinity;
     int e = ilogb(size);
     if (e < f.low)
         e = f.low;
     if (e > f.low + (1 << f.exponent_bits))
-        return (uint16_t)(sign | infinity);
+        return sign | infinity;
     double q = nearbyint(ldexp(size, f.mantissa_bits - e));
     uint32_t bits = ((uint32_t)(e - f.low) << f.mantissa_bits) + (uint32_t)q;
-    return (uint16_t)(sign | (bits < infinity ? bits : infinity));
+    return sign | (bits < infinity ? bits : infinity);
 }
 
 #define LOAD(T)                                                \
@@ -101,20 +108,28 @@ static uint16_t encode(Format f, double value)
         return (double)element;                                \
     } while (0)
 
-double dtype_load(DType dt, const void *data, size_t i)
+static uint32_t pattern16(const void *data, size_t i)
 {
     uint16_t half;
+    memcpy(&half, (const char *)data + sizeof half * i, sizeof half);
+    return half;
+}
+
+double dtype_load(DType dt, const void *data, size_t i)
+{
     switch (dt) {
     case DT_F64:
         LOAD(double);
     case DT_F32:
         LOAD(float);
     case DT_F16:
-        memcpy(&half, (const char *)data + 2 * i, 2);
-        return decode(format_f16, half);
+        return decode(format_f16, pattern16(data, i));
     case DT_BF16:
-        memcpy(&half, (const char *)data + 2 * i, 2);
-        return decode(format_bf16, half);
+        return decode(format_bf16, pattern16(data, i));
+    case DT_F8E4M3:
+        return decode(format_f8e4m3, ((const uint8_t *)data)[i]);
+    case DT_F8E5M2:
+        return decode(format_f8e5m2, ((const uint8_t *)data)[i]);
     case DT_I64:
         LOAD(int64_t);
     case DT_I32:
@@ -164,6 +179,10 @@ void dtype_store(DType dt, void *data, size_t i, double value)
         STORE(uint16_t, encode(format_f16, value));
     case DT_BF16:
         STORE(uint16_t, encode(format_bf16, value));
+    case DT_F8E4M3:
+        STORE(uint8_t, encode(format_f8e4m3, value));
+    case DT_F8E5M2:
+        STORE(uint8_t, encode(format_f8e5m2, value));
     case DT_I64:
         STORE(int64_t, to_int(value, INT64_MIN, INT64_MAX));
     case DT_I32:

@@ -74,6 +74,22 @@ static void load_half(DType dtype, double *out, const void *in, int64_t n)
     }
 }
 
+static void load_f8(DType dtype, double *out, const void *in, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = dtype_load(dtype, in, (size_t)i);
+}
+
+static void load_f8e4m3(double *out, const void *in, int64_t n)
+{
+    load_f8(DT_F8E4M3, out, in, n);
+}
+
+static void load_f8e5m2(double *out, const void *in, int64_t n)
+{
+    load_f8(DT_F8E5M2, out, in, n);
+}
+
 static void load_f16(double *out, const void *in, int64_t n)
 {
     load_half(DT_F16, out, in, n);
@@ -85,9 +101,10 @@ static void load_bf16(double *out, const void *in, int64_t n)
 }
 
 RowLoadFn *const row_loaders[DT_COUNT] = {
-    [DT_F64] = load_f64, [DT_F32] = load_f32,  [DT_F16] = load_f16, [DT_BF16] = load_bf16,
-    [DT_I64] = load_i64, [DT_I32] = load_i32,  [DT_I16] = load_i16, [DT_I8] = load_i8,
-    [DT_U8] = load_u8,   [DT_BOOL] = load_bool};
+    [DT_F64] = load_f64,   [DT_F32] = load_f32,       [DT_F16] = load_f16,
+    [DT_BF16] = load_bf16, [DT_I64] = load_i64,       [DT_I32] = load_i32,
+    [DT_I16] = load_i16,   [DT_I8] = load_i8,         [DT_U8] = load_u8,
+    [DT_BOOL] = load_bool, [DT_F8E4M3] = load_f8e4m3, [DT_F8E5M2] = load_f8e5m2};
 
 static void store_f32(float *restrict out, const double *in, int64_t n)
 {

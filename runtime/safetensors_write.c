@@ -12,8 +12,8 @@
 
 /* The reference's order of dtypes; later comes first in the file. */
 static const uint8_t dtype_order[DT_COUNT] = {
-    [DT_BOOL] = 0, [DT_U8] = 1,  [DT_I8] = 2,  [DT_I16] = 3, [DT_F16] = 4,
-    [DT_BF16] = 5, [DT_I32] = 6, [DT_F32] = 7, [DT_F64] = 8, [DT_I64] = 9,
+    [DT_BOOL] = 0, [DT_U8] = 1,   [DT_I8] = 2,  [DT_F8E5M2] = 3, [DT_F8E4M3] = 4, [DT_I16] = 5,
+    [DT_F16] = 6,  [DT_BF16] = 7, [DT_I32] = 8, [DT_F32] = 9,    [DT_F64] = 10,   [DT_I64] = 11,
 };
 
 static int in_file_order(const void *a, const void *b)

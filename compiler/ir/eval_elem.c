@@ -115,6 +115,8 @@ double eval_cast_to(DType to, double x)
     case DT_F32:
     case DT_F16:
     case DT_BF16:
+    case DT_F8E4M3:
+    case DT_F8E5M2:
         return x;
     case DT_I64:
         return saturate(x, -0x1p63, 0x1p63);

@@ -236,7 +236,7 @@ static Graph *make_casts(Harness *h, int a, int b, int c)
 static Graph *make_narrow(Harness *h, int a, int b, int c)
 {
     UNUSED(c);
-    static const DType types[] = {DT_BF16, DT_F16, DT_I8, DT_I16};
+    static const DType types[] = {DT_BF16, DT_F16, DT_F8E4M3, DT_F8E5M2, DT_I8, DT_I16};
     Graph *g = body(h);
     for (size_t i = 0; i < COUNT(types); i++) {
         const Node *x = input(h, g, arena_printf(h->arena, "x%zu", i), shape(h, types[i], 2, a, b));

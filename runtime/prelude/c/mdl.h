@@ -268,7 +268,8 @@ MDL_FN void mdl_storen_i32(int32_t *p, vi x, int64_t n)
 }
 #endif
 
-/* Narrow storage: u8, i8, i16 hold ints, bool holds a mask as 0/1, f16 and bf16 hold floats. */
+/* Narrow storage: u8, i8, i16 hold ints, bool holds a mask as 0/1, f16,
+ * bf16, f8e4m3 and f8e5m2 hold floats. */
 
 MDL_FN float mdl_widen_bf16(uint16_t h)
 {
@@ -330,6 +331,66 @@ MDL_FN uint16_t mdl_narrow_f16(float x)
     return (uint16_t)(sign | (u.i >> 13));
 }
 
+MDL_FN float mdl_widen_f8e5m2(uint8_t h)
+{
+    return mdl_widen_f16((uint16_t)(h << 8));
+}
+
+/* |x| as `m` mantissa bits behind an exponent whose least normal number is 2^low; in range. */
+MDL_FN uint32_t mdl_narrow_f8(uint32_t size, int m, int low)
+{
+    union {
+        uint32_t i;
+        float f;
+    } u = {.i = size}, unit = {.i = (uint32_t)(127 + 23 + low - m) << 23};
+    if (size < (uint32_t)(127 + low) << 23) { /* subnormal: the addition rounds to nearest even */
+        u.f += unit.f;
+        return u.i - unit.i;
+    }
+    uint32_t odd = (size >> (23 - m)) & 1;
+    return (size + (1u << (22 - m)) - 1 + odd - ((uint32_t)(126 + low) << 23)) >> (23 - m);
+}
+
+MDL_FN uint8_t mdl_narrow_f8e5m2(float x)
+{
+    union {
+        float f;
+        uint32_t i;
+    } u = {.f = x};
+    uint32_t sign = (u.i >> 24) & 0x80, size = u.i & 0x7fffffff;
+    if (size >= 0x47700000) /* rounds to 65536 or more, or is NaN */
+        return (uint8_t)(sign | (size > 0x7f800000 ? 0x7e : 0x7c));
+    return (uint8_t)(sign | mdl_narrow_f8(size, 2, -14));
+}
+
+MDL_FN float mdl_widen_f8e4m3(uint8_t h)
+{
+    union {
+        uint32_t i;
+        float f;
+    } u = {.i = (uint32_t)(h & 0x7f) << 20};
+    if (u.i == 0x7f << 20) {
+        u.i = 0x7fc00000;
+    } else if (u.i >> 23) {
+        u.i += 120u << 23;
+    } else {
+        u.f = (float)(h & 7) * 0x1p-9f;
+    }
+    u.i |= (uint32_t)(h & 0x80) << 24;
+    return u.f;
+}
+
+/* No infinity: what would round above 448 is NaN. */
+MDL_FN uint8_t mdl_narrow_f8e4m3(float x)
+{
+    union {
+        float f;
+        uint32_t i;
+    } u = {.f = x};
+    uint32_t sign = (u.i >> 24) & 0x80, size = u.i & 0x7fffffff;
+    return (uint8_t)(sign | (size > 0x43e80000 ? 0x7f : mdl_narrow_f8(size, 3, -6)));
+}
+
 #define MDL_NARROW(name, T, V, lane, GET, PUT)          \
     MDL_FN V mdl_loadn_##name(const T *p, int64_t n)    \
     {                                                   \
@@ -358,6 +419,8 @@ MDL_NARROW(i8, int8_t, vi, is, +, +)
 MDL_NARROW(i16, int16_t, vi, is, +, +)
 MDL_NARROW(bf16, uint16_t, vf, fs, mdl_widen_bf16, mdl_narrow_bf16)
 MDL_NARROW(f16, uint16_t, vf, fs, mdl_widen_f16, mdl_narrow_f16)
+MDL_NARROW(f8e4m3, uint8_t, vf, fs, mdl_widen_f8e4m3, mdl_narrow_f8e4m3)
+MDL_NARROW(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2, mdl_narrow_f8e5m2)
 
 /* Every `stride`-th element. */
 #define MDL_GATHER(name, T, V, lane, GET)                             \
@@ -386,6 +449,8 @@ MDL_STRIDED(i8, int8_t, vi, is, +, +)
 MDL_STRIDED(i16, int16_t, vi, is, +, +)
 MDL_STRIDED(bf16, uint16_t, vf, fs, mdl_widen_bf16, mdl_narrow_bf16)
 MDL_STRIDED(f16, uint16_t, vf, fs, mdl_widen_f16, mdl_narrow_f16)
+MDL_STRIDED(f8e4m3, uint8_t, vf, fs, mdl_widen_f8e4m3, mdl_narrow_f8e4m3)
+MDL_STRIDED(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2, mdl_narrow_f8e5m2)
 
 /* Lanes exchanged at distance h: lane i gets lane i ^ h. Folding a vector takes log2(W) of them. */
 MDL_FN vf mdl_swap_vf(vf x, int h)

@@ -127,6 +127,8 @@ MDL_FIT_INT(i16, -32768, 32767)
     }
 MDL_FIT_FLOAT(f16)
 MDL_FIT_FLOAT(bf16)
+MDL_FIT_FLOAT(f8e4m3)
+MDL_FIT_FLOAT(f8e5m2)
 
 /* ---- simple arithmetic ---- */
 
