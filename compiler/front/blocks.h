@@ -5,9 +5,37 @@
 #include "elab.h"
 
 /* schema.c */
+/* What the value of an attribute is. */
+typedef enum SchemaKind {
+    SV_INT,
+    SV_NUM,
+    SV_BOOL,
+    SV_STR,
+    SV_WORD,  /* one of `words`, unquoted */
+    SV_WORDS, /* a list of such */
+    SV_STRINGS,
+    SV_LIMIT, /* an integer or a percentage */
+    SV_FN,
+    SV_TESTS, /* a list of functions */
+    SV_DATA,
+    SV_SOURCE,
+    SV_TOKENIZER,
+    SV_TEMPLATE,
+    SV_SEGMENTS,
+    SV_SAMPLER,
+    SV_MODEL,
+    SV_WEIGHTS, /* a stage, a file, a constructor such as hf(..) */
+    SV_OPTIMIZER,
+    SV_SCHEDULE,
+    SV_DTYPE,
+    SV_AXES,
+    SV_GROUP /* `name { .. }` */
+} SchemaKind;
 typedef struct SchemaAttr {
     const char *block, *name;
     bool required, later;
+    SchemaKind kind;
+    const char *words;
     const char *doc;
 } SchemaAttr;
 const SchemaAttr *schema_at(uint32_t i); /* NULL at the end */
@@ -52,6 +80,9 @@ bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanR
 bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model);
 bool train_entries(Elab *e, PlanBuilder *b, const Item *item);
 bool update_entry(Elab *e, Env *env, const Ast *train, double clip, PlanRun *run);
+
+/* load.c: the `load` clauses of a model; false after diagnostics. */
+bool loads_check(Elab *e, const Ast *model);
 
 /* pattern.c */
 bool match_pattern(const char *pattern, const char *path);

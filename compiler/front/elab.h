@@ -214,6 +214,7 @@ struct Elab {
     Program *program;
     Graph *g; /* where run-time values are built now; NULL: compile time only */
     Mode mode;
+    bool running;                  /* a plan is made of it: see not_yet */
     Map *memo;                     /* Item -> Val* */
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
@@ -412,6 +413,10 @@ bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight);
 const Val *record_new(Elab *e, Env *env, const Ast *a); /* checks the names of arguments */
 Sym record_name(const Val *record);
 const Val *record_arg(Elab *e, const Val *record, uint32_t i, const char *name); /* NULL: absent */
+
+/* schema.c: what the language has, and the run time does not: accepted by `mdl check`, E0199 "what cannot
+ * be run yet" when a plan is made. True when it was accepted. */
+bool not_yet(Elab *e, Span span, const char *what);
 
 /* files.c */
 File *files_find(Front *f, Sym name);

@@ -151,16 +151,13 @@ static Sym item_name(const Ast *a)
     return a->name;
 }
 
-/* Blocks of later editions are refused, never ignored. */
-static void check_supported(Front *f, const Ast *a)
+static void check_place(Front *f, const Ast *a)
 {
-    static const char *const known[] = {"model", "data", "train", "eval"};
-    for (size_t i = 0; i < COUNT(known); i++) {
-        if (a->kind != A_BLOCK || strcmp(a->text, known[i]) == 0) {
-            return;
-        }
+    bool stage = a->kind == A_BLOCK && strcmp(a->text, "stage") == 0;
+    if (stage || (a->kind == A_BLOCK && strcmp(a->text, "metric") == 0)) {
+        diag_at(f->ir->diags, DIAG_E0107, named_at(a), "`%s` belongs in %s", a->text,
+                stage ? "a `train` block" : "an `eval` block");
     }
-    diag_at(f->ir->diags, DIAG_E0199, named_at(a), "`%s` blocks are not supported yet", a->text);
 }
 
 static void declare(Front *f, File *file)
@@ -171,7 +168,7 @@ static void declare(Front *f, File *file)
             import(f, file, a);
         } else if (a->kind != A_ERROR) {
             Item item = {a, file, item_name(a)};
-            check_supported(f, a);
+            check_place(f, a);
             check_wellformed(f, a);
             add_item(f, file, item.name, &item);
             bool hides = file_item(f->std, a->name) || builtin_find(a->name);

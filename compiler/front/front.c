@@ -79,18 +79,28 @@ static const Item *find_train(Front *f, const char *name)
     return NULL;
 }
 
-static Program *stage(Front *f, const Item *item, const char *name, PlanBuilder *b)
+typedef struct StageUse {
+    const Item *item; /* the train block, or NULL */
+    const char *name;
+    bool running; /* a plan is made of it */
+} StageUse;
+
+static Program *stage(Front *f, const StageUse *use, PlanBuilder *b)
 {
     uint32_t errors = diags_reported(f->ir->diags);
+    const Item *item = use->item;
     Program *p = program_new(f->ir, item ? item->name : f->files.at[0]->name);
     Elab *e = elab_new(f, p);
-    bool ok = item ? train_entries(e, b, item) : !name && eval_entries(e, b, f->files.at[0], NULL);
+    e->running = use->running;
+    bool ok =
+        item ? train_entries(e, b, item) : !use->name && eval_entries(e, b, f->files.at[0], NULL);
     return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
 }
 
 Program *front_stage(Front *f, const char *name, PlanBuilder *b)
 {
-    return stage(f, find_train(f, name), name, b);
+    StageUse use = {find_train(f, name), name, true};
+    return stage(f, &use, b);
 }
 
 /* A model that no train block builds, or a let. */
@@ -106,13 +116,15 @@ static bool checked_alone(const Front *f, const Item *item)
 }
 
 /* Also those that nothing uses. */
-static void check_data(Elab *e, const File *file)
+static void check_blocks(Elab *e, const File *file, const Map *items)
 {
-    for (uint32_t i = 0; i < map_count(file->values); i++) {
-        const Item *item = map_value_at(file->values, i);
-        if (item->file == file && item->ast->kind == A_BLOCK &&
-            strcmp(item->ast->text, "data") == 0) {
-            schema_check(e, item->ast);
+    static const char *const kinds[] = {"data", "tokenizer", "template", "chat", "generate"};
+    for (uint32_t i = 0; i < map_count(items); i++) {
+        const Item *item = map_value_at(items, i);
+        for (size_t k = 0; item->file == file && k < COUNT(kinds); k++) {
+            if (item->ast->kind == A_BLOCK && strcmp(item->ast->text, kinds[k]) == 0) {
+                schema_check(e, item->ast);
+            }
         }
     }
 }
@@ -130,10 +142,12 @@ bool front_check(Front *f)
         }
     }
     bool broken = diags_reported(f->ir->diags) > errors;
-    check_data(e, file);
+    check_blocks(e, file, file->values);
+    check_blocks(e, file, file->actions);
     uint32_t n = f->trains.n;
     for (uint32_t i = 0; i < (n ? n : 1) && !broken; i++) {
-        stage(f, n ? f->trains.at[i] : NULL, NULL, planb_new(f->arena));
+        StageUse use = {n ? f->trains.at[i] : NULL, NULL, false};
+        stage(f, &use, planb_new(f->arena));
     }
     return diags_reported(f->ir->diags) == errors;
 }

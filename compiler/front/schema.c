@@ -4,10 +4,19 @@
 enum { NOW, LATER };
 
 static const SchemaAttr attrs[] = {
-#define ATTR(block, name, required, since, doc) {#block, #name, required, (since) == LATER, doc},
+#define ATTR(block, name, required, since, kind, words, doc) \
+    {#block, #name, required, (since) == LATER, SV_##kind, words, doc},
 #include "schema.def"
 #undef ATTR
 };
+
+bool not_yet(Elab *e, Span span, const char *what)
+{
+    if (e->running) {
+        diag_at(e->diags, DIAG_E0199, span, "%s cannot be run yet", what);
+    }
+    return !e->running;
+}
 
 const SchemaAttr *schema_at(uint32_t i)
 {
@@ -88,7 +97,7 @@ static void check_attr(Elab *e, const Ast *block, const Ast *a, uint32_t i)
         return;
     }
     if (s->later) {
-        diag_at(e->diags, DIAG_E0199, a->name_span, "`%s` is not supported yet", a->name);
+        not_yet(e, a->name_span, arena_printf(e->arena, "`%s`", a->name));
     }
     for (uint32_t k = 0; k < i; k++) {
         const Ast *other = block->kid[3]->kid[k];
@@ -109,7 +118,13 @@ static bool belongs(const Ast *block, const Ast *a)
     if (strcmp(block->text, "train") == 0) {
         return a->kind == A_CLAUSE || a->kind == A_EVERY;
     }
-    return a->kind == A_BLOCK && strcmp(a->text, "metric") == 0;
+    return strcmp(block->text, "eval") == 0 && a->kind == A_BLOCK && strcmp(a->text, "metric") == 0;
+}
+
+/* `data d = mix(..)`, `tokenizer t = hf(..)`; other blocks have only attributes. */
+static bool takes_value(const Ast *block)
+{
+    return strcmp(block->text, "data") == 0 || strcmp(block->text, "tokenizer") == 0;
 }
 
 bool schema_check(Elab *e, const Ast *block)
@@ -117,9 +132,12 @@ bool schema_check(Elab *e, const Ast *block)
     uint32_t errors = diags_reported(e->diags);
     const Ast *body = block->kid[3];
     bool formals = block->kid[1] && strcmp(block->text, "data") != 0;
-    if (formals || block->kid[2]) {
+    if (block->kid[2] && !body && takes_value(block)) {
+        return true;
+    }
+    if (formals || (block->kid[2] && !takes_value(block))) {
         const Ast *extra = formals ? block->kid[1] : block->kid[2];
-        diag_at(e->diags, DIAG_E0199, extra->span, "`%s` takes no %s yet", block->text,
+        diag_at(e->diags, DIAG_E0107, extra->span, "`%s` takes no %s", block->text,
                 formals ? "arguments" : "value: its attributes stand in braces");
     }
     for (uint32_t i = 0; body && i < body->nkid; i++) {
@@ -127,8 +145,8 @@ bool schema_check(Elab *e, const Ast *block)
         if (a->kind == A_ATTR) {
             check_attr(e, block, a, i);
         } else if (a->kind != A_ERROR && !belongs(block, a)) {
-            diag_at(e->diags, DIAG_E0199, a->name_span.file ? a->name_span : a->span,
-                    "this statement is not supported in `%s` yet", block->text);
+            diag_at(e->diags, DIAG_E0107, a->name_span.file ? a->name_span : a->span,
+                    "this statement does not belong in `%s`", block->text);
         }
     }
     for (size_t i = 0; i < COUNT(attrs); i++) {

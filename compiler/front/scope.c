@@ -1,7 +1,7 @@
 /* scope.c: names. A chain of scopes: function frames, the instance they belong to, the file, the
  * standard library. Top-level items and instance members are lazy: evaluated when first used, so
  * their order in the text does not matter and a cycle is found where it closes. */
-#include "elab.h"
+#include "blocks.h"
 
 enum { FEW_LOCALS = 16, SUGGESTED_ERRORS = 50 };
 
@@ -91,11 +91,9 @@ static const Val *model_value(Elab *e, const Item *item)
                 "model `%s` needs a value: `model %s = Module(..)`", item->name, item->name);
         return poison(e, item->ast->span);
     }
-    const Ast *extra = item->ast->kid[1] ? item->ast->kid[1] : item->ast->kid[3];
-    if (extra) {
-        diag_at(e->diags, DIAG_E0199, extra->span, "a model takes no %s yet",
-                extra == item->ast->kid[1] ? "arguments" : "statements such as `load`");
-        return poison(e, extra->span);
+    if (item->ast->kid[1]) {
+        diag_at(e->diags, DIAG_E0107, item->ast->kid[1]->span, "a model takes no arguments");
+        return poison(e, item->ast->span);
     }
     const Val *v = eval(e, item->file->env, value);
     if (v->kind != V_INSTANCE && !val_is_poison(v)) {
@@ -103,7 +101,7 @@ static const Val *model_value(Elab *e, const Item *item)
                 val_text(e, v));
         return poison(e, value->span);
     }
-    return v;
+    return loads_check(e, item->ast) ? v : poison(e, item->ast->span);
 }
 
 static const Val *item_evaluate(Elab *e, const Item *item)
