@@ -9,7 +9,8 @@
  *   signature.c    types              unify.c   shapes, dimension variables
  *   call.c         calling functions, modules
  *   module.c       instances, members                 param.c   parameters, keys, ties
- *   opdef.c        `op` -> Def with vjp               limit.c   how much a program may ask for
+ *   opdef.c        `op` -> Def with vjp               opcache.c its Defs by call
+ *   limit.c        how much a program may ask for
  *   equation.c     tensor equations   index.c   x[..] outside equations
  *   builtin.c      functions of the language (builtins.def)     loss.c    loss values
  */
@@ -196,6 +197,7 @@ struct Front {
     VEC(File *) files; /* files.at[0]: the program; then its imports */
     File *std;         /* all std files as one scope */
     Map *by_path;
+    Map *ops;      /* Defs by call: opcache.c */
     VEC(Sym) sets; /* overrides as given, for the hash */
     uint64_t hash;
     uint64_t work;      /* units spent on evaluation, by all Elabs: see elab_spend */

@@ -2,7 +2,7 @@
  * vjp graphs) and the caller's graph gets one composite node. Forward bindings that the vjp mentions
  * become hidden results. Ops that give a loss or take functions are inlined instead: neither is a
  * value of the graph. */
-#include "elab.h"
+#include "opcache.h"
 
 typedef struct OpCx {
     Elab *e;
@@ -58,8 +58,8 @@ static bool must_inline(const Ast *op)
     return inlined;
 }
 
-/* Moves tensor arguments into inputs of the body graph. */
-static bool make_inputs(OpCx *x)
+/* The tensor arguments as nodes of the caller's graph. */
+static bool find_outer(OpCx *x)
 {
     Elab *e = x->e;
     const Ast *formals = x->ast->kid[0];
@@ -76,9 +76,23 @@ static bool make_inputs(OpCx *x)
         }
         x->formal[x->nouter] = formals->kid[i];
         x->outer[x->nouter++] = n;
-        x->arg[i] = val_node(e, graph_input(x->body, formals->kid[i]->name, n->type), v->span);
+        x->arg[i] = val_node(e, n, v->span);
     }
     return true;
+}
+
+/* In the body they are its inputs. */
+static void make_inputs(OpCx *x)
+{
+    const Ast *formals = x->ast->kid[0];
+    x->body = graph_new(x->e->ir, x->e->arena, x->ast->name);
+    for (uint32_t i = 0; i < formals->nkid; i++) {
+        const Val *v = x->arg[i];
+        if (v && v->kind == V_TENSOR) {
+            const Node *in = graph_input(x->body, formals->kid[i]->name, v->node->type);
+            x->arg[i] = val_node(x->e, in, v->span);
+        }
+    }
 }
 
 static bool collect_results(OpCx *x, const Val *v)
@@ -322,7 +336,7 @@ static const Def *make_vjp(OpCx *x, const Ast *vjp)
 
 /* ---- the call ---- */
 
-static const Val *composite(OpCx *x, const Def *vjp, Span span)
+static const Def *make_def(OpCx *x, const Def *vjp, Span span)
 {
     Elab *e = x->e;
     for (uint32_t i = 0; i < x->results.n; i++) {
@@ -332,17 +346,26 @@ static const Val *composite(OpCx *x, const Def *vjp, Span span)
         graph_result(x->body, name, x->results.at[i]);
     }
     uint32_t nodes = x->body->nodes.n + (vjp ? vjp->body->nodes.n : 0);
-    if (!elab_spend(e, 16 + 4 * (uint64_t)nodes, span)) {
-        return poison(e, span);
+    if (!elab_spend(e, 4 * (uint64_t)nodes, span)) {
+        return NULL;
     }
     Def proto = {DEF_COMPOSITE, x->ast->name, x->body, x->nvisible, vjp, 0};
+    return def_intern(e->ir, &proto);
+}
+
+static const Val *composite(const OpCx *x, const Def *def, Span span)
+{
+    Elab *e = x->e;
+    if (!elab_spend(e, 16, span)) {
+        return poison(e, span);
+    }
     e->g->span = span;
-    const Node *call = graph_call(e->g, def_intern(e->ir, &proto), x->outer, x->nouter);
-    const Val **at = NEW_ARRAY(e->arena, const Val *, x->nvisible + 1);
-    for (uint32_t i = 0; i < x->nvisible; i++) {
+    const Node *call = graph_call(e->g, def, x->outer, x->nouter);
+    const Val **at = NEW_ARRAY(e->arena, const Val *, def->nvisible + 1);
+    for (uint32_t i = 0; i < def->nvisible; i++) {
         at[i] = val_node(e, graph_get(e->g, call, i), span);
     }
-    return x->nvisible == 1 ? at[0] : val_list(e, V_TUPLE, at, x->nvisible, span);
+    return def->nvisible == 1 ? at[0] : val_list(e, V_TUPLE, at, def->nvisible, span);
 }
 
 static bool evaluate_body(OpCx *x, const Args *args)
@@ -372,6 +395,20 @@ static const Val *inlined(Elab *e, const Val *op, Args *args)
     return call_closure(e, op, args);
 }
 
+/* The Def for these arguments, made now; NULL after a diagnostic. */
+static const Def *specialise(OpCx *x, const Args *args)
+{
+    Elab *e = x->e;
+    CallFrame call = {x->ast, NULL, e->calls};
+    const Ast *vjp = vjp_of(x->ast);
+    make_inputs(x);
+    e->calls = &call;
+    bool ok = evaluate_body(x, args);
+    const Def *rule = ok && vjp ? make_vjp(x, vjp) : NULL;
+    e->calls = call.up;
+    return ok && (!vjp || rule) ? make_def(x, rule, args->call) : NULL;
+}
+
 const Val *op_call(Elab *e, const Val *op, Args *args)
 {
     OpCx x = {.e = e, .ast = op->code.ast, .scope = op->code.env};
@@ -392,21 +429,18 @@ const Val *op_call(Elab *e, const Val *op, Args *args)
     if (!tensors || crosses_graphs(&x)) {
         return tensors ? inlined(e, op, args) : call_closure(e, op, args);
     }
-    CallFrame call = {x.ast, NULL, e->calls};
-    if (call_recursive(e, x.ast, NULL, args->call)) {
+    if (call_recursive(e, x.ast, NULL, args->call) || !find_outer(&x)) {
         return poison(e, args->call);
     }
-    x.body = graph_new(e->ir, e->arena, x.ast->name);
-    if (!make_inputs(&x)) {
-        return poison(e, args->call);
+    OpKey key;
+    opcache_key(e, x.ast, x.arg, &key);
+    const Def *def = opcache_find(e, &key);
+    if (!def) {
+        def = specialise(&x, args);
+        if (!def) {
+            return poison(e, args->call);
+        }
+        opcache_add(e, &key, def);
     }
-    e->calls = &call;
-    const Ast *vjp = vjp_of(x.ast);
-    bool ok = evaluate_body(&x, args);
-    const Def *rule = ok && vjp ? make_vjp(&x, vjp) : NULL;
-    e->calls = call.up;
-    if (!ok || (vjp && !rule)) {
-        return poison(e, args->call);
-    }
-    return composite(&x, rule, args->call);
+    return composite(&x, def, args->call);
 }

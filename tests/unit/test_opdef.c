@@ -285,6 +285,47 @@ static void test_sharing(void **state)
     lab_close(&l);
 }
 
+/* An op of equal arguments is evaluated once, however often it is called: else 400 calls of 2,000
+ * additions each would be more than a program may ask for. */
+static void test_evaluated_once(void **state)
+{
+    UNUSED(state);
+    Lab l = open_op("op slow(x: [..], k: num) -> [..] {\n"
+                    "  for i in 0..2000 { x = x + k }\n"
+                    "  x\n"
+                    "}\n"
+                    "fn f(x: [2, 3]) -> [2, 3] {\n"
+                    "  for i in 0..200 { x = slow(x, 1) + slow(x, -1) }\n"
+                    "  x\n"
+                    "}\n");
+    Program *p = front_call(l.front, "f", l.in, l.nin, false);
+    assert_string_equal(lab_reports(&l), "");
+    assert_non_null(p);
+    lab_close(&l);
+}
+
+/* Whatever the body can see of a call tells it apart from others: types, numbers, texts, lists,
+ * functions, arguments left out. */
+static void test_told_apart(void **state)
+{
+    UNUSED(state);
+    Lab l = open_op(
+        "fn twice(a: [..]) -> [..] = 2 * a\n"
+        "fn three(a: [..]) -> [..] = 3 * a\n"
+        "op p(a: [..], n: num = 1, s = \"\", l = [0], g = twice) -> [..] =\n"
+        "  g(a) * n + len(l) + (if s == \"\" { 0 } else { 10 })\n"
+        "fn f(x: [2, 3]) = (p(x), p(x, 2), p(x, n: 1 / 2), p(x, s: \"s\"), p(x, l: [0, 0]),\n"
+        "                   p(x, g: three), p(x as f64), p(x as [6]), p(x, 1))\n");
+    Value **out = lab_call(&l, "f");
+    static const double factor[] = {2, 4, 1, 2, 2, 3, 2, 2, 2},
+                        more[] = {1, 1, 1, 11, 2, 1, 1, 1, 1};
+    for (size_t i = 0; i < COUNT(factor); i++)
+        assert_true(fabs(out[i]->at[0] - (0.3 * factor[i] + more[i])) < 1e-7);
+    assert_int_equal(out[6]->type->dtype, DT_F64);
+    assert_int_equal(out[7]->type->rank, 1);
+    lab_close(&l);
+}
+
 /* The standard library's own derivatives. */
 static void test_std(void **state)
 {
@@ -311,9 +352,10 @@ static void test_std(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hidden),  cmocka_unit_test(test_inputs),
-        cmocka_unit_test(test_names),   cmocka_unit_test(test_inlined),
-        cmocka_unit_test(test_sharing), cmocka_unit_test(test_std),
+        cmocka_unit_test(test_hidden),         cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_inlined),
+        cmocka_unit_test(test_sharing),        cmocka_unit_test(test_std),
+        cmocka_unit_test(test_evaluated_once), cmocka_unit_test(test_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
