@@ -1,0 +1,187 @@
+/* zoo.c: the table of recorded models; functions of them as programs. */
+#include "zoo.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- the table ---- */
+
+const ZooModel zoo_models[] = {
+    {.record = "mlp",
+     .program = "models/mlp.mdl",
+     .set = {"model.mlp.widths=[12, 7, 5, 3]"},
+     .cases = {{"logits", "mlp"}},
+     .compiled = true},
+    {.record = "convnet",
+     .program = "models/convnet.mdl",
+     .set = {"model.convnet.size=12", "model.convnet.C1=2", "model.convnet.C2=3",
+             "model.convnet.F1=8", "model.convnet.F2=6", "model.convnet.Out=4"},
+     .cases = {{"logits", "convnet"}},
+     .compiled = true},
+    {.record = "convnet_odd",
+     .program = "models/convnet.mdl",
+     .set = {"model.convnet.size=17", "model.convnet.C1=2", "model.convnet.C2=3",
+             "model.convnet.F1=8", "model.convnet.F2=6", "model.convnet.Out=4"},
+     .cases = {{"logits", "convnet"}},
+     .compiled = true},
+    {.record = "vit",
+     .program = "models/vit.mdl",
+     .set = {"model.vit.size=12", "model.vit.P=4", "model.vit.D=16", "model.vit.L=2",
+             "model.vit.H=2", "model.vit.F=24", "model.vit.Out=5"},
+     .cases = {{"logits", "vit"}, {"hidden", "vit.hidden"}},
+     .compiled = true},
+};
+const uint32_t zoo_count = COUNT(zoo_models);
+
+/* ---- programs ---- */
+
+Lab *zoo_open(const ZooModel *m)
+{
+    char record[64];
+    snprintf(record, sizeof record, "zoo/%s.safetensors", m->record);
+    uint32_t nset = 0;
+    while (nset < ZOO_SETTINGS && m->set[nset])
+        nset++;
+    setenv("MDL_PATH", MDL_SOURCE_DIR "/models", 1);
+    return lab_open(m->program, record, m->set, nset);
+}
+
+static Program *elaborate(const Lab *lab, const ZooCase *c)
+{
+    CallInput in[ZOO_INPUTS];
+    uint32_t nin = 0;
+    const char *prefix = arena_printf(lab->arena, "%s/in.", c->name);
+    for (uint32_t i = 0; i < lab->file->n; i++) {
+        const StTensor *t = &lab->file->tensors[i];
+        if (strncmp(t->name, prefix, strlen(prefix)) != 0)
+            continue;
+        assert_true(nin < ZOO_INPUTS);
+        in[nin++] = (CallInput){
+            .name = t->name + strlen(prefix), .dtype = t->dtype, .rank = t->rank, .dim = t->dim};
+    }
+    Program *p = front_call(lab->front, c->function, in, nin, false);
+    lab_clean(lab, c->function);
+    assert_non_null(p);
+    assert_int_equal(p->entries.at[0]->inputs.n, nin);
+    return p;
+}
+
+Graph *zoo_call(Lab *lab, const ZooCase *c)
+{
+    lab_program(lab, elaborate(lab, c));
+    return lab->program->entries.at[0];
+}
+
+static bool ends_in_sum(Sym name)
+{
+    size_t n = strlen(name);
+    return n >= 4 && strcmp(name + n - 4, ".sum") == 0;
+}
+
+Graph *zoo_training(Lab *lab, const ZooCase *c)
+{
+    Program *p = elaborate(lab, c);
+    const Graph *body = p->entries.at[0];
+    Syms *syms = lab->ir->syms;
+    uint32_t n = p->states.n;
+    for (uint32_t i = 0; i < n; i++) {
+        State *s = p->states.at[i];
+        s->trained = s->kind == SK_PARAM && lab_value(lab, "%s/grad.%s", c->name, s->key);
+        State grad = {.kind = SK_GRAD,
+                      .path = sym_printf(syms, "%s.grad", s->path),
+                      .type = s->type,
+                      .of = s->id};
+        if (s->trained)
+            program_state(p, &grad);
+    }
+    Graph *g = graph_new(lab->ir, lab->arena, sym(syms, "micro"));
+    const Node **in = NEW_ARRAY(lab->arena, const Node *, body->inputs.n + 1);
+    const Node **out = NEW_ARRAY(lab->arena, const Node *, body->results.n + 1);
+    for (uint32_t i = 0; i < body->inputs.n; i++) {
+        const Node *input = body->inputs.at[i];
+        in[i] = graph_input(g, node_sym(input, "name"), input->type);
+    }
+    graph_inline(g, body, in, out);
+    for (uint32_t i = 0; i < body->results.n; i++) {
+        Sym name = body->results.at[i].name;
+        graph_result(g, sym(syms, ends_in_sum(name) ? "loss.sum" : "loss.weight"), out[i]);
+    }
+    p->entries.at[0] = g;
+    graph_verify(g, p);
+    lab_program(lab, p);
+    return g;
+}
+
+World zoo_world(const Lab *lab, const ZooCase *c)
+{
+    World w = lab_world(lab, "weight.");
+    w.input_prefix = arena_printf(lab->arena, "%s/in.", c->name);
+    return w;
+}
+
+/* ---- checks ---- */
+
+bool zoo_is_loss(const Lab *lab, const ZooCase *c)
+{
+    return lab_value(lab, "%s/out.sum", c->name) != NULL;
+}
+
+/* Nothing is promised at positions of padding. */
+static void forget_unpromised(Value *got, const Value *want)
+{
+    for (int64_t i = 0; i < want->count && got->count == want->count; i++)
+        if (isnan(want->at[i]) && isfinite(got->at[i]))
+            got->at[i] = NAN;
+}
+
+/* The norm without what is not promised. */
+static double finite_norm(const Value *v)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < v->count; i++)
+        sum += isnan(v->at[i]) ? 0 : v->at[i] * v->at[i];
+    return sqrt(sum);
+}
+
+void zoo_check_results(const Lab *lab, const ZooCase *c, Value **results, double bound)
+{
+    const Graph *g = lab->program->entries.at[0];
+    for (uint32_t i = 0; i < g->results.n; i++) {
+        Sym name = g->results.at[i].name;
+        bool loss = strncmp(name, "loss.", 5) == 0;
+        const Value *want = lab_need(lab, "%s/%s%s", c->name, loss ? "out" : "", name + 4 * loss);
+        forget_unpromised(results[i], want);
+        double gap = value_gap(results[i], want), norm = finite_norm(want);
+        if (!(gap <= bound * norm) || norm == 0)
+            fail_msg("%s: %s is off by %g of its norm, %g; at most %g", c->name, name, gap / norm,
+                     norm, bound);
+    }
+}
+
+void zoo_check_gradients(const Lab *lab, const ZooCase *c, Value *const *states, double bound)
+{
+    const Program *p = lab->program;
+    double whole = 0;
+    for (uint32_t i = 0; i < p->states.n; i++) {
+        if (p->states.at[i]->kind == SK_GRAD)
+            whole = hypot(whole, value_norm(lab_need(lab, "%s/grad.%s", c->name,
+                                                     p->states.at[p->states.at[i]->of]->key)));
+    }
+    assert_true(whole > 0);
+    for (uint32_t i = 0; i < p->states.n; i++) {
+        const State *s = p->states.at[i];
+        if (s->kind != SK_GRAD)
+            continue;
+        Sym key = p->states.at[s->of]->key;
+        const Value *want = lab_need(lab, "%s/grad.%s", c->name, key);
+        double gap = value_gap(states[i], want), scale = fmax(value_norm(want), 1e-4 * whole);
+        if (!(gap <= bound * scale))
+            fail_msg("%s: gradient of %s is off by %g of its norm", c->name, key, gap / scale);
+    }
+}
