@@ -41,21 +41,21 @@ static void add_block(Settings *s, Ast *block)
     }
 }
 
-static const Ast *find_module(const Front *f, Sym name)
+static const Ast *find_module(const Front *f, const File *file, Sym name)
 {
-    const Item *item = file_item(f->files.at[0], name);
+    const Item *item = file_item(file, name);
     item = item ? item : file_item(f->std, name);
     return item && item->ast->kind == A_MODULE ? item->ast : NULL;
 }
 
 /* model.gpt2.L: an argument of the module call, given or not. */
-static void add_model(Settings *s, Ast *block)
+static void add_model(Settings *s, const File *file, Ast *block)
 {
     Ast *call = block->kid[2];
     if (!call || call->kind != A_CALL || call->kid[0]->kind != A_ID) {
         return;
     }
-    const Ast *module = find_module(s->f, call->kid[0]->name);
+    const Ast *module = find_module(s->f, file, call->kid[0]->name);
     uint32_t nformal = module ? module->kid[0]->nkid : 0;
     for (uint32_t k = 0; k < nformal; k++) {
         Sym name = module->kid[0]->kid[k]->name;
@@ -76,14 +76,14 @@ static void add_model(Settings *s, Ast *block)
 static void collect(Settings *s)
 {
     for (uint32_t f = 0; f < s->f->files.n; f++) {
-        Ast *file = s->f->files.at[f]->ast;
-        for (uint32_t i = 0; i < file->nkid; i++) {
-            Ast *a = file->kid[i];
+        const File *file = s->f->files.at[f];
+        for (uint32_t i = 0; i < file->ast->nkid; i++) {
+            Ast *a = file->ast->kid[i];
             if (a->kind == A_LET) {
                 Sym path = sym_printf(s->f->ir->syms, "let.%s", a->name);
                 add(s, &(Setting){path, &a->kid[0], NULL, a->name});
             } else if (a->kind == A_BLOCK && strcmp(a->text, "model") == 0) {
-                add_model(s, a);
+                add_model(s, file, a);
             } else if (a->kind == A_BLOCK) {
                 add_block(s, a);
             }
