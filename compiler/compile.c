@@ -172,7 +172,9 @@ const Graph *compile_graph(Compile *c, uint32_t entry, int after, Err *err)
 /* Derivatives are part of the check: a trained parameter without one is the program's mistake. */
 static bool check_stage(Compile *c, const char *name, Err *err)
 {
-    bool ok = compile_stage(c, name, err);
+    c->builder = planb_new(c->arena);
+    Program *p = front_stage_checked(c->front, name, c->builder);
+    bool ok = set_program(c, p, "front_stage_checked", err);
     for (uint32_t i = 0; ok && i < c->program->entries.n; i++)
         ok = compile_graph(c, i, PASS_autodiff, err) != NULL;
     return ok;

@@ -76,6 +76,10 @@ bool row_code(RowCx *cx, const Ast *expr);
 bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanRun *run);
 
 /* train.c, eval.c, update.c */
+/* A new graph of the program, where values are built from now on; its number. */
+uint32_t entry_begin(Elab *e, const char *name, Mode mode);
+/* The function of an attribute on a batch. */
+const Val *batch_call(Elab *e, Env *env, const Ast *expr, const Val *batch);
 /* The eval blocks that do not speak of other models only; model NULL: all. */
 bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model);
 bool train_entries(Elab *e, PlanBuilder *b, const Item *item);

@@ -104,6 +104,12 @@ Program *front_stage(Front *f, const char *name, PlanBuilder *b)
     return stage(f, &use, b);
 }
 
+Program *front_stage_checked(Front *f, const char *name, PlanBuilder *b)
+{
+    StageUse use = {find_train(f, name), name, false};
+    return stage(f, &use, b);
+}
+
 /* A model that no train block builds, or a let. */
 static bool checked_alone(const Front *f, const Item *item)
 {

@@ -32,6 +32,8 @@ Sym front_train_name(const Front *f, uint32_t i);
  * numbers are: entry = index in program->entries, state = program state id
  * NULL after diagnostics. */
 Program *front_stage(Front *f, const char *name, PlanBuilder *b);
+/* The same for looking at: accepts what cannot be run yet. */
+Program *front_stage_checked(Front *f, const char *name, PlanBuilder *b);
 
 /* Elaborates one function for `mdl call`: MODEL, MODEL.fn, or a top-level fn or op. Formals are bound
  * to tensors of the given types (dims constant); missing ones take their defaults; inputs that
