@@ -27,6 +27,9 @@ static bool at_run_time(Elab *e, Span span)
 
 static const Node *no_tensor(Elab *e, const Val *v)
 {
+    if (v->kind == V_INT && elab_open(e, v->dim)) {
+        return NULL;
+    }
     if (v->kind == V_INT) {
         diag_at(e->diags, DIAG_E0199, v->span, "the run-time size %s cannot be used as a value yet",
                 val_text(e, v));

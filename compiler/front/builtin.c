@@ -282,6 +282,9 @@ static const Val *equal_sizes(Elab *e, const Node *x, uint32_t axis, int64_t n, 
         return NULL;
     }
     if (n < 1 || !dim_div(e->ir, x->type->dims[axis], dim_const(e->ir, n), &size)) {
+        if (n > 0 && elab_open(e, x->type->dims[axis])) {
+            return NULL;
+        }
         diag_at(e->diags, DIAG_E0403, span, "axis %u of `%s` cannot be cut into %lld equal parts",
                 axis, type_text(e->ir, x->type), (long long)n);
         return NULL;
@@ -316,7 +319,7 @@ static bool sizes_fit(Elab *e, const Node *x, uint32_t axis, const Val *sizes)
     const Dim *sum = dim_const(e->ir, 0);
     for (uint32_t i = 0; i < sizes->list.n; i++) {
         const Val *v = sizes->list.at[i];
-        if (v->kind != V_INT || dim_lo(e->ir, v->dim) < 0) {
+        if (v->kind != V_INT || !dim_at_least(e->ir, v->dim, 0)) {
             diag_at(e->diags, DIAG_E0503, v->span, "an extent is a whole number, got %s",
                     val_text(e, v));
             return false;

@@ -91,7 +91,8 @@ static const Node *windows(Elab *e, const Node *x, const Conv *c)
 {
     for (uint32_t i = 0; i < c->n && x; i++) {
         Windows w = window_of(c, i, 2 + 2 * i);
-        x = graph_window(e->g, x, &w);
+        bool open = w.stride > 1 && elab_open(e, x->type->dims[w.axis]);
+        x = open ? NULL : graph_window(e->g, x, &w);
     }
     return x;
 }

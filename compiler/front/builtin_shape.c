@@ -62,7 +62,7 @@ const Dim *args_extent(Elab *e, const Args *args, uint32_t i, const char *name)
     if (val_is_poison(v)) {
         return NULL;
     }
-    if (v->kind != V_INT || dim_lo(e->ir, v->dim) < 0) {
+    if (v->kind != V_INT || !dim_at_least(e->ir, v->dim, 0)) {
         diag_at(e->diags, DIAG_E0503, v->span, "`%s` is a compile-time integer, 0 or more, got %s",
                 name, val_text(e, v));
         return NULL;

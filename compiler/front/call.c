@@ -209,6 +209,7 @@ static const Val *call_fn(Elab *e, const Val *fn, Args *args)
     frame->generic_float = inst == NULL;
     frame->call = args->call;
     CallFrame call = {ast, inst, e->calls};
+    map_put(e->front->called, MAP_KEY(ast), (void *)ast);
     Sym path = e->g ? e->g->path : NULL;
     if (e->g && inst) {
         e->g->path = inst->path[0] ? inst->path : path;

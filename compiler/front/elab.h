@@ -11,6 +11,7 @@
  *   module.c       instances, members                 param.c   parameters, keys, ties
  *   opdef.c        `op` -> Def with vjp               opcache.c its Defs by call
  *   limit.c        how much a program may ask for
+ *   uncalled.c     functions that nothing calls
  *   equation.c     tensor equations   index.c   x[..] outside equations
  *   builtin.c      functions of the language (builtins.def)     loss.c    loss values
  */
@@ -204,6 +205,7 @@ struct Front {
     uint64_t allowance; /* how many there are, for so many bytes of text */
     uint64_t bytes;
     Span work_span;           /* where they ran out */
+    Map *called;              /* functions, ops and modules that were evaluated: by Ast */
     VEC(const Item *) trains; /* of the program's file, in order */
     VEC(const Item *) evals;
 };
@@ -221,6 +223,7 @@ struct Elab {
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
     uint32_t depth;                /* of nested expressions, against runaway programs */
+    bool left_open;                /* something depended on a size that is free: see elab_open */
     bool too_deep, too_much;       /* was reported: the rest of the program stays silent */
     uint32_t lifted; /* > 0 in functions called in an equation: tensors stand for their elements */
     const struct CallFrame *calls; /* functions being evaluated, innermost first */
@@ -383,6 +386,11 @@ const Val *op_call(Elab *e, const Val *op, Args *args);
 typedef struct Equation Equation;
 const Val *equation_eval(Elab *e, Env *env, const Ast *bind, Sym *name);
 bool equation_is(const Ast *bind); /* left side has brackets, or a folding operator */
+
+/* uncalled.c: calls every function of the file, of its models and modules that nothing has called. */
+void uncalled_check(Elab *e, const File *file);
+/* True when d is a free size of such a call: what depends on it is left open, poison without a report. */
+bool elab_open(Elab *e, const Dim *d);
 
 /* index.c */
 const Val *index_eval(Elab *e, Env *env, const Ast *a);

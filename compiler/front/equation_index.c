@@ -48,7 +48,7 @@ static bool pick_constant(Labelled *x, uint32_t axis, const Val *v, Span span)
     if (val_as_int(v, &i) && i < 0) {
         at = dim_add(e->ir, extent, at); /* from the end */
     }
-    if (dim_lo(e->ir, at) < 0 || dim_lo(e->ir, dim_sub(e->ir, extent, at)) < 1) {
+    if (!dim_at_least(e->ir, at, 0) || !dim_at_least(e->ir, dim_sub(e->ir, extent, at), 1)) {
         StrBuf sb = sb_new(e->arena);
         dim_print(e->ir, extent, &sb);
         diag_at(e->diags, DIAG_E0416, span, "index %s is out of range 0..%s", val_text(e, v),

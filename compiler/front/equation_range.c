@@ -129,7 +129,7 @@ bool eq_in_range(Equation *q, const Ast *a, const Dim *extent)
     Ir *ir = q->e->ir;
     Bounds b;
     if (!bounds_of(q, a, &b) ||
-        (dim_lo(ir, b.lo) >= 0 && dim_lo(ir, dim_sub(ir, extent, b.hi)) >= 1)) {
+        (dim_at_least(ir, b.lo, 0) && dim_at_least(ir, dim_sub(ir, extent, b.hi), 1))) {
         return true;
     }
     StrBuf lo = sb_new(q->e->arena), hi = sb_new(q->e->arena), size = sb_new(q->e->arena);

@@ -149,6 +149,10 @@ static const Val *eval_cmp(Elab *e, Env *env, const Ast *a)
         if (num_compare(e, x, y, &c)) {
             return val_bool(e, order_holds(a->text, c), a->span);
         }
+        if ((x->kind == V_INT && elab_open(e, x->dim)) ||
+            (y->kind == V_INT && elab_open(e, y->dim))) {
+            return poison(e, a->span);
+        }
         diag_at(e->diags, DIAG_E0307, a->span, "%s and %s cannot be compared at compile time",
                 val_text(e, x), val_text(e, y));
         return poison(e, a->span);
@@ -390,7 +394,9 @@ const Val *eval(Elab *e, Env *env, const Ast *a)
     }
     const Val *v = table[a->kind](e, env, a);
     elab_leave(e);
-    return v;
+    /* messages point at what is written here, not into the function that made it */
+    bool called = a->kind == A_CALL || a->kind == A_PIPE || a->kind == A_IF;
+    return called && (v->kind == V_TENSOR || v->kind == V_LOSS) ? val_at(e, v, a->span) : v;
 }
 
 bool eval_bool(Elab *e, Env *env, const Ast *a, bool *out)

@@ -23,6 +23,7 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
     f->arena = ir->arena;
     f->by_path = map_new(f->arena);
     f->ops = map_new(f->arena);
+    f->called = map_new(f->arena);
     if (!std_load(f)) {
         err_set(err, ERR_PROGRAM, "the standard library has errors");
         return NULL;
@@ -155,6 +156,9 @@ bool front_check(Front *f)
     for (uint32_t i = 0; i < (n ? n : 1) && !broken; i++) {
         StageUse use = {n ? f->trains.at[i] : NULL, NULL, false};
         stage(f, &use, planb_new(f->arena));
+    }
+    if (diags_reported(f->ir->diags) == errors) {
+        uncalled_check(e, file);
     }
     return diags_reported(f->ir->diags) == errors;
 }

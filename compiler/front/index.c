@@ -40,12 +40,13 @@ static bool slice_axis(Indexing *x, const Ast *from, const Ast *to, const Ast *a
         return false;
     }
     const Dim *n = dim_sub(e->ir, hi, lo), *rest = dim_sub(e->ir, extent, hi);
-    if (dim_lo(e->ir, lo) < 0 || dim_lo(e->ir, n) < 0 || dim_lo(e->ir, rest) < 0) {
+    if (!dim_at_least(e->ir, lo, 0) || !dim_at_least(e->ir, n, 0) ||
+        !dim_at_least(e->ir, rest, 0)) {
         StrBuf sb = sb_new(e->arena);
         dim_print(e->ir, lo, &sb);
         sb_putc(&sb, ':');
         dim_print(e->ir, hi, &sb);
-        bool ends = dim_lo(e->ir, lo) >= 0 && dim_lo(e->ir, rest) >= 0;
+        bool ends = dim_at_least(e->ir, lo, 0) && dim_at_least(e->ir, rest, 0);
         sb_puts(&sb, ends ? " ends before it starts" : " leaves 0..");
         if (!ends) {
             dim_print(e->ir, extent, &sb);
@@ -71,7 +72,7 @@ static bool pick_axis(Indexing *x, const Val *v, const Ast *at)
     if (val_as_int(v, &i) && i < 0) {
         start = dim_add(e->ir, extent, v->dim);
     }
-    if (dim_lo(e->ir, start) < 0 || dim_lo(e->ir, dim_sub(e->ir, extent, start)) < 1) {
+    if (!dim_at_least(e->ir, start, 0) || !dim_at_least(e->ir, dim_sub(e->ir, extent, start), 1)) {
         StrBuf sb = sb_new(e->arena);
         dim_print(e->ir, extent, &sb);
         diag_at(e->diags, DIAG_E0416, at->span, "index %s is out of range 0..%s", val_text(e, v),

@@ -374,6 +374,7 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
     Span span = decl ? decl->span : args->call;
     uint32_t errors = diags_reported(e->diags);
     inst->module = module->code.ast;
+    map_put(e->front->called, MAP_KEY(inst->module), (void *)inst->module);
     inst->made = span;
     inst->up = up;
     inst->of = up ? up->of : NULL;

@@ -160,6 +160,9 @@ static const Val *symbolic(Elab *e, char op, const Dim *a, const Dim *b, Span sp
         }
         return val_dim(e, r, span);
     }
+    if (elab_open(e, a) || elab_open(e, b)) {
+        return poison(e, span);
+    }
     StrBuf sa = sb_new(e->arena), sb = sb_new(e->arena);
     dim_print(e->ir, a, &sa);
     dim_print(e->ir, b, &sb);

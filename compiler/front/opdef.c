@@ -434,6 +434,7 @@ const Val *op_call(Elab *e, const Val *op, Args *args)
     }
     OpKey key;
     opcache_key(e, x.ast, x.arg, &key);
+    map_put(e->front->called, MAP_KEY(x.ast), (void *)x.ast);
     const Def *def = opcache_find(e, &key);
     if (!def) {
         def = specialise(&x, args);

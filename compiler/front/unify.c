@@ -114,6 +114,9 @@ static bool solve_dim(const Accept *x, const Ast *a, Sym unknown, const Dim *act
     }
     if (!linear_in(e->ir, p, s, &coef, &rest) ||
         !dim_div(e->ir, dim_sub(e->ir, actual, rest), coef, &q)) {
+        if (elab_open(e, actual)) {
+            return false;
+        }
         StrBuf sb = sb_new(e->arena);
         dim_print(e->ir, actual, &sb);
         const char *text = diags_text(e->diags, a->span.file, NULL);
@@ -235,9 +238,12 @@ const char *unify_expected(const Accept *x, const Ast *type)
         const char *src = diags_text(e->diags, a->span.file, &n);
         const Dim *d = shown_dim(x, a);
         sb_printf(&sb, "%.*s", (int)(a->span.hi - a->span.lo), src + a->span.lo);
+        StrBuf size = sb_new(e->arena);
         if (d) {
-            sb_puts(&sb, " = ");
-            dim_print(e->ir, d, &sb);
+            dim_print(e->ir, d, &size);
+        }
+        if (d && !(a->kind == A_ID && strcmp(sb_text(&size), a->name) == 0)) {
+            sb_printf(&sb, " = %s", sb_text(&size));
         }
     }
     sb_putc(&sb, ']');

@@ -411,6 +411,22 @@ int64_t dim_lo(const Ir *ir, const Dim *d)
     return bound(ir, d, false);
 }
 
+bool dim_is_free(const Ir *ir, const Dim *d)
+{
+    for (uint32_t i = 0; i < d->nterm; i++) {
+        for (uint32_t k = 0; k < d->term[i].nsym; k++) {
+            if (dim_sym_at(ir, d->term[i].sym[k])->hi == DIM_FREE)
+                return true;
+        }
+    }
+    return false;
+}
+
+bool dim_at_least(const Ir *ir, const Dim *d, int64_t least)
+{
+    return (dim_is_free(ir, d) ? dim_hi(ir, d) : dim_lo(ir, d)) >= least;
+}
+
 /* ---- text ---- */
 
 void dim_print_sym(const Ir *ir, const DimSym *s, StrBuf *sb)

@@ -52,12 +52,12 @@ const Type *infer_tensor(Ir *ir, DType dtype, uint32_t rank, const Dim *const *d
     }
     int64_t count = 1;
     for (uint32_t i = 0; i < rank; i++) {
-        if (dim_lo(ir, dims[i]) < 0) {
+        if (!dim_at_least(ir, dims[i], 0)) {
             diag_at(ir->diags, DIAG_E0416, span, "extent `%s` of axis %u may be negative",
                     infer_dim_text(ir, dims[i]), i);
             return NULL;
         }
-        int64_t hi = dim_hi(ir, dims[i]);
+        int64_t hi = dim_is_free(ir, dims[i]) ? 1 : dim_hi(ir, dims[i]);
         bool over = hi > MAX_ELEMENTS || (hi > 0 && count > MAX_ELEMENTS / hi);
         count = over ? MAX_ELEMENTS + 1 : count * (hi > 0 ? hi : 1);
         if (over)

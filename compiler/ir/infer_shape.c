@@ -79,7 +79,7 @@ const Type *infer_slice(Ir *ir, const Node *n, Span span)
     const Dim *start = node_dim(n, "start"), *extent = node_dim(n, "extent");
     const Dim *end = dim_add_quiet(ir, start, extent);
     const Dim *room = end ? dim_sub_quiet(ir, t->dims[axis], end) : NULL;
-    if (room && dim_lo(ir, start) >= 0 && dim_lo(ir, room) >= 0)
+    if (room && dim_at_least(ir, start, 0) && dim_at_least(ir, room, 0))
         return with_extent(ir, t, axis, extent, span);
     diag_at(ir->diags, DIAG_E0416, span, "%s elements from %s of axis %lld are out of range 0..%s",
             infer_dim_text(ir, extent), infer_dim_text(ir, start), (long long)axis,
@@ -93,7 +93,7 @@ static const Dim *window_count(Ir *ir, const Node *node, const Dim *n)
     int64_t size = node_int(node, "size"), stride = node_int(node, "stride"), left;
     int64_t reach = node_int(node, "dilation") * (size - 1) + 1;
     const Dim *room = dim_sub_quiet(ir, n, dim_const(ir, reach)), *steps;
-    if (!room || dim_lo(ir, room) < 0)
+    if (!room || !dim_at_least(ir, room, 0))
         return NULL;
     if (dim_is_const(room, &left))
         return dim_const(ir, left / stride + 1);
@@ -142,7 +142,7 @@ const Type *infer_pad(Ir *ir, const Node *n, Span span)
     if (!t || !infer_axis(ir, n, axis, t->rank, span))
         return NULL;
     const Dim *lo = node_dim(n, "lo"), *hi = node_dim(n, "hi");
-    if (dim_lo(ir, lo) >= 0 && dim_lo(ir, hi) >= 0)
+    if (dim_at_least(ir, lo, 0) && dim_at_least(ir, hi, 0))
         return with_extent(ir, t, axis, dim_add(ir, dim_add(ir, lo, t->dims[axis]), hi), span);
     diag_at(ir->diags, DIAG_E0416, span, "padding `%s` and `%s` may be negative",
             infer_dim_text(ir, lo), infer_dim_text(ir, hi));

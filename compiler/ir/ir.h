@@ -55,6 +55,10 @@ typedef struct Dim {
     const DimTerm *term;
 } Dim;
 
+/* The upper end of a symbol without a bound. `mdl check` makes such symbols to look at functions that
+ * nothing calls with known sizes; they never reach a plan. */
+enum { DIM_FREE = INT32_MAX };
+
 /* Declares a symbol with range lo..hi (0 <= lo <= hi); names need not be distinct. */
 const DimSym *dim_declare(Ir *ir, Sym name, int64_t lo, int64_t hi);
 const DimSym *dim_sym_at(const Ir *ir, uint32_t id);
@@ -77,6 +81,10 @@ bool dim_equals(const Dim *d, int64_t value);
 int64_t dim_eval(const Dim *d, const int64_t *values);
 int64_t dim_hi(const Ir *ir, const Dim *d);
 int64_t dim_lo(const Ir *ir, const Dim *d);
+/* True when a symbol without bound occurs. */
+bool dim_is_free(const Ir *ir, const Dim *d);
+/* d >= least for all sizes; where d is free, for some. */
+bool dim_at_least(const Ir *ir, const Dim *d, int64_t least);
 void dim_print(const Ir *ir, const Dim *d, StrBuf *sb);
 
 /* ---- types (type.c) ---- */
