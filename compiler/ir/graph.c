@@ -121,19 +121,17 @@ static bool same_node(const void *item, const void *key)
 /* ---- construction ---- */
 
 /* Our callers' mistakes, not the user's. */
-static void check_spec(const Graph *g, const NodeSpec *s, uint32_t nattr)
+static void check_spec(const Graph *g, const NodeSpec *s, const OpSchema *schema)
 {
     const OpInfo *info = op_info(s->op);
     if (info->arity >= 0 && s->nin != (uint32_t)info->arity)
         BUG("%s with %u inputs", info->name, s->nin);
     for (uint32_t k = 0; k < s->nin; k++)
         ASSERT(s->in[k]->id < g->nodes.n && g->nodes.at[s->in[k]->id] == s->in[k]);
-    for (uint32_t i = 0; i < nattr; i++) {
-        const char *name;
-        AttrKind kind;
-        op_attr_schema(s->op, i, &name, &kind);
-        if (s->attr[i].kind != kind)
-            BUG("%s: attribute %u has kind %d, not %d", info->name, i, s->attr[i].kind, kind);
+    for (uint32_t i = 0; i < schema->n; i++) {
+        if (s->attr[i].kind != schema->kind[i])
+            BUG("%s: attribute %u has kind %d, not %d", info->name, i, s->attr[i].kind,
+                schema->kind[i]);
     }
 }
 
@@ -173,16 +171,14 @@ static const Node *cons(Graph *g, const Node *proto)
 const Node *graph_op(Graph *g, const NodeSpec *spec)
 {
     const OpInfo *info = op_info(spec->op);
-    const char *name;
-    AttrKind kind;
-    uint32_t nattr = op_attr_schema(spec->op, IR_MAX_ATTR, &name, &kind);
+    const OpSchema *schema = &g->ir->tables->schemas[spec->op];
     for (uint32_t k = 0; k < spec->nin; k++) {
         if (!spec->in[k])
             return NULL;
     }
-    check_spec(g, spec, nattr);
+    check_spec(g, spec, schema);
     Attr attr[IR_MAX_ATTR];
-    for (uint32_t i = 0; i < nattr; i++) {
+    for (uint32_t i = 0; i < schema->n; i++) {
         attr[i] = spec->attr[i];
         if (attr[i].kind == AK_NUM && isnan(attr[i].f))
             attr[i].f = (double)NAN;
@@ -192,7 +188,7 @@ const Node *graph_op(Graph *g, const NodeSpec *spec)
                   .inst = spec->inst,
                   .nin = spec->nin,
                   .in = spec->in,
-                  .nattr = nattr,
+                  .nattr = schema->n,
                   .attr = attr,
                   .note = spec->note ? arena_strdup(g->arena, spec->note) : NULL};
     if (info->commutes && spec->in[0]->id > spec->in[1]->id) {

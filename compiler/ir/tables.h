@@ -23,7 +23,14 @@ void intern_add(Arena *arena, Map *map, uint64_t hash, const void *item);
 
 /* ---- ir.c ---- */
 
+/* The kinds of an op's attributes: what op_attr_schema reads from ops.def, once. */
+typedef struct OpSchema {
+    uint32_t n;
+    AttrKind kind[IR_MAX_ATTR];
+} OpSchema;
+
 struct IrTables {
+    const OpSchema *schemas; /* by OpKind */
     VEC(const DimSym *) syms;
     VEC(uint64_t) sym_hash;         /* by DimSym id */
     VEC(uint64_t) dim_hash;         /* by Dim id */

@@ -28,19 +28,17 @@ static void broken(const Graph *g, const Node *n, const char *rule)
 static void check_shape_of_node(const Graph *g, const Node *n)
 {
     const OpInfo *info = op_info(n->op);
-    const char *name;
-    AttrKind kind;
+    const OpSchema *schema = &g->ir->tables->schemas[n->op];
     if (info->arity >= 0 && n->nin != (uint32_t)info->arity)
         broken(g, n, "arity");
     for (uint32_t k = 0; k < n->nin; k++) {
         if (!belongs(g, n->in[k]) || n->in[k]->id >= n->id)
             broken(g, n, "an operand does not come before its reader");
     }
-    if (n->nattr != op_attr_schema(n->op, IR_MAX_ATTR, &name, &kind))
+    if (n->nattr != schema->n)
         broken(g, n, "number of attributes");
     for (uint32_t i = 0; i < n->nattr; i++) {
-        op_attr_schema(n->op, i, &name, &kind);
-        if (n->attr[i].kind != kind)
+        if (n->attr[i].kind != schema->kind[i])
             broken(g, n, "kind of an attribute");
     }
     if (info->commutes && n->in[0]->id > n->in[1]->id)
