@@ -169,26 +169,22 @@ const Graph *compile_graph(Compile *c, uint32_t entry, int after, Err *err)
     return finish(c, out != NULL, "passes_run", err) ? out : NULL;
 }
 
-/* Derivatives are part of the check: a trained parameter without one is the program's mistake. */
-static bool check_stage(Compile *c, const char *name, Err *err)
+/* Derivatives are part of the check: a trained parameter without one is the program's mistake. The
+ * pass that differentiates says which one; mostly there is a proof that it need not be asked. */
+static void check_derivatives(void *user, Program *p, Arena *arena)
 {
-    c->builder = planb_new(c->arena);
-    Program *p = front_stage_checked(c->front, name, c->builder);
-    bool ok = set_program(c, p, "front_stage_checked", err);
-    for (uint32_t i = 0; ok && i < c->program->entries.n; i++)
-        ok = compile_graph(c, i, PASS_autodiff, err) != NULL;
-    return ok;
+    const Compile *c = user;
+    const Graph *micro = program_entry(p, "micro");
+    if (!micro || autodiff_proves(p, micro))
+        return;
+    PassOptions opt = {.skip = c->opt.skip, .limit = passes_up_to(c, PASS_autodiff)};
+    passes_run(passes_begin(c->ir, arena, p, NULL), micro, &opt);
 }
 
 bool compile_check(Compile *c, Err *err)
 {
     tell(c, "checking", path_base(c->opt.path));
-    bool ok = front_check(c->front);
-    if (!finish(c, ok, "front_check", err))
-        return false;
-    for (uint32_t i = 0; ok && i < compile_stage_count(c); i++)
-        ok = check_stage(c, compile_stage_name(c, i), err);
-    return ok;
+    return finish(c, front_check_each(c->front, check_derivatives, c), "front_check", err);
 }
 
 static const MemPlan *lower_entry(Compile *c, uint32_t i, Err *err)

@@ -54,6 +54,11 @@ bool autodiff_flows(OpKind op)
     return rows[op].vjp || has_text(op) || cls == OC_CALL || cls == OC_TUPLE;
 }
 
+bool autodiff_gives(OpKind op, uint32_t k)
+{
+    return rows[op].vjp || (k < COUNT(rows[op].text) && rows[op].text[k]);
+}
+
 /* ---- the walk ---- */
 
 typedef struct Tape {
@@ -181,8 +186,7 @@ static const Node *call_vjp(Tape *t, const Node *n, const Def *def)
     return graph_call(t->g, def->vjp, in, k);
 }
 
-/* Result "d<name>" of a vjp body, or its result count. */
-static uint32_t find_cotangent(const Graph *vjp, Sym input)
+uint32_t autodiff_find_cotangent(const Graph *vjp, Sym input)
 {
     for (uint32_t i = 0; i < vjp->results.n; i++) {
         Sym name = vjp->results.at[i].name;
@@ -204,7 +208,7 @@ static void step_call(Tape *t, const Node *n)
         if (!t->active[n->in[k]->id])
             continue;
         Sym name = node_sym(def->body->inputs.at[k], "name");
-        uint32_t i = find_cotangent(vjp, name);
+        uint32_t i = autodiff_find_cotangent(vjp, name);
         if (i == vjp->results.n)
             continue;
         const Node *dx = vjp->results.n == 1 ? call : graph_get(t->g, call, i);

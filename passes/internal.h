@@ -13,6 +13,10 @@ typedef struct RuleCache {
 } RuleCache;
 
 RuleCache *rules_new(Ir *ir, Arena *arena);
+/* Whether the op's row in ops.def has a cotangent for operand k, if that is a float. */
+bool autodiff_gives(OpKind op, uint32_t k);
+/* Result "d<input>" of a vjp body, or its result count. */
+uint32_t autodiff_find_cotangent(const Graph *vjp, Sym input);
 
 /* ---- inline.c ---- */
 

@@ -71,6 +71,12 @@ bool autodiff_append(PassCx *cx, Graph *g, const AutodiffIn *in, const Node **dx
 /* False for operations through which nothing flows back: floor, comparisons, stop ... */
 bool autodiff_flows(OpKind op);
 
+/* ---- autodiff_proof.c ---- */
+
+/* True when pass_autodiff would certainly find a gradient for every trained parameter of p in the
+ * loss of this entry. False means that only the pass itself knows, and says why not. */
+bool autodiff_proves(const Program *p, const Graph *entry);
+
 /* ---- what autodiff.c hands to vjp.c ---- */
 
 /* dx[k] = cotangent of input k, or NULL. need[k] says which are wanted. */

@@ -28,7 +28,7 @@ bool pass_find(const char *name, PassId *out)
 
 static void check(const PassCx *cx, const Graph *g)
 {
-#ifndef NDEBUG
+#ifdef MDL_VERIFY
     graph_verify(g, cx->program);
 #else
     UNUSED(cx);

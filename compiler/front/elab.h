@@ -229,7 +229,8 @@ struct Elab {
     const struct CallFrame *calls; /* functions being evaluated, innermost first */
 };
 
-Elab *elab_new(Front *f, Program *program);
+/* All it makes lies in arena, but for what the session keeps: Defs, types, names, diagnostics. */
+Elab *elab_new(Front *f, Program *program, Arena *arena);
 /* limit.c: a program is text that may ask for any amount of work: 2^60 calls, lists, modules. Every
  * evaluation counts; false, after one E0109, when the program has used up what it may. One unit is
  * one small value; whoever makes more at once says so. */

@@ -2,17 +2,17 @@
 #include "blocks.h"
 #include "files.h"
 
-Elab *elab_new(Front *f, Program *program)
+Elab *elab_new(Front *f, Program *program, Arena *arena)
 {
-    Elab *e = NEW(f->arena, Elab);
+    Elab *e = NEW(arena, Elab);
     e->front = f;
     e->ir = f->ir;
-    e->arena = f->arena;
+    e->arena = arena;
     e->diags = f->ir->diags;
     e->program = program;
     e->mode = MODE_EVAL;
-    e->memo = map_new(f->arena);
-    e->keys = map_new(f->arena);
+    e->memo = map_new(arena);
+    e->keys = map_new(arena);
     return e;
 }
 
@@ -92,7 +92,7 @@ static Program *stage(Front *f, const StageUse *use, PlanBuilder *b)
     uint32_t errors = diags_reported(f->ir->diags);
     const Item *item = use->item;
     Program *p = program_new(f->ir, item ? item->name : f->files.at[0]->name);
-    Elab *e = elab_new(f, p);
+    Elab *e = elab_new(f, p, b->arena);
     e->running = use->running;
     bool ok =
         item ? train_entries(e, b, item) : !use->name && eval_entries(e, b, f->files.at[0], NULL);
@@ -102,12 +102,6 @@ static Program *stage(Front *f, const StageUse *use, PlanBuilder *b)
 Program *front_stage(Front *f, const char *name, PlanBuilder *b)
 {
     StageUse use = {find_train(f, name), name, true};
-    return stage(f, &use, b);
-}
-
-Program *front_stage_checked(Front *f, const char *name, PlanBuilder *b)
-{
-    StageUse use = {find_train(f, name), name, false};
     return stage(f, &use, b);
 }
 
@@ -137,30 +131,49 @@ static void check_blocks(Elab *e, const File *file, const Map *items)
     }
 }
 
-bool front_check(Front *f)
+/* False when a model or a let is wrong: then the stages would only say it again. */
+static bool check_values(Elab *e, const File *file)
 {
-    const File *file = f->files.at[0];
-    uint32_t errors = diags_reported(f->ir->diags);
-    Elab *e = elab_new(f, program_new(f->ir, file->name));
+    uint32_t errors = diags_reported(e->diags);
     for (uint32_t i = 0; i < map_count(file->values); i++) {
         const Item *item = map_value_at(file->values, i);
-        if (item->file == file && checked_alone(f, item)) {
-            e->keys = map_new(f->arena); /* keys are distinct within a model */
+        if (item->file == file && checked_alone(e->front, item)) {
+            e->keys = map_new(e->arena); /* keys are distinct within a model */
             item_value(e, item, item->ast->span);
         }
     }
-    bool broken = diags_reported(f->ir->diags) > errors;
+    bool ok = diags_reported(e->diags) == errors;
     check_blocks(e, file, file->values);
     check_blocks(e, file, file->actions);
-    uint32_t n = f->trains.n;
-    for (uint32_t i = 0; i < (n ? n : 1) && !broken; i++) {
+    return ok;
+}
+
+bool front_check_each(Front *f, FrontVisit visit, void *user)
+{
+    const File *file = f->files.at[0];
+    uint32_t errors = diags_reported(f->ir->diags), n = f->trains.n;
+    Arena *values = arena_new(), *scratch = arena_new();
+    Elab *e = elab_new(f, program_new(f->ir, file->name), values);
+    bool ok = check_values(e, file);
+    for (uint32_t i = 0; i < (n ? n : 1) && ok; i++) {
+        arena_reset(scratch);
         StageUse use = {n ? f->trains.at[i] : NULL, NULL, false};
-        stage(f, &use, planb_new(f->arena));
+        Program *p = stage(f, &use, planb_new(scratch));
+        if (p && visit) {
+            visit(user, p, scratch);
+        }
     }
     if (diags_reported(f->ir->diags) == errors) {
         uncalled_check(e, file);
     }
+    arena_free(scratch);
+    arena_free(values);
     return diags_reported(f->ir->diags) == errors;
+}
+
+bool front_check(Front *f)
+{
+    return front_check_each(f, NULL, NULL);
 }
 
 /* ---- mdl call ---- */
@@ -267,7 +280,7 @@ Program *front_call(Front *f, const char *function, const CallInput *in, uint32_
 {
     uint32_t errors = diags_reported(f->ir->diags);
     Program *p = program_new(f->ir, f->files.at[0]->name);
-    Elab *e = elab_new(f, p);
+    Elab *e = elab_new(f, p, f->arena);
     const Val *fn = call_target(e, function);
     if (!fn) {
         return NULL;

@@ -21,6 +21,10 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err);
 
 /* Elaborates everything that can be: every model, train block and eval. False when there were errors. */
 bool front_check(Front *f);
+/* The same; shows each stage that has no mistakes to `visit` (where its entries are checked further).
+ * The program and everything in it lives until the visit ends, in `arena`, which the visitor may use. */
+typedef void (*FrontVisit)(void *user, Program *p, Arena *arena);
+bool front_check_each(Front *f, FrontVisit visit, void *user);
 
 /* Names of the train blocks and eval blocks, in file order. */
 uint32_t front_train_count(const Front *f);
@@ -32,8 +36,6 @@ Sym front_train_name(const Front *f, uint32_t i);
  * numbers are: entry = index in program->entries, state = program state id
  * NULL after diagnostics. */
 Program *front_stage(Front *f, const char *name, PlanBuilder *b);
-/* The same for looking at: accepts what cannot be run yet. */
-Program *front_stage_checked(Front *f, const char *name, PlanBuilder *b);
 
 /* Elaborates one function for `mdl call`: MODEL, MODEL.fn, or a top-level fn or op. Formals are bound
  * to tensors of the given types (dims constant); missing ones take their defaults; inputs that
