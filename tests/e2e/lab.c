@@ -51,8 +51,9 @@ Lab *lab_open(const char *program, const char *recorded, const char *const *set,
     lab_clean(lab, program);
     if (!lab->front)
         fail_msg("%s", err.text);
-    lab->file = st_open(path_join(arena, MDL_SOURCE_DIR "/tests/recorded", recorded), &err);
-    if (!lab->file || !target_host(&lab->target, NULL, &err))
+    if (recorded)
+        lab->file = st_open(path_join(arena, MDL_SOURCE_DIR "/tests/recorded", recorded), &err);
+    if ((recorded && !lab->file) || !target_host(&lab->target, NULL, &err))
         fail_msg("%s", err.text);
     return lab;
 }
@@ -66,7 +67,8 @@ Lab *lab_open_model(const RecordedModel *m)
 
 void lab_close(Lab *lab)
 {
-    st_close(lab->file);
+    if (lab->file)
+        st_close(lab->file);
     arena_free(lab->arena);
 }
 

@@ -29,7 +29,7 @@ typedef struct Lab {
     PassCx *passes;
 } Lab;
 
-/* Opens both files of the source tree; fails the test when one is missing or wrong. */
+/* Opens both files of the source tree (recorded: or NULL); fails the test when one is missing or wrong. */
 Lab *lab_open(const char *program, const char *recorded, const char *const *set, uint32_t nset);
 Lab *lab_open_model(const RecordedModel *m);
 void lab_close(Lab *lab);

@@ -15,13 +15,13 @@
 const ZooModel zoo_models[] = {
     {.record = "mlp",
      .program = "models/mlp.mdl",
-     .set = {"model.mlp.widths=[12, 7, 5, 3]"},
+     .set = {"model.mlp.widths=[784, 8, 5, 10]"},
      .cases = {{"logits", "mlp"}},
      .compiled = true},
     {.record = "convnet",
      .program = "models/convnet.mdl",
-     .set = {"model.convnet.size=12", "model.convnet.C1=2", "model.convnet.C2=3",
-             "model.convnet.F1=8", "model.convnet.F2=6", "model.convnet.Out=4"},
+     .set = {"model.convnet.C1=2", "model.convnet.C2=3", "model.convnet.F1=8",
+             "model.convnet.F2=6"},
      .cases = {{"logits", "convnet"}},
      .compiled = true},
     {.record = "convnet_odd",
@@ -43,13 +43,13 @@ const uint32_t zoo_count = COUNT(zoo_models);
 
 Lab *zoo_open(const ZooModel *m)
 {
-    char record[64];
-    snprintf(record, sizeof record, "zoo/%s.safetensors", m->record);
+    char name[64];
+    snprintf(name, sizeof name, "zoo/%s.safetensors", m->record ? m->record : "");
     uint32_t nset = 0;
     while (nset < ZOO_SETTINGS && m->set[nset])
         nset++;
     setenv("MDL_PATH", MDL_SOURCE_DIR "/models", 1);
-    return lab_open(m->program, record, m->set, nset);
+    return lab_open(m->program, m->record ? name : NULL, m->set, nset);
 }
 
 static Program *elaborate(const Lab *lab, const ZooCase *c)

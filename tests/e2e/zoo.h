@@ -13,7 +13,7 @@ typedef struct ZooCase {
 } ZooCase;
 
 typedef struct ZooModel {
-    const char *record;  /* tests/recorded/zoo/RECORD.safetensors */
+    const char *record;  /* tests/recorded/zoo/RECORD.safetensors; NULL: none */
     const char *program; /* from the root of the tree */
     const char *set[ZOO_SETTINGS];
     ZooCase cases[ZOO_CASES];

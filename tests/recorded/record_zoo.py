@@ -194,17 +194,17 @@ class LeNet5(torch.nn.Module):
 
 
 def record_mlp():
-    model = randomize(Mlp([12, 7, 5, 3]))
-    z = Zoo("mlp", [model], sets=["model.mlp.widths=[12, 7, 5, 3]"])
-    z.case("logits", "mlp", model, image=picture(5, 3, 4))
+    model = randomize(Mlp([784, 8, 5, 10]))
+    z = Zoo("mlp", [model], sets=["model.mlp.widths=[784, 8, 5, 10]"])
+    z.case("logits", "mlp", model, image=picture(3, 28, 28))
     z.write()
 
 
 def record_convnet():
-    for name, size in ("convnet", 12), ("convnet_odd", 17):
-        model = randomize(LeNet5(size, 2, 3, 8, 6, 4))
-        z = Zoo(name, [model], sets=settings("convnet", size=size, C1=2, C2=3, F1=8, F2=6, Out=4))
-        z.case("logits", "convnet", model, image=picture(3, 1, size, size))
+    for name, size, out in ("convnet", 28, 10), ("convnet_odd", 17, 4):
+        model = randomize(LeNet5(size, 2, 3, 8, 6, out))
+        z = Zoo(name, [model], sets=settings("convnet", size=size, C1=2, C2=3, F1=8, F2=6, Out=out))
+        z.case("logits", "convnet", model, image=picture(2, 1, size, size))
         z.write()
 
 
