@@ -56,24 +56,57 @@ const Node *tensor_of(Elab *e, const Val *v)
         return NULL;
     }
     if (v->kind == V_TENSOR) {
-        return v->node;
+        return capture_node(e, v->node);
     }
     if (v->kind == V_PARAM || v->kind == V_STATE) {
         const State *s = v->kind == V_PARAM ? v->param->state : v->state->state;
         if (v->kind == V_STATE && v->state->now) {
-            return v->state->now;
+            return capture_node(e, v->state->now);
         }
-        return graph_state(e->g, s->id, s->type, s->path);
+        Graph *g = capture_root(e, v->span);
+        g->span = v->span;
+        return capture_node(e, graph_state(g, s->id, s->type, s->path));
     }
     return number ? arith_fill(e, v, type_scalar(e->ir, DT_F32), v->span)
                   : graph_const(e->g, DT_BOOL, v->b);
 }
 
+enum { WHOLE_DEPTH = 8 };
+
+/* Whether every element is a whole number by the way it is made: rounded, an integer, or sums, products
+ * and choices of such. */
+static bool is_whole(const Node *n, uint32_t depth)
+{
+    static const char *const keep[] = {"neg", "abs",    "add",  "sub",    "mul",     "max",
+                                       "min", "select", "stop", "expand", "reshape", "permute"};
+    static const char *const make[] = {"floor", "ceil", "round", "trunc"};
+    double c;
+    const char *name = op_info(n->op)->name;
+    if (!dtype_is_float(n->type->dtype)) {
+        return true;
+    }
+    if (node_is_const(n, &c)) {
+        return floor(c) >= c;
+    }
+    for (size_t i = 0; i < COUNT(make); i++) {
+        if (strcmp(name, make[i]) == 0) {
+            return true;
+        }
+    }
+    bool kept = strcmp(name, "cast") == 0;
+    for (size_t i = 0; i < COUNT(keep); i++) {
+        kept = kept || strcmp(name, keep[i]) == 0;
+    }
+    for (uint32_t i = 0; i < n->nin && kept; i++) {
+        kept = depth < WHOLE_DEPTH && is_whole(n->in[i], depth + 1);
+    }
+    return kept;
+}
+
 /* A float becomes an integer only through a rounding function (E0502). */
 const Node *arith_cast(Elab *e, DType dt, const Node *n, Span span)
 {
-    bool rounds = n->op == OP_FLOOR || n->op == OP_CEIL || n->op == OP_ROUND || n->op == OP_TRUNC;
-    if (dtype_is_float(n->type->dtype) && dtype_is_int(dt) && !rounds) {
+    if (dtype_is_float(n->type->dtype) && dtype_is_int(dt) && !is_whole(n, 0)) {
         Diag *d = diag_at(e->diags, DIAG_E0502, span, "`%s` to `%s` needs an explicit rounding",
                           dtype_info(n->type->dtype)->name, dtype_info(dt)->name);
         diag_help(d, "write `floor(x) as %s`, or ceil, round, trunc", dtype_info(dt)->name);
@@ -284,6 +317,7 @@ const Val *arith_unary(Elab *e, OpKind op, const Val *a, Span span)
 const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
 {
     const Node *ab[2];
+    bool known = arg[0]->kind == V_BOOL;
     const Node *c = val_is_poison(arg[0]) ? NULL : tensor_of(e, arg[0]);
     if (!c) {
         return poison(e, span);
@@ -297,7 +331,11 @@ const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
     bool numbers = !is_tensor(arg[1]) && !is_tensor(arg[2]);
     if (numbers) {
         bool bools = arg[1]->kind == V_BOOL && arg[2]->kind == V_BOOL;
-        const Type *t = type_with_dtype(e->ir, c->type, bools ? DT_BOOL : DT_F32);
+        bool integers = arg[1]->kind == V_INT && arg[2]->kind == V_INT;
+        const Type *t = type_with_dtype(e->ir, c->type,
+                                        bools      ? DT_BOOL
+                                        : integers ? DT_I32
+                                                   : DT_F32);
         ab[0] = arith_fill(e, arg[1], t, span);
         ab[1] = arith_fill(e, arg[2], t, span);
         if (!ab[0] || !ab[1]) {
@@ -312,6 +350,9 @@ const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
         if (!ab[i]) {
             return poison(e, span);
         }
+    }
+    if (known) {
+        return val_node(e, ab[arg[0]->b ? 0 : 1], span);
     }
     c = arith_broadcast(e, c, like, span);
     return c ? val_node(e, graph_select(e->g, c, ab[0], ab[1]), span) : poison(e, span);

@@ -316,7 +316,6 @@ static const Val *call_dtype(Elab *e, DType dt, Args *args)
 
 const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
 {
-    UNUSED(env);
     if (val_is_poison(fn)) {
         return fn;
     }
@@ -337,6 +336,9 @@ const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
     }
     if (fn->kind == V_ARRAY) {
         return call_array(e, fn, args);
+    }
+    if (fn->kind == V_MASK) {
+        return mask_call(e, env, fn, args);
     }
     if (fn->kind == V_METHOD) {
         return call_method(e, fn, args);

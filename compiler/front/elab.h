@@ -10,6 +10,7 @@
  *   call.c         calling functions, modules
  *   module.c       instances, members                 param.c   parameters, keys, ties
  *   opdef.c        `op` -> Def with vjp               opcache.c its Defs by call
+ *   capture.c      tensors that its functions read    mask.c    masks
  *   limit.c        how much a program may ask for
  *   uncalled.c     functions that nothing calls
  *   equation.c     tensor equations   index.c   x[..] outside equations
@@ -43,6 +44,7 @@ typedef enum VKind {
     V_LIST,
     V_TENSOR, /* a node of the current graph */
     V_LOSS,
+    V_MASK,    /* masks joined by and, or, not; a single one is the CLOSURE (b, t, u) => .. */
     V_CLOSURE, /* fn, op or lambda with its scope */
     V_BUILTIN,
     V_DTYPE, /* f32 as a function */
@@ -87,6 +89,10 @@ struct Val {
             uint32_t n;
             const LossTerm *term;
         } loss;
+        struct {
+            OpKind op; /* AND, OR, NOT */
+            const Val *a, *b;
+        } mask;
         struct {
             const Ast *ast; /* FN, OP, LAMBDA, MODULE; RECORD: CALL or ID; BLOCK */
             Env *env;
@@ -210,13 +216,23 @@ struct Front {
     VEC(const Item *) evals;
 };
 
+/* The body of an op under construction (opdef.c, capture.c). */
+typedef struct OpBody {
+    Graph *g, *outside;
+    struct OpBody *up;       /* where `outside` is such a body itself */
+    Span text;               /* of the op */
+    VEC(const Node *) outer; /* nodes outside that functions given to the op read .. */
+    VEC(const Node *) inner; /* .. and the inputs of the body that stand for them */
+} OpBody;
+
 struct Elab {
     Front *front;
     Ir *ir;
     Arena *arena;
     Diags *diags;
     Program *program;
-    Graph *g; /* where run-time values are built now; NULL: compile time only */
+    Graph *g;     /* where run-time values are built now; NULL: compile time only */
+    OpBody *body; /* whose g is that, or NULL */
     Mode mode;
     bool running;                  /* a plan is made of it: see not_yet */
     Map *memo;                     /* Item -> Val* */
@@ -379,6 +395,22 @@ const char *inst_text(Elab *e, const Inst *inst); /* llm.layers.3 = Block(D: 64)
 const Val *param_value(Elab *e, Inst *inst, const Ast *a);
 const Val *state_value(Elab *e, Inst *inst, const Ast *a);
 Sym inst_join(Elab *e, Sym a, Sym b); /* components of paths and keys, "" for none */
+
+/* capture.c */
+/* n as the current graph has it: itself, or the input that stands for it. */
+const Node *capture_node(Elab *e, const Node *n);
+/* The graph to which a parameter belongs that the text at `span` reads: an op has only its arguments,
+ * a function that it was given has those of its own scope. */
+Graph *capture_root(const Elab *e, Span span);
+
+/* mask.c */
+bool mask_is(const Val *v); /* a mask, or a function that can be one */
+/* and, or, not (b: NULL) of masks, one of which may be true or false */
+const Val *mask_join(Elab *e, OpKind op, const Val *a, const Val *b, Span span);
+/* m(b, t, u) outside equations: elementwise on tensors of one shape. */
+const Val *mask_call(Elab *e, Env *env, const Val *m, Args *args);
+/* What the two sides of a join said, joined: bools of compile time or tensors of one shape. */
+const Val *mask_values(Elab *e, OpKind op, const Val *a, const Val *b, Span span);
 
 /* opdef.c */
 const Val *op_call(Elab *e, const Val *op, Args *args);

@@ -13,8 +13,21 @@ EqValue eq_poison(Equation *q, Span span)
     return (EqValue){poison(q->e, span), 0};
 }
 
+const EqLocal *eq_local(const Equation *q, Sym name)
+{
+    const EqLocal *l = q->local;
+    while (l && l->name != name) {
+        l = l->up;
+    }
+    return l;
+}
+
 int eq_find(const Equation *q, Sym name)
 {
+    if (q->called) {
+        const EqLocal *l = eq_local(q, name);
+        return l ? l->index : -1;
+    }
     for (uint32_t i = 0; i < q->n; i++) {
         if (q->index[i].name == name) {
             return (int)i;

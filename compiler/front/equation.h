@@ -1,4 +1,5 @@
-/* equation.h: shared by equation.c (indices, ranges, folding) and equation_eval.c (the right side). */
+/* equation.h: shared by equation.c (indices, ranges, folding), equation_eval.c (the right side) and
+ * equation_call.c (functions called there). */
 #ifndef MDL_EQUATION_H
 #define MDL_EQUATION_H
 
@@ -12,6 +13,20 @@ typedef struct EqIndex {
     Span span;
 } EqIndex;
 
+typedef struct EqValue {
+    const Val *v;  /* poison, a compile-time value, or a tensor */
+    uint32_t axes; /* bit set; 0 for scalars and compile-time values */
+} EqValue;
+
+/* A name of a function that is evaluated in the indices of its call. */
+typedef struct EqLocal {
+    Sym name;
+    int index;  /* another name of that index, or -1: */
+    EqValue v;  /* elements */
+    bool plain; /* the name is in the environment as well: nothing depends on an index */
+    const struct EqLocal *up;
+} EqLocal;
+
 /* Indices are numbered in the order of the left side, then the folded ones as they appear; a value is
  * a tensor whose axes are its index numbers in ascending order, given as a bit set. */
 struct Equation {
@@ -22,14 +37,16 @@ struct Equation {
     uint32_t n, nleft;
     uint32_t pack, npack; /* first index of the pack, its rank */
     bool has_pack;
+    bool called;          /* inside a function: only its own names are visible */
+    const EqLocal *local; /* innermost first */
 };
 
-typedef struct EqValue {
-    const Val *v;  /* poison, a compile-time value, or a tensor */
-    uint32_t axes; /* bit set; 0 for scalars and compile-time values */
-} EqValue;
-
 int eq_find(const Equation *q, Sym name); /* -1 when it is no index */
+const EqLocal *eq_local(const Equation *q, Sym name);
+/* Brings run-time operands to one set of axes; compile-time ones stay as they are. */
+bool eq_align_all(Equation *q, EqValue *v, uint32_t n, uint32_t *axes);
+/* f(x[i], j, ..) (equation_call.c) */
+EqValue eq_call(Equation *q, const Ast *a);
 EqValue eq_eval(Equation *q, const Ast *a);
 /* The tensor of v over the given (larger) set of axes; NULL after a diagnostic. */
 const Node *eq_align(Equation *q, const EqValue *v, uint32_t axes);

@@ -105,15 +105,15 @@ static EqValue plain(Equation *q, const Ast *a)
 static EqValue eval_name(Equation *q, const Ast *a)
 {
     int i = eq_find(q, a->name);
+    const EqLocal *local = eq_local(q, a->name);
     if (i < 0) {
-        return plain(q, a);
+        return local && !local->plain ? local->v : plain(q, a);
     }
     const Dim *extent = q->index[i].extent;
     return of_tensor(q, graph_iota(q->e->g, 1, &extent, 0), eq_bit((uint32_t)i), a->span);
 }
 
-/* Brings run-time operands to one set of axes; compile-time ones stay as they are. */
-static bool align_all(Equation *q, EqValue *v, uint32_t n, uint32_t *axes)
+bool eq_align_all(Equation *q, EqValue *v, uint32_t n, uint32_t *axes)
 {
     *axes = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -151,7 +151,7 @@ static EqValue eval_operator(Equation *q, const Ast *a)
     for (uint32_t i = 0; i < a->nkid; i++) {
         v[i] = eq_eval(q, a->kid[i]);
     }
-    if (!align_all(q, v, a->nkid, &axes)) {
+    if (!eq_align_all(q, v, a->nkid, &axes)) {
         return eq_poison(q, a->span);
     }
     static const char *const names[2] = {"<left>", "<right>"};
@@ -163,45 +163,6 @@ static EqValue eval_operator(Equation *q, const Ast *a)
     }
     op.kid = kids;
     const Val *r = eval(e, frame, &op);
-    return (EqValue){r, is_tensor(r) ? axes : 0};
-}
-
-/* Elementwise functions and functions of scalars. */
-static EqValue eval_function(Equation *q, const Ast *a)
-{
-    Elab *e = q->e;
-    const Val *fn = eval(e, q->env, a->kid[0]);
-    uint32_t n = a->nkid - 1, axes;
-    EqValue *v = NEW_ARRAY(e->arena, EqValue, n + 1);
-    Args *args = NEW(e->arena, Args);
-    args->call = a->span;
-    for (uint32_t i = 0; i < n; i++) {
-        const Ast *k = a->kid[i + 1];
-        v[i] = eq_eval(q, k->kind == A_NAMED ? k->kid[0] : k);
-    }
-    if (val_is_poison(fn) || !align_all(q, v, n, &axes)) {
-        return eq_poison(q, a->span);
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        const Ast *k = a->kid[i + 1];
-        args_push(e, args, k->kind == A_NAMED ? k->name : NULL, v[i].v);
-    }
-    e->lifted++;
-    const Val *r = call_value(e, q->env, fn, args);
-    e->lifted--;
-    if (is_tensor(r)) {
-        const Dim *dims[IR_MAX_RANK];
-        uint32_t rank = dims_of(q, axes, dims);
-        const Type *t = tensor_type(r);
-        bool elementwise = t->rank == rank;
-        for (uint32_t i = 0; elementwise && i < rank; i++) {
-            elementwise = t->dims[i] == dims[i];
-        }
-        if (!elementwise) {
-            diag_at(e->diags, DIAG_E0413, a->span, "a function in an equation must be elementwise");
-            return eq_poison(q, a->span);
-        }
-    }
     return (EqValue){r, is_tensor(r) ? axes : 0};
 }
 
@@ -218,7 +179,7 @@ static EqValue eval_piped(Equation *q, const Ast *a)
         kid[i] = target->kid[i - 1];
     }
     const Ast piped = {.kind = A_CALL, .span = a->span, .kid = kid, .nkid = n};
-    return eval_function(q, &piped);
+    return eq_call(q, &piped);
 }
 
 static EqValue eval_brackets(Equation *q, const Ast *a)
@@ -298,7 +259,7 @@ static EqValue eval_any(Equation *q, const Ast *a)
         return eval_brackets(q, a);
     }
     if (k == A_CALL) {
-        return eval_function(q, a);
+        return eq_call(q, a);
     }
     if (k == A_BIN || k == A_CMP || k == A_NEG || k == A_AND || k == A_OR || k == A_NOT) {
         return eval_operator(q, a);

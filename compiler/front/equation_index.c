@@ -180,10 +180,40 @@ static bool apply_computed(Labelled *x, uint32_t axis)
                                         : gather_computed(x, axis, &v, idx);
 }
 
+/* What equation.c has checked for the text of the equation itself, for a function called in it. */
+static bool fits_called(Labelled *x, const Ast *a)
+{
+    Elab *e = x->q->e;
+    const Type *t = x->n->type;
+    for (uint32_t i = 1; i < a->nkid; i++) {
+        const Ast *k = a->kid[i];
+        if (k->kind == A_PACK) {
+            diag_at(e->diags, DIAG_E0409, k->span, "`..` has no meaning in a function on elements");
+            return false;
+        }
+        int index = k->kind == A_ID ? eq_find(x->q, k->name) : -1;
+        if (a->nkid - 1 == t->rank && index >= 0 && x->q->index[index].extent != t->dims[i - 1]) {
+            StrBuf sb = sb_new(e->arena);
+            dim_print(e->ir, x->q->index[index].extent, &sb);
+            diag_at(e->diags, DIAG_E0412, k->span, "index `%s` ranges over %s, axis %u of `%s`",
+                    k->name, sb_text(&sb), i - 1, type_text(e->ir, t));
+            return false;
+        }
+    }
+    if (a->nkid - 1 != t->rank) {
+        diag_at(e->diags, DIAG_E0406, a->span, "%u %s for `%s` of rank %u", a->nkid - 1,
+                a->nkid == 2 ? "index" : "indices", type_text(e->ir, t), t->rank);
+    }
+    return a->nkid - 1 == t->rank;
+}
+
 static bool label_axes(Labelled *x, const Ast *a)
 {
     Equation *q = x->q;
     uint32_t axis = 0, seen = 0;
+    if (q->called && !fits_called(x, a)) {
+        return false;
+    }
     for (uint32_t i = 1; i < a->nkid; i++) {
         const Ast *k = a->kid[i];
         if (k->kind == A_SLICE) {

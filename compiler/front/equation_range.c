@@ -117,7 +117,8 @@ static bool bounds_of(Equation *q, const Ast *a, Bounds *out)
 
 bool eq_has_index(const Equation *q, const Ast *a)
 {
-    bool has = a->kind == A_ID && eq_find(q, a->name) >= 0;
+    const EqLocal *local = a->kind == A_ID ? eq_local(q, a->name) : NULL;
+    bool has = a->kind == A_ID && (local ? !local->plain : eq_find(q, a->name) >= 0);
     for (uint32_t i = 0; i < a->nkid && !has; i++) {
         has = a->kid[i] && eq_has_index(q, a->kid[i]);
     }

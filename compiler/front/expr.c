@@ -97,10 +97,12 @@ static const Val *eval_logic(Elab *e, Env *env, const Ast *a)
         return x;
     }
     const Val *y = eval(e, env, a->kid[1]);
+    OpKind op = a->kind == A_OR ? OP_OR : OP_AND;
     if (x->kind == V_BOOL && y->kind == V_BOOL) {
         return y;
     }
-    return arith_binary(e, a->kind == A_OR ? OP_OR : OP_AND, x, y, a->span);
+    return mask_is(x) || mask_is(y) ? mask_join(e, op, x, y, a->span)
+                                    : arith_binary(e, op, x, y, a->span);
 }
 
 static const Val *eval_not(Elab *e, Env *env, const Ast *a)
@@ -109,6 +111,9 @@ static const Val *eval_not(Elab *e, Env *env, const Ast *a)
     if (val_is_number(x)) {
         diag_at(e->diags, DIAG_E0501, a->span, "`not` needs a bool, got %s", val_text(e, x));
         return poison(e, a->span);
+    }
+    if (mask_is(x)) {
+        return mask_join(e, OP_NOT, x, NULL, a->span);
     }
     return x->kind == V_BOOL ? val_bool(e, !x->b, a->span) : arith_unary(e, OP_NOT, x, a->span);
 }
@@ -301,7 +306,7 @@ static const Val *instance_member(Elab *e, const Val *v, const Ast *a)
 {
     const Val *m = inst_member(e, v->inst, a->name, a->span);
     if (m) {
-        return m;
+        return val_at(e, m, a->span);
     }
     Diag *d = diag_at(e->diags, DIAG_E0201, a->name_span, "%s has no member `%s`", val_text(e, v),
                       a->name);

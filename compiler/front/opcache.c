@@ -59,7 +59,18 @@ static void put_value(OpKey *key, const Val *v)
             put_value(key, v->list.at[i]);
         }
         return;
-    case V_CLOSURE:
+    case V_MASK:
+        put(key, v->mask.op);
+        put_value(key, v->mask.a);
+        if (v->mask.b) {
+            put_value(key, v->mask.b);
+        }
+        return;
+    case V_CLOSURE: /* names of a frame may be bound anew between two calls */
+        key->fits = key->fits && val_is_plain(v);
+        put(key, MAP_KEY(v->code.ast));
+        put(key, MAP_KEY(v->code.env));
+        return;
     case V_RECORD:
     case V_MODULE:
     case V_BLOCK:

@@ -1,7 +1,7 @@
 /* opdef.c: `op` is kept whole: its body is elaborated once for its actual types into a Def (body and
  * vjp graphs) and the caller's graph gets one composite node. Forward bindings that the vjp mentions
- * become hidden results. Ops that give a loss or take functions are inlined instead: neither is a
- * value of the graph. */
+ * become hidden results. Tensors that the functions among its arguments read become inputs as well
+ * (capture.c). Ops that give a loss are inlined instead: it is no value of the graph. */
 #include "opcache.h"
 
 typedef struct OpCx {
@@ -10,10 +10,11 @@ typedef struct OpCx {
     Env *scope;         /* where the op is written */
     const Val **arg;    /* by formal, in the caller's terms; NULL: default */
     const Node **outer; /* tensor arguments in the caller's graph, in formal order */
-    const Ast **formal; /* of each outer */
+    Sym *name;          /* of each outer */
     uint32_t nouter;
     Env *frame; /* of the body */
     Graph *body;
+    OpBody captures;
     VEC(const Node *) results; /* visible, then hidden; nodes of body */
     VEC(Sym) hidden;           /* names of the hidden ones */
     uint32_t nvisible;
@@ -36,12 +37,13 @@ static bool type_word(const Ast *type, const char *word)
            strcmp(type->kid[0]->name, word) == 0;
 }
 
-/* An argument that is neither a tensor nor a plain compile-time value, such as a list of tensors, holds
+/* An argument that is no tensor, function or plain compile-time value, such as a list of tensors, holds
  * nodes of the caller's graph. */
 static bool crosses_graphs(const OpCx *x)
 {
     for (uint32_t i = 0; i < x->ast->kid[0]->nkid; i++) {
-        if (x->arg[i] && !is_tensor(x->arg[i]) && !val_is_plain(x->arg[i])) {
+        const Val *v = x->arg[i];
+        if (v && !is_tensor(v) && !mask_is(v) && !val_is_plain(v)) {
             return true;
         }
     }
@@ -50,12 +52,12 @@ static bool crosses_graphs(const OpCx *x)
 
 static bool must_inline(const Ast *op)
 {
-    bool inlined = type_word(op->kid[1], "loss");
+    bool functions = false;
     for (uint32_t i = 0; i < op->kid[0]->nkid; i++) {
         const Ast *type = op->kid[0]->kid[i]->kid[0];
-        inlined = inlined || type_word(type, "fn") || type_word(type, "mask");
+        functions = functions || type_word(type, "fn") || type_word(type, "mask");
     }
-    return inlined;
+    return type_word(op->kid[1], "loss") || (functions && vjp_of(op));
 }
 
 /* The tensor arguments as nodes of the caller's graph. */
@@ -64,7 +66,7 @@ static bool find_outer(OpCx *x)
     Elab *e = x->e;
     const Ast *formals = x->ast->kid[0];
     x->outer = NEW_ARRAY(e->arena, const Node *, formals->nkid + 1);
-    x->formal = NEW_ARRAY(e->arena, const Ast *, formals->nkid + 1);
+    x->name = NEW_ARRAY(e->arena, Sym, formals->nkid + 1);
     for (uint32_t i = 0; i < formals->nkid; i++) {
         const Val *v = x->arg[i];
         if (!v || !is_tensor(v)) {
@@ -74,7 +76,7 @@ static bool find_outer(OpCx *x)
         if (!n) {
             return false;
         }
-        x->formal[x->nouter] = formals->kid[i];
+        x->name[x->nouter] = formals->kid[i]->name;
         x->outer[x->nouter++] = n;
         x->arg[i] = val_node(e, n, v->span);
     }
@@ -93,6 +95,22 @@ static void make_inputs(OpCx *x)
             x->arg[i] = val_node(x->e, in, v->span);
         }
     }
+}
+
+/* What the body read beyond its arguments is an argument, too. */
+static void add_captures(OpCx *x)
+{
+    Elab *e = x->e;
+    uint32_t n = x->nouter, more = x->captures.outer.n;
+    const Node **outer = NEW_ARRAY(e->arena, const Node *, n + more + 1);
+    Sym *name = NEW_ARRAY(e->arena, Sym, n + more + 1);
+    for (uint32_t i = 0; i < n + more; i++) {
+        outer[i] = i < n ? x->outer[i] : x->captures.outer.at[i - n];
+        name[i] = i < n ? x->name[i] : node_sym(x->captures.inner.at[i - n], "name");
+    }
+    x->outer = outer;
+    x->name = name;
+    x->nouter = n + more;
 }
 
 static bool collect_results(OpCx *x, const Val *v)
@@ -254,7 +272,7 @@ static void bind_vjp_inputs(const OpCx *x, Graph *g, Env *frame, const Ast *vjp)
     Elab *e = x->e;
     const Val **dy = NEW_ARRAY(e->arena, const Val *, x->nvisible + 1);
     for (uint32_t i = 0; i < x->nouter; i++) {
-        graph_input(g, x->formal[i]->name, x->outer[i]->type);
+        graph_input(g, x->name[i], x->outer[i]->type);
     }
     for (uint32_t i = 0; i < x->results.n; i++) {
         Sym name =
@@ -284,12 +302,11 @@ static const Val *bound_behind(const Env *frame, uint32_t n, Sym name)
 static bool cotangent(const OpCx *x, Graph *g, const Val *v, uint32_t i, const Ast *vjp)
 {
     Elab *e = x->e;
-    Sym name = sym_printf(e->ir->syms, "d%s", x->formal[i]->name);
+    Sym name = sym_printf(e->ir->syms, "d%s", x->name[i]);
     if (!v) {
-        Diag *d =
-            diag_at(e->diags, DIAG_E0603, vjp->name_span,
-                    "`vjp` of `%s` gives no cotangent for `%s`", x->ast->name, x->formal[i]->name);
-        diag_help(d, "bind `%s`; it is 0 where nothing depends on `%s`", name, x->formal[i]->name);
+        Diag *d = diag_at(e->diags, DIAG_E0603, vjp->name_span,
+                          "`vjp` of `%s` gives no cotangent for `%s`", x->ast->name, x->name[i]);
+        diag_help(d, "bind `%s`; it is 0 where nothing depends on `%s`", name, x->name[i]);
         return false;
     }
     const Node *n = val_is_number(v)   ? arith_fill(e, v, x->outer[i]->type, v->span)
@@ -297,7 +314,7 @@ static bool cotangent(const OpCx *x, Graph *g, const Val *v, uint32_t i, const A
                                        : tensor_of(e, v);
     if (n && n->type != x->outer[i]->type) {
         diag_at(e->diags, DIAG_E0604, v->span, "`%s` is `%s`, `%s` is `%s`", name,
-                type_text(e->ir, n->type), x->formal[i]->name, type_text(e->ir, x->outer[i]->type));
+                type_text(e->ir, n->type), x->name[i], type_text(e->ir, x->outer[i]->type));
         return false;
     }
     if (n) {
@@ -310,23 +327,26 @@ static const Def *make_vjp(OpCx *x, const Ast *vjp)
 {
     Elab *e = x->e;
     Graph *outside = e->g;
+    OpBody *body = e->body;
     if (!find_hidden(x, vjp->kid[0])) {
         return NULL;
     }
     Graph *g = graph_new(e->ir, e->arena, sym_printf(e->ir->syms, "%s_bwd", x->ast->name));
     Env *frame = vjp_frame(x);
     e->g = g;
+    e->body = NULL;
     bind_vjp_inputs(x, g, frame, vjp);
     uint32_t given = frame->locals.n;
     eval_body(e, frame, vjp->kid[0]);
     bool ok = true;
     for (uint32_t i = 0; i < x->nouter; i++) {
-        Sym name = sym_printf(e->ir->syms, "d%s", x->formal[i]->name);
+        Sym name = sym_printf(e->ir->syms, "d%s", x->name[i]);
         if (dtype_is_float(x->outer[i]->type->dtype)) {
             ok = cotangent(x, g, bound_behind(frame, given, name), i, vjp) && ok;
         }
     }
     e->g = outside;
+    e->body = body;
     if (!ok) {
         return NULL;
     }
@@ -373,7 +393,9 @@ static bool evaluate_body(OpCx *x, const Args *args)
     Elab *e = x->e;
     Graph *outside = e->g;
     const char *who = arena_printf(e->arena, "`%s`", x->ast->name);
+    x->captures = (OpBody){.g = x->body, .outside = outside, .up = e->body, .text = x->ast->span};
     e->g = x->body;
+    e->body = &x->captures;
     x->frame = env_new(e, ENV_FRAME, x->scope);
     x->frame->generic_float = true;
     x->frame->function = x->ast;
@@ -381,6 +403,8 @@ static bool evaluate_body(OpCx *x, const Args *args)
     bool ok = frame_bind(e, x->frame, x->ast, x->arg, who);
     ok = ok && collect_results(x, call_ast_body(e, x->frame, x->ast)) && pure(x);
     e->g = outside;
+    e->body = x->captures.up;
+    add_captures(x);
     return ok;
 }
 
@@ -441,7 +465,9 @@ const Val *op_call(Elab *e, const Val *op, Args *args)
         if (!def) {
             return poison(e, args->call);
         }
-        opcache_add(e, &key, def);
+        if (!x.captures.outer.n) {
+            opcache_add(e, &key, def);
+        }
     }
     return composite(&x, def, args->call);
 }

@@ -121,6 +121,7 @@ static const char *word_kinds(const Ast *name, uint32_t *kinds)
         {"str", "a string", 1u << V_STR},
         {"fn", "a function", 1u << V_CLOSURE | 1u << V_BUILTIN | 1u << V_INSTANCE | 1u << V_DTYPE},
         {"loss", "a loss", 1u << V_LOSS},
+        {"mask", "a mask", 1u << V_CLOSURE | 1u << V_MASK},
         {"module", "a module", 1u << V_MODULE},
     };
     for (size_t i = 0; i < COUNT(words); i++) {

@@ -208,6 +208,7 @@ static const char *kind_text(VKind kind)
         [V_POISON] = "an erroneous value",
         [V_NONE] = "none",
         [V_LOSS] = "a loss",
+        [V_MASK] = "a mask",
         [V_ARRAY] = "a module array",
         [V_STATE] = "a state",
         [V_METHOD] = "a method",

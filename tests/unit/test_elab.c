@@ -90,7 +90,7 @@ static void test_logic(void **state)
         CASE("fn f(i: i32[4]) = i > 0.5", "bool[4]", 0, 0, 1, 1),
         CASE("fn f(b: bool[4]) = true and b", "bool[4]", 1, 0, 0, 1),
         CASE("fn f(b: bool[4]) = b or not (1 < 2)", "bool[4]", 1, 0, 0, 1),
-        CASE("fn f(x: [2, 3]) = select(x[:, 0] > 2, 1, 0)", "f32[2]", 0, 1),
+        CASE("fn f(x: [2, 3]) = select(x[:, 0] > 2, 1, 0)", "i32[2]", 0, 1),
     };
     check(cases, COUNT(cases));
 }

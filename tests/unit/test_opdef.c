@@ -233,7 +233,7 @@ static void test_names(void **state)
     check(good, COUNT(good));
 }
 
-/* What belongs to the caller's graph is inlined with the op: functions, lists, instances, losses. */
+/* What belongs to the caller's graph is inlined with the op: lists, instances, losses. */
 static void test_inlined(void **state)
 {
     UNUSED(state);
@@ -244,8 +244,6 @@ static void test_inlined(void **state)
                                      "}\n"
                                      "model f = M()\n";
     static const char *const texts[] = {
-        "op o(x: [..], g: fn) = g(x)\nfn f(x: [2, 3], y: [2, 3]) = o(x, a => a + y)\n",
-        "op o(x: [..], g) = g(x)\nfn f(x: [2, 3], y: [2, 3]) = o(x, a => a + y)\n",
         "op o(x: [..], l) = x + l[0] + l[1].0\nfn f(x: [2, 3], y: [2, 3]) = o(x, [y, (y, 1)])\n",
         "op o(x: [..]) -> loss = mean(x)\nfn f(x: [2, 3]) = o(x)\n",
         with_model,
@@ -262,6 +260,29 @@ static void test_inlined(void **state)
     assert_near(lab_call(&l, "f")[0]->at[0], 0.3 * 8);
     assert_non_null(find_call(&l, "o"));
     lab_close(&l);
+}
+
+/* What functions given to an op read is one more operand of it, through any number of ops. */
+static void test_captures(void **state)
+{
+    UNUSED(state);
+    static const char *const texts[] = {
+        "op o(x: [..], g: fn) = g(x)\nfn f(x: [2, 3], y: [2, 3]) = o(x, a => a + y)\n",
+        "op o(x: [..], g) = g(x)\nfn f(x: [2, 3], y: [2, 3]) = o(x, a => a + y)\n",
+        "op i(x: [..], g: fn) = g(x)\nop o(x: [..], g: fn) = i(x, g)\n"
+        "fn f(x: [2, 3], y: [2, 3]) = o(x, a => a + y + 0 * y)\n",
+        "op o(x: [..], m: mask) { z[i, j] = select(m(i, j, 0), x[i, j], 0)\n z }\n"
+        "fn f(x: [2, 3], y: [2, 3]) = o(x, (i, j, u) => y[i, j] > 0 and not (y[i, j] > 0.9))\n",
+    };
+    static const double want[] = {0.3 + 0.5, 0.3 + 0.5, 0.3 + 0.5, 0.3};
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        Lab l = open_op(texts[i]);
+        assert_near(lab_call(&l, "f")[0]->at[0], want[i]);
+        const Node *call = find_call(&l, "o");
+        assert_non_null(call);
+        assert_string_equal(shape_of(&l, node_def(call)), "x captured.0 | y ->");
+        lab_close(&l);
+    }
 }
 
 /* Equal bodies are one Def, also of different calls. */
@@ -352,10 +373,11 @@ static void test_std(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hidden),         cmocka_unit_test(test_inputs),
-        cmocka_unit_test(test_names),          cmocka_unit_test(test_inlined),
-        cmocka_unit_test(test_sharing),        cmocka_unit_test(test_std),
-        cmocka_unit_test(test_evaluated_once), cmocka_unit_test(test_told_apart),
+        cmocka_unit_test(test_hidden),     cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_inlined),
+        cmocka_unit_test(test_captures),   cmocka_unit_test(test_sharing),
+        cmocka_unit_test(test_std),        cmocka_unit_test(test_evaluated_once),
+        cmocka_unit_test(test_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,68 @@
+/* mask.c: a mask says which key u a query t of row b may see: a function (b, t, u) => cond, or several
+ * joined by `and`, `or` and `not`. It is never a tensor in memory: whoever calls it, in an equation
+ * mostly, gets the condition for the elements it works on. */
+#include "elab.h"
+
+bool mask_is(const Val *v)
+{
+    return v->kind == V_MASK || v->kind == V_CLOSURE;
+}
+
+/* true and false are the masks of everything and of nothing. */
+static const Val *join_known(Elab *e, OpKind op, const Val *known, const Val *other, Span span)
+{
+    bool decides = known->b == (op == OP_OR);
+    return val_at(e, decides ? known : other, span);
+}
+
+const Val *mask_join(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
+{
+    if (val_is_poison(a) || (b && val_is_poison(b))) {
+        return poison(e, span);
+    }
+    if (b && (a->kind == V_BOOL || b->kind == V_BOOL)) {
+        return a->kind == V_BOOL ? join_known(e, op, a, b, span) : join_known(e, op, b, a, span);
+    }
+    if (b && (!mask_is(a) || !mask_is(b))) {
+        const Val *wrong = mask_is(a) ? b : a;
+        diag_at(e->diags, DIAG_E0501, span, "`%s` joins a mask with a mask, got %s",
+                op_info(op)->name, val_text(e, wrong));
+        return poison(e, span);
+    }
+    Val *v = val_new(e, V_MASK, span);
+    v->mask.op = op;
+    v->mask.a = a;
+    v->mask.b = b;
+    return v;
+}
+
+static const Val *side_call(Elab *e, Env *env, const Val *m, const Args *args)
+{
+    Args again = *args;
+    return call_value(e, env, m, &again);
+}
+
+const Val *mask_call(Elab *e, Env *env, const Val *m, Args *args)
+{
+    if (!elab_enter(e, args->call)) {
+        return poison(e, args->call);
+    }
+    const Val *a = side_call(e, env, m->mask.a, args);
+    const Val *b = m->mask.b ? side_call(e, env, m->mask.b, args) : NULL;
+    elab_leave(e);
+    return mask_values(e, m->mask.op, a, b, args->call);
+}
+
+const Val *mask_values(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
+{
+    if (val_is_poison(a) || (b && val_is_poison(b))) {
+        return poison(e, span);
+    }
+    if (!b) {
+        return a->kind == V_BOOL ? val_bool(e, !a->b, span) : arith_unary(e, op, a, span);
+    }
+    if (a->kind == V_BOOL || b->kind == V_BOOL) {
+        return a->kind == V_BOOL ? join_known(e, op, a, b, span) : join_known(e, op, b, a, span);
+    }
+    return arith_binary(e, op, a, b, span);
+}
