@@ -304,6 +304,9 @@ static const Val *call_unbind(Elab *e, const Builtin *b, Args *args)
         return poison(e, args->call);
     }
     if (!dim_is_const(x->type->dims[axis], &n)) {
+        if (elab_open(e, x->type->dims[axis])) {
+            return poison(e, args->call);
+        }
         diag_at(e->diags, DIAG_E0307, args->call, "`unbind` needs a compile-time extent, got `%s`",
                 type_text(e->ir, x->type));
         return poison(e, args->call);

@@ -26,7 +26,7 @@ static bool integers(Elab *e, const Val *v, uint32_t n, int64_t lo, int64_t *out
         const Val *one = tuple ? v->list.at[i] : v;
         ok = val_as_int(one, &out[i]) && out[i] >= lo && out[i] < 1 << 20;
     }
-    if (!ok) {
+    if (!ok && !(v->kind == V_INT && elab_open(e, v->dim))) {
         diag_at(e->diags, DIAG_E0503, v->span, "expected an integer of at least %lld%s, got %s",
                 (long long)lo, n > 1 ? " or a tuple of two" : "", val_text(e, v));
     }
@@ -199,6 +199,9 @@ static bool operands(Elab *e, const Builtin *b, const Args *args, Conv *c, const
     }
     for (uint32_t i = 0; i < c->n; i++) {
         if (!dim_is_const(in[1]->type->dims[2 + i], &c->size[i])) {
+            if (elab_open(e, in[1]->type->dims[2 + i])) {
+                return false;
+            }
             diag_at(e->diags, DIAG_E0307, args->call,
                     "the size of windows is known when compiled, got `%s`",
                     type_text(e->ir, in[1]->type));

@@ -120,6 +120,9 @@ static int64_t known_extent(Elab *e, const Builtin *b, const Args *args, const N
     if (dim_is_const(x->type->dims[axis], &extent)) {
         return extent;
     }
+    if (elab_open(e, x->type->dims[axis])) {
+        return -1;
+    }
     diag_at(e->diags, DIAG_E0307, args->call, "`%s` needs a compile-time extent, got `%s`", b->name,
             type_text(e->ir, x->type));
     return -1;

@@ -105,10 +105,15 @@ Program *front_stage(Front *f, const char *name, PlanBuilder *b)
     return stage(f, &use, b);
 }
 
+static bool is_model(const Item *item)
+{
+    return item->ast->kind == A_BLOCK && strcmp(item->ast->text, "model") == 0;
+}
+
 /* A model that no train block builds, or a let. */
 static bool checked_alone(const Front *f, const Item *item)
 {
-    bool model = item->ast->kind == A_BLOCK && strcmp(item->ast->text, "model") == 0;
+    bool model = is_model(item);
     for (uint32_t i = 0; model && i < f->trains.n; i++) {
         if (f->trains.at[i]->ast->name == item->name) {
             return false;
@@ -295,6 +300,67 @@ Program *front_call(Front *f, const char *function, const CallInput *in, uint32_
     const Val *v = call_value(e, f->files.at[0]->env, fn, args);
     bool ok = !val_is_poison(v) && call_results(e, v);
     return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
+}
+
+/* ---- models ---- */
+
+static const Item *model_at(const Front *f, uint32_t i)
+{
+    const File *file = f->files.at[0];
+    for (uint32_t k = 0; k < map_count(file->values); k++) {
+        const Item *item = map_value_at(file->values, k);
+        if (item->file == file && is_model(item) && i-- == 0) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+uint32_t front_model_count(const Front *f)
+{
+    uint32_t n = 0;
+    while (model_at(f, n)) {
+        n++;
+    }
+    return n;
+}
+
+Sym front_model_name(const Front *f, uint32_t i)
+{
+    return model_at(f, i)->name;
+}
+
+/* An entry for one function; a value that is no tensor, such as a list, has no results. */
+static void model_entry(Elab *e, Sym name, const Val *fn)
+{
+    e->g = graph_new(e->ir, e->arena, name);
+    const Val *v = uncalled_value(e, fn);
+    bool tensors = v && (is_tensor(v) || v->kind == V_TUPLE || v->kind == V_LOSS);
+    for (uint32_t i = 0; tensors && v->kind == V_TUPLE && i < v->list.n; i++) {
+        tensors = is_tensor(v->list.at[i]);
+    }
+    if (tensors && call_results(e, v)) {
+        VEC_PUSH(e->arena, &e->program->entries, e->g);
+    }
+    e->g = NULL;
+}
+
+Program *front_model(Front *f, uint32_t i, bool train_mode)
+{
+    uint32_t errors = diags_reported(f->ir->diags);
+    const Item *item = model_at(f, i);
+    ASSERT(item != NULL);
+    Program *p = program_new(f->ir, item->name);
+    Elab *e = elab_new(f, p, f->arena);
+    e->mode = train_mode ? MODE_TRAIN : MODE_EVAL;
+    const Val *v = item_value(e, item, item->ast->span);
+    for (uint32_t k = 0; v->kind == V_INSTANCE && k < map_count(v->inst->members); k++) {
+        const Val *fn = map_value_at(v->inst->members, k);
+        if (fn->kind == V_CLOSURE && fn->code.env == v->inst->env) {
+            model_entry(e, sym_printf(f->ir->syms, "%s.%s", item->name, fn->code.ast->name), fn);
+        }
+    }
+    return diags_reported(f->ir->diags) == errors ? p : NULL;
 }
 
 uint64_t front_hash(const Front *f)

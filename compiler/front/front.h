@@ -37,6 +37,13 @@ Sym front_train_name(const Front *f, uint32_t i);
  * NULL after diagnostics. */
 Program *front_stage(Front *f, const char *name, PlanBuilder *b);
 
+/* The models of the file, in its order; and one of them alone, for looking at: its parameters as states,
+ * and an entry MODEL.FN for each of its functions whose arguments can be made up of free sizes
+ * (DIM_FREE). NULL after diagnostics. */
+uint32_t front_model_count(const Front *f);
+Sym front_model_name(const Front *f, uint32_t i);
+Program *front_model(Front *f, uint32_t i, bool train_mode);
+
 /* Elaborates one function for `mdl call`: MODEL, MODEL.fn, or a top-level fn or op. Formals are bound
  * to tensors of the given types (dims constant); missing ones take their defaults; inputs that
  * no formal takes are left out (the caller, who knows the file, reports them). Entry "call:NAME",

@@ -261,6 +261,14 @@ const Type *sig_type(Elab *e, Env *frame, const Ast *type)
     return type_tensor(e->ir, is_float ? env_float(frame) : dt, rank, dims);
 }
 
+/* True when the numbers of elements differ, and free sizes may make them equal: `[B, N] as [B, 784]`. */
+static bool may_fit(Elab *e, const Node *n, uint32_t rank, const Dim *const *dims)
+{
+    const Type *to = type_tensor(e->ir, n->type->dtype, rank, dims);
+    const Dim *d = dim_sub(e->ir, type_count(e->ir, n->type), type_count(e->ir, to));
+    return dim_lo(e->ir, d) <= 0 && dim_hi(e->ir, d) >= 0 && elab_open(e, d);
+}
+
 const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span)
 {
     const Node *n = val_is_poison(v) ? NULL : tensor_of(e, v);
@@ -287,6 +295,9 @@ const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span)
     const Dim *dims[IR_MAX_RANK];
     uint32_t rank = 0;
     if (!type_dims(e, env, type, dims, &rank)) {
+        return poison(e, span);
+    }
+    if (may_fit(e, n, rank, dims)) {
         return poison(e, span);
     }
     e->g->span = span;

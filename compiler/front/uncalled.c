@@ -103,6 +103,12 @@ static Args *make_args(Elab *e, const Val *fn)
     return args;
 }
 
+const Val *uncalled_value(Elab *e, const Val *fn)
+{
+    Args *args = make_args(e, fn);
+    return args ? call_value(e, fn->code.env, fn, args) : NULL;
+}
+
 static void check_function(Elab *e, const Val *fn)
 {
     const Ast *ast = fn->code.ast;
@@ -110,10 +116,7 @@ static void check_function(Elab *e, const Val *fn)
         return;
     }
     e->g = graph_new(e->ir, e->arena, ast->name);
-    Args *args = make_args(e, fn);
-    if (args) {
-        call_value(e, fn->code.env, fn, args);
-    }
+    uncalled_value(e, fn);
     e->g = NULL;
 }
 
