@@ -95,7 +95,10 @@ static const Val *model_value(Elab *e, const Item *item)
         diag_at(e->diags, DIAG_E0107, item->ast->kid[1]->span, "a model takes no arguments");
         return poison(e, item->ast->span);
     }
+    Map *outside = e->keys;
+    e->keys = map_new(e->arena); /* keys are distinct within a model */
     const Val *v = eval(e, item->file->env, value);
+    e->keys = outside;
     if (v->kind != V_INSTANCE && !val_is_poison(v)) {
         diag_at(e->diags, DIAG_E0205, value->span, "a model is a module instance, got %s",
                 val_text(e, v));

@@ -307,6 +307,21 @@ static void test_hash(void **state)
     lab_close(&b);
 }
 
+/* Keys are distinct within a model; two models of one evaluation may have the same. */
+static void test_two_models(void **state)
+{
+    UNUSED(state);
+    Lab l =
+        lab_open("module M(D) { param a: [D] ~ ones ; fn forward(x: [B, D]) -> [B, D] = x * a }\n"
+                 "model m = M(4)\n"
+                 "model n = M(4)\n"
+                 "data d { source = npz(\"x.npz\", x: \"x\") ; x: f32[4] = row => row.x }\n"
+                 "eval e { data = d ; metric diff = b => mean(m(b.x) - n(b.x)) }\n");
+    assert_true(front_check(l.front));
+    assert_string_equal(lab_reports(&l), "");
+    lab_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,7 +329,7 @@ int main(void)
         cmocka_unit_test(test_overrides),  cmocka_unit_test(test_ties),
         cmocka_unit_test(test_arguments),  cmocka_unit_test(test_where),
         cmocka_unit_test(test_imports),    cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_hash),       cmocka_unit_test(test_two_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,5 +5,6 @@ dev_bench() {
     require $build_needs
     [ -e bench/run.sh ] || die "bench/run.sh does not exist yet"
     build release
+    bash bench/check.sh "$PWD/build/release"
     exec bash bench/run.sh "$PWD/build/release" "$@"
 }
