@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 static const double single = 1e-5;
+static const GradBound single_grad = {.tensor = 1e-5, .vanishing = 1e-7};
 
 static const MachineOptions machine = {.threads = 2, .cache = MDL_KERNEL_CACHE};
 
@@ -24,7 +25,7 @@ static void check_case(Lab *lab, const ZooCase *c)
     machine_set_states(&m, &w);
     zoo_check_results(lab, c, machine_run(&m, g->name, &w), single);
     if (loss)
-        zoo_check_gradients(lab, c, machine_states(&m), single);
+        zoo_check_gradients(lab, c, machine_states(&m), single_grad);
     machine_close(&m);
 }
 

@@ -36,6 +36,35 @@ const ZooModel zoo_models[] = {
              "model.vit.H=2", "model.vit.F=24", "model.vit.Out=5"},
      .cases = {{"logits", "vit"}, {"hidden", "vit.hidden"}},
      .compiled = true},
+    {.record = "clip_vit",
+     .program = "models/clip_vit.mdl",
+     .set = {"model.clip_vit.size=12", "model.clip_vit.P=4", "model.clip_vit.D=16",
+             "model.clip_vit.L=3", "model.clip_vit.H=2", "model.clip_vit.F=24"},
+     .cases = {{"pooled", "clip_vit"},
+               {"hidden", "clip_vit.hidden"},
+               {"features", "clip_vit.features"}},
+     .compiled = true},
+    {.record = "bert",
+     .program = "models/bert.mdl",
+     .set = {"model.bert.V=40", "model.bert.D=16", "model.bert.L=2", "model.bert.H=2",
+             "model.bert.F=24", "model.bert.Ctx=12"},
+     .cases = {{"hidden", "bert"},
+               {"pair", "bert"},
+               {"pooled", "bert.pooled"},
+               {"sentence", "bert.sentence"}},
+     .compiled = true},
+    {.record = "clip",
+     .program = "models/clip.mdl",
+     .set = {"model.clip.E=8", "model.clip.size=12", "model.clip.P=4", "model.clip.D=16",
+             "model.clip.L=2", "model.clip.H=2", "model.clip.F=24", "model.clip.V=40",
+             "model.clip.Ctx=9", "model.clip.Dt=12", "model.clip.Lt=2", "model.clip.Ht=3",
+             "model.clip.Ft=20"},
+     .cases = {{"fit", "clip"},
+
+               {"caption", "clip.caption"},
+               {"picture", "clip.picture"},
+               {"loss", "clip.loss"}},
+     .compiled = true},
 };
 const uint32_t zoo_count = COUNT(zoo_models);
 
@@ -164,24 +193,34 @@ void zoo_check_results(const Lab *lab, const ZooCase *c, Value **results, double
     }
 }
 
-void zoo_check_gradients(const Lab *lab, const ZooCase *c, Value *const *states, double bound)
+static double whole_norm(const Lab *lab, const ZooCase *c)
 {
     const Program *p = lab->program;
     double whole = 0;
     for (uint32_t i = 0; i < p->states.n; i++) {
-        if (p->states.at[i]->kind == SK_GRAD)
-            whole = hypot(whole, value_norm(lab_need(lab, "%s/grad.%s", c->name,
-                                                     p->states.at[p->states.at[i]->of]->key)));
+        const State *s = p->states.at[i];
+        if (s->kind == SK_GRAD)
+            whole = hypot(
+                whole, value_norm(lab_need(lab, "%s/grad.%s", c->name, p->states.at[s->of]->key)));
     }
     assert_true(whole > 0);
+    return whole;
+}
+
+void zoo_check_gradients(const Lab *lab, const ZooCase *c, Value *const *states, GradBound bound)
+{
+    const Program *p = lab->program;
+    double whole = whole_norm(lab, c);
     for (uint32_t i = 0; i < p->states.n; i++) {
         const State *s = p->states.at[i];
         if (s->kind != SK_GRAD)
             continue;
         Sym key = p->states.at[s->of]->key;
         const Value *want = lab_need(lab, "%s/grad.%s", c->name, key);
-        double gap = value_gap(states[i], want), scale = fmax(value_norm(want), 1e-4 * whole);
-        if (!(gap <= bound * scale))
-            fail_msg("%s: gradient of %s is off by %g of its norm", c->name, key, gap / scale);
+        double gap = value_gap(states[i], want), norm = value_norm(want);
+        bool vanishes = norm < 1e-9 * whole;
+        if (!(gap <= (vanishes ? bound.vanishing * whole : bound.tensor * norm)))
+            fail_msg("%s: gradient of %s is off by %g; its norm is %g, that of all %g", c->name,
+                     key, gap, norm, whole);
     }
 }

@@ -32,8 +32,8 @@ Graph *zoo_training(Lab *lab, const ZooCase *c);
 World zoo_world(const Lab *lab, const ZooCase *c);
 /* Results as recorded, within `bound` of the norm; a recorded NaN stands for any number. */
 void zoo_check_results(const Lab *lab, const ZooCase *c, Value **results, double bound);
-/* GRAD states likewise, each within `bound` of its own norm, or 1e-4 of that of the whole gradient. */
-void zoo_check_gradients(const Lab *lab, const ZooCase *c, Value *const *states, double bound);
+/* GRAD states likewise. Biases of keys have none: a softmax does not see them. */
+void zoo_check_gradients(const Lab *lab, const ZooCase *c, Value *const *states, GradBound bound);
 /* Whether the case is a loss with gradients. */
 bool zoo_is_loss(const Lab *lab, const ZooCase *c);
 
