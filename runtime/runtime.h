@@ -54,11 +54,12 @@ bool rt_init(Runtime *rt, uint64_t seed, Err *err);
 /* One Philox 4x32-10 block. */
 void philox4x32(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
 
-/* ---- safetensors.c ---- */
+/* ---- safetensors.c, sttype.c ---- */
 
 typedef struct StTensor {
     const char *name;
-    DType dtype;
+    DType dtype;      /* DT_COUNT: a type of the format that the language has not */
+    const char *type; /* as the file calls it; files that were read */
     uint32_t rank;
     int64_t dim[PLAN_MAX_RANK];
     const void *data; /* in the mapped file, or the caller's memory when writing */
@@ -78,13 +79,26 @@ typedef struct StFile {
 StFile *st_open(const char *path, Err *err);
 /* The same for bytes in memory (kept by the caller; any alignment). */
 StFile *st_from_bytes(const void *data, size_t n, Err *err);
+/* Weights under one of the usual names: a file; an index (NAME.index.json, whose `weight_map` gives
+ * the file of each tensor, beside it); or a folder with model.safetensors, model.safetensors.index.json
+ * or weights.safetensors, or with one safetensors file. */
+StFile *st_open_weights(const char *path, Err *err);
 void st_close(StFile *f);
 const StTensor *st_find(const StFile *f, const char *name); /* NULL when absent */
+/* What its elements are called in messages: "f32", "U32". */
+const char *st_type_name(const StTensor *t);
+/* What kind of numbers they are; false when they cannot be read: complex, less than 8 bits ... */
+bool st_kind(const StTensor *t, DKind *kind);
+/* Element i of a tensor that can be read; the data may have any alignment. */
+size_t st_count(const StTensor *t);
+double st_load(const StTensor *t, size_t i);
+/* Of whole numbers, exactly; false when it is more than an int64_t holds. */
+bool st_load_int(const StTensor *t, size_t i, int64_t *out);
 /* Writes atomically (temp + fsync + rename). metadata: key, value, .., NULL; or NULL. */
 bool st_write(const char *path, const StTensor *tensors, uint32_t n, const char *const *metadata,
               Err *err);
 
-/* Parameters (and buffers) by key from a safetensors file; ERR_DATA when one is missing or has
+/* Parameters (and buffers) by key from weights (st_open_weights); ERR_DATA when one is missing or has
  * another shape. Extras are ignored. */
 bool rt_load_weights(Runtime *rt, const char *path, Err *err);
 

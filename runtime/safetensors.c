@@ -6,6 +6,8 @@
  * from shape and dtype, holes, overlaps, bytes behind the end, repeated names. The file is mapped;
  * the format does not align its data, so readers of a tensor must not rely on alignment. */
 #include "runtime.h"
+#include "stset.h"
+#include "sttype.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -19,6 +21,7 @@ enum { MAX_HEADER = 100000000, MAX_TENSORS = 1 << 20, MAX_NAME = 1024 };
 typedef struct File {
     StFile file;
     Map *names; /* hash of a name -> its tensor; a second name of the same hash is not in it */
+    VEC(StFile *) parts; /* of a set: the files its tensors are in */
 } File;
 
 static bool bad_tensor(Err *err, const char *name, const char *what)
@@ -35,14 +38,14 @@ static bool get_count(const json_t *value, uint64_t *out)
     return true;
 }
 
-static bool read_shape(const json_t *shape, StTensor *t, Err *err)
+static bool read_shape(const json_t *shape, const StType *type, StTensor *t, Err *err)
 {
     if (!json_is_array(shape))
         return bad_tensor(err, t->name, "`shape` is not a list");
     if (json_array_size(shape) > PLAN_MAX_RANK)
         return bad_tensor(err, t->name, "more than 8 dimensions");
     t->rank = (uint32_t)json_array_size(shape);
-    uint64_t count = 1, bytes;
+    uint64_t count = 1, bits;
     for (uint32_t k = 0; k < t->rank; k++) {
         uint64_t n;
         if (!get_count(json_array_get(shape, k), &n))
@@ -51,9 +54,11 @@ static bool read_shape(const json_t *shape, StTensor *t, Err *err)
         if (__builtin_mul_overflow(count, n, &count))
             return bad_tensor(err, t->name, "the shape overflows");
     }
-    if (__builtin_mul_overflow(count, dtype_info(t->dtype)->bytes, &bytes))
+    if (__builtin_mul_overflow(count, type->bits, &bits))
         return bad_tensor(err, t->name, "the shape overflows");
-    t->bytes = bytes;
+    if (bits % 8)
+        return bad_tensor(err, t->name, "its data is not a whole number of bytes");
+    t->bytes = bits / 8;
     return true;
 }
 
@@ -87,10 +92,12 @@ static bool read_tensor(const json_t *value, const Section *in, StTensor *t, Err
     const char *dtype = json_string_value(json_object_get(value, "dtype"));
     if (!dtype)
         return bad_tensor(err, t->name, "no `dtype`");
-    if (!dtype_find_safetensors(dtype, &t->dtype))
-        return err_set(err, ERR_DATA, "tensor %.200s: dtype %.40s is not supported", t->name,
-                       dtype);
-    return read_shape(json_object_get(value, "shape"), t, err) &&
+    const StType *type = st_type_find(dtype);
+    if (!type)
+        return err_set(err, ERR_DATA, "tensor %.200s: unknown dtype %.40s", t->name, dtype);
+    t->dtype = type->dtype;
+    t->type = type->name;
+    return read_shape(json_object_get(value, "shape"), type, t, err) &&
            read_offsets(json_object_get(value, "data_offsets"), in, t, err);
 }
 
@@ -133,6 +140,14 @@ static bool check_places(const StFile *f, const Section *in, Err *err)
     return true;
 }
 
+static void add_names(File *file)
+{
+    const StFile *f = &file->file;
+    for (uint32_t i = 0; i < f->n; i++)
+        if (!map_get(file->names, hash_text(f->tensors[i].name)))
+            map_put(file->names, hash_text(f->tensors[i].name), &f->tensors[i]);
+}
+
 static bool read_tensors(File *file, const json_t *header, const Section *in, Err *err)
 {
     StFile *f = &file->file;
@@ -153,9 +168,7 @@ static bool read_tensors(File *file, const json_t *header, const Section *in, Er
             return false;
     }
     qsort(f->tensors, f->n, sizeof(*f->tensors), by_place);
-    for (uint32_t i = 0; i < f->n; i++)
-        if (!map_get(file->names, hash_text(f->tensors[i].name)))
-            map_put(file->names, hash_text(f->tensors[i].name), &f->tensors[i]);
+    add_names(file);
     return check_places(f, in, err);
 }
 
@@ -235,10 +248,31 @@ StFile *st_open(const char *path, Err *err)
     return NULL;
 }
 
+StFile *st_set_new(void)
+{
+    return &new_file()->file;
+}
+
+void st_set_add(StFile *set, StFile *part)
+{
+    File *file = (File *)(void *)set;
+    VEC_PUSH(set->arena, &file->parts, part);
+}
+
+void st_set_finish(StFile *set, const StTensor *tensors, uint32_t n)
+{
+    set->tensors = COPY_ARRAY(set->arena, StTensor, tensors, n);
+    set->n = n;
+    add_names((File *)(void *)set);
+}
+
 void st_close(StFile *f)
 {
     if (!f)
         return;
+    const File *file = (const File *)(const void *)f;
+    for (uint32_t i = 0; i < file->parts.n; i++)
+        st_close(file->parts.at[i]);
     if (f->map)
         munmap(f->map, f->map_bytes);
     arena_free(f->arena);

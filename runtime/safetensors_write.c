@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MAX_TENSORS = 1 << 20, MAX_NAME = 1024 }; /* what readers take */
+
 /* The reference's order of dtypes; later comes first in the file. */
 static const uint8_t dtype_order[DT_COUNT] = {
     [DT_BOOL] = 0, [DT_U8] = 1,   [DT_I8] = 2,  [DT_F8E5M2] = 3, [DT_F8E4M3] = 4, [DT_I16] = 5,
@@ -37,8 +39,12 @@ static json_t *describe(const StTensor *t, uint64_t begin)
 static bool add_tensors(json_t *root, const StTensor *const *order, uint32_t n, Err *err)
 {
     uint64_t at = 0;
+    if (n > MAX_TENSORS)
+        return err_set(err, ERR_DATA, "more than %d tensors", MAX_TENSORS);
     for (uint32_t i = 0; i < n; i++) {
         const char *name = order[i]->name;
+        if (strlen(name) > MAX_NAME)
+            return err_set(err, ERR_DATA, "the name of tensor %.80s.. is too long", name);
         if (json_object_get(root, name) || strcmp(name, "__metadata__") == 0)
             return err_set(err, ERR_DATA, "two tensors are called %s", name);
         if (json_object_set_new(root, name, describe(order[i], at)) != 0)

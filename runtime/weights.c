@@ -1,11 +1,11 @@
-/* weights.c: parameters and buffers from a safetensors file, by key. */
+/* weights.c: parameters and buffers from safetensors files, by key. */
 #include "runtime.h"
 
-/* `have` as "f32[16, 784]". */
-static const char *type_text(Arena *arena, DType dtype, const int64_t *dim, uint32_t rank)
+/* "f32[16, 784]" */
+static const char *type_text(Arena *arena, const char *element, const int64_t *dim, uint32_t rank)
 {
     StrBuf sb = sb_new(arena);
-    sb_puts(&sb, dtype_info(dtype)->name);
+    sb_puts(&sb, element);
     for (uint32_t k = 0; k < rank; k++)
         sb_printf(&sb, "%s%lld", k ? ", " : "[", (long long)dim[k]);
     if (rank)
@@ -37,30 +37,27 @@ static bool check_type(const Plan *p, const PlanTensor *want, const StTensor *ha
         same = same && dim[k] == have->dim[k];
     }
     DType dtype = (DType)want->dtype;
-    same = same && (dtype == have->dtype || (dtype_is_float(dtype) && dtype_is_float(have->dtype)));
+    DKind kind;
+    bool floats = st_kind(have, &kind) && kind == DK_FLOAT && dtype_is_float(dtype);
+    same = same && (dtype == have->dtype || floats);
     if (same)
         return true;
     Arena *arena = arena_new();
     err_set(err, ERR_DATA, "%s is %s in the file; the program has %s", have->name,
-            type_text(arena, have->dtype, have->dim, have->rank),
-            type_text(arena, dtype, dim, want->rank));
+            type_text(arena, st_type_name(have), have->dim, have->rank),
+            type_text(arena, dtype_info(dtype)->name, dim, want->rank));
     arena_free(arena);
     return false;
 }
 
-/* The file does not promise alignment, so elements are moved before they are read. */
 static void copy(DType dtype, void *to, const StTensor *from, size_t bytes)
 {
     if (dtype == from->dtype) {
         memcpy(to, from->data, bytes);
         return;
     }
-    size_t size = dtype_info(from->dtype)->bytes, n = from->bytes / size;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t element = 0;
-        memcpy(&element, (const char *)from->data + i * size, size);
-        dtype_store(dtype, to, i, dtype_load(from->dtype, &element, 0));
-    }
+    for (size_t i = 0, n = st_count(from); i < n; i++)
+        dtype_store(dtype, to, i, st_load(from, i));
 }
 
 static bool load(Runtime *rt, const StFile *file, Err *err)
@@ -88,7 +85,7 @@ static bool load(Runtime *rt, const StFile *file, Err *err)
 
 bool rt_load_weights(Runtime *rt, const char *path, Err *err)
 {
-    StFile *file = st_open(path, err);
+    StFile *file = st_open_weights(path, err);
     if (!file)
         return false;
     bool ok = load(rt, file, err) || err_context(err, "%s", path);

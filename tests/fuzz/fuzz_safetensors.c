@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include "runtime.h"
+#include <math.h>
 
 /* Every byte of an accepted tensor is readable, and it is found by its name. */
 static void load(const void *data, size_t n)
@@ -15,6 +16,13 @@ static void load(const void *data, size_t n)
         const StTensor *t = &f->tensors[i];
         hash = hash_mix(hash, hash_bytes(t->data, t->bytes));
         ASSERT(st_find(f, t->name) == t);
+        DKind kind;
+        int64_t whole;
+        size_t last = st_kind(t, &kind) ? st_count(t) : 0;
+        if (last > 0 && kind == DK_INT && st_load_int(t, last - 1, &whole))
+            hash = hash_mix(hash, (uint64_t)whole);
+        if (last > 0 && isnan(st_load(t, last - 1)))
+            hash++;
     }
     UNUSED(hash);
     st_close(f);

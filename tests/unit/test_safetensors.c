@@ -189,6 +189,9 @@ static void good_files_of_others_are_read(void **state)
         {"{" T("a", "F32", "[0,5]", 0, 0) "," T("b", "F32", "[3,0]", 0, 0) "}", 0, 2},
         {"{" T("a", "F32", "[0,4611686018427387904]", 0, 0) "}", 0, 1},
         {"{\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2],\"more\":1}}", 2, 1},
+        {"{" T("a", "F4", "[4]", 0, 2) "," T("b", "F6_E2M3", "[4]", 2, 5) "}", 5, 2},
+        {"{" T("a", "C64", "[]", 0, 8) "," T("b", "F8_E8M0", "[2]", 8, 10) "}", 10, 2},
+        {"{" T("a/b/../c", "U8", "[]", 0, 1) "," T("", "U8", "[]", 1, 2) "}", 2, 2},
     };
     for (size_t i = 0; i < COUNT(good); i++) {
         Bytes file = frame(f->arena, good[i].header, good[i].data);
@@ -219,7 +222,11 @@ static void forbidden_headers_are_refused(void **state)
         {"{\"__metadata__\":[]}", 0, "`__metadata__` is not an object"},
         {"{\"__metadata__\":{\"a\":1}}", 0, "not a text"},
         {"{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", 4, "no `dtype`"},
-        {"{" T("a", "F7", "[]", 0, 4) "}", 4, "dtype F7 is not supported"},
+        {"{" T("a", "F7", "[]", 0, 4) "}", 4, "unknown dtype F7"},
+        {"{" T("a", "f32", "[]", 0, 4) "}", 4, "unknown dtype f32"},
+        {"{" T("a", "F4", "[3]", 0, 1) "}", 1, "not a whole number of bytes"},
+        {"{" T("a\\u0000b", "U8", "[]", 0, 1) "}", 1, "the header is not valid"},
+        {"{" T("a", "U8", "[1,1,1,1,1,1,1,1,1]", 0, 1) "}", 1, "more than 8 dimensions"},
         {"{" T("a", "F32", "1", 0, 4) "}", 4, "`shape` is not a list"},
         {"{" T("a", "F32", "[-1]", 0, 4) "}", 4, "not a natural number"},
         {"{" T("a", "F32", "[1.0]", 0, 4) "}", 4, "not a natural number"},
@@ -280,6 +287,117 @@ static void a_missing_file_is_named(void **state)
     assert_int_equal(err.kind, ERR_FILE);
 }
 
+/* What the language has no type for can be looked at, and read where it is whole numbers. */
+static void foreign_types_are_read_as_numbers(void **state)
+{
+    Files *f = *state;
+    Bytes file = frame(f->arena,
+                       "{" T("a", "U16", "[2]", 0, 4) "," T("b", "U64", "[1]", 4, 12) "," T(
+                           "c", "C64", "[1]", 12, 20) "," T("d", "I64", "[1]", 20, 28) "}",
+                       28);
+    Err err = {0};
+    StFile *st = st_from_bytes(file.data, file.n, &err);
+    assert_non_null(st);
+    const StTensor *a = st_find(st, "a"), *b = st_find(st, "b"), *c = st_find(st, "c");
+    DKind kind;
+    int64_t n = 0;
+    assert_true(st_kind(a, &kind) && kind == DK_INT && st_count(a) == 2);
+    assert_true(st_load(a, 1) == 0x0403 && st_load_int(a, 1, &n) && n == 0x0403);
+    assert_true(st_load_int(b, 0, &n) && n == 0x0c0b0a0908070605);
+    assert_false(st_kind(c, &kind));
+    assert_string_equal(st_type_name(c), "C64");
+    assert_string_equal(st_type_name(st_find(st, "d")), "i64");
+    st_close(st);
+    char *data = (char *)(uintptr_t)file.data;
+    memset(data + file.n - 28 + 4, 0xff, 8);
+    memset(data + file.n - 8, 0xff, 8);
+    assert_non_null(st = st_from_bytes(file.data, file.n, &err));
+    assert_false(st_load_int(st_find(st, "b"), 0, &n));
+    assert_true(st_load_int(st_find(st, "d"), 0, &n) && n == -1);
+    st_close(st);
+}
+
+/* ---- weights in several files ---- */
+
+static void put(const Files *f, const char *name, const char *text)
+{
+    Err err = {0};
+    assert_true(file_write_atomic(path_join(f->arena, f->dir, name), text, strlen(text), &err));
+}
+
+static void put_tensor(const Files *f, const char *file, const char *name)
+{
+    Err err = {0};
+    const StTensor t = {.name = name, .dtype = DT_U8, .rank = 0, .data = name, .bytes = 1};
+    assert_true(st_write(path_join(f->arena, f->dir, file), &t, 1, NULL, &err));
+}
+
+static void an_index_joins_files(void **state)
+{
+    Files *f = *state;
+    Err err = {0};
+    put_tensor(f, "one.safetensors", "a");
+    put_tensor(f, "two.safetensors", "b");
+    put(f, "x.index.json",
+        "{\"metadata\":{\"total_size\":2},"
+        "\"weight_map\":{\"b\":\"two.safetensors\",\"a\":\"one.safetensors\"}}");
+    StFile *st = st_open_weights(path_join(f->arena, f->dir, "x.index.json"), &err);
+    if (!st)
+        fail_msg("%s", err.text);
+    assert_int_equal(st->n, 2);
+    assert_int_equal(*(const char *)st_find(st, "a")->data, 'a');
+    assert_int_equal(*(const char *)st_find(st, "b")->data, 'b');
+    assert_null(st_find(st, "c"));
+    st_close(st);
+}
+
+static void bad_indexes_are_refused(void **state)
+{
+    Files *f = *state;
+    static const struct {
+        const char *index, *text;
+    } bad[] = {
+        {"{", "not valid JSON"},
+        {"[]", "no `weight_map`"},
+        {"{\"weight_map\":{\"a\":1}}", "is not a text"},
+        {"{\"weight_map\":{\"a\":\"../one.safetensors\"}}", "no name of a file beside"},
+        {"{\"weight_map\":{\"a\":\"\"}}", "no name of a file beside"},
+        {"{\"weight_map\":{\"c\":\"one.safetensors\"}}", "tensor c is not in one.safetensors"},
+        {"{\"weight_map\":{\"a\":\"one.safetensors\",\"a\":\"one.safetensors\"}}", "not valid"},
+    };
+    put_tensor(f, "one.safetensors", "a");
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        Err err = {0};
+        put(f, "x.index.json", bad[i].index);
+        assert_null(st_open_weights(path_join(f->arena, f->dir, "x.index.json"), &err));
+        assert_int_equal(err.kind, ERR_DATA);
+        if (!strstr(err.text, bad[i].text) || !strstr(err.text, "x.index.json"))
+            fail_msg("%s", err.text);
+    }
+    Err err = {0};
+    put(f, "x.index.json", "{\"weight_map\":{\"a\":\"none\"}}");
+    assert_null(st_open_weights(path_join(f->arena, f->dir, "x.index.json"), &err));
+    assert_int_equal(err.kind, ERR_FILE);
+}
+
+static void a_folder_is_its_weights(void **state)
+{
+    Files *f = *state;
+    static const char *const order[] = {"odd.safetensors", "weights.safetensors",
+                                        "model.safetensors"};
+    Err err = {0};
+    assert_null(st_open_weights(f->dir, &err));
+    assert_int_equal(err.kind, ERR_FILE);
+    err = (Err){0};
+    for (size_t i = 0; i < COUNT(order); i++) {
+        put_tensor(f, order[i], order[i]);
+        StFile *st = st_open_weights(f->dir, &err);
+        assert_non_null(st);
+        assert_non_null(st_find(st, order[i]));
+        st_close(st);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +408,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(forbidden_headers_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_lengths_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_missing_file_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_types_are_read_as_numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_index_joins_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_indexes_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_is_its_weights, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
