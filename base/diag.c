@@ -236,6 +236,14 @@ void diags_deny(Diags *diags, DiagCode code)
     diags->denied[code] = true;
 }
 
+uint32_t diags_errors_in(const Diags *diags, uint32_t file)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < diags->list.n; i++)
+        n += diags->list.at[i]->level == DIAG_ERROR && diags->list.at[i]->span.file == file;
+    return n;
+}
+
 uint32_t diags_errors(const Diags *diags)
 {
     return diags->errors;

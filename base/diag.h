@@ -62,6 +62,7 @@ void diag_fix_certain(Diag *diag, Span span, const char *replacement, const char
 const char *diags_fixed(const Diags *diags, Arena *arena, uint32_t file, uint32_t *n);
 
 uint32_t diags_errors(const Diags *diags);
+uint32_t diags_errors_in(const Diags *diags, uint32_t file); /* whose place is in this source */
 uint32_t diags_warnings(const Diags *diags);
 /* Error reports so far, repeated ones too. Unchanged over a call: it found nothing wrong (while
  * diags_errors stays the same when all it found was known already). */

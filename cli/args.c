@@ -159,6 +159,7 @@ static bool put_value(Cli *cli, OptionId id, const char *value, Err *err)
     Words *all = id == OPT_set    ? &cli->sets
                  : id == OPT_skip ? &cli->skips
                  : id == OPT_deny ? &cli->denied
+                 : id == OPT_arg  ? &cli->args
                                   : NULL;
     if (all)
         VEC_PUSH(cli->arena, all, value);
@@ -224,16 +225,15 @@ static bool parse_one(Cli *cli, const char *const *argv, int *i, Err *err)
 /* All values are looked at before any work is done. */
 static bool read_values(Cli *cli, Err *err)
 {
-    int format = DIAG_HUMAN, device = 0, mode = 1;
+    int format = DIAG_HUMAN, device = 0;
     cli->seed = -1;
     bool ok = cli_choice(cli, OPT_format, "human|short|json|sarif", &format, err) &&
               cli_choice(cli, OPT_device, "auto|cpu", &device, err) &&
-              cli_choice(cli, OPT_mode, "train|eval", &mode, err) &&
+              cli_choice(cli, OPT_mode, "eval|train|prefill|decode", &cli->mode, err) &&
               cli_int(cli, OPT_threads, (IntRange){1, 4096}, &cli->threads, err) &&
               cli_int(cli, OPT_seed, (IntRange){0, INT64_MAX}, &cli->seed, err) &&
               cli_int(cli, OPT_max_steps, (IntRange){1, INT64_MAX}, &cli->max_steps, err);
     cli->format = (DiagFormat)format;
-    cli->train_mode = mode == 0;
     cli->quiet = cli_has(cli, OPT_quiet);
     return ok;
 }

@@ -2,28 +2,28 @@
 #include "execute.h"
 
 typedef struct CallUse {
-    const char *function, *out;
-    StFile *in;
+    const char *function, *in, *out;
+    const StFile *args;
 } CallUse;
 
-static const CompileInput *list_inputs(Cli *cli, const StFile *file)
+static bool interpreted(const Cli *cli)
+{
+    return cli_has(cli, OPT_reference) || cli_has(cli, OPT_bits);
+}
+
+static bool list_inputs(Cli *cli, const StFile *file, CompileCall *call, Err *err)
 {
     CompileInput *in = NEW_ARRAY(cli->arena, CompileInput, file->n + (size_t)1);
     for (uint32_t i = 0; i < file->n; i++) {
         const StTensor *t = &file->tensors[i];
-        in[i] = (CompileInput){
-            .name = t->name, .dtype = tensor_argument_type(t->dtype), .rank = t->rank};
+        in[i] = (CompileInput){.name = t->name, .rank = t->rank};
         memcpy(in[i].dim, t->dim, sizeof(in[i].dim));
+        if (!tensor_argument_type(t, cli_has(cli, OPT_bits), &in[i].dtype, err))
+            return false;
     }
-    return in;
-}
-
-static bool check_arguments(Cli *cli, const Graph *g, const StFile *file, Err *err)
-{
-    Want *used = NEW_ARRAY(cli->arena, Want, g->inputs.n + (size_t)1);
-    for (uint32_t i = 0; i < g->inputs.n; i++)
-        used[i] = want_of(node_sym(g->inputs.at[i], "name"), g->inputs.at[i]->type);
-    return tensor_all_used(cli, file, used, g->inputs.n, err);
+    call->inputs = in;
+    call->ninput = file->n;
+    return true;
 }
 
 static bool write_results(Cli *cli, const Graph *g, const Execution *x, const char *path, Err *err)
@@ -32,8 +32,11 @@ static bool write_results(Cli *cli, const Graph *g, const Execution *x, const ch
     for (uint32_t i = 0; i < g->results.n; i++) {
         Want w = want_of(g->results.at[i].name, g->results.at[i].node->type);
         if (cli_has(cli, OPT_reference) && dtype_is_float(w.dtype))
-            w.dtype = DT_F64;
-        tensor_push(cli->arena, &out, &w, x->results[i]);
+            w.dtype = DT_F64; /* where casts between floats are the identity */
+        if (x->typed[i])
+            tensor_push_typed(cli->arena, &out, &w, x->typed[i]);
+        else
+            tensor_push(cli->arena, &out, &w, x->results[i]);
     }
     return st_write(path, out.all.at, out.all.n, NULL, err);
 }
@@ -42,38 +45,57 @@ static bool call(Cli *cli, Compile *c, void *user, Err *err)
 {
     const CallUse *u = user;
     CompileCall cc = {.function = u->function,
-                      .inputs = list_inputs(cli, u->in),
-                      .ninput = u->in->n,
-                      .train_mode = cli->train_mode};
+                      .inputs_name = u->in,
+                      .strict = true,
+                      .args = cli->args.at,
+                      .narg = cli->args.n,
+                      .mode = (CompileMode)cli->mode};
+    if (!list_inputs(cli, u->args, &cc, err))
+        return err_context(err, "%s", u->in);
     if (!compile_call(c, &cc, err))
         return false;
+    Execution x = {.entry = 0, .after = -1, .args = u->args, .args_name = u->in};
     const Graph *g = compile_program(c)->entries.at[0];
-    Execution x = {.entry = 0, .after = -1, .args = u->in};
-    return (check_arguments(cli, g, u->in, err) &&
-            execute(cli, c, &x, cli->seed < 0 ? 0 : (uint64_t)cli->seed, err) &&
+    return (execute(cli, c, &x, cli->seed < 0 ? 0 : (uint64_t)cli->seed, err) &&
             write_results(cli, g, &x, u->out, err)) ||
            err_context(err, "%s", u->function);
 }
 
-bool cmd_call(Cli *cli, Err *err)
+static bool check_words(Cli *cli, CallUse *u, Err *err)
 {
-    CallUse u;
-    const char *path = cli_file(cli, err);
-    if (!path)
-        return false;
-    const char *in = cli_need(cli, OPT_in, err);
-    u.out = cli_need(cli, OPT_out, err);
-    if (!in || !u.out)
-        return false;
     if (!cli->words.n) {
         usage_error(err, "`mdl call` needs the name of a function");
         return err_help(err, "usage: mdl call %s", cli->command->words);
     }
-    u.function = cli->words.at[0];
-    u.in = st_open(in, err);
-    if (!u.in)
+    u->function = cli->words.at[0];
+    if (cli_has(cli, OPT_reference) && cli_has(cli, OPT_bits))
+        return usage_error(err, "--reference computes in f64, --bits in the types of the program");
+    if (interpreted(cli) && (cli_has(cli, OPT_isa) || cli_has(cli, OPT_skip)))
+        return usage_error(err, "--isa and --skip have no effect on the interpreter");
+    return true;
+}
+
+/* Without --in: a function of no tensors. */
+static StFile *open_arguments(const char *path, Err *err)
+{
+    static const char nothing[] = "\2\0\0\0\0\0\0\0{}";
+    return path ? st_open(path, err) : st_from_bytes(nothing, sizeof nothing - 1, err);
+}
+
+bool cmd_call(Cli *cli, Err *err)
+{
+    CallUse u = {.in = cli->value[OPT_in]};
+    const char *path = cli_file(cli, err);
+    if (!path)
         return false;
+    u.out = cli_need(cli, OPT_out, err);
+    if (!u.out || !check_words(cli, &u, err))
+        return false;
+    StFile *args = open_arguments(u.in, err);
+    if (!args)
+        return false;
+    u.args = args;
     bool ok = with_source(cli, &(ProgramUse){path, call, &u}, err);
-    st_close(u.in);
+    st_close(args);
     return ok;
 }

@@ -61,9 +61,13 @@ static bool bind_arguments(Cli *cli, const Plan *plan, const Execution *x, const
 static void take_values(Cli *cli, const Program *p, Runtime *rt, Execution *x)
 {
     const Graph *g = p->entries.at[x->entry];
-    for (uint32_t i = 0; i < g->results.n; i++)
-        x->results[i] =
-            load_all(cli->arena, g->results.at[i].node->type, rt_result(rt, x->entry, i));
+    for (uint32_t i = 0; i < g->results.n; i++) {
+        const Type *type = g->results.at[i].node->type;
+        const void *data = rt_result(rt, x->entry, i);
+        size_t bytes = (size_t)count_of(type) * dtype_info(type->dtype)->bytes;
+        x->results[i] = load_all(cli->arena, type, data);
+        x->typed[i] = bytes ? arena_memdup(cli->arena, data, bytes) : "";
+    }
     for (uint32_t i = 0; i < p->states.n; i++)
         x->states[i] = load_all(cli->arena, p->states.at[i]->type, rt_state(rt, i, NULL));
 }
@@ -85,28 +89,31 @@ static bool run_compiled(Cli *cli, const Program *p, Runtime *rt, Execution *x, 
 
 /* ---- interpreted ---- */
 
-/* Weights that the file has in f64, where a runtime holds them in f32. */
+/* The numbers of the file where a runtime would hold them rounded. False: ERR_DATA, or it has none. */
 static void keep_precision(Cli *cli, const StFile *file, const State *s, Value *v)
 {
-    const StTensor *t = file && s->key ? st_find(file, s->key) : NULL;
-    if (t && t->dtype == DT_F64 && t->bytes == (size_t)v->count * sizeof(double))
-        memcpy(v->at, tensor_values(cli->arena, t), t->bytes);
+    const StTensor *t = s->key ? st_find(file, s->key) : NULL;
+    DKind kind;
+    if (t && dtype_is_float(s->type->dtype) && st_kind(t, &kind) && kind == DK_FLOAT &&
+        st_count(t) == (size_t)v->count)
+        memcpy(v->at, tensor_values(cli->arena, t, NULL), (size_t)v->count * sizeof(double));
 }
 
 static bool state_values(Cli *cli, const Program *p, Runtime *rt, Value **states, Err *err)
 {
     StFile *file = NULL;
-    if (cli_has(cli, OPT_weights) && !(file = st_open(cli->value[OPT_weights], err)))
+    bool exact = cli_has(cli, OPT_weights) && !cli_has(cli, OPT_bits);
+    if (exact && !(file = st_open_weights(cli->value[OPT_weights], err)))
         return false;
     for (uint32_t i = 0; i < p->states.n; i++) {
         const State *s = p->states.at[i];
         states[i] = value_new(cli->arena, s->type, NULL);
         memcpy(states[i]->at, load_all(cli->arena, s->type, rt_state(rt, i, NULL)),
                (size_t)states[i]->count * sizeof(double));
-        keep_precision(cli, file, s, states[i]);
+        if (file)
+            keep_precision(cli, file, s, states[i]);
     }
-    if (file)
-        st_close(file);
+    st_close(file);
     return true;
 }
 
@@ -116,17 +123,31 @@ static double slot_value(void *user, const char *name)
     return strcmp(name, "step") == 0 || strcmp(name, "first") == 0 ? 1 : 0;
 }
 
-static bool argument_values(Cli *cli, const Graph *g, const StFile *args, Value **inputs, Err *err)
+/* Whole numbers have to fit the argument's type; floats keep the precision of the file in f64. */
+static bool argument_value(Cli *cli, const StTensor *t, Value *out, Err *err)
+{
+    DType dtype = out->type->dtype;
+    bool as_typed = cli_has(cli, OPT_bits) || !dtype_is_float(dtype);
+    const void *typed = as_typed ? tensor_convert(cli->arena, t, dtype, err) : NULL;
+    if (as_typed && !typed)
+        return false;
+    const double *values = tensor_values(cli->arena, t, err);
+    if (values && as_typed && dtype_is_float(dtype))
+        values = load_all(cli->arena, out->type, typed);
+    if (values)
+        memcpy(out->at, values, (size_t)out->count * sizeof(double));
+    return values != NULL;
+}
+
+static bool argument_values(Cli *cli, const Graph *g, const Execution *x, Value **inputs, Err *err)
 {
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Node *n = g->inputs.at[i];
         Want w = want_of(node_sym(n, "name"), n->type);
-        const StTensor *t = tensor_find(cli, args, &w, err);
-        if (!t || (!dtype_is_float(w.dtype) && !tensor_convert(cli->arena, t, w.dtype, err)))
-            return false;
+        const StTensor *t = tensor_find(cli, x->args, &w, err);
         inputs[i] = value_new(cli->arena, n->type, NULL);
-        memcpy(inputs[i]->at, tensor_values(cli->arena, t),
-               (size_t)inputs[i]->count * sizeof(double));
+        if (!t || !argument_value(cli, t, inputs[i], err))
+            return x->args_name ? err_context(err, "%s", x->args_name) : false;
     }
     return true;
 }
@@ -141,11 +162,12 @@ static bool interpret(Cli *cli, Compile *c, Runtime *rt, Execution *x, Err *err)
     Value **states = NEW_ARRAY(cli->arena, Value *, p->states.n + (size_t)1);
     Value **results = NEW_ARRAY(cli->arena, Value *, g->results.n + (size_t)1);
     Value **writes = NEW_ARRAY(cli->arena, Value *, g->writes.n + (size_t)1);
-    if (!state_values(cli, p, rt, states, err) || !argument_values(cli, g, x->args, inputs, err))
+    if (!state_values(cli, p, rt, states, err) || !argument_values(cli, g, x, inputs, err))
         return false;
     InterpBinding b = {.sym_values = NEW_ARRAY(cli->arena, int64_t, dim_sym_count(p->ir) + 1),
                        .inputs = inputs,
                        .states = states,
+                       .bits = cli_has(cli, OPT_bits),
                        .slot = slot_value};
     interp_run(g, cli->arena, &b, results, writes);
     for (uint32_t i = 0; i < g->results.n; i++)
@@ -160,9 +182,11 @@ static bool interpret(Cli *cli, Compile *c, Runtime *rt, Execution *x, Err *err)
 bool execute(Cli *cli, Compile *c, Execution *x, uint64_t seed, Err *err)
 {
     const Program *p = compile_program(c);
-    bool reference = cli_has(cli, OPT_reference);
+    bool reference = cli_has(cli, OPT_reference) || cli_has(cli, OPT_bits);
     Bytes bytes;
-    x->results = NEW_ARRAY(cli->arena, double *, p->entries.at[x->entry]->results.n + (size_t)1);
+    size_t nresult = p->entries.at[x->entry]->results.n;
+    x->results = NEW_ARRAY(cli->arena, double *, nresult + 1);
+    x->typed = NEW_ARRAY(cli->arena, const void *, nresult + 1);
     x->states = NEW_ARRAY(cli->arena, double *, p->states.n + (size_t)1);
     if (!(reference ? compile_states(c, &bytes, err) : compile_plan(c, &bytes, err)))
         return false;

@@ -10,15 +10,17 @@
 /* What a run of an entry takes and gives. */
 typedef struct Execution {
     uint32_t entry;
-    int after;          /* reference: interpret the graph after this pass; -1: as elaborated */
-    const StFile *args; /* tensors by the names of the entry's inputs */
+    int after;             /* reference: interpret the graph after this pass; -1: as elaborated */
+    const StFile *args;    /* tensors by the names of the entry's inputs */
+    const char *args_name; /* their file, for messages; may be NULL */
     /* out: values in f64, however they were computed */
-    double **results; /* by result of the entry */
+    double **results;   /* by result of the entry */
+    const void **typed; /* the same in its type; NULL where it was interpreted */
     double *
         *states; /* by state id; compiled: all; reference: those that the entry writes, else NULL */
 } Execution;
 
-/* After compile_stage or compile_call. With --reference interpreted, else compiled; parameters from
+/* After compile_stage or compile_call. With --reference or --bits interpreted, else compiled; parameters from
  * --weights, else as a new run with this seed would have them. */
 bool execute(Cli *cli, Compile *c, Execution *x, uint64_t seed, Err *err);
 

@@ -56,7 +56,8 @@ bool with_program(Cli *cli, const ProgramUse *use, Err *err)
         deny(cli, compile_diags(c), err) && compile_load(c, err) && use->fn(cli, c, use->user, err);
     report_progress(cli, "");
     report_diags(cli, compile_diags(c));
-    if (!ok && err->kind == ERR_PROGRAM && diags_errors(compile_diags(c)))
+    if (!ok && (err->kind == ERR_PROGRAM || err->kind == ERR_DATA) &&
+        diags_errors(compile_diags(c)))
         err->text[0] = '\0'; /* the diagnostics have said it */
     compile_free(c);
     return ok;

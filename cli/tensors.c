@@ -1,23 +1,20 @@
 /* tensors.c: conversions and checks of tensors from files. */
 #include "tensors.h"
 
-DType tensor_argument_type(DType in_file)
+bool tensor_argument_type(const StTensor *t, bool own, DType *out, Err *err)
 {
-    switch (dtype_info(in_file)->kind) {
-    case DK_FLOAT:
-        return DT_F32;
-    case DK_INT:
-        return DT_I32;
-    case DK_BOOLEAN:
-        return DT_BOOL;
-    }
-    return DT_F32;
+    DKind kind;
+    if (!st_kind(t, &kind))
+        return err_set(err, ERR_DATA, "`%s` has elements of type %s, which are no arguments",
+                       t->name, st_type_name(t));
+    *out = kind == DK_INT ? DT_I32 : kind == DK_BOOLEAN ? DT_BOOL : own ? t->dtype : DT_F32;
+    return true;
 }
 
-static const char *type_text(Arena *arena, DType dtype, const int64_t *dim, uint32_t rank)
+static const char *type_text(Arena *arena, const char *element, const int64_t *dim, uint32_t rank)
 {
     StrBuf sb = sb_new(arena);
-    sb_puts(&sb, dtype_info(dtype)->name);
+    sb_puts(&sb, element);
     for (uint32_t k = 0; k < rank; k++)
         sb_printf(&sb, "%s%lld", k ? ", " : "[", (long long)dim[k]);
     sb_puts(&sb, rank ? "]" : "");
@@ -27,91 +24,97 @@ static const char *type_text(Arena *arena, DType dtype, const int64_t *dim, uint
 const StTensor *tensor_find(Cli *cli, const StFile *file, const Want *want, Err *err)
 {
     const StTensor *t = st_find(file, want->name);
+    const char *wanted =
+        type_text(cli->arena, dtype_info(want->dtype)->name, want->dim, want->rank);
     if (!t) {
-        err_set(err, ERR_DATA, "there is no tensor `%s`, %s", want->name,
-                type_text(cli->arena, want->dtype, want->dim, want->rank));
+        err_set(err, ERR_DATA, "there is no tensor `%s`, %s", want->name, wanted);
         return NULL;
     }
-    bool same =
-        t->rank == want->rank && dtype_info(t->dtype)->kind == dtype_info(want->dtype)->kind;
+    DKind kind;
+    bool same = t->rank == want->rank && st_kind(t, &kind) && kind == dtype_info(want->dtype)->kind;
     for (uint32_t k = 0; same && k < t->rank; k++)
         same = t->dim[k] == want->dim[k];
     if (same)
         return t;
     err_set(err, ERR_DATA, "`%s` is %s, expected %s", want->name,
-            type_text(cli->arena, t->dtype, t->dim, t->rank),
-            type_text(cli->arena, want->dtype, want->dim, want->rank));
+            type_text(cli->arena, st_type_name(t), t->dim, t->rank), wanted);
     return NULL;
 }
 
-/* Files promise no alignment. */
-static double element(const StTensor *t, size_t i)
+static bool convert_int(const StTensor *t, size_t i, DType to, void *out, Err *err)
 {
-    uint64_t bits = 0;
-    size_t size = dtype_info(t->dtype)->bytes;
-    memcpy(&bits, (const char *)t->data + i * size, size);
-    return dtype_load(t->dtype, &bits, 0);
-}
-
-static size_t element_count(const StTensor *t)
-{
-    return t->bytes / dtype_info(t->dtype)->bytes;
-}
-
-double *tensor_values(Arena *arena, const StTensor *t)
-{
-    size_t n = element_count(t);
-    double *out = NEW_ARRAY(arena, double, n + 1);
-    for (size_t i = 0; i < n; i++)
-        out[i] = element(t, i);
-    return out;
+    int64_t x;
+    int64_t bits = (int64_t)dtype_info(to)->bytes * 8;
+    bool is_unsigned = to == DT_U8;
+    bool fits = st_load_int(t, i, &x);
+    if (fits && bits < 64)
+        fits = is_unsigned ? x >= 0 && x < INT64_C(1) << bits
+                           : x >= -(INT64_C(1) << (bits - 1)) && x < INT64_C(1) << (bits - 1);
+    if (!fits)
+        return err_set(err, ERR_DATA, "`%s`: element %zu does not fit %s", t->name, i,
+                       dtype_info(to)->name);
+    size_t size = dtype_info(to)->bytes; /* little-endian: the low bytes are the number */
+    memcpy((char *)out + i * size, &x, size);
+    return true;
 }
 
 void *tensor_convert(Arena *arena, const StTensor *t, DType to, Err *err)
 {
-    size_t n = element_count(t);
+    size_t n = st_count(t);
     /* whole cache lines, so that the runtime reads it in place or copies it without reading beyond */
     void *out = arena_alloc(arena, (n + 1) * dtype_info(to)->bytes);
     for (size_t i = 0; i < n; i++) {
-        double x = element(t, i);
-        dtype_store(to, out, i, x);
-        if (!dtype_is_float(to) && dtype_load(to, out, i) != x) {
-            err_set(err, ERR_DATA, "`%s`: %.0f does not fit %s", t->name, x, dtype_info(to)->name);
+        if (dtype_is_int(to)) {
+            if (!convert_int(t, i, to, out, err))
+                return NULL;
+        } else {
+            dtype_store(to, out, i, st_load(t, i));
+        }
+    }
+    return out;
+}
+
+double *tensor_values(Arena *arena, const StTensor *t, Err *err)
+{
+    enum { EXACT_BITS = 53 };
+    size_t n = st_count(t);
+    double *out = NEW_ARRAY(arena, double, n + 1);
+    DKind kind;
+    bool whole = st_kind(t, &kind) && kind == DK_INT;
+    for (size_t i = 0; i < n; i++) {
+        int64_t x = 0, most = INT64_C(1) << EXACT_BITS;
+        out[i] = st_load(t, i);
+        if (whole && (!st_load_int(t, i, &x) || x > most || x < -most)) {
+            err_set(err, ERR_DATA, "`%s`: element %zu has more than %d bits", t->name, i,
+                    EXACT_BITS);
             return NULL;
         }
     }
     return out;
 }
 
-bool tensor_all_used(Cli *cli, const StFile *file, const Want *used, uint32_t n, Err *err)
-{
-    Sym *names = NEW_ARRAY(cli->arena, Sym, n + (size_t)1);
-    for (uint32_t i = 0; i < n; i++)
-        names[i] = used[i].name;
-    for (uint32_t i = 0; i < file->n; i++) {
-        uint32_t k = 0;
-        while (k < n && strcmp(names[k], file->tensors[i].name) != 0)
-            k++;
-        if (k < n)
-            continue;
-        Sym near = sym_nearest(file->tensors[i].name, names, n);
-        err_set(err, ERR_DATA, "nothing takes the tensor `%s`", file->tensors[i].name);
-        return near ? err_help(err, "did you mean `%s`?", near) : false;
-    }
-    return true;
-}
-
-void tensor_push(Arena *arena, Tensors *out, const Want *what, const double *values)
+static int64_t wanted_count(const Want *what)
 {
     int64_t n = 1;
     for (uint32_t k = 0; k < what->rank; k++)
         n *= what->dim[k];
-    size_t bytes = (size_t)n * dtype_info(what->dtype)->bytes;
-    char *data = arena_alloc(arena, bytes + 1);
-    for (int64_t i = 0; i < n; i++)
-        dtype_store(what->dtype, data, (size_t)i, values[i]);
+    return n;
+}
+
+void tensor_push_typed(Arena *arena, Tensors *out, const Want *what, const void *data)
+{
+    size_t bytes = (size_t)wanted_count(what) * dtype_info(what->dtype)->bytes;
     StTensor t = {
         .name = what->name, .dtype = what->dtype, .rank = what->rank, .data = data, .bytes = bytes};
     memcpy(t.dim, what->dim, sizeof(t.dim));
     VEC_PUSH(arena, &out->all, t);
+}
+
+void tensor_push(Arena *arena, Tensors *out, const Want *what, const double *values)
+{
+    int64_t n = wanted_count(what);
+    char *data = arena_alloc(arena, (size_t)n * dtype_info(what->dtype)->bytes + 1);
+    for (int64_t i = 0; i < n; i++)
+        dtype_store(what->dtype, data, (size_t)i, values[i]);
+    tensor_push_typed(arena, out, what, data);
 }

@@ -115,6 +115,9 @@ bool compile_stage(Compile *c, const char *name, Err *err)
     return set_program(c, p, "front_stage", err);
 }
 
+_Static_assert((int)COMPILE_TRAIN == (int)MODE_TRAIN && (int)COMPILE_DECODE == (int)MODE_DECODE,
+               "modes have one order");
+
 bool compile_call(Compile *c, const CompileCall *call, Err *err)
 {
     tell(c, "elaborating", call->function);
@@ -124,8 +127,20 @@ bool compile_call(Compile *c, const CompileCall *call, Err *err)
         in[i] = (CallInput){.name = x->name, .dtype = x->dtype, .rank = x->rank, .dim = x->dim};
     }
     c->builder = planb_new(c->arena);
-    Program *p = front_call(c->front, call->function, in, call->ninput, call->train_mode);
-    return set_program(c, p, "front_call", err);
+    const FrontCall fc = {.function = call->function,
+                          .inputs = in,
+                          .ninput = call->ninput,
+                          .inputs_name = call->inputs_name,
+                          .strict = call->strict,
+                          .args = call->args,
+                          .narg = call->narg,
+                          .mode = (Mode)call->mode};
+    bool blame;
+    Program *p = front_call(c->front, &fc, &blame);
+    if (p || !blame)
+        return set_program(c, p, "front_call", err);
+    return err_set(err, ERR_DATA, "%s: not what `%s` takes",
+                   call->inputs_name ? call->inputs_name : "the tensors given", call->function);
 }
 
 /* ---- passes ---- */

@@ -57,19 +57,31 @@ bool compile_check(Compile *c, Err *err);
 /* Elaborates train block `name`; NULL: the first one, or the eval blocks where there is none. */
 bool compile_stage(Compile *c, const char *name, Err *err);
 
-/* Elaborates one function: MODEL, MODEL.fn, a top-level fn or op. The formals named by the inputs are
- * bound to tensors of these types; entry 0 is "call:FUNCTION" with results "out" or "out.0" .. */
+/* Elaborates one function: MODEL, MODEL.fn, an fn or op of the file or of std. The formals named by
+ * the inputs are bound to tensors of these types, which the entry's inputs then have: a formal of
+ * another element type of the same kind decides. Entry 0 is "call:FUNCTION" with results "out" or
+ * "out.0" .. ERR_DATA when the inputs are wrong, not the program; the diagnostics say how. */
 typedef struct CompileInput {
     const char *name;
     DType dtype;
     uint32_t rank;
     int64_t dim[PLAN_MAX_RANK];
 } CompileInput;
+typedef enum CompileMode {
+    COMPILE_EVAL,
+    COMPILE_TRAIN,
+    COMPILE_PREFILL,
+    COMPILE_DECODE
+} CompileMode;
 typedef struct CompileCall {
     const char *function;
     const CompileInput *inputs;
     uint32_t ninput;
-    bool train_mode;
+    const char *inputs_name; /* in messages: the file they are from */
+    bool strict;             /* an input that nothing takes is an error */
+    const char *const *args; /* "NAME=EXPR" for formals that compile time knows */
+    uint32_t narg;
+    CompileMode mode;
 } CompileCall;
 bool compile_call(Compile *c, const CompileCall *call, Err *err);
 

@@ -91,4 +91,8 @@ bool loads_check(Elab *e, const Ast *model);
 /* pattern.c */
 bool match_pattern(const char *pattern, const char *path);
 
+/* entry_call.c: a value as a result of e->g; the parts of a loss and of a tuple have names of their own,
+ * NAME.sum, NAME.0. False after a diagnostic. */
+bool call_results(Elab *e, Sym name, const Val *v);
+
 #endif

@@ -27,8 +27,6 @@ typedef struct File File;
 typedef struct Val Val;
 typedef struct Inst Inst;
 
-typedef enum Mode { MODE_TRAIN, MODE_EVAL } Mode;
-
 /* ---- values ---- */
 
 typedef enum VKind {

@@ -181,127 +181,6 @@ bool front_check(Front *f)
     return front_check_each(f, NULL, NULL);
 }
 
-/* ---- mdl call ---- */
-
-/* `MODEL`, `MODEL.fn`, or the name of a top-level fn or op. */
-static const Val *call_target(Elab *e, const char *function)
-{
-    const char *dot = strchr(function, '.');
-    Sym head = sym_n(e->ir->syms, function, dot ? (size_t)(dot - function) : strlen(function));
-    uint32_t source = diags_source(e->diags, "FUNCTION", function, strlen(function));
-    Span span = {source, 0, (uint32_t)strlen(function)};
-    const Val *v = env_get(e, e->front->files.at[0]->env, head, span);
-    const Val *fn = v;
-    if (v->kind == V_INSTANCE) {
-        Sym name = sym(e->ir->syms, dot ? dot + 1 : "forward");
-        fn = inst_member(e, v->inst, name, span);
-    }
-    bool callable = fn && fn->kind == V_CLOSURE && (v->kind == V_INSTANCE || !dot);
-    if (!callable && !val_is_poison(v)) {
-        diag_at(e->diags, DIAG_E0305, span, "`%s` is not a function, an op or a model", function);
-    }
-    return callable ? fn : NULL;
-}
-
-static bool inputs_fit(Elab *e, const CallInput *in, uint32_t nin, Span at)
-{
-    bool ok = true;
-    for (uint32_t i = 0; i < nin; i++) {
-        if (in[i].rank > IR_MAX_RANK) {
-            diag_at(e->diags, DIAG_E0406, at, "`%s` has more than %d dimensions", in[i].name,
-                    IR_MAX_RANK);
-            ok = false;
-        }
-    }
-    return ok;
-}
-
-static const CallInput *find_input(const CallInput *in, uint32_t nin, Sym name)
-{
-    for (uint32_t i = 0; i < nin; i++) {
-        if (strcmp(in[i].name, name) == 0) {
-            return &in[i];
-        }
-    }
-    return NULL;
-}
-
-static const Node *call_input(Elab *e, const CallInput *in)
-{
-    const Dim *dims[IR_MAX_RANK];
-    for (uint32_t i = 0; i < in->rank; i++) {
-        dims[i] = dim_const(e->ir, in->dim[i]);
-    }
-    return graph_input(e->g, sym(e->ir->syms, in->name),
-                       type_tensor(e->ir, in->dtype, in->rank, dims));
-}
-
-/* Arguments by the names of formals; a lambda has no names. */
-static Args *call_args(Elab *e, const Ast *fn, const CallInput *in, uint32_t nin)
-{
-    static const Ast none = {.kind = A_FORMALS};
-    bool lambda = fn->kind == A_LAMBDA;
-    const Ast *formals = lambda ? &none : fn->kid[0];
-    Args *args = NEW(e->arena, Args);
-    args->call = fn->span;
-    if (!inputs_fit(e, in, nin, fn->name_span.file ? fn->name_span : fn->span)) {
-        return NULL;
-    }
-    for (uint32_t i = 0; i < formals->nkid; i++) {
-        const CallInput *x = find_input(in, nin, formals->kid[i]->name);
-        if (x) {
-            args_push(e, args, formals->kid[i]->name, val_node(e, call_input(e, x), args->call));
-        }
-    }
-    return args;
-}
-
-static bool call_results(Elab *e, const Val *v)
-{
-    Syms *syms = e->ir->syms;
-    const Node *sum, *weight;
-    if (v->kind == V_LOSS) {
-        if (!loss_pair(e, v, &sum, &weight)) {
-            return false;
-        }
-        graph_result(e->g, sym(syms, "out.sum"), sum);
-        graph_result(e->g, sym(syms, "out.weight"), weight);
-        return true;
-    }
-    for (uint32_t i = 0; i < (v->kind == V_TUPLE ? v->list.n : 1); i++) {
-        const Val *r = v->kind == V_TUPLE ? v->list.at[i] : v;
-        const Node *n = val_is_poison(r) ? NULL : tensor_of(e, r);
-        if (!n) {
-            return false;
-        }
-        graph_result(e->g, v->kind == V_TUPLE ? sym_printf(syms, "out.%u", i) : sym(syms, "out"),
-                     n);
-    }
-    return true;
-}
-
-Program *front_call(Front *f, const char *function, const CallInput *in, uint32_t nin,
-                    bool train_mode)
-{
-    uint32_t errors = diags_reported(f->ir->diags);
-    Program *p = program_new(f->ir, f->files.at[0]->name);
-    Elab *e = elab_new(f, p, f->arena);
-    const Val *fn = call_target(e, function);
-    if (!fn) {
-        return NULL;
-    }
-    e->g = graph_new(f->ir, f->arena, sym_printf(f->ir->syms, "call:%s", function));
-    e->mode = train_mode ? MODE_TRAIN : MODE_EVAL;
-    VEC_PUSH(f->arena, &p->entries, e->g);
-    Args *args = call_args(e, fn->code.ast, in, nin);
-    if (!args) {
-        return NULL;
-    }
-    const Val *v = call_value(e, f->files.at[0]->env, fn, args);
-    bool ok = !val_is_poison(v) && call_results(e, v);
-    return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
-}
-
 /* ---- models ---- */
 
 static const Item *model_at(const Front *f, uint32_t i)
@@ -339,7 +218,7 @@ static void model_entry(Elab *e, Sym name, const Val *fn)
     for (uint32_t i = 0; tensors && v->kind == V_TUPLE && i < v->list.n; i++) {
         tensors = is_tensor(v->list.at[i]);
     }
-    if (tensors && call_results(e, v)) {
+    if (tensors && call_results(e, sym(e->ir->syms, "out"), v)) {
         VEC_PUSH(e->arena, &e->program->entries, e->g);
     }
     e->g = NULL;

@@ -44,18 +44,33 @@ uint32_t front_model_count(const Front *f);
 Sym front_model_name(const Front *f, uint32_t i);
 Program *front_model(Front *f, uint32_t i, bool train_mode);
 
-/* Elaborates one function for `mdl call`: MODEL, MODEL.fn, or a top-level fn or op. Formals are bound
- * to tensors of the given types (dims constant); missing ones take their defaults; inputs that
- * no formal takes are left out (the caller, who knows the file, reports them). Entry "call:NAME",
- * results "out", or "out.0", ... for tuples; a loss gives "out.sum" and "out.weight". */
+/* What `mode` is in the program. */
+typedef enum Mode { MODE_EVAL, MODE_TRAIN, MODE_PREFILL, MODE_DECODE } Mode;
+
+/* A tensor for a formal, by its name; a member of a tuple is "formal.0". */
 typedef struct CallInput {
     const char *name;
-    DType dtype;
+    DType dtype; /* where the formal says `float` or nothing; else any of the same kind does */
     uint32_t rank;
     const int64_t *dim;
 } CallInput;
-Program *front_call(Front *f, const char *function, const CallInput *in, uint32_t nin,
-                    bool train_mode);
+
+typedef struct FrontCall {
+    const char
+        *function; /* MODEL, MODEL.fn, MODEL.layers[0].fn, an fn or op of the file or of std */
+    const CallInput *inputs;
+    uint32_t ninput;
+    const char *inputs_name; /* in messages; may be NULL */
+    bool strict;             /* an input that no formal takes is E0302; else it is left out */
+    const char *const *args; /* "NAME=EXPR": formals that compile time knows */
+    uint32_t narg;
+    Mode mode;
+} FrontCall;
+
+/* Elaborates one function for `mdl call`. Formals that get nothing take their defaults. Entry
+ * "call:FUNCTION", results "out", or "out.0", .. for tuples; a loss gives "out.sum" and "out.weight".
+ * NULL after diagnostics; *blame says whether the inputs are wrong, not the program. */
+Program *front_call(Front *f, const FrontCall *call, bool *blame);
 
 /* Hash of what decides a run: source texts, imports, overrides. */
 uint64_t front_hash(const Front *f);

@@ -84,6 +84,15 @@ void eval_cumsum(const Node *n, const Value *const *in, Value *out);
 void eval_cumprod(const Node *n, const Value *const *in, Value *out);
 void eval_argsort(const Node *n, const Value *const *in, Value *out);
 
+/* ---- eval_round.c: bits mode ---- */
+
+/* A partial result of a fold, as an accumulator of v's type holds it; x itself in f64. */
+double value_round(const Value *v, double x);
+/* a * b + sum in the accumulator of v: fused in bits mode. */
+double value_fma(const Value *v, double a, double b, double sum);
+/* Every element becomes a number of the type. Does nothing in f64. */
+void value_round_all(Value *v);
+
 /* ---- eval_walk.c: iteration through strides ---- */
 
 /* Row-major element strides of a value. */

@@ -60,7 +60,7 @@ void eval_dot(const Node *n, const Value *const *in, Value *out)
         const double *pa = a->at + outer.offset[0], *pb = b->at + outer.offset[1];
         double sum = 0;
         for (bool more = w.left > 0; more; more = walk_next(&w))
-            sum += pa[w.offset[0]] * pb[w.offset[1]];
+            sum = value_fma(out, pa[w.offset[0]], pb[w.offset[1]], sum);
         out->at[i] = sum;
     }
 }

@@ -17,7 +17,7 @@ static void fold(const Node *n, const Value *x, EvalFn step, Value *out)
     for (int64_t i = 0; i < out->count; i++)
         out->at[i] = op_info(n->op)->neutral;
     for (int64_t i = 0; i < x->count; i++, walk_next(&w))
-        out->at[w.offset[0]] = step(out->at[w.offset[0]], x->at[i], 0);
+        out->at[w.offset[0]] = value_round(out, step(out->at[w.offset[0]], x->at[i], 0));
 }
 
 void eval_sum(const Node *n, const Value *const *in, Value *out)
@@ -76,5 +76,5 @@ void eval_sumsq(const Node *n, const Value *const *in, Value *out)
 {
     for (uint32_t k = 0; k < n->nin; k++)
         for (int64_t i = 0; i < in[k]->count; i++)
-            out->at[0] += in[k]->at[i] * in[k]->at[i];
+            out->at[0] = value_fma(out, in[k]->at[i], in[k]->at[i], out->at[0]);
 }

@@ -33,7 +33,8 @@ static void scan(const Node *n, const Value *x, EvalFn step, Value *out)
             int64_t k = reverse ? line.n - 1 - i : i;
             int64_t at = w.offset[0] + k * line.step;
             int64_t before = at + (reverse ? line.step : -line.step);
-            out->at[at] = i == 0 ? x->at[at] : step(out->at[before], x->at[at], 0);
+            out->at[at] =
+                i == 0 ? x->at[at] : value_round(out, step(out->at[before], x->at[at], 0));
         }
     }
 }

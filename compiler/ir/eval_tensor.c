@@ -153,6 +153,8 @@ void eval_scatter_add(const Node *n, const Value *const *in, Value *out)
         return;
     GatherWalk g;
     gather_begin(&g, n, out, in[1], in[0]);
-    for (int64_t i = 0; i < in[0]->count; i++, walk_next(&g.w))
-        out->at[gather_offset(&g, in[1])] += in[0]->at[i];
+    for (int64_t i = 0; i < in[0]->count; i++, walk_next(&g.w)) {
+        double *sum = &out->at[gather_offset(&g, in[1])];
+        *sum = value_round(out, *sum + in[0]->at[i]);
+    }
 }

@@ -1,4 +1,5 @@
-/* interp.c: the reference interpreter: runs a graph in f64, node by node in topological order.
+/* interp.c: the reference interpreter: runs a graph in f64, or in the bits of its types, node by node
+ * in topological order.
  *
  * It is the oracle of every pass, kernel and gradient, so it knows nothing but ops.def: leaves are
  * bound, calls and groups run their bodies, everything else is an `eval` column. Only what results
@@ -56,10 +57,11 @@ Value *value_new(Arena *arena, const Type *type, const int64_t *sym_values)
 
 static Value *new_value(Run *r, const Type *type)
 {
-    if (!r->like || type->rank == 0)
-        return value_new(r->arena, type, r->b->sym_values);
-    Value *v = value_shaped(r->arena, type, r->like->rank, r->like->dim);
+    bool own = !r->like || type->rank == 0;
+    Value *v = own ? value_new(r->arena, type, r->b->sym_values)
+                   : value_shaped(r->arena, type, r->like->rank, r->like->dim);
     v->sym_values = r->b->sym_values;
+    v->bits = r->b->bits;
     return v;
 }
 
@@ -92,6 +94,7 @@ static Value *leaf_slot(Run *r, const Node *n)
         BUG("interpreter: no argument block, but slot '%s' is read", node_sym(n, "name"));
     Value *v = new_value(r, n->type);
     v->at[0] = eval_cast_to(n->type->dtype, r->b->slot(r->b->user, node_sym(n, "name")));
+    value_round_all(v);
     return v;
 }
 
@@ -109,6 +112,7 @@ static Value *run_elementwise(Run *r, const Node *n, const Value *const *in)
         double c = n->nin > 2 ? in[2]->at[i] : 0;
         out->at[i] = eval(a, b, c);
     }
+    value_round_all(out);
     return out;
 }
 
@@ -126,6 +130,7 @@ static Value *run_tensor(Run *r, const Node *n)
         BUG("interpreter: %s has no evaluation", info->name);
     Value *out = new_value(r, n->type);
     info->eval_tensor(n, in, out);
+    value_round_all(out);
     return out;
 }
 

@@ -172,6 +172,7 @@ typedef struct Value {
     int64_t dim[IR_MAX_RANK]; /* actual extents */
     int64_t count;
     double *at;                /* row-major */
+    bool bits;                 /* bits mode: elements are rounded to the type's */
     const int64_t *sym_values; /* by DimSym id: what the extents and dim attributes mean; or NULL */
 } Value;
 
@@ -520,15 +521,21 @@ void graph_verify(const Graph *g, const Program *p);
 
 typedef struct InterpBinding {
     const int64_t *sym_values; /* by DimSym id; may be NULL if the graph has no symbols */
-    Value *const *inputs;      /* one per g->inputs */
-    Value *const *states;      /* by state id; NULL entries for states the graph does not read */
+    bool bits;
+    Value *const *inputs; /* one per g->inputs */
+    Value *const *states; /* by state id; NULL entries for states the graph does not read */
     double (*slot)(void *user, const char *name);
     void *user;
 } InterpBinding;
 
 Value *value_new(Arena *arena, const Type *type, const int64_t *sym_values); /* zeroed */
-/* Runs g in f64 (casts between floats are the identity). results/writes are in g's order.
- * Evaluates composites and groups through their bodies. */
+/* Runs g, composites and groups through their bodies. results/writes are in g's order.
+ *
+ * In f64 casts between floats are the identity. With `bits` every node has the numbers of its type:
+ * an elementwise operation is computed in f64 and rounded once (so + - * / sqrt give the bits of the
+ * machine), integers of 32 bits wrap, and folds, prefix sums and contractions go through their
+ * elements in row-major order with an accumulator of the result's type, products by fused
+ * multiply-add. Inputs, states and slots are numbers of their types already. */
 void interp_run(const Graph *g, Arena *arena, const InterpBinding *b, Value **results,
                 Value **writes);
 

@@ -67,7 +67,7 @@ static const Usage usages[] = {
     {{"check", "--format=xml"}, "--format is one of human|short|json|sarif", ""},
     {{"check", "a.mdl", "b.mdl"}, "one word too many: `b.mdl`", "usage: mdl check [FILE.mdl]"},
     {{"check", "test-images"}, "works on a .mdl file, not on test-images", ""},
-    {{"call", "a.mdl", "mlp"}, "`mdl call` needs --in FILE", "mdl help call"},
+    {{"call", "a.mdl", "mlp"}, "`mdl call` needs --out FILE", "mdl help call"},
     {{"call", "a.mdl", "--in=x", "--out=y"}, "needs the name of a function", "FUNCTION"},
     {{"grad", "a.mdl", "--batch=x"}, "`mdl grad` needs --out FILE", "mdl help grad"},
     {{"dump", "a.mdl", "--after", "fusee"}, "no pass `fusee`", "fuse"},

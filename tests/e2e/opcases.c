@@ -51,12 +51,19 @@ OpCases opcases_list(const Lab *lab)
     return cases;
 }
 
-Graph *opcase_entry(const Lab *lab, const OpCase *c)
+Program *opcase_call(const Lab *lab, const OpCase *c)
 {
-    Program *p = front_call(lab->front, c->name, c->in, c->nin, false);
+    bool blame;
+    const FrontCall call = {.function = c->name, .inputs = c->in, .ninput = c->nin, .strict = true};
+    Program *p = front_call(lab->front, &call, &blame);
     lab_clean(lab, c->name);
     assert_non_null(p);
-    return p->entries.at[0];
+    return p;
+}
+
+Graph *opcase_entry(const Lab *lab, const OpCase *c)
+{
+    return opcase_call(lab, c)->entries.at[0];
 }
 
 /* ---- one program of all ---- */

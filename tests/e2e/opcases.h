@@ -29,6 +29,8 @@ extern const OpFile op_files[OP_FILES];
 Lab *opcases_open(const OpFile *file);
 /* All cases of the file, by name. */
 OpCases opcases_list(const Lab *lab);
+/* What `mdl call` would make of it. */
+Program *opcase_call(const Lab *lab, const OpCase *c);
 /* The entry that `mdl call` would run. Its inputs are named as the formals. */
 Graph *opcase_entry(const Lab *lab, const OpCase *c);
 

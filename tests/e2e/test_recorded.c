@@ -81,7 +81,9 @@ static void test_logits(void **state)
         Lab *lab = lab_open_model(&recorded_models[m]);
         const Value *image = lab_need(lab, "batch.image");
         CallInput in = {.name = "image", .dtype = DT_F32, .rank = image->rank, .dim = image->dim};
-        lab->program = front_call(lab->front, recorded_models[m].name, &in, 1, false);
+        const FrontCall call = {.function = recorded_models[m].name, .inputs = &in, .ninput = 1};
+        bool blame;
+        lab->program = front_call(lab->front, &call, &blame);
         lab_clean(lab, "front_call");
         lab_program(lab, lab->program);
         World w = lab_world(lab, "weight.");

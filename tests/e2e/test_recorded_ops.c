@@ -85,8 +85,7 @@ static void check_results(const OpFile *file)
     assert_true(cases.all.n >= file->least);
     for (uint32_t i = 0; i < cases.all.n; i++) {
         const OpCase *c = &cases.all.at[i];
-        Program *p = front_call(lab->front, c->name, c->in, c->nin, false);
-        lab_clean(lab, c->name);
+        Program *p = opcase_call(lab, c);
         lab_program(lab, p);
         const Graph *g = p->entries.at[0];
         World w = {.input_prefix = arena_printf(lab->arena, "%s/in.", c->name)};

@@ -75,7 +75,9 @@ static Program *elaborate_whole(Lab *lab, const Whole *m)
     uint32_t nin = 0;
     while (nin < COUNT(m->in) && m->in[nin].name)
         nin++;
-    Program *p = front_call(lab->front, m->model, m->in, nin, false);
+    const FrontCall call = {.function = m->model, .inputs = m->in, .ninput = nin};
+    bool blame;
+    Program *p = front_call(lab->front, &call, &blame);
     lab_clean(lab, m->model);
     assert_non_null(p);
     assert_int_equal(p->entries.at[0]->inputs.n, nin);

@@ -94,7 +94,9 @@ static Program *elaborate(const Lab *lab, const ZooCase *c)
         in[nin++] = (CallInput){
             .name = t->name + strlen(prefix), .dtype = t->dtype, .rank = t->rank, .dim = t->dim};
     }
-    Program *p = front_call(lab->front, c->function, in, nin, false);
+    const FrontCall call = {.function = c->function, .inputs = in, .ninput = nin};
+    bool blame;
+    Program *p = front_call(lab->front, &call, &blame);
     lab_clean(lab, c->function);
     assert_non_null(p);
     assert_int_equal(p->entries.at[0]->inputs.n, nin);

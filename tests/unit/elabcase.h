@@ -130,7 +130,13 @@ static inline bool lab_takes(const char *text, const char *name)
 /* The results of FUNCTION on the inputs given so far, or NULL after diagnostics. */
 static inline Value **lab_try(Lab *l, const char *function, bool train)
 {
-    Program *p = front_call(l->front, function, l->in, l->nin, train);
+    bool blame;
+    Program *p = front_call(l->front,
+                            &(FrontCall){.function = function,
+                                         .inputs = l->in,
+                                         .ninput = l->nin,
+                                         .mode = train ? MODE_TRAIN : MODE_EVAL},
+                            &blame);
     l->program = p;
     if (!p) {
         assert_true(diags_errors(l->ir->diags) > 0);

@@ -319,7 +319,8 @@ static void test_evaluated_once(void **state)
                     "  for i in 0..200 { x = slow(x, 1) + slow(x, -1) }\n"
                     "  x\n"
                     "}\n");
-    Program *p = front_call(l.front, "f", l.in, l.nin, false);
+    Program *p = front_call(l.front, &(FrontCall){.function = "f", .inputs = l.in, .ninput = l.nin},
+                            &(bool){false});
     assert_string_equal(lab_reports(&l), "");
     assert_non_null(p);
     lab_close(&l);
