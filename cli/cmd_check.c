@@ -4,9 +4,11 @@
 
 static bool check(Cli *cli, Compile *c, void *user, Err *err)
 {
-    UNUSED(cli);
     UNUSED(user);
-    return compile_check(c, err);
+    bool ok = compile_check(c, err);
+    if (cli_has(cli, OPT_shapes))
+        fputs(compile_shapes(c), stdout);
+    return ok;
 }
 
 bool cmd_check(Cli *cli, Err *err)
@@ -14,7 +16,7 @@ bool cmd_check(Cli *cli, Err *err)
     const char *path = cli_file(cli, err);
     if (!path || !with_source(cli, &(ProgramUse){path, check, NULL}, err))
         return false;
-    if (!cli->quiet)
+    if (!cli->quiet && !cli_has(cli, OPT_shapes))
         puts("no mistakes found");
     return true;
 }

@@ -49,6 +49,7 @@ bool with_program(Cli *cli, const ProgramUse *use, Err *err)
     if (!read_skips(cli, &opt.skip, err))
         return false;
     push_seed(cli);
+    opt.shapes = cli_has(cli, OPT_shapes);
     opt.sets = cli->sets.at;
     opt.nset = cli->sets.n;
     Compile *c = compile_new(&opt);

@@ -76,6 +76,8 @@ bool compile_load(Compile *c, Err *err)
     Err why = {0};
     tell(c, "reading", path_base(c->opt.path));
     c->front = front_open(c->ir, &opt, &why);
+    if (c->front && c->opt.shapes)
+        front_shapes_begin(c->front);
     if (why.kind == ERR_NONE || why.kind == ERR_PROGRAM)
         return finish(c, c->front != NULL, "front_open", err);
     err_set(err, why.kind, "%s", why.text);
@@ -200,6 +202,13 @@ bool compile_check(Compile *c, Err *err)
 {
     tell(c, "checking", path_base(c->opt.path));
     return finish(c, front_check_each(c->front, check_derivatives, c), "front_check", err);
+}
+
+const char *compile_shapes(Compile *c)
+{
+    StrBuf sb = sb_new(c->arena);
+    front_shapes_print(c->front, &sb);
+    return sb_text(&sb);
 }
 
 static const MemPlan *lower_entry(Compile *c, uint32_t i, Err *err)

@@ -32,6 +32,7 @@ typedef struct CompileOptions {
     uint32_t nset;
     const char *isa; /* "avx512", "avx2", "generic"; NULL: the best this machine has */
     uint64_t skip;   /* bit per pass (compile_pass_find); required passes run all the same */
+    bool shapes;     /* keep what compile_shapes shows */
     bool lines;      /* #line directives into the .mdl file in emitted text */
     /* Called before each longer piece of work, for a progress line; may be NULL. */
     void (*progress)(void *user, const char *what);
@@ -53,6 +54,10 @@ const char *compile_stage_name(const Compile *c, uint32_t i);
 
 /* All that can be said without data and device: every model, block and derivative. */
 bool compile_check(Compile *c, Err *err);
+
+/* After compile_check, whether it was true or false: the program's text, with the types of what its
+ * names are bound to as comments. Needs the option `shapes`. */
+const char *compile_shapes(Compile *c);
 
 /* Elaborates train block `name`; NULL: the first one, or the eval blocks where there is none. */
 bool compile_stage(Compile *c, const char *name, Err *err);

@@ -16,6 +16,7 @@ static void bind_name(Elab *e, Env *env, const Ast *target, const Val *v)
         return;
     }
     if (strcmp(target->name, "_") != 0) {
+        shapes_note(e, target, target->name, v);
         env_bind(e, env, target->name, v);
     }
 }
@@ -43,6 +44,7 @@ static void eval_bind(Elab *e, Env *env, const Ast *a)
         Sym name = NULL;
         const Val *v = equation_eval(e, env, a, &name);
         if (name) {
+            shapes_note(e, a->kid[0], name, v);
             env_bind(e, env, name, v);
         }
         return;
@@ -140,7 +142,9 @@ const Val *eval_body(Elab *e, Env *env, const Ast *stmts)
         if (s->kind == A_BIND) {
             eval_bind(e, env, s);
         } else if (s->kind == A_LET) {
-            env_bind(e, env, s->name, eval(e, env, s->kid[0]));
+            const Val *v = eval(e, env, s->kid[0]);
+            shapes_note(e, s, s->name, v);
+            env_bind(e, env, s->name, v);
         } else if (s->kind == A_FOR) {
             eval_for(e, env, s);
         } else if (s->kind == A_RESULT) {

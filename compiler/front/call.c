@@ -122,6 +122,7 @@ bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const
             v = poison(e, f->span);
         }
         ok = ok && !val_is_poison(v);
+        shapes_note(e, f, f->name, v);
         env_bind(e, frame, f->name, v);
     }
     return ok;
@@ -130,11 +131,12 @@ bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const
 const Val *call_ast_body(Elab *e, Env *frame, const Ast *fn)
 {
     const Val *v = eval_body(e, frame, fn->kid[2]);
-    if (!fn->kid[1] || val_is_poison(v)) {
-        return v;
+    if (fn->kid[1] && !val_is_poison(v)) {
+        v = sig_result(e, frame, fn->kid[1], v,
+                       arena_printf(e->arena, "the result of `%s`", fn->name));
     }
-    return sig_result(e, frame, fn->kid[1], v,
-                      arena_printf(e->arena, "the result of `%s`", fn->name));
+    shapes_note(e, fn, NULL, v);
+    return v;
 }
 
 static const Val *call_lambda(Elab *e, const Val *fn, Args *args)

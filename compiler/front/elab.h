@@ -202,8 +202,9 @@ struct Front {
     VEC(File *) files; /* files.at[0]: the program; then its imports */
     File *std;         /* all std files as one scope */
     Map *by_path;
-    Map *ops;      /* Defs by call: opcache.c */
-    VEC(Sym) sets; /* overrides as given, for the hash */
+    Map *ops;              /* Defs by call: opcache.c */
+    struct Shapes *shapes; /* NULL unless asked for */
+    VEC(Sym) sets;         /* overrides as given, for the hash */
     uint64_t hash;
     uint64_t work;      /* units spent on evaluation, by all Elabs: see elab_spend */
     uint64_t allowance; /* how many there are, for so many bytes of text */
@@ -412,6 +413,9 @@ const Val *mask_values(Elab *e, OpKind op, const Val *a, const Val *b, Span span
 
 /* opdef.c */
 const Val *op_call(Elab *e, const Val *op, Args *args);
+
+/* shapes.c: what a name was bound to, for `check --shapes`; name NULL: the result of a function. */
+void shapes_note(Elab *e, const Ast *at, Sym name, const Val *v);
 
 /* equation.c */
 typedef struct Equation Equation;

@@ -25,6 +25,9 @@ bool front_check(Front *f);
  * The program and everything in it lives until the visit ends, in `arena`, which the visitor may use. */
 typedef void (*FrontVisit)(void *user, Program *p, Arena *arena);
 bool front_check_each(Front *f, FrontVisit visit, void *user);
+/* From begin on, what names are bound to is kept; print: the program's text with it, as comments. */
+void front_shapes_begin(Front *f);
+void front_shapes_print(const Front *f, StrBuf *sb);
 
 /* Names of the train blocks and eval blocks, in file order. */
 uint32_t front_train_count(const Front *f);

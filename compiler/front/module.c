@@ -157,6 +157,7 @@ const Val *inst_member(Elab *e, Inst *inst, Sym name, Span span)
     e->pending = here.up;
     e->g = g;
     map_put(inst->members, MAP_KEY(name), (void *)v);
+    shapes_note(e, a, name, v);
     return v;
 }
 
@@ -341,6 +342,7 @@ static bool bind_formals(Elab *e, Inst *inst, Args *args)
         }
         v = v ? accept_formal(e, inst, f, v, missing) : val_none(e, f->span);
         map_put(inst->members, MAP_KEY(f->name), (void *)v);
+        shapes_note(e, f, f->name, v);
         VEC_PUSH(e->arena, &inst->names, f->name);
         ok = ok && !val_is_poison(v);
     }

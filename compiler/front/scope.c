@@ -164,6 +164,7 @@ const Val *item_value(Elab *e, const Item *item, Span span)
     e->pending = here.up;
     e->g = g;
     map_put(e->memo, MAP_KEY(item->ast), (void *)v);
+    shapes_note(e, item->ast, item->name, v);
     return v;
 }
 
