@@ -1,6 +1,6 @@
 /* arith.c: operators on run-time values: element types, filling by numbers, suffix broadcasting
  * (language.md 2.4). No other broadcasting exists: `[B] + [B, 1]` is an error, not a matrix. */
-#include "elab.h"
+#include "datum.h"
 #include <math.h>
 
 bool is_tensor(const Val *v)
@@ -262,6 +262,9 @@ static bool operands(Elab *e, const Val *a, const Val *b, const Node *out[2], Sp
 
 const Val *arith_binary(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
 {
+    if (is_datum(a) || is_datum(b)) {
+        return datum_apply(e, op_info(op)->name, (const Val *const[]){a, b}, 2, span);
+    }
     const Node *in[2];
     if (!operands(e, a, b, in, span)) {
         return poison(e, span);
@@ -299,6 +302,9 @@ static const Val *fold_unary(Elab *e, OpKind op, double f, Span span)
 
 const Val *arith_unary(Elab *e, OpKind op, const Val *a, Span span)
 {
+    if (is_datum(a)) {
+        return datum_apply(e, op_info(op)->name, &a, 1, span);
+    }
     double f;
     if (val_as_double(a, &f) && op_info(op)->eval) {
         return fold_unary(e, op, f, span);
@@ -316,6 +322,9 @@ const Val *arith_unary(Elab *e, OpKind op, const Val *a, Span span)
 
 const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
 {
+    if (is_datum(arg[0]) || is_datum(arg[1]) || is_datum(arg[2])) {
+        return datum_apply(e, "select", arg, 3, span);
+    }
     const Node *ab[2];
     bool known = arg[0]->kind == V_BOOL;
     const Node *c = val_is_poison(arg[0]) ? NULL : tensor_of(e, arg[0]);
@@ -361,11 +370,15 @@ const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
 const Val *arith_compare(Elab *e, Sym op, const Val *a, const Val *b, Span span)
 {
     const Node *in[2];
+    bool swap = op[0] == '>';
+    OpKind kind = op[0] == '=' ? OP_EQ : op[0] == '!' ? OP_NE : op[1] == '=' ? OP_LE : OP_LT;
+    if (is_datum(a) || is_datum(b)) {
+        const Val *arg[2] = {swap ? b : a, swap ? a : b};
+        return datum_apply(e, op_info(kind)->name, arg, 2, span);
+    }
     if (!operands(e, a, b, in, span)) {
         return poison(e, span);
     }
-    bool swap = op[0] == '>';
-    OpKind kind = op[0] == '=' ? OP_EQ : op[0] == '!' ? OP_NE : op[1] == '=' ? OP_LE : OP_LT;
     return val_node(e, graph_binary(e->g, kind, in[swap], in[!swap]), span);
 }
 

@@ -14,6 +14,7 @@ typedef enum SchemaKind {
     SV_WORD,  /* one of `words`, unquoted */
     SV_WORDS, /* a list of such */
     SV_STRINGS,
+    SV_STOPS, /* strings, and tokens of a template */
     SV_LIMIT, /* an integer or a percentage */
     SV_FN,
     SV_TESTS, /* a list of functions */
@@ -47,30 +48,26 @@ bool attr_int(Elab *e, Env *env, const Ast *block, const char *name, int64_t *ou
 bool attr_double(Elab *e, Env *env, const Ast *block, const char *name, double *out);
 bool attr_bool(Elab *e, Env *env, const Ast *block, const char *name, bool *out);
 
-/* data.c */
+/* attribute.c, schema.c */
+const SchemaAttr *schema_find(const char *block, const char *name); /* or NULL */
+/* Is v of that kind? False after E0802, or E0205 for a block. */
+bool value_fits(Elab *e, SchemaKind kind, const Val *v, const char *what);
+/* The attributes that a block gives are of their kinds; false after diagnostics. */
+bool schema_values(Elab *e, Env *env, const Ast *block);
+/* Arguments of a constructor against constructors.def. */
+bool ctor_check(Elab *e, const Val *record);
+
+/* dataplan.c */
 typedef struct DataUse {
     bool training;  /* set by the caller: rows are shuffled */
     uint32_t index; /* into the builder's datas */
-    uint32_t nfield;
-    Sym *name;
-    const Type **type; /* of one row */
+    const struct DataSpec *spec;
 } DataUse;
-/* The data a `data = expr` attribute means, written into b once per distinct arguments. */
+/* The data a `data = expr` attribute means, written into b once per use. */
 bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, DataUse *use);
-/* Inputs of g for a batch of these rows, as the value `b`. */
-const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span span);
 
-/* rowcode.c: a field's lambda as postfix code; false after a diagnostic. */
-typedef struct RowCx {
-    Elab *e;
-    PlanBuilder *b;
-    Env *env;
-    Sym row;          /* the lambda's parameter */
-    uint32_t column0; /* of the data's columns in b */
-    uint32_t ncolumn;
-    uint32_t depth, longest; /* values held at once, now and at most */
-} RowCx;
-bool row_code(RowCx *cx, const Ast *expr);
+/* batch.c: inputs of g for a batch of these rows, as the value `b`. */
+const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span span);
 
 /* schedule.c */
 bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanRun *run);
@@ -84,6 +81,9 @@ const Val *batch_call(Elab *e, Env *env, const Ast *expr, const Val *batch);
 bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model);
 bool train_entries(Elab *e, PlanBuilder *b, const Item *item);
 bool update_entry(Elab *e, Env *env, const Ast *train, double clip, PlanRun *run);
+
+/* generate.c: a block of the file by itself, whether anything uses it or not. */
+bool block_check(Elab *e, const Item *item);
 
 /* load.c: the `load` clauses of a model; false after diagnostics. */
 bool loads_check(Elab *e, const Ast *model);

@@ -474,8 +474,7 @@ static const Builtin functions[] = {
     RECORD(cosine, 2, "warmup final"),
     RECORD(wsd, 3, "warmup decay final"),
     RECORD(piecewise, UINT32_MAX, ""),
-    RECORD(idx, 0, "images labels"),
-    RECORD(npz, 1, NULL),
+    RECORD(perplexity, 1, ""),
     RECORD(save, 0, "keep"),
 #undef RECORD
 };
@@ -513,7 +512,7 @@ const Builtin *builtin_at(uint32_t i)
             return &elementwise[op];
         }
     }
-    return NULL;
+    return data_builtin_at(k);
 }
 
 const Builtin *builtin_find(const char *name)
@@ -524,24 +523,17 @@ const Builtin *builtin_find(const char *name)
             return &functions[i];
         }
     }
-    return op_find(name, &op) && callable(op) ? &elementwise[op] : NULL;
-}
-
-/* Is `name` one of the blank-separated words? */
-static bool has_word(const char *words, const char *name)
-{
-    size_t n = strlen(name);
-    for (const char *p = strstr(words, name); p; p = strstr(p + 1, name)) {
-        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n])) {
-            return true;
+    for (uint32_t i = 0; data_builtin_at(i); i++) {
+        if (strcmp(data_builtin_at(i)->name, name) == 0) {
+            return data_builtin_at(i);
         }
     }
-    return false;
+    return op_find(name, &op) && callable(op) ? &elementwise[op] : NULL;
 }
 
 bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span)
 {
-    if (!b->named || has_word(b->named, name)) {
+    if (!b->named || word_in(b->named, name)) {
         return true;
     }
     Diag *d = diag_at(e->diags, DIAG_E0302, span, "`%s` has no argument `%s`", b->name, name);
@@ -565,9 +557,29 @@ static bool on_elements(Elab *e, const Builtin *b, const Args *args)
     return true;
 }
 
+/* Elementwise functions and those of data time take data-time values. */
+static bool fits_data(Elab *e, const Builtin *b, const Args *args)
+{
+    for (uint32_t i = 0; i < args->n && b->fn != call_elementwise && !builtin_at_data(b); i++) {
+        if (args->at[i]->kind == V_DATUM) {
+            diag_at(e->diags, DIAG_E0205, args->call, "`%s` needs tensors, got %s", b->name,
+                    val_text(e, args->at[i]));
+            return false;
+        }
+    }
+    return true;
+}
+
 const Val *builtin_call(Elab *e, const Builtin *b, Args *args)
 {
-    if (!e->g && b->fn != call_elementwise && b->fn != call_size && b->fn != call_clamp) {
+    if (e->answers && b->fn == call_mean) {
+        return answers_mean(e, b, args);
+    }
+    if (!fits_data(e, b, args)) {
+        return poison(e, args->call);
+    }
+    if (!e->g && !builtin_at_data(b) && b->fn != call_elementwise && b->fn != call_size &&
+        b->fn != call_clamp) {
         diag_at(e->diags, DIAG_E0205, args->call, "`%s` needs run-time values", b->name);
         return poison(e, args->call);
     }

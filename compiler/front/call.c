@@ -1,5 +1,5 @@
 /* call.c: calling things: functions, lambdas, modules' instances, module arrays, element types. */
-#include "elab.h"
+#include "datum.h"
 
 enum { MAX_CALLS = 150 };
 
@@ -308,6 +308,9 @@ static const Val *call_dtype(Elab *e, DType dt, Args *args)
     if (val_as_double(args->at[0], &f)) {
         return call_dtype_number(e, dt, args->at[0], f, args->call);
     }
+    if (is_datum(args->at[0])) {
+        return datum_as(e, args->at[0], NULL, 0, args->call);
+    }
     const Node *n = tensor_of(e, args->at[0]);
     n = n && dt == DT_BOOL && n->type->dtype != DT_BOOL
             ? graph_binary(e->g, OP_NE, n, graph_fill(e->g, n->type, 0))
@@ -329,6 +332,9 @@ const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
     }
     if (fn->kind == V_BUILTIN) {
         return builtin_call(e, fn->builtin, args);
+    }
+    if (fn->kind == V_BLOCK && strcmp(fn->code.ast->text, "data") == 0) {
+        return block_apply(e, fn, args);
     }
     if (fn->kind == V_DTYPE) {
         return call_dtype(e, fn->dtype, args);

@@ -1,154 +1,203 @@
-/* data.c: data blocks: which arrays a source has, and the fields of one row. */
-#include "blocks.h"
+/* data.c: data blocks: one use of a block, with its arguments, as a DataSpec: source, fields, and the
+ * functions of rows and images as expressions over the source's columns. */
+#include "data.h"
 
-enum { MAX_ROW_CODE = 4096 };
+#define MAX_EXTENT ((int64_t)1 << 24)
 
-static void add_column(PlanBuilder *b, Sym name, const Val *file, const Val *member)
+typedef struct DataCx {
+    Elab *e;
+    DataSpec *s;
+    const Ast *block;
+} DataCx;
+
+/* ---- functions of rows ---- */
+
+const Val *data_call(Elab *e, Env *env, const Ast *fn, const Val *arg)
 {
-    PlanColumn c = {planb_text(b, name), planb_text(b, file->str),
-                    member ? planb_text(b, member->str) : 0};
-    VEC_PUSH(b->arena, &b->columns, c);
+    const Val *f = eval(e, env, fn);
+    Args args = {.call = fn->span};
+    args_push(e, &args, NULL, arg);
+    const Val *v = call_value(e, env, f, &args);
+    return val_is_poison(v) ? NULL : val_at(e, v, v->span.file ? v->span : fn->span);
 }
 
-static bool want_string(Elab *e, const Val *v, Span span, const char *what)
+static const Val *row_of(DataCx *cx)
 {
-    if (v && v->kind == V_STR) {
+    return datum_row(cx->e, cx->s->columns, cx->s->span);
+}
+
+/* An attribute that is a function of one argument; *out stays NULL without one. False after an error. */
+static bool row_function(DataCx *cx, const char *name, const Val *arg, DatumKind want,
+                         const Datum **out)
+{
+    Elab *e = cx->e;
+    const Ast *a = block_attr(cx->block, name);
+    if (!a || a->kind == A_NONE) {
         return true;
     }
-    if (!v || !val_is_poison(v)) {
-        diag_at(e->diags, DIAG_E0802, v ? v->span : span, "%s is a string", what);
+    const Val *v = data_call(e, cx->s->env, a, arg);
+    if (!v) {
+        return false;
     }
+    const Val *r = v->kind == V_BOOL && want == DA_BOOL ? v : datum_as_kind(e, v, want);
+    if (!r) {
+        diag_at(e->diags, DIAG_E0802, v->span, "`%s` gives %s, got %s", name, datum_kind_text(want),
+                val_text(e, v));
+        return false;
+    }
+    *out = datum_of(e, r);
+    return *out != NULL;
+}
+
+/* `image`: of an image, f32[3, h, w] of a known size, or tiles of such. */
+static bool image_function(DataCx *cx)
+{
+    Elab *e = cx->e;
+    const Ast *a = block_attr(cx->block, "image");
+    DatumType image = {.kind = DA_IMAGE};
+    const Val *arg = datum_new(e, "image", &image, NULL, 0, cx->s->span);
+    if (!row_function(cx, "image", arg, DA_ARRAY, &cx->s->image) || !cx->s->image) {
+        return !a || a->kind == A_NONE;
+    }
+    const DatumType *t = &cx->s->image->type;
+    if (datum_dims_known(t) && t->rank == 3) {
+        return true;
+    }
+    Diag *d = diag_at(e->diags, DIAG_E0706, a->span,
+                      "preprocessing gives %s: images of a batch have one known shape, `[C, H, W]`",
+                      datum_text(e, t));
+    diag_help(d, "end with resize(n) or center_crop(n), and normalize(mean, std)");
     return false;
 }
 
-static bool idx_columns(Elab *e, PlanBuilder *b, const Val *source)
+/* ---- fields ---- */
+
+/* text[448], or text with the block's length. */
+static bool text_type(DataCx *cx, const Ast *a, DataField *f)
 {
-    static const char *const names[] = {"images", "labels"};
-    for (size_t i = 0; i < COUNT(names); i++) {
-        const Val *v = record_arg(e, source, UINT32_MAX, names[i]);
-        if (!want_string(e, v, source->span, "`images:` and `labels:` of idx: a file name")) {
+    Elab *e = cx->e;
+    const Ast *type = a->kid[0];
+    f->kind = FK_TEXT;
+    f->length = cx->s->length;
+    if (type->kind == A_T_TENSOR) {
+        const Dim *d = type->nkid == 2 && type->kid[1]->kind != A_PACK
+                           ? eval_dim(e, cx->s->env, type->kid[1])
+                           : NULL;
+        if (type->nkid != 2 || (d && (!dim_is_const(d, &f->length) || f->length < 1))) {
+            diag_at(e->diags, DIAG_E0406, type->span,
+                    "a text field has one extent, its tokens: `text[128]`");
             return false;
         }
-        add_column(b, sym(e->ir->syms, names[i]), v, NULL);
+        return d != NULL;
     }
-    return true;
+    if (!f->length) {
+        diag_at(e->diags, DIAG_E0803, type->span,
+                "the field `%s` needs a length: `text[128]`, or `length` of the block", a->name);
+    }
+    return f->length > 0;
 }
 
-/* npz(file, image: "train_images", label: "train_labels"): arrays of one archive under new names. */
-static bool npz_columns(Elab *e, PlanBuilder *b, const Val *source)
+/* Extents of one row: constant, but for the first of a ragged field. */
+static bool extents_fit(Elab *e, const Ast *a, const Type *t, uint32_t first)
 {
-    const Val *file = record_arg(e, source, 0, "file");
-    const Ast *a = source->code.ast;
-    if (!want_string(e, file, source->span, "the file of npz")) {
-        return false;
-    }
-    uint32_t n = b->columns.n;
-    Map *names = map_new(e->arena);
-    for (uint32_t i = 1; i < a->nkid; i++) {
-        if (a->kid[i]->kind != A_NAMED || strcmp(a->kid[i]->name, "file") == 0) {
-            continue;
-        }
-        const Val *member = eval(e, source->code.env, a->kid[i]->kid[0]);
-        if (!want_string(e, member, a->kid[i]->span, "the name of an array")) {
-            return false;
-        }
-        if (map_get(names, MAP_KEY(a->kid[i]->name))) {
-            diag_at(e->diags, DIAG_E0202, a->kid[i]->name_span, "two arrays are called `%s`",
-                    a->kid[i]->name);
-            return false;
-        }
-        map_put(names, MAP_KEY(a->kid[i]->name), (void *)a->kid[i]);
-        add_column(b, a->kid[i]->name, file, member);
-    }
-    if (b->columns.n == n) {
-        Diag *d = diag_at(e->diags, DIAG_E0303, source->span, "npz needs the arrays it provides");
-        diag_help(d, "name them: npz(\"f.npz\", image: \"train_images\", label: \"train_labels\")");
-        return false;
-    }
-    return true;
-}
-
-static bool data_source(Elab *e, PlanBuilder *b, Env *env, const Ast *block, PlanData *out)
-{
-    const Ast *a = block_attr(block, "source");
-    const Val *v = eval(e, env, a);
-    out->column0 = b->columns.n;
-    bool idx = v->kind == V_RECORD && strcmp(record_name(v), "idx") == 0;
-    bool npz = v->kind == V_RECORD && strcmp(record_name(v), "npz") == 0;
-    if (!idx && !npz) {
-        if (!val_is_poison(v)) {
-            diag_at(e->diags, DIAG_E0802, a->span, "expected a source, idx(..) or npz(..), got %s",
-                    val_text(e, v));
-        }
-        return false;
-    }
-    out->source = idx ? PD_IDX : PD_NPZ;
-    bool ok = idx ? idx_columns(e, b, v) : npz_columns(e, b, v);
-    out->ncolumn = b->columns.n - out->column0;
-    return ok;
-}
-
-static bool field_type(Elab *e, Env *env, const Ast *a, PlanField *out, const Type **type)
-{
-    *type = sig_type(e, env_new(e, ENV_FRAME, env), a->kid[0]);
-    if (!*type) {
-        return false;
-    }
-    out->dtype = (*type)->dtype;
-    out->rank = (*type)->rank;
-    for (uint32_t i = 0; i < out->rank; i++) {
-        int64_t v;
-        if (!dim_is_const((*type)->dims[i], &v) || v < 1 || v > 1 << 24) {
+    int64_t v;
+    for (uint32_t i = first; i < t->rank; i++) {
+        if (!dim_is_const(t->dims[i], &v) || v < 1 || v > MAX_EXTENT) {
             diag_at(e->diags, DIAG_E0401, a->span,
                     "the field `%s` needs constant dimensions, 1 to 16,777,216", a->name);
             return false;
         }
-        out->dim[i] = (uint32_t)v;
     }
-    if (out->rank == IR_MAX_RANK) {
+    if (t->rank == IR_MAX_RANK) {
         diag_at(e->diags, DIAG_E0406, a->span, "a field has at most %d dimensions",
                 IR_MAX_RANK - 1);
-        return false;
     }
-    return true;
+    return t->rank < IR_MAX_RANK;
 }
 
-/* One use of a block; env is the scope of its formals. */
-typedef struct DataCx {
-    Elab *e;
-    PlanBuilder *b;
-    Env *env;
-    PlanData *data;
-    DataUse *use;
-} DataCx;
+/* The free name that a ragged type begins with, or NULL. */
+static Sym ragged_name(DataCx *cx, const Ast *type)
+{
+    const Ast *first = type->kind == A_T_TENSOR && type->nkid > 1 ? type->kid[1] : NULL;
+    bool free =
+        first && first->kind == A_ID && !env_find(cx->e, cx->s->env, first->name, first->span);
+    return free ? first->name : NULL;
+}
 
-static bool data_field(DataCx *cx, const Ast *a)
+static bool field_type(DataCx *cx, const Ast *a, DataField *f)
 {
     Elab *e = cx->e;
-    PlanBuilder *b = cx->b;
-    DataUse *use = cx->use;
-    PlanField f = {.name = planb_text(b, a->name), .code0 = b->codes.n};
-    const Ast *lambda = a->kid[1];
-    const Type *type;
-    if (lambda->kind != A_LAMBDA || lambda->kid[0]->kind != A_ID) {
-        diag_at(e->diags, DIAG_E0802, lambda->span,
-                "a field is a function of one row: `row => row.x`");
+    Env *frame = env_new(e, ENV_FRAME, cx->s->env);
+    if (datum_is_text(a->kid[0])) {
+        return text_type(cx, a, f);
+    }
+    Sym ragged = ragged_name(cx, a->kid[0]);
+    if (ragged) {
+        f->kind = FK_RAGGED;
+        env_bind(e, frame, ragged,
+                 val_dim(e, dim_of(e->ir, dim_named(e, ragged, 0, INT32_MAX)), a->span));
+    }
+    f->type = sig_type(e, frame, a->kid[0]);
+    return f->type && extents_fit(e, a, f->type, ragged != NULL);
+}
+
+/* What the function gives against the field's type: E0706 for shapes. */
+static bool shape_fits(Elab *e, const DataField *f, const DatumType *t)
+{
+    const Type *want = f->type;
+    uint32_t first = f->kind == FK_RAGGED;
+    bool fits = !t->tiles && (!t->shaped || t->rank == want->rank);
+    for (uint32_t i = first; fits && t->shaped && i < want->rank; i++) {
+        fits = !t->dim[i] || t->dim[i] == want->dims[i];
+    }
+    if (!fits) {
+        diag_at(e->diags, DIAG_E0706, f->ast->kid[1]->span,
+                "the field `%s` is `%s`, its function gives %s%s", f->ast->name,
+                type_text(e->ir, want), t->tiles ? "several " : "", datum_text(e, t));
+    }
+    return fits;
+}
+
+static bool wrong_value(Elab *e, const DataField *f, const Val *v)
+{
+    bool text = f->kind == FK_TEXT;
+    Diag *d = diag_at(e->diags, DIAG_E0802, v->span,
+                      text ? "a text field is a string or turns(..), got %s"
+                           : "a field computes with numbers, got %s",
+                      val_text(e, v));
+    if (!text && is_datum(v) && v->datum->type.kind == DA_IMAGE) {
+        diag_help(d, "normalize(img, mean, std) and gray(img) make numbers of an image");
+    }
+    return false;
+}
+
+static bool field_value(DataCx *cx, DataField *f)
+{
+    Elab *e = cx->e;
+    const Ast *fn = f->ast->kid[1];
+    if (fn->kind == A_LAMBDA ? fn->kid[0]->kind != A_ID : fn->kind != A_ID) {
+        diag_at(e->diags, DIAG_E0802, fn->span, "a field is a function of one row: `row => row.x`");
         return false;
     }
-    RowCx row = {e, b, cx->env, lambda->kid[0]->name, cx->data->column0, cx->data->ncolumn, 0, 0};
-    if (!field_type(e, cx->env, a, &f, &type) || !row_code(&row, lambda->kid[1])) {
+    const Val *v = data_call(e, cx->s->env, fn, row_of(cx));
+    if (!v) {
         return false;
     }
-    f.ncode = b->codes.n - f.code0;
-    if (f.ncode > MAX_ROW_CODE || row.longest > PLAN_ROW_STACK) {
-        diag_at(e->diags, DIAG_E0109, lambda->span, "the field `%s` is too large an expression",
-                a->name);
+    bool text = f->kind == FK_TEXT;
+    bool number = val_is_number(v) || v->kind == V_BOOL;
+    const Val *r = text                                            ? datum_as_kind(e, v, DA_TEXT)
+                   : number                                        ? v
+                   : is_datum(v) && v->datum->type.kind == DA_BOOL ? v
+                                                                   : datum_as_kind(e, v, DA_ARRAY);
+    if (!r) {
+        return wrong_value(e, f, v);
+    }
+    f->value = datum_of(e, r);
+    if (f->value && text && f->value->type.kind == DA_TEXT && !cx->s->template) {
+        diag_at(e->diags, DIAG_E0803, v->span, "turns(..) needs `template` of the data");
         return false;
     }
-    use->name[use->nfield] = a->name;
-    use->type[use->nfield++] = type;
-    VEC_PUSH(b->arena, &b->fields, f);
-    return true;
+    return f->value && (text || !is_datum(r) || shape_fits(e, f, &f->value->type));
 }
 
 /* False after E0202: an earlier field has the name. */
@@ -166,96 +215,293 @@ static bool once(Elab *e, const Ast *body, uint32_t i)
     return true;
 }
 
-static bool data_fields(DataCx *cx, const Ast *block)
+static bool fields(DataCx *cx)
 {
-    Elab *e = cx->e;
-    const Ast *body = block->kid[3];
-    cx->use->name = NEW_ARRAY(e->arena, Sym, body->nkid + 1);
-    cx->use->type = NEW_ARRAY(e->arena, const Type *, body->nkid + 1);
-    cx->data->field0 = cx->b->fields.n;
+    const Ast *body = cx->block->kid[3];
+    DataSpec *s = cx->s;
+    s->field = NEW_ARRAY(cx->e->arena, DataField, body->nkid + 1);
     bool ok = true;
     for (uint32_t i = 0; i < body->nkid; i++) {
-        if (body->kid[i]->kind == A_FIELD) {
-            ok = once(e, body, i) && ok;
-            ok = data_field(cx, body->kid[i]) && ok;
+        const Ast *a = body->kid[i];
+        if (a->kind != A_FIELD) {
+            continue;
         }
+        DataField *f = &s->field[s->nfield++];
+        f->ast = a;
+        bool fits = once(cx->e, body, i) && field_type(cx, a, f) && field_value(cx, f);
+        ok = fits && ok;
     }
-    cx->data->nfield = cx->b->fields.n - cx->data->field0;
-    if (ok && !cx->data->nfield) {
-        Diag *d =
-            diag_at(e->diags, DIAG_E0803, block->name_span, "`data %s` has no fields", block->name);
+    return ok;
+}
+
+/* ---- what must be there ---- */
+
+static bool need(DataCx *cx, bool there, const char *name, const char *why)
+{
+    if (!there && !block_attr(cx->block, name)) {
+        diag_at(cx->e->diags, DIAG_E0803, cx->block->name_span, "`data %s` needs `%s`: %s",
+                cx->block->name, name, why);
+    }
+    return there;
+}
+
+bool data_tokens(const DataSpec *s)
+{
+    return s->npart ? data_tokens(s->part[0]) : s->info->stream || s->info->conversations;
+}
+
+static uint32_t texts(const DataSpec *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->nfield; i++) {
+        n += s->field[i].kind == FK_TEXT;
+    }
+    return n;
+}
+
+static bool complete(DataCx *cx)
+{
+    DataSpec *s = cx->s;
+    uint32_t ntext = texts(s);
+    bool own = s->info->stream || s->info->conversations, ok = true;
+    if ((own || ntext) && !s->info->tokens) {
+        ok = need(cx, s->tokenizer != NULL, "tokenizer", "what makes tokens of text");
+    }
+    if (own) {
+        ok = need(cx, s->length > 0, "length", "tokens per row") && ok;
+    }
+    if (s->info->conversations) {
+        ok = need(cx, s->template != NULL, "template", "conversations as tokens") && ok;
+    }
+    if (ok && !own && !s->nfield) {
+        Diag *d = diag_at(cx->e->diags, DIAG_E0803, cx->block->name_span, "`data %s` has no fields",
+                          cx->block->name);
         diag_help(d, "a field says what a batch holds: `image: f32[28, 28] = row => row.images`");
+        return false;
+    }
+    if (ok && s->packs && (own || ntext) && s->nfield + own > 1) {
+        Diag *d = diag_at(cx->e->diags, DIAG_E0803, cx->block->name_span,
+                          "`data %s` needs `pack = false`: a row has more than its tokens",
+                          cx->block->name);
+        diag_note(d, "packing puts several samples into one row, and other fields cannot follow");
         return false;
     }
     return ok;
 }
 
-/* The scope of the block's formals, bound to the arguments of `mnist("train")`. */
-static Env *data_scope(Elab *e, Env *env, const Ast *expr, const Val **block)
+/* ---- attributes ---- */
+
+static const Val *attr_value(DataCx *cx, const char *name)
 {
-    const Ast *callee = expr->kind == A_CALL ? expr->kid[0] : expr;
-    *block = eval(e, env, callee);
-    const Val *v = *block;
-    if (v->kind != V_BLOCK || strcmp(v->code.ast->text, "data") != 0) {
-        if (!val_is_poison(v)) {
-            diag_at(e->diags, DIAG_E0205, expr->span, "expected data, got %s", val_text(e, v));
-        }
-        return NULL;
+    const Ast *a = block_attr(cx->block, name);
+    return a && a->kind != A_NONE ? eval(cx->e, cx->s->env, a) : NULL;
+}
+
+static bool attributes(DataCx *cx, bool training)
+{
+    Elab *e = cx->e;
+    DataSpec *s = cx->s;
+    const Val *tokenizer = attr_value(cx, "tokenizer"), *template = attr_value(cx, "template");
+    const Val *limit = attr_value(cx, "limit");
+    s->limit = -1;
+    s->packs = true;
+    s->shuffle = true;
+    if (limit && !val_as_int(limit, &s->limit)) {
+        val_as_double(limit, &s->limit_share);
     }
-    const Ast *ast = v->code.ast;
+    s->tokenizer = tokenizer ? tokenizer_of(e, tokenizer) : NULL;
+    s->template = template ? template_of(e, template) : NULL;
+    bool ok = (!tokenizer || s->tokenizer) && (!template || s->template);
+    ok = attr_int(e, s->env, cx->block, "length", &s->length) && ok;
+    ok = attr_bool(e, s->env, cx->block, "pack", &s->packs) && ok;
+    ok = attr_bool(e, s->env, cx->block, "shuffle", &s->shuffle) && ok;
+    s->shuffle = s->shuffle && training;
+    if (s->length > MAX_EXTENT) {
+        diag_at(e->diags, DIAG_E0802, block_attr(cx->block, "length")->span,
+                "a row has at most 16,777,216 tokens");
+        ok = false;
+    }
+    return ok;
+}
+
+/* ---- sources ---- */
+
+static bool same_fields(Elab *e, const DataSpec *a, const DataSpec *b)
+{
+    const Dim *rows = dim_const(e->ir, 1);
+    const Batch *x = batch_of(e, a, rows), *y = batch_of(e, b, rows);
+    bool same = x->n == y->n;
+    for (uint32_t i = 0; same && i < x->n; i++) {
+        same = x->at[i].name == y->at[i].name && x->at[i].type == y->at[i].type &&
+               !x->at[i].record == !y->at[i].record;
+    }
+    if (!same) {
+        diag_at(e->diags, DIAG_E0802, b->span,
+                "the parts of a mix have the same fields: (%s) and (%s)", batch_text(e, x),
+                batch_text(e, y));
+    }
+    return same;
+}
+
+/* mix((d, w), ..) */
+static bool mix_parts(Elab *e, DataSpec *s, bool training)
+{
+    const Ast *a = s->source->code.ast;
+    uint32_t n = a->kind == A_CALL ? a->nkid - 1 : 0;
+    s->part = NEW_ARRAY(e->arena, const DataSpec *, n + 1);
+    s->weight = NEW_ARRAY(e->arena, double, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        const Val *v = record_arg(e, s->source, i, NULL);
+        bool pair = v && v->kind == V_TUPLE && v->list.n == 2;
+        double w = pair && val_as_double(v->list.at[1], &w) ? w : 0;
+        if (!pair || !(w > 0) || w > 1e300) {
+            if (!v || !val_is_poison(v)) {
+                diag_at(e->diags, DIAG_E0802, v ? v->span : s->span,
+                        "a part of a mix is data and its weight above 0: `(d, 0.7)`");
+            }
+            return false;
+        }
+        const DataSpec *p = data_of(e, v->list.at[0], training);
+        if (!p || (s->npart && !same_fields(e, s->part[0], p))) {
+            return false;
+        }
+        s->weight[s->npart] = w;
+        s->part[s->npart++] = p;
+    }
+    if (!n) {
+        diag_at(e->diags, DIAG_E0303, s->span, "`mix` needs data: mix((d, 0.7), (other, 0.3))");
+    }
+    return n > 0;
+}
+
+static bool source(Elab *e, DataSpec *s, const Val *v, bool training)
+{
+    if (!value_fits(e, SV_SOURCE, v, "`source`")) {
+        return false;
+    }
+    s->source = v;
+    s->info = source_find(record_name(v));
+    if (s->info->mix) {
+        return mix_parts(e, s, training);
+    }
+    s->columns = source_columns(e, s->info, v);
+    return s->columns != NULL;
+}
+
+/* Formals that nobody gave are their defaults. */
+static Env *scope_of(Elab *e, const Val *v)
+{
+    if (v->code.env->kind == ENV_FRAME) {
+        return v->code.env;
+    }
+    Args none = {.call = v->span};
+    const Val *bound = block_apply(e, v, &none);
+    return val_is_poison(bound) ? NULL : bound->code.env;
+}
+
+static bool block_spec(Elab *e, DataSpec *s, const Ast *block, bool training)
+{
+    DataCx cx = {e, s, block};
+    if (!schema_check(e, block)) {
+        return false;
+    }
+    if (block->kid[2] && !block->kid[3]) { /* data d = mix(..), or another data */
+        const Val *v = eval(e, s->env, block->kid[2]);
+        if (v->kind != V_BLOCK) {
+            return source(e, s, val_at(e, v, block->kid[2]->span), training);
+        }
+        const DataSpec *same = data_of(e, v, training);
+        if (same) {
+            *s = *same;
+        }
+        return same != NULL;
+    }
+    if (!schema_values(e, s->env, block) || !attributes(&cx, training) ||
+        !source(e, s, eval(e, s->env, block_attr(block, "source")), training)) {
+        return false;
+    }
+    if (s->npart) {
+        return true;
+    }
+    const Val *row = row_of(&cx);
+    bool ok = row_function(&cx, "filter", row, DA_BOOL, &s->filter);
+    ok = row_function(&cx, "map", row, DA_ROW, &s->map) && ok;
+    ok = image_function(&cx) && ok;
+    ok = fields(&cx) && ok;
+    return complete(&cx) && ok;
+}
+
+static bool spec(Elab *e, const Val *v, DataSpec *s, bool training)
+{
+    if (!value_fits(e, SV_DATA, v, "`data`")) {
+        return false;
+    }
+    s->span = v->span;
+    if (v->kind == V_RECORD) {
+        return source(e, s, v, training);
+    }
+    Pending here = {MAP_KEY(v->code.ast), v->code.ast->name, e->pending};
+    s->block = v->code.ast;
+    if (pending_cycle(e, here.key, here.name, v->span)) {
+        return false;
+    }
+    e->pending = &here;
+    s->env = scope_of(e, v);
+    bool ok = s->env && block_spec(e, s, s->block, training);
+    e->pending = here.up;
+    return ok;
+}
+
+const DataSpec *data_of(Elab *e, const Val *v, bool training)
+{
+    DataSpec *s = NEW(e->arena, DataSpec);
+    Graph *g = e->g;
+    Mode mode = e->mode;
+    bool at_data = e->at_data;
+    e->g = NULL; /* nothing of this is in a graph */
+    e->mode = training ? MODE_TRAIN : MODE_EVAL;
+    e->at_data = true;
+    bool ok = spec(e, v, s, training);
+    e->g = g;
+    e->mode = mode;
+    e->at_data = at_data;
+    return ok ? s : NULL;
+}
+
+const Columns *data_answers(Elab *e, const DataSpec *s)
+{
+    const Columns *row = s->npart ? data_answers(e, s->part[0]) : s->columns;
+    Columns *c = NEW(e->arena, Columns);
+    VEC(Column) list = {0};
+    for (uint32_t i = 0; i < row->n; i++) {
+        VEC_PUSH(e->arena, &list, row->at[i]);
+    }
+    Column text = {sym(e->ir->syms, "text"), {.kind = DA_STR}};
+    VEC_PUSH(e->arena, &list, text);
+    *c = *row;
+    c->n = list.n;
+    c->at = list.at;
+    return c;
+}
+
+/* ---- application: chats("a.json", "images", inst) ---- */
+
+const Val *block_apply(Elab *e, const Val *block, Args *args)
+{
+    const Ast *ast = block->code.ast;
     const char *who = arena_printf(e->arena, "`data %s`", ast->name);
-    Env *frame = env_new(e, ENV_FRAME, v->code.env);
-    frame->call = expr->span;
-    Args *args = args_eval(e, env, expr->kind == A_CALL ? expr : NULL, NULL);
-    args->call = expr->span;
+    Env *frame = env_new(e, ENV_FRAME, block->code.env);
+    frame->call = args->call;
     const Ast none = {.kind = A_FORMALS, .span = ast->span};
     const Ast *formals = ast->kid[1] ? ast->kid[1] : &none;
     Ast *kid[1] = {(Ast *)formals};
     Ast fn = {.kind = A_FN, .span = ast->span, .kid = kid, .nkid = 1};
     const Val **arg = NEW_ARRAY(e->arena, const Val *, formals->nkid + 1);
-    return args_bind(e, formals, args, arg, who) && frame_bind(e, frame, &fn, arg, who) ? frame
-                                                                                        : NULL;
-}
-
-bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, DataUse *use)
-{
-    const Val *block;
-    Env *scope = data_scope(e, env, expr, &block);
-    if (!scope || !schema_check(e, block->code.ast)) {
-        return false;
+    if (!args_bind(e, formals, args, arg, who) || !frame_bind(e, frame, &fn, arg, who)) {
+        return poison(e, args->call);
     }
-    const Ast *ast = block->code.ast;
-    const File *file = e->front->files.at[0];
-    PlanData d = {.name = planb_text(b, ast->name),
-                  .dir = planb_text(b, path_dir(e->arena, file->path)),
-                  .limit = -1};
-    bool wanted = use->training;
-    DataCx cx = {e, b, scope, &d, use};
-    if (!attr_bool(e, scope, ast, "shuffle", &wanted) ||
-        !attr_int(e, scope, ast, "limit", &d.limit) || !data_source(e, b, scope, ast, &d) ||
-        !data_fields(&cx, ast)) {
-        return false;
-    }
-    d.shuffle = use->training && wanted;
-    use->index = b->datas.n;
-    VEC_PUSH(b->arena, &b->datas, d);
-    return true;
-}
-
-const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span span)
-{
-    Val *v = val_new(e, V_BATCH, span);
-    const Node **node = NEW_ARRAY(e->arena, const Node *, use->nfield + 1);
-    for (uint32_t i = 0; i < use->nfield; i++) {
-        const Type *t = use->type[i];
-        const Dim *dims[IR_MAX_RANK] = {rows};
-        for (uint32_t k = 0; k < t->rank; k++) {
-            dims[k + 1] = t->dims[k];
-        }
-        node[i] = graph_input(e->g, use->name[i], type_tensor(e->ir, t->dtype, t->rank + 1, dims));
-    }
-    v->batch.n = use->nfield;
-    v->batch.name = use->name;
-    v->batch.node = node;
+    Val *v = val_new(e, V_BLOCK, args->call);
+    v->code.ast = ast;
+    v->code.env = frame;
     return v;
 }

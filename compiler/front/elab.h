@@ -54,10 +54,12 @@ typedef enum VKind {
     V_METHOD, /* x.set and kin: `self` and a name */
     V_RECORD, /* constructor call kept as it is: cosine(..), idx(..), normal(..) */
     V_RANGE,
-    V_BLOCK, /* data, eval, train ... by name */
-    V_BATCH, /* the b of b => .. */
-    V_MODE,  /* train, eval as a value of `mode` */
-    V_FILE   /* an imported file: `llama.Llama` */
+    V_BLOCK,   /* data, eval, train ... by name */
+    V_BATCH,   /* the b of b => .. */
+    V_MODE,    /* train, eval as a value of `mode` */
+    V_DATUM,   /* known when a batch is made: datum.h */
+    V_SEGMENT, /* of a template: content, eos, token(..) */
+    V_FILE     /* an imported file: `llama.Llama` */
 } VKind;
 
 typedef struct LossTerm {
@@ -108,15 +110,27 @@ struct Val {
             const Val *self;
             Sym name;
         } method;
-        struct {
-            uint32_t n;
-            const Sym *name;
-            const Node *const *node;
-        } batch;
+        struct Batch *batch;
+        const struct Datum *datum;
+        const struct Segment *segment;
         Mode mode;
         File *file;
     };
 };
+
+/* The fields of a batch; a text field is a batch of its own. */
+typedef struct BatchField {
+    Sym name, input;  /* input: its name in the graph */
+    const Type *type; /* NULL for a record */
+    const Node *node; /* once it is used */
+    struct Batch *record;
+} BatchField;
+typedef struct Batch {
+    uint32_t n;
+    BatchField *at;
+    Graph *g;  /* where its inputs are */
+    bool text; /* the record of a text field: tokens, pos, .. */
+} Batch;
 
 /* A parameter or buffer of one instance. */
 typedef struct Param {
@@ -233,7 +247,9 @@ struct Elab {
     Graph *g;     /* where run-time values are built now; NULL: compile time only */
     OpBody *body; /* whose g is that, or NULL */
     Mode mode;
-    bool running;                  /* a plan is made of it: see not_yet */
+    bool running; /* a plan is made of it: see not_yet */
+    bool at_data; /* a function of rows or images is evaluated: no graph, but a mode */
+    const struct Columns *answers; /* what `mean(a => ..)` is over, in an eval that generates */
     Map *memo;                     /* Item -> Val* */
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
@@ -449,6 +465,22 @@ const Val *builtin_call(Elab *e, const Builtin *b, Args *args);
 bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span);
 /* Argument i or name; NULL when absent. Marks it used. */
 const Val *args_get(const Args *args, uint32_t i, const char *name);
+
+/* datafns.c: functions and constructors of data time; words such as bicubic. */
+const Builtin *data_builtin_at(uint32_t i); /* NULL at the end */
+/* Of data time: takes data-time values; hiding it is no mistake. */
+bool builtin_at_data(const Builtin *b);
+bool data_word(Sym name);
+/* words.c: is `name` one of the blank-separated words? The nearest of them, or NULL. */
+bool word_in(const char *words, const char *name);
+Sym word_nearest(Elab *e, const char *words, Sym name);
+
+/* answers.c: mean(a => .., where: ..) */
+const Val *answers_mean(Elab *e, const Builtin *b, Args *args);
+/* data.c: `d("train")`: the block with its formals bound. */
+const Val *block_apply(Elab *e, const Val *block, Args *args);
+/* batch.c */
+const Val *batch_member(Elab *e, const Val *v, const Ast *a);
 
 /* loss.c */
 const Val *loss_mean(Elab *e, const Node *x, const Node *weight, Span span);

@@ -1,7 +1,16 @@
-/* eval.c: eval blocks: one entry per block, whose results are the sums of its metrics. */
-#include "blocks.h"
+/* eval.c: eval blocks: one entry per block, whose results are the sums of its metrics; or, where answers
+ * are generated, metrics over these. */
+#include "data.h"
 
 enum { EVAL_BATCH = 256 };
+
+typedef struct EvalCx {
+    Elab *e;
+    PlanBuilder *b;
+    Env *env;
+    const Ast *ast;
+    const Item *item;
+} EvalCx;
 
 uint32_t entry_begin(Elab *e, const char *name, Mode mode)
 {
@@ -38,57 +47,135 @@ static bool metric_once(Elab *e, const Ast *body, uint32_t i)
     return true;
 }
 
-static bool metric(Elab *e, PlanBuilder *b, Env *env, const Ast *m, const Val *batch)
+/* The function of a batch; perplexity(f) is the exponential of what f gives. */
+static const Ast *metric_function(Elab *e, Env *env, const Ast *m)
 {
+    const Ast *a = m->kid[2];
+    const Ast *callee = a->kind == A_CALL ? a->kid[0] : NULL;
+    if (!callee || callee->kind != A_ID || strcmp(callee->name, "perplexity") != 0) {
+        return a;
+    }
+    const Val *record = eval(e, env, a);
+    if (val_is_poison(record)) {
+        return NULL;
+    }
+    if (a->nkid != 2) {
+        diag_at(e->diags, DIAG_E0303, a->span, "`perplexity` takes one function, b => loss");
+        return NULL;
+    }
+    return not_yet(e, a->span, "`perplexity`") ? a->kid[1] : NULL;
+}
+
+static bool metric(const EvalCx *cx, const Ast *m, const Val *batch)
+{
+    Elab *e = cx->e;
     const Node *sum, *weight;
     if (!m->kid[2]) {
         diag_at(e->diags, DIAG_E0802, m->span,
                 "a metric is a function of one batch: `metric %s = b => ..`", m->name);
         return false;
     }
-    if (!loss_pair(e, batch_call(e, env, m->kid[2], batch), &sum, &weight)) {
+    const Ast *fn = metric_function(e, cx->env, m);
+    if (!fn || !loss_pair(e, batch_call(e, cx->env, fn, batch), &sum, &weight)) {
         return false;
     }
-    PlanMetric pm = {planb_text(b, m->name), e->g->results.n, e->g->results.n + 1};
+    PlanMetric pm = {planb_text(cx->b, m->name), e->g->results.n, e->g->results.n + 1};
     graph_result(e->g, sym_printf(e->ir->syms, "%s.sum", m->name), sum);
     graph_result(e->g, sym_printf(e->ir->syms, "%s.weight", m->name), weight);
-    VEC_PUSH(b->arena, &b->metrics, pm);
+    VEC_PUSH(cx->b->arena, &cx->b->metrics, pm);
+    return true;
+}
+
+/* The models of the file and of what it imports by name. */
+static const Item *only_model(const File *file)
+{
+    const Item *found = NULL;
+    for (uint32_t i = 0; i < map_count(file->values); i++) {
+        const Item *item = map_value_at(file->values, i);
+        if (item->ast->kind == A_BLOCK && strcmp(item->ast->text, "model") == 0) {
+            if (found) {
+                return NULL;
+            }
+            found = item;
+        }
+    }
+    return found;
+}
+
+/* Which model answers: it must be able to. */
+static bool generator(const EvalCx *cx)
+{
+    Elab *e = cx->e;
+    const Ast *a = block_attr(cx->ast, "model"), *at = block_attr(cx->ast, "generate");
+    const Item *item = a ? NULL : only_model(cx->item->file);
+    if (!a && !item) {
+        diag_at(e->diags, DIAG_E0803, cx->ast->name_span,
+                "`eval %s` needs `model`: the file has not just one", cx->ast->name);
+        return false;
+    }
+    const Val *model = a ? eval(e, cx->env, a) : item_value(e, item, at->span);
+    return !val_is_poison(model) && generates(e, model, a ? a->span : at->span);
+}
+
+/* The metrics of the block: their number in *n. */
+static bool metrics(const EvalCx *cx, const Val *batch, const DataUse *use, uint32_t *n)
+{
+    const Ast *body = cx->ast->kid[3];
+    bool ok = true;
+    *n = 0;
+    for (uint32_t i = 0; i < body->nkid; i++) {
+        const Ast *m = body->kid[i];
+        if (m->kind == A_BLOCK) {
+            ok = metric_once(cx->e, body, i) && ok;
+            ok = (batch ? metric(cx, m, batch) : answer_metric(cx->e, cx->env, m, use->spec)) && ok;
+            (*n)++;
+        }
+    }
+    if (ok && !*n) {
+        diag_at(cx->e->diags, DIAG_E0803, cx->ast->name_span, "`eval %s` has no metric",
+                cx->ast->name);
+    }
+    return ok && *n;
+}
+
+static bool eval_numbers(const EvalCx *cx, PlanEval *pe)
+{
+    Elab *e = cx->e;
+    if (!attr_int(e, cx->env, cx->ast, "batch", &pe->batch) ||
+        !attr_int(e, cx->env, cx->ast, "limit", &pe->limit)) {
+        return false;
+    }
+    if (pe->batch < 1 || pe->batch > 1 << 20) {
+        diag_at(e->diags, DIAG_E0806, block_attr(cx->ast, "batch")->span, "a batch of %lld rows",
+                (long long)pe->batch);
+        return false;
+    }
     return true;
 }
 
 static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
 {
     const Ast *ast = item->ast;
-    Env *env = item->file->env;
+    EvalCx cx = {e, b, item->file->env, ast, item};
     PlanEval pe = {.name = planb_text(b, ast->name), .batch = EVAL_BATCH, .limit = -1};
     DataUse use = {.training = false};
-    if (!schema_check(e, ast) || !attr_int(e, env, ast, "batch", &pe.batch) ||
-        !attr_int(e, env, ast, "limit", &pe.limit) ||
-        !data_use(e, b, env, block_attr(ast, "data"), &use)) {
+    const Ast *sampler = block_attr(ast, "generate");
+    if (!schema_check(e, ast) || !schema_values(e, cx.env, ast) || !eval_numbers(&cx, &pe) ||
+        !data_use(e, b, cx.env, block_attr(ast, "data"), &use)) {
         return false;
     }
-    if (pe.batch < 1 || pe.batch > 1 << 20) {
-        diag_at(e->diags, DIAG_E0806, block_attr(ast, "batch")->span, "a batch of %lld rows",
-                (long long)pe.batch);
-        return false;
-    }
+    const Val *batch = NULL;
+    bool answers = sampler && sampler->kind != A_NONE;
     pe.data = use.index;
     pe.metric0 = b->metrics.n;
-    pe.entry = entry_begin(e, arena_printf(e->arena, "eval:%s", ast->name), MODE_EVAL);
-    const Val *batch = data_batch_value(
-        e, &use, dim_of(e->ir, dim_named(e, sym(e->ir->syms, "B"), 1, pe.batch)), ast->span);
-    bool ok = true;
-    for (uint32_t i = 0; i < ast->kid[3]->nkid; i++) {
-        if (ast->kid[3]->kid[i]->kind == A_BLOCK) {
-            ok = metric_once(e, ast->kid[3], i) && ok;
-            ok = metric(e, b, env, ast->kid[3]->kid[i], batch) && ok;
-        }
+    if (!answers) {
+        pe.entry = entry_begin(e, arena_printf(e->arena, "eval:%s", ast->name), MODE_EVAL);
+        batch = data_batch_value(
+            e, &use, dim_of(e->ir, dim_named(e, sym(e->ir->syms, "B"), 1, pe.batch)), ast->span);
     }
-    pe.nmetric = b->metrics.n - pe.metric0;
-    if (ok && !pe.nmetric) {
-        diag_at(e->diags, DIAG_E0803, ast->name_span, "`eval %s` has no metric", ast->name);
-        return false;
-    }
+    bool ok = !answers || generator(&cx);
+    ok = metrics(&cx, batch, &use, &pe.nmetric) && ok;
+    ok = eval_requirements(e, cx.env, ast) && ok;
     VEC_PUSH(b->arena, &b->evals, pe);
     return ok;
 }

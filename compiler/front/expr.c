@@ -1,5 +1,5 @@
 /* expr.c: expressions. One small function per kind of syntax node, found through a table. */
-#include "elab.h"
+#include "datum.h"
 
 enum { MAX_STRING = 1 << 16 };
 
@@ -284,24 +284,6 @@ static const Val *no_member(Elab *e, const Val *v, const Ast *a)
     return poison(e, a->span);
 }
 
-static const Val *batch_member(Elab *e, const Val *v, const Ast *a)
-{
-    StrBuf sb = sb_new(e->arena);
-    for (uint32_t i = 0; i < v->batch.n; i++) {
-        if (v->batch.name[i] == a->name) {
-            return val_node(e, v->batch.node[i], a->span);
-        }
-        sb_printf(&sb, "%s%s", i ? ", " : "", v->batch.name[i]);
-    }
-    Diag *d = diag_at(e->diags, DIAG_E0703, a->name_span, "the batch has no field `%s`; it has %s",
-                      a->name, sb_text(&sb));
-    Sym near = sym_nearest(a->name, v->batch.name, v->batch.n);
-    if (near) {
-        diag_fix(d, a->name_span, near, "a similar field exists");
-    }
-    return poison(e, a->span);
-}
-
 static const Val *instance_member(Elab *e, const Val *v, const Ast *a)
 {
     const Val *m = inst_member(e, v->inst, a->name, a->span);
@@ -331,6 +313,9 @@ static const Val *eval_member(Elab *e, Env *env, const Ast *a)
     }
     if (v->kind == V_BATCH) {
         return batch_member(e, v, a);
+    }
+    if (is_datum(v)) {
+        return datum_member(e, v, a);
     }
     if (v->kind == V_INSTANCE) {
         return instance_member(e, v, a);

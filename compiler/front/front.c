@@ -37,7 +37,7 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
         const Item *item = map_value_at(file->actions, i);
         if (strcmp(item->ast->text, "train") == 0) {
             VEC_PUSH(f->arena, &f->trains, item);
-        } else if (item->file == file) {
+        } else if (item->file == file && strcmp(item->ast->text, "eval") == 0) {
             VEC_PUSH(f->arena, &f->evals, item);
         }
     }
@@ -130,7 +130,7 @@ static void check_blocks(Elab *e, const File *file, const Map *items)
         const Item *item = map_value_at(items, i);
         for (size_t k = 0; item->file == file && k < COUNT(kinds); k++) {
             if (item->ast->kind == A_BLOCK && strcmp(item->ast->text, kinds[k]) == 0) {
-                schema_check(e, item->ast);
+                block_check(e, item);
             }
         }
     }

@@ -1,6 +1,6 @@
 /* index.c: x[..] outside equations: slices, single elements, rows by an integer tensor, members of
  * lists and module arrays. */
-#include "elab.h"
+#include "datum.h"
 
 typedef struct Indexing {
     Elab *e;
@@ -214,6 +214,9 @@ const Val *index_eval(Elab *e, Env *env, const Ast *a)
     }
     if (v->kind == V_LIST || v->kind == V_TUPLE || v->kind == V_ARRAY) {
         return list_index(e, env, a, v);
+    }
+    if (is_datum(v)) {
+        return datum_index(e, env, a, v);
     }
     if (!is_tensor(v)) {
         diag_at(e->diags, DIAG_E0205, a->kid[0]->span, "%s cannot be indexed", val_text(e, v));

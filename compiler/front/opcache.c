@@ -98,6 +98,8 @@ static void put_value(OpKey *key, const Val *v)
     case V_ARRAY:
     case V_METHOD:
     case V_BATCH:
+    case V_DATUM:
+    case V_SEGMENT:
         key->fits = false;
         return;
     }

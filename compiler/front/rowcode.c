@@ -1,5 +1,17 @@
-/* rowcode.c: the lambda of a data field, `row => row.images / 255`, as postfix code for the loader. */
-#include "blocks.h"
+/* rowcode.c: the expression of a data field, `row => row.images / 255`, as postfix code for the loader.
+ * What the loader cannot compute is refused when a plan is made (not_yet). */
+#include "data.h"
+
+enum { MAX_ROW_CODE = 4096 };
+
+typedef struct RowCx {
+    Elab *e;
+    PlanBuilder *b;
+    const DataSpec *s;
+    uint32_t column0;        /* of the data's columns in b */
+    uint32_t code0;          /* of the field's code */
+    uint32_t depth, longest; /* values held at once, now and at most */
+} RowCx;
 
 static void push(RowCx *cx, uint32_t op, uint32_t a, double num)
 {
@@ -14,120 +26,81 @@ static void push(RowCx *cx, uint32_t op, uint32_t a, double num)
     VEC_PUSH(cx->b->arena, &cx->b->codes, c);
 }
 
-static bool is_row(const RowCx *cx, const Ast *a)
+static bool row_op(const char *name, uint32_t *op)
 {
-    return a->kind == A_ID && a->name == cx->row;
-}
-
-static bool column(RowCx *cx, const Ast *a)
-{
-    Elab *e = cx->e;
-    Sym *names = NEW_ARRAY(e->arena, Sym, cx->ncolumn + 1);
-    StrBuf sb = sb_new(e->arena);
-    for (uint32_t i = 0; i < cx->ncolumn; i++) {
-        PStr s = cx->b->columns.at[cx->column0 + i].name;
-        names[i] = sym(e->ir->syms, cx->b->text.at + s);
-        if (names[i] == a->name) {
-            push(cx, RO_COLUMN, i, 0);
+    static const char *const names[] = {
+#define ROWOP(id, name, npop, doc) name,
+#include "rowops.def"
+#undef ROWOP
+    };
+    for (uint32_t i = 0; i < COUNT(names); i++) {
+        if (strcmp(names[i], name) == 0) {
+            *op = i;
             return true;
         }
-        sb_printf(&sb, "%s%s", i ? ", " : "", names[i]);
-    }
-    Diag *d = diag_at(e->diags, DIAG_E0702, a->name_span, "a row has no field `%s`; it has %s",
-                      a->name, sb_text(&sb));
-    Sym near = sym_nearest(a->name, names, cx->ncolumn);
-    if (near) {
-        diag_fix(d, a->name_span, near, "a similar field exists");
     }
     return false;
 }
 
-static bool uses_row(const RowCx *cx, const Ast *a)
+/* What the loader lacks stands for one value while nothing is run. */
+static bool later(RowCx *cx, const Datum *d, const char *what)
 {
-    bool uses = is_row(cx, a);
-    for (uint32_t i = 0; i < a->nkid && !uses; i++) {
-        uses = a->kid[i] && uses_row(cx, a->kid[i]);
-    }
-    return uses;
+    bool ok = not_yet(cx->e, d->span, what);
+    push(cx, RO_NUMBER, 0, 0);
+    return ok;
 }
 
-static bool constant(RowCx *cx, const Ast *a)
+/* The number of a column among the data's; one that is asked for first is added. */
+static bool column(RowCx *cx, const Datum *d)
 {
-    const Val *v = eval(cx->e, cx->env, a);
-    double f;
-    if (val_as_double(v, &f)) {
-        push(cx, RO_NUMBER, 0, f);
+    uint32_t n = cx->b->columns.n;
+    for (uint32_t i = cx->column0; i < n; i++) {
+        if (strcmp(cx->b->text.at + cx->b->columns.at[i].name, d->text) == 0) {
+            push(cx, RO_COLUMN, i - cx->column0, 0);
+            return true;
+        }
+    }
+    if (source_column(cx->e, cx->b, cx->s, d->text)) {
+        push(cx, RO_COLUMN, n - cx->column0, 0);
         return true;
     }
-    if (!val_is_poison(v)) {
-        diag_at(cx->e->diags, DIAG_E0802, a->span, "a field computes with numbers, got %s",
-                val_text(cx->e, v));
-    }
-    return false;
+    return later(cx, d, arena_printf(cx->e->arena, "the column `%s`", d->text));
 }
 
-static bool binary(RowCx *cx, const Ast *a)
+static bool emit(RowCx *cx, const Datum *d)
 {
-    static const struct {
-        const char *text;
-        uint32_t op;
-    } ops[] = {{"+", RO_ADD}, {"-", RO_SUB}, {"*", RO_MUL}, {"/", RO_DIV}};
-    for (size_t i = 0; i < COUNT(ops); i++) {
-        if (strcmp(a->text, ops[i].text) == 0) {
-            if (!row_code(cx, a->kid[0]) || !row_code(cx, a->kid[1])) {
-                return false;
-            }
-            push(cx, ops[i].op, 0, 0);
-            return true;
+    uint32_t op;
+    if (cx->b->codes.n - cx->code0 > MAX_ROW_CODE) {
+        return true; /* row_code reports it */
+    }
+    if (strcmp(d->op, "as") == 0) {
+        return emit(cx, d->arg[0]); /* the field's type decides the cast and the shape */
+    }
+    if (strcmp(d->op, "column") == 0) {
+        return column(cx, d);
+    }
+    if (!row_op(d->op, &op)) {
+        return later(cx, d, arena_printf(cx->e->arena, "`%s` in a data field", d->op));
+    }
+    for (uint32_t i = 0; i < d->narg; i++) {
+        if (!emit(cx, d->arg[i])) {
+            return false;
         }
     }
-    diag_at(cx->e->diags, DIAG_E0199, a->span, "`%s` is not supported in data fields yet", a->text);
-    return false;
-}
-
-static bool element(RowCx *cx, const Ast *a)
-{
-    int64_t i;
-    if (a->nkid != 2 || a->kid[1]->kind == A_SLICE || a->kid[1]->kind == A_PACK) {
-        diag_at(cx->e->diags, DIAG_E0199, a->span, "a field takes one constant index, so far");
-        return false;
-    }
-    if (!row_code(cx, a->kid[0]) || !eval_const_int(cx->e, cx->env, a->kid[1], &i)) {
-        return false;
-    }
-    if (i < 0 || i > UINT32_MAX) {
-        diag_at(cx->e->diags, DIAG_E0416, a->kid[1]->span, "index %lld: elements count from 0",
-                (long long)i);
-        return false;
-    }
-    push(cx, RO_INDEX, (uint32_t)i, 0);
+    push(cx, op, op == RO_INDEX ? (uint32_t)d->num : 0, op == RO_NUMBER ? d->num : 0);
     return true;
 }
 
-bool row_code(RowCx *cx, const Ast *a)
+bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const DataField *f)
 {
-    if (a->kind == A_PAREN || a->kind == A_AS) {
-        return row_code(cx, a->kid[0]); /* the field's type decides the cast and the shape */
+    RowCx cx = {e, b, s, data->column0, b->codes.n, 0, 0};
+    if (!emit(&cx, f->value)) {
+        return false;
     }
-    if (a->kind == A_MEMBER && is_row(cx, a->kid[0])) {
-        return column(cx, a);
+    if (b->codes.n - cx.code0 > MAX_ROW_CODE || cx.longest > PLAN_ROW_STACK) {
+        diag_at(e->diags, DIAG_E0109, f->ast->kid[1]->span,
+                "the field `%s` is too large an expression", f->ast->name);
+        return false;
     }
-    if (!uses_row(cx, a)) {
-        return constant(cx, a);
-    }
-    if (a->kind == A_BIN) {
-        return binary(cx, a);
-    }
-    if (a->kind == A_INDEX) {
-        return element(cx, a);
-    }
-    if (a->kind == A_NEG) {
-        if (!row_code(cx, a->kid[0])) {
-            return false;
-        }
-        push(cx, RO_NEG, 0, 0);
-        return true;
-    }
-    diag_at(cx->e->diags, DIAG_E0199, a->span, "this is not supported in data fields yet");
-    return false;
+    return true;
 }

@@ -34,7 +34,7 @@ const Ast *block_attr(const Ast *block, const char *name)
     return NULL;
 }
 
-static const SchemaAttr *find(const char *block, const char *name)
+const SchemaAttr *schema_find(const char *block, const char *name)
 {
     for (size_t i = 0; i < COUNT(attrs); i++) {
         if (strcmp(attrs[i].block, block) == 0 && strcmp(attrs[i].name, name) == 0) {
@@ -81,7 +81,7 @@ static bool misspelt(const Ast *block, const char *name)
     const Ast *body = block->kid[3];
     for (uint32_t i = 0; body && i < body->nkid; i++) {
         const Ast *a = body->kid[i];
-        Sym near = a->kind == A_ATTR && !find(block->text, a->name) ? meant(block, a) : NULL;
+        Sym near = a->kind == A_ATTR && !schema_find(block->text, a->name) ? meant(block, a) : NULL;
         if (near && strcmp(near, name) == 0) {
             return true;
         }
@@ -91,7 +91,7 @@ static bool misspelt(const Ast *block, const char *name)
 
 static void check_attr(Elab *e, const Ast *block, const Ast *a, uint32_t i)
 {
-    const SchemaAttr *s = find(block->text, a->name);
+    const SchemaAttr *s = schema_find(block->text, a->name);
     if (!s) {
         unknown(e, block, a);
         return;
@@ -135,7 +135,7 @@ bool schema_check(Elab *e, const Ast *block)
     if (block->kid[2] && !body && takes_value(block)) {
         return true;
     }
-    if (formals || (block->kid[2] && !takes_value(block))) {
+    if (formals || block->kid[2]) {
         const Ast *extra = formals ? block->kid[1] : block->kid[2];
         diag_at(e->diags, DIAG_E0107, extra->span, "`%s` takes no %s", block->text,
                 formals ? "arguments" : "value: its attributes stand in braces");

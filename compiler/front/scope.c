@@ -179,7 +179,7 @@ static const Val *mode_value(Elab *e, Sym name, Span span)
 {
     Val *v = val_new(e, V_MODE, span);
     v->mode = strcmp(name, "mode") == 0 ? e->mode : name[0] == 't' ? MODE_TRAIN : MODE_EVAL;
-    if (name[0] == 'm' && !e->g) {
+    if (name[0] == 'm' && !e->g && !e->at_data) {
         diag_at(e->diags, DIAG_E0307, span, "`mode` is known only inside functions");
         return poison(e, span);
     }
@@ -208,7 +208,7 @@ static const Val *builtin_value(Elab *e, const Env *env, Sym name, Span span)
     if (strcmp(name, "train") == 0 || strcmp(name, "eval") == 0 || strcmp(name, "mode") == 0) {
         return mode_value(e, name, span);
     }
-    return NULL;
+    return data_word(name) ? val_str(e, name, span) : NULL;
 }
 
 const Val *env_find(Elab *e, Env *env, Sym name, Span span)

@@ -1,5 +1,6 @@
 /* signature.c: types as written against values as they are: element types, words such as `num` and
  * `module`, tuples; casts by `as`. Shapes are unify.c's. */
+#include "datum.h"
 #include "unify.h"
 
 static const Val *accept(const Accept *x, const Ast *type, const Val *v);
@@ -90,6 +91,10 @@ static bool fill_packs(const Accept *x, const Ast *type)
 static const Val *accept_tensor(const Accept *x, const Ast *type, const Val *v)
 {
     Elab *e = x->e;
+    const Val *datum = datum_accept_tensor(x, type, v);
+    if (datum) {
+        return datum;
+    }
     if (val_is_number(v) || v->kind == V_BOOL) {
         if (fill_packs(x, type) && !e->g) {
             return v; /* stays a number while nothing is run */
@@ -137,6 +142,10 @@ static const char *word_kinds(const Ast *name, uint32_t *kinds)
 static const Val *accept_word(const Accept *x, const Ast *type, const Val *v)
 {
     const Ast *name = type->kid[0];
+    const Val *datum = datum_accept_word(x, type, v);
+    if (datum) {
+        return datum;
+    }
     uint32_t kinds;
     const char *text = word_kinds(name, &kinds);
     if (text) {
@@ -269,8 +278,24 @@ static bool may_fit(Elab *e, const Node *n, uint32_t rank, const Dim *const *dim
     return dim_lo(e->ir, d) <= 0 && dim_hi(e->ir, d) >= 0 && elab_open(e, d);
 }
 
+/* `row.images / 255 as [784]` */
+static const Val *as_datum(Elab *e, Env *env, const Val *v, const Ast *type, Span span)
+{
+    const Dim *dims[IR_MAX_RANK];
+    uint32_t rank = 0;
+    const Type *t = type->kind == A_T_NAME ? sig_type(e, env, type) : NULL;
+    if (type->kind == A_T_NAME) {
+        return t ? datum_as(e, v, NULL, 0, span) : poison(e, span);
+    }
+    return type_dims(e, env, type, dims, &rank) ? datum_as(e, v, dims, rank, span)
+                                                : poison(e, span);
+}
+
 const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span)
 {
+    if (is_datum(v)) {
+        return as_datum(e, env, v, type, span);
+    }
     const Node *n = val_is_poison(v) ? NULL : tensor_of(e, v);
     if (!n) {
         return poison(e, span);

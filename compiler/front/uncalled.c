@@ -2,7 +2,7 @@
  * blocks use; what is left over (an op of a library, `fn sample` of a model, a model that is only
  * loaded) is called here once, with tensors whose free dimensions are symbols. A function whose
  * arguments cannot be made up (a function, a number without default) stays unchecked. */
-#include "elab.h"
+#include "datum.h"
 
 bool elab_open(Elab *e, const Dim *d)
 {
@@ -73,6 +73,10 @@ static const Val *make_value(const Made *m, const Ast *type, Sym name)
         return val_list(e, V_TUPLE, at, type->nkid, type->span);
     }
     const Ast *word = type->kid[0];
+    const Val *datum = datum_made(e, type);
+    if (datum || datum_is_text(type)) {
+        return datum; /* the record of a text field is not made up */
+    }
     bool scalar = type->kind == A_T_NAME && word->kind == A_ID &&
                   (strcmp(word->name, "float") == 0 || dtype_find(word->name, &dt));
     if (!scalar && (type->kind != A_T_TENSOR || !make_dims(m, type))) {
@@ -116,7 +120,9 @@ static void check_function(Elab *e, const Val *fn)
         return;
     }
     e->g = graph_new(e->ir, e->arena, ast->name);
+    e->at_data = true;
     uncalled_value(e, fn);
+    e->at_data = false;
     e->g = NULL;
 }
 

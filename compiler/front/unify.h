@@ -21,4 +21,8 @@ const char *unify_expected(const Accept *x, const Ast *type);
 const Val *unify_wrong_kind(const Accept *x, const Ast *type, const Val *v, const char *expected);
 Sym unify_pack_name(Elab *e, const Ast *a);
 
+/* datum_accept.c: v as a data-time value or a text field; NULL when this is no matter of data time. */
+const Val *datum_accept_word(const Accept *x, const Ast *type, const Val *v);
+const Val *datum_accept_tensor(const Accept *x, const Ast *type, const Val *v);
+
 #endif

@@ -1,5 +1,5 @@
 /* value.c: what expressions evaluate to: constructors, tests, and how values read in messages. */
-#include "elab.h"
+#include "datum.h"
 
 enum { MAX_LIST_DEPTH = 100, TEXT_ENOUGH = 200 };
 
@@ -215,6 +215,7 @@ static const char *kind_text(VKind kind)
         [V_RANGE] = "a range",
         [V_BATCH] = "a batch",
         [V_MODE] = "a mode",
+        [V_SEGMENT] = "a segment of a template",
     };
     return kind < COUNT(text) && text[kind] ? text[kind] : "a value";
 }
@@ -255,6 +256,9 @@ const char *val_text(Elab *e, const Val *v)
     }
     if (v->kind == V_CLOSURE || v->kind == V_MODULE || v->kind == V_RECORD || v->kind == V_BLOCK) {
         return named_text(e, v);
+    }
+    if (v->kind == V_DATUM) {
+        return datum_text(e, &v->datum->type);
     }
     if (v->kind == V_INSTANCE) {
         return arena_printf(e->arena, "the instance `%s`", inst_text(e, v->inst));

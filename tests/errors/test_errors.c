@@ -34,7 +34,6 @@ static const struct {
     {"E0601", "passes: test_autodiff"},
     {"E0602", "passes: test_autodiff"},
     {"E0701", "the start of a run"},
-    {"E0805", "test_elab"},
     {"E0810", "the start of a run"},
     {"E1001", "checkpoints"},
     {"E1002", "checkpoints"},

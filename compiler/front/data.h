@@ -1,0 +1,126 @@
+/* data.h: data, tokenizer and template blocks as plain structures: what a loader needs to know. Whatever
+ * the loader cannot do yet is here all the same; a plan refuses it. Private to front. */
+#ifndef MDL_DATA_H
+#define MDL_DATA_H
+
+#include "blocks.h"
+#include "datum.h"
+
+/* ---- source.c ---- */
+
+typedef struct SourceInfo {
+    const char *name;
+    bool stream;        /* rows are cut from one stream of tokens */
+    bool tokens;        /* the files hold tokens: no tokenizer is needed */
+    bool conversations; /* turns, through a template */
+    bool arrays;        /* arguments name arrays */
+    bool open;          /* columns are those of the files */
+    bool tar, mix;
+    bool runs; /* the loader has it: `plan` */
+    PlanSourceKind plan;
+} SourceInfo;
+typedef struct DataSpec DataSpec;
+const SourceInfo *source_find(const char *name);
+/* NULL after a diagnostic. */
+const Columns *source_columns(Elab *e, const SourceInfo *s, const Val *source);
+bool source_column(Elab *e, PlanBuilder *b, const DataSpec *s, Sym name);
+
+/* ---- tokenizer.c ---- */
+
+typedef struct Tokenizer {
+    const char *kind; /* hf, sentencepiece, bpe, bytes, or file: by the file's contents */
+    Sym file, pad, image;
+    uint32_t nspecial;
+    const Sym *special;
+    int legacy; /* -1: as the file says */
+} Tokenizer;
+const Tokenizer *tokenizer_of(Elab *e, const Val *v); /* NULL after a diagnostic */
+
+/* ---- template.c ---- */
+
+typedef enum SegmentKind { SG_TEXT, SG_CONTENT, SG_BOS, SG_EOS, SG_IMAGE, SG_TOKEN } SegmentKind;
+
+typedef struct Segment {
+    SegmentKind kind;
+    Sym text; /* TEXT; TOKEN: its name */
+    bool learned;
+} Segment;
+
+typedef struct Segments {
+    uint32_t n;
+    const Segment *at;
+} Segments;
+
+typedef struct Template {
+    const Ast *block;
+    Segments begin, system, user, assistant, image, stop;
+    bool learns; /* some segment is learned */
+} Template;
+const Template *template_of(Elab *e, const Val *v); /* NULL after diagnostics */
+/* The scope of a template's attributes: content, bos, eos, image, token(..), learn(..). */
+Env *template_scope(Elab *e, Env *up);
+
+/* ---- data.c ---- */
+
+typedef enum FieldKind { FK_FIXED, FK_RAGGED, FK_TEXT } FieldKind;
+
+typedef struct DataField {
+    FieldKind kind;
+    const Ast *ast;
+    const Type
+        *type;      /* FIXED: of one row; RAGGED: of all, its first extent is a size of the batch */
+    int64_t length; /* TEXT */
+    const Datum *value;
+} DataField;
+
+/* One use of a data block, with its arguments. */
+struct DataSpec {
+    const Ast *block; /* NULL: mix(..) as it is */
+    Span span;
+    Env *env;
+    const SourceInfo *info;
+    const Val *source; /* the constructor's call */
+    const Columns *columns;
+    uint32_t nfield;
+    DataField *field;
+    const Tokenizer *tokenizer;
+    const Template *template;
+    int64_t length; /* 0: none */
+    bool packs;     /* several samples in a row */
+    bool shuffle;
+    int64_t limit;                     /* rows, -1: all */
+    double limit_share;                /* 0: none */
+    const Datum *filter, *map, *image; /* or NULL */
+    uint32_t npart;                    /* of a mix */
+    const DataSpec **part;
+    double *weight;
+};
+/* The data that `data d`, `d(..)` or mix(..) means; NULL after diagnostics. */
+const DataSpec *data_of(Elab *e, const Val *v, bool training);
+bool data_tokens(const DataSpec *s); /* its batches have tokens, pos, .. of their own */
+/* What an answer of an `eval` with `generate` has: the row, and text. */
+const Columns *data_answers(Elab *e, const DataSpec *s);
+/* The function of one argument on a datum; its value, or NULL after a diagnostic. */
+const Val *data_call(Elab *e, Env *env, const Ast *fn, const Val *arg);
+
+/* ---- rowcode.c: a field's expression as postfix code; false after a diagnostic ---- */
+
+bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const DataField *f);
+
+/* ---- answers.c: false after diagnostics ---- */
+
+bool answer_metric(Elab *e, Env *env, const Ast *metric, const DataSpec *s);
+bool eval_requirements(Elab *e, Env *env, const Ast *block);
+
+/* ---- generate.c: false after diagnostics ---- */
+
+bool generates(Elab *e, const Val *model, Span at);     /* its forward takes what decoding gives */
+bool dialog_check(Elab *e, Env *env, const Ast *block); /* chat, generate */
+
+/* ---- batch.c ---- */
+
+/* The fields of a batch of so many rows, and the same as text. */
+Batch *batch_of(Elab *e, const DataSpec *s, const Dim *rows);
+const char *batch_text(Elab *e, const Batch *b);
+
+#endif

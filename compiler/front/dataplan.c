@@ -1,0 +1,91 @@
+/* dataplan.c: a DataSpec as rows of the plan: columns, fields, their code. What the loader cannot do is
+ * refused there, and left out where nothing is run. */
+#include "data.h"
+
+static void plan_columns(Elab *e, PlanBuilder *b, const DataSpec *s)
+{
+    for (uint32_t i = 0; i < s->columns->n; i++) {
+        source_column(e, b, s, s->columns->at[i].name);
+    }
+}
+
+static bool plan_field(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data,
+                       const DataField *f)
+{
+    PlanField p = {.name = planb_text(b, f->ast->name), .code0 = b->codes.n};
+    if (f->kind != FK_FIXED) {
+        return not_yet(e, f->ast->span,
+                       f->kind == FK_TEXT ? "a text field" : "a field of varying length");
+    }
+    p.dtype = f->type->dtype;
+    p.rank = f->type->rank;
+    for (uint32_t i = 0; i < p.rank; i++) {
+        int64_t v;
+        bool constant = dim_is_const(f->type->dims[i], &v);
+        ASSERT(constant);
+        p.dim[i] = (uint32_t)v;
+    }
+    if (!row_code(e, b, s, data, f)) {
+        return false;
+    }
+    p.ncode = b->codes.n - p.code0;
+    VEC_PUSH(b->arena, &b->fields, p);
+    return true;
+}
+
+static bool plan_source(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
+{
+    const char *what = arena_printf(e->arena, "`%s(..)`", s->info->name);
+    d->column0 = b->columns.n;
+    d->source = s->info->plan;
+    if (!s->info->runs) {
+        return not_yet(e, s->source->span, what);
+    }
+    plan_columns(e, b, s);
+    return s->limit_share > 0 ? not_yet(e, s->span, "a share of the rows") : true;
+}
+
+static bool plan_data(Elab *e, PlanBuilder *b, const DataSpec *s, uint32_t *index)
+{
+    const File *file = e->front->files.at[0];
+    PlanData d = {.name = planb_text(b, s->block ? s->block->name : "mix"),
+                  .dir = planb_text(b, path_dir(e->arena, file->path)),
+                  .shuffle = s->shuffle,
+                  .limit = s->limit};
+    bool ok = plan_source(e, b, s, &d);
+    d.field0 = b->fields.n;
+    for (uint32_t i = 0; i < s->nfield; i++) {
+        ok = plan_field(e, b, s, &d, &s->field[i]) && ok;
+    }
+    d.ncolumn = b->columns.n - d.column0;
+    d.nfield = b->fields.n - d.field0;
+    *index = b->datas.n;
+    VEC_PUSH(b->arena, &b->datas, d);
+    return ok;
+}
+
+/* A template without learn(..) teaches nothing. */
+static bool teaches(Elab *e, const DataSpec *s, const Ast *expr)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < s->npart; i++) {
+        ok = teaches(e, s->part[i], expr) && ok;
+    }
+    if (!s->template || s->template->learns) {
+        return ok;
+    }
+    const Ast *answer = block_attr(s->template->block, "assistant");
+    Diag *d = diag_at(e->diags, DIAG_E0704, answer->span, "nothing in this template is learned");
+    diag_label(d, "no `learn(..)` segment");
+    diag_also(d, expr->span, "used for training here");
+    diag_help(d, "learn the answer: `assistant = [learn(content, eos)]`");
+    return false;
+}
+
+bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, DataUse *use)
+{
+    const Val *v = eval(e, env, expr);
+    use->spec = val_is_poison(v) ? NULL : data_of(e, val_at(e, v, expr->span), use->training);
+    return use->spec && (!use->training || teaches(e, use->spec, expr)) &&
+           plan_data(e, b, use->spec, &use->index);
+}

@@ -1,0 +1,60 @@
+/* tokenizer.c: `tokenizer t = hf("..")` and `tokenizer t { file = ".." }` as one structure. */
+#include "data.h"
+
+/* An argument of a constructor, or an attribute of a block; NULL when it is not there or none. */
+static const Val *setting(Elab *e, const Val *v, uint32_t position, const char *name)
+{
+    const Val *x;
+    if (v->kind == V_RECORD) {
+        x = record_arg(e, v, position, name);
+    } else {
+        const Ast *a = block_attr(v->code.ast, name);
+        x = a ? eval(e, v->code.env, a) : NULL;
+    }
+    return x && x->kind != V_NONE ? x : NULL;
+}
+
+static Sym text_of(const Val *v)
+{
+    return v ? v->str : NULL;
+}
+
+static const Tokenizer *build(Elab *e, const Val *v, const char *kind)
+{
+    Tokenizer *t = NEW(e->arena, Tokenizer);
+    bool hf = strcmp(kind, "hf") == 0;
+    t->kind = kind;
+    t->file =
+        text_of(setting(e, v, strcmp(kind, "bytes") == 0 ? UINT32_MAX : 0, hf ? "name" : "file"));
+    t->pad = text_of(setting(e, v, UINT32_MAX, "pad"));
+    t->image = text_of(setting(e, v, UINT32_MAX, "image"));
+    const Val *legacy = setting(e, v, UINT32_MAX, "legacy");
+    t->legacy = legacy ? legacy->b : -1;
+    const Val *special = setting(e, v, UINT32_MAX, "special");
+    t->nspecial = special ? special->list.n : 0;
+    Sym *names = NEW_ARRAY(e->arena, Sym, t->nspecial + 1);
+    for (uint32_t i = 0; i < t->nspecial; i++) {
+        names[i] = special->list.at[i]->str;
+    }
+    t->special = names;
+    return t;
+}
+
+const Tokenizer *tokenizer_of(Elab *e, const Val *v)
+{
+    if (!value_fits(e, SV_TOKENIZER, v, "`tokenizer`")) {
+        return NULL;
+    }
+    if (v->kind == V_RECORD) {
+        return build(e, v, record_name(v));
+    }
+    const Ast *block = v->code.ast;
+    if (block->kid[2] && !block->kid[3]) { /* tokenizer t = hf(..) */
+        const Val *record = eval(e, v->code.env, block->kid[2]);
+        bool ok = value_fits(e, SV_TOKENIZER, record,
+                             arena_printf(e->arena, "`tokenizer %s`", block->name));
+        return ok ? tokenizer_of(e, record) : NULL;
+    }
+    return schema_check(e, block) && schema_values(e, v->code.env, block) ? build(e, v, "file")
+                                                                          : NULL;
+}
