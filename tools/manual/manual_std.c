@@ -1,0 +1,83 @@
+/* manual_std.c: the standard library: its files with their `##` comments, and the functions that are
+ * part of the language. */
+#include "elab.h"
+#include "manual.h"
+#include "std_files.h"
+
+/* Source text lo..hi without blanks and `=` or `{` at its end. */
+static void put_head(StrBuf *sb, const char *text, uint32_t lo, uint32_t hi)
+{
+    while (hi > lo && strchr(" \n={", text[hi - 1]))
+        hi--;
+    sb_putn(sb, text + lo, hi - lo);
+    sb_putc(sb, '\n');
+}
+
+/* Line by line, because a parameter is one. */
+static void put_members(StrBuf *sb, const char *text, const Ast *members)
+{
+    for (uint32_t i = 0; i < members->nkid; i++) {
+        const Ast *m = members->kid[i];
+        if (m->kind == A_PARAM || m->kind == A_BUFFER || m->kind == A_SUB || m->kind == A_WHERE)
+            sb_printf(sb, "  %.*s\n", (int)strcspn(text + m->span.lo, "\n"), text + m->span.lo);
+    }
+}
+
+static void put_item(StrBuf *sb, const char *text, const Ast *a)
+{
+    bool module = a->kind == A_MODULE;
+    if (!module && a->kind != A_FN && a->kind != A_OP)
+        return;
+    sb_printf(sb, "\n### %s\n\n", a->name);
+    if (a->doc)
+        sb_printf(sb, "%s\n\n", a->doc);
+    sb_puts(sb, "```mdl-fragment\n");
+    uint32_t hi = a->kid[1] && !module ? a->kid[1]->span.hi : a->kid[0]->span.hi;
+    put_head(sb, text, a->span.lo, hi);
+    if (module)
+        put_members(sb, text, a->kid[1]);
+    sb_puts(sb, "```\n");
+}
+
+static void put_file(Arena *arena, StrBuf *sb, const StdFile *file)
+{
+    Diags *diags = diags_new(arena);
+    uint32_t source = diags_source(diags, file->name, file->text, file->n);
+    const Ast *ast = ast_parse(arena, syms_new(arena), diags, source);
+    ASSERT(ast && !diags_errors(diags));
+    sb_printf(sb, "\n## %s\n", file->name);
+    for (uint32_t i = 0; i < ast->nkid; i++)
+        put_item(sb, file->text, ast->kid[i]);
+}
+
+/* Constructors are known by their arguments: `normal(std)`. */
+static void put_builtin(StrBuf *sb, const Builtin *b)
+{
+    bool known = !b->fn && b->named && *b->named;
+    sb_printf(sb, "| `%s%s", b->name, known ? "(" : "");
+    for (const char *at = known ? b->named : ""; *at; at++)
+        sb_puts(sb, *at == ' ' ? ", " : (char[]){*at, '\0'});
+    sb_printf(sb, "%s` | ", known ? ")" : "");
+    manual_cell(sb, b->doc ? b->doc : "");
+    sb_puts(sb, " |\n");
+}
+
+void manual_std(StrBuf *sb)
+{
+    Arena *arena = arena_new();
+    const Builtin *b;
+    StdFile file;
+    sb_puts(sb,
+            "# What needs no import\n\n"
+            "<!-- made by tools/manual from models/std and the table of built-in functions -->\n\n"
+            "The standard library is part of the program and in scope everywhere. Its files are "
+            "ordinary\n"
+            "`.mdl`, in `models/std/`; the last section lists what is built in.\n");
+    for (uint32_t i = 0; std_file_get(i, &file); i++)
+        put_file(arena, sb, &file);
+    sb_puts(sb, "\n## Built in\n\n| name | |\n|---|---|\n");
+    for (uint32_t i = 0; (b = builtin_at(i)); i++) {
+        put_builtin(sb, b);
+    }
+    arena_free(arena);
+}
