@@ -4,23 +4,16 @@
 #include "manual.h"
 #include "std_files.h"
 
-/* Source text lo..hi without blanks and `=` or `{` at its end. */
-static void put_head(StrBuf *sb, const char *text, uint32_t lo, uint32_t hi)
-{
-    while (hi > lo && strchr(" \n={", text[hi - 1]))
-        hi--;
-    sb_putn(sb, text + lo, hi - lo);
-    sb_putc(sb, '\n');
-}
-
 /* Line by line, because a parameter is one. */
 static void put_members(StrBuf *sb, const char *text, const Ast *members)
 {
+    sb_puts(sb, " {\n");
     for (uint32_t i = 0; i < members->nkid; i++) {
         const Ast *m = members->kid[i];
         if (m->kind == A_PARAM || m->kind == A_BUFFER || m->kind == A_SUB || m->kind == A_WHERE)
             sb_printf(sb, "  %.*s\n", (int)strcspn(text + m->span.lo, "\n"), text + m->span.lo);
     }
+    sb_putc(sb, '}');
 }
 
 static void put_item(StrBuf *sb, const char *text, const Ast *a)
@@ -31,12 +24,12 @@ static void put_item(StrBuf *sb, const char *text, const Ast *a)
     sb_printf(sb, "\n### %s\n\n", a->name);
     if (a->doc)
         sb_printf(sb, "%s\n\n", a->doc);
-    sb_puts(sb, "```mdl-fragment\n");
+    sb_puts(sb, module ? "```mdl-fragment\n" : "```\n");
     uint32_t hi = a->kid[1] && !module ? a->kid[1]->span.hi : a->kid[0]->span.hi;
-    put_head(sb, text, a->span.lo, hi);
+    sb_putn(sb, text + a->span.lo, hi - a->span.lo);
     if (module)
         put_members(sb, text, a->kid[1]);
-    sb_puts(sb, "```\n");
+    sb_puts(sb, "\n```\n");
 }
 
 static void put_file(Arena *arena, StrBuf *sb, const StdFile *file)
