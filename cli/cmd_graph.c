@@ -7,28 +7,63 @@ enum { FORMAT_TEXT, FORMAT_DOT, FORMAT_SVG, FORMAT_JSON };
 
 typedef struct GraphUse {
     int level, format;
+    const char *what; /* MODEL or MODEL.FN; NULL: the first model, or the first entry */
 } GraphUse;
 
-/* The entry of --entry, else the first. False after an error. */
-static bool choose_entry(Cli *cli, const Program *p, uint32_t *entry, Err *err)
+static bool no_entry(Cli *cli, const Program *p, const char *name, Err *err)
 {
-    const char *name = cli->value[OPT_entry];
     Sym *names = NEW_ARRAY(cli->arena, Sym, p->entries.n + (size_t)1);
-    *entry = 0;
-    for (uint32_t i = 0; i < p->entries.n; i++) {
+    for (uint32_t i = 0; i < p->entries.n; i++)
         names[i] = p->entries.at[i]->name;
-        if (name && strcmp(names[i], name) == 0) {
-            *entry = i;
-            return true;
-        }
-    }
     if (!p->entries.n)
-        return usage_error(err, "the program has no train or eval block to draw");
-    if (!name)
-        return true;
+        return usage_error(err, "there is nothing to draw");
     Sym near = sym_nearest(name, names, p->entries.n);
     usage_error(err, "no entry `%s`", name);
     return err_help(err, "there is %s", near ? near : names[0]);
+}
+
+/* The entry of that name, else the first. False after an error. */
+static bool choose_entry(Cli *cli, const Program *p, const char *name, uint32_t *entry, Err *err)
+{
+    for (*entry = 0; name && *entry < p->entries.n; ++*entry)
+        if (strcmp(p->entries.at[*entry]->name, name) == 0)
+            return true;
+    *entry = 0;
+    return (!name && p->entries.n) || no_entry(cli, p, name ? name : "", err);
+}
+
+/* A model alone, and which of its functions. */
+static bool elaborate_model(Cli *cli, Compile *c, const char *what, uint32_t *entry, Err *err)
+{
+    uint32_t n = compile_model_count(c), i = 0;
+    size_t head = what ? strcspn(what, ".") : 0;
+    while (what && i < n &&
+           (strlen(compile_model_name(c, i)) != head ||
+            strncmp(compile_model_name(c, i), what, head) != 0))
+        i++;
+    if (i == n) {
+        usage_error(err, "no model `%s`", what ? what : "");
+        return n ? err_help(err, "there is %s", compile_model_name(c, 0)) : false;
+    }
+    const char *entry_name = what && what[head]
+                                 ? what
+                                 : arena_printf(cli->arena, "%s.forward", compile_model_name(c, i));
+    return compile_model(c, i, err) &&
+           choose_entry(cli, compile_program(c), entry_name, entry, err);
+}
+
+/* A train or eval block, when one is asked for or there is no model. */
+static bool elaborate(Cli *cli, Compile *c, const GraphUse *use, uint32_t *entry, Err *err)
+{
+    bool block = cli_has(cli, OPT_stage) || cli_has(cli, OPT_entry) ||
+                 (!use->what && !compile_model_count(c));
+    const char *stage;
+    if (!block)
+        return elaborate_model(cli, c, use->what, entry, err);
+    if (use->what)
+        return usage_error(err, "a model is drawn alone: without --stage and --entry");
+    return choose_stage(cli, c, &stage, err) && compile_stage(c, stage, err) &&
+           choose_entry(cli, compile_program(c), cli->value[OPT_entry], entry, err);
 }
 
 static void draw(Arena *arena, const Graph *g, const Program *p, const GraphUse *use)
@@ -46,10 +81,8 @@ static void draw(Arena *arena, const Graph *g, const Program *p, const GraphUse 
 
 static bool show(Cli *cli, Compile *c, void *user, Err *err)
 {
-    const char *stage;
     uint32_t entry;
-    if (!choose_stage(cli, c, &stage, err) || !compile_stage(c, stage, err) ||
-        !choose_entry(cli, compile_program(c), &entry, err))
+    if (!elaborate(cli, c, user, &entry, err))
         return false;
     const Graph *g = compile_graph(c, entry, -1, err);
     if (!g)
@@ -60,10 +93,11 @@ static bool show(Cli *cli, Compile *c, void *user, Err *err)
 
 bool cmd_graph(Cli *cli, Err *err)
 {
-    GraphUse use = {LEVEL_MODULE, FORMAT_TEXT};
+    GraphUse use = {LEVEL_MODULE, FORMAT_TEXT, NULL};
     if (!cli_choice(cli, OPT_level, "module|op", &use.level, err) ||
         !cli_choice(cli, OPT_picture, "text|dot|svg|json", &use.format, err))
         return false;
     const char *path = cli_file(cli, err);
+    use.what = cli->words.n ? cli->words.at[0] : NULL;
     return path && with_source(cli, &(ProgramUse){path, show, &use}, err);
 }

@@ -6,6 +6,8 @@
  * own path, and goes one further where not; so every arrow leads to a higher layer. */
 #include "picture.h"
 
+enum { LONGEST_STEP = 40 };
+
 typedef struct Draw {
     Picture *pic;
     const Graph *g;
@@ -49,7 +51,7 @@ static uint32_t add_box(Draw *d, const Box *box)
 
 static uint32_t input_box(Draw *d, const Node *n)
 {
-    Box box = {.name = n->attr[0].s, .detail = type_text(d->g->ir, n->type)};
+    Box box = {.name = n->attr[0].s, .detail = type_text(d->g->ir, n->type), .kind = BOX_INPUT};
     return add_box(d, &box);
 }
 
@@ -61,7 +63,7 @@ static uint32_t module_box(Draw *d, const Node *n, uint32_t layer)
     void *known = map_get(d->by_key, key);
     if (known)
         return (uint32_t)(uintptr_t)known;
-    Box box = {.name = *path ? path : "(top)", .detail = "", .layer = layer};
+    Box box = {.name = *path ? path : "(top)", .detail = "", .views = "", .layer = layer};
     uint32_t i = add_box(d, &box);
     map_put(d->by_key, key, (void *)(uintptr_t)i);
     return i;
@@ -132,9 +134,41 @@ static void count_states(Draw *d, const Node *reader)
     }
 }
 
+/* Adds a name to a list of them, unless it is there. */
+static void add_name(Arena *arena, const char **list, const char *name)
+{
+    size_t size = strlen(name);
+    const char *known = strstr(*list, name);
+    while (known && ((known != *list && known[-1] != ' ') || !strchr(",", known[size])))
+        known = strstr(known + 1, name);
+    if (!known && strlen(*list) <= LONGEST_STEP)
+        *list = arena_printf(arena, "%s%s%s", *list, **list ? ", " : "",
+                             strlen(*list) + size > LONGEST_STEP ? ".." : name);
+}
+
+/* What a box without parameters does: the names of its operations; of views only when it has no others. */
+static void name_step(Draw *d, const Node *n)
+{
+    OpClass cls = op_info(n->op)->cls;
+    Box *b = &d->pic->boxes.at[d->box_of[n->id] - 1];
+    if (cls == OC_TUPLE || is_leaf(n))
+        return;
+    add_name(d->pic->arena, cls == OC_VIEW ? &b->views : &b->detail,
+             cls == OC_CALL ? node_def(n)->name : op_info(n->op)->name);
+}
+
+static void name_views(Picture *pic)
+{
+    for (uint32_t i = 0; i < pic->boxes.n; i++) {
+        Box *b = &pic->boxes.at[i];
+        b->detail = !*b->detail && b->views ? b->views : b->detail;
+    }
+}
+
 static void connect(Draw *d, const Node *n)
 {
     uint32_t to = d->box_of[n->id];
+    name_step(d, n);
     for (uint32_t k = 0; k < n->nin; k++)
         if (d->box_of[n->in[k]->id])
             add_arrow(d, d->box_of[n->in[k]->id], to, n->in[k]);
@@ -157,27 +191,34 @@ static void add_results(Draw *d)
         uint32_t from = d->box_of[r->node->id];
         if (!from)
             continue;
-        Box box = {
-            .name = r->name, .detail = "result", .layer = d->pic->boxes.at[from - 1].layer + 1};
+        Box box = {.name = r->name,
+                   .detail = "result",
+                   .layer = d->pic->boxes.at[from - 1].layer + 1,
+                   .kind = BOX_RESULT};
         add_arrow(d, from, add_box(d, &box), r->node);
     }
 }
 
-/* Boxes that nothing leads to stand directly above the first that needs them. */
-static void lower_sources(Picture *pic)
+/* Boxes are counted from above; a branch that nothing hurries, such as the embedding of tokens beside a
+ * tower of pictures, goes down to where it is needed. Layers from the highest down, so that a whole
+ * branch follows its end. */
+static void lower_boxes(Picture *pic)
 {
-    uint32_t *lowest = NEW_ARRAY(pic->arena, uint32_t, pic->boxes.n + (size_t)1);
-    bool *entered = NEW_ARRAY(pic->arena, bool, pic->boxes.n + (size_t)1);
-    for (uint32_t i = 0; i < pic->arrows.n; i++) {
-        const Arrow *a = &pic->arrows.at[i];
-        uint32_t above = pic->boxes.at[a->to].layer; /* 1 + the layer above it */
-        entered[a->to] = true;
-        if (!lowest[a->from] || above < lowest[a->from])
-            lowest[a->from] = above;
+    uint32_t n = pic->boxes.n, most = 0;
+    for (uint32_t i = 0; i < n; i++)
+        most = pic->boxes.at[i].layer > most ? pic->boxes.at[i].layer : most;
+    for (uint32_t layer = most + 1; layer-- > 0;) {
+        uint32_t *next = NEW_ARRAY(pic->arena, uint32_t, n + (size_t)1);
+        for (uint32_t i = 0; i < pic->arrows.n; i++) {
+            const Arrow *a = &pic->arrows.at[i];
+            uint32_t to = pic->boxes.at[a->to].layer;
+            if (!next[a->from] || to < next[a->from])
+                next[a->from] = to;
+        }
+        for (uint32_t i = 0; i < n; i++)
+            if (pic->boxes.at[i].layer == layer && next[i] > layer + 1)
+                pic->boxes.at[i].layer = next[i] - 1;
     }
-    for (uint32_t i = 0; i < pic->boxes.n; i++)
-        if (!entered[i] && lowest[i])
-            pic->boxes.at[i].layer = lowest[i] - 1;
 }
 
 static Draw draw_new(Arena *arena, const Graph *g, const Program *p)
@@ -207,7 +248,9 @@ Picture *picture_modules(Arena *arena, const Graph *g, const Program *p)
         connect(&d, n);
     }
     add_results(&d);
-    lower_sources(d.pic);
+    name_views(d.pic);
+    picture_fold(d.pic);
+    lower_boxes(d.pic);
     return d.pic;
 }
 
@@ -239,6 +282,6 @@ Picture *picture_ops(Arena *arena, const Graph *g, const Program *p)
             add_arrow(&d, d.box_of[n->in[k]->id], d.box_of[n->id], n->in[k]);
     }
     add_results(&d);
-    lower_sources(d.pic);
+    lower_boxes(d.pic);
     return d.pic;
 }

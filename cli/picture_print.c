@@ -1,6 +1,14 @@
 /* picture_print.c: boxes and arrows as text. */
 #include "picture.h"
 
+uint64_t picture_times(const Picture *pic, const Box *b)
+{
+    uint64_t times = 1;
+    for (uint32_t r = b->repeat; r; r = pic->repeats.at[r - 1].up)
+        times *= pic->repeats.at[r - 1].times;
+    return times;
+}
+
 void picture_text(const Picture *pic, StrBuf *sb)
 {
     sb_printf(sb, "%s\n", pic->title);
@@ -11,6 +19,8 @@ void picture_text(const Picture *pic, StrBuf *sb)
             sb_printf(sb, "  %s", b->detail);
         if (b->parameters)
             sb_printf(sb, "  %lld parameters", (long long)b->parameters);
+        if (b->repeat)
+            sb_printf(sb, "  x %llu", (unsigned long long)picture_times(pic, b));
         sb_putc(sb, '\n');
         for (uint32_t k = 0; k < pic->arrows.n; k++)
             if (pic->arrows.at[k].to == i)
@@ -29,11 +39,29 @@ static void put_dot(StrBuf *sb, const char *text)
     }
 }
 
+/* The arrays inside `up` with their boxes. */
+static void put_clusters(const Picture *pic, uint32_t up, StrBuf *sb)
+{
+    for (uint32_t r = 0; r < pic->repeats.n; r++) {
+        if (pic->repeats.at[r].up != up)
+            continue;
+        sb_printf(sb, "  subgraph cluster%u {\n  label=\"", r);
+        put_dot(sb, pic->repeats.at[r].name);
+        sb_printf(sb, " x %u\";\n", pic->repeats.at[r].times);
+        for (uint32_t i = 0; i < pic->boxes.n; i++)
+            if (pic->boxes.at[i].repeat == r + 1)
+                sb_printf(sb, "  b%u;\n", i);
+        put_clusters(pic, r + 1, sb);
+        sb_puts(sb, "  }\n");
+    }
+}
+
 void picture_dot(const Picture *pic, StrBuf *sb)
 {
     sb_puts(sb, "digraph \"");
     put_dot(sb, pic->title);
     sb_puts(sb, "\" {\n  node [shape=box];\n");
+    put_clusters(pic, 0, sb);
     for (uint32_t i = 0; i < pic->boxes.n; i++) {
         const Box *b = &pic->boxes.at[i];
         sb_printf(sb, "  b%u [label=\"", i);
@@ -71,7 +99,8 @@ void picture_json(const Picture *pic, StrBuf *sb)
         sb_printf(sb, "%s\n{\"id\":%u", i ? "," : "", i);
         put_json(sb, "name", b->name);
         put_json(sb, "detail", b->detail);
-        sb_printf(sb, ",\"parameters\":%lld,\"layer\":%u}", (long long)b->parameters, b->layer);
+        sb_printf(sb, ",\"parameters\":%lld,\"layer\":%u,\"times\":%llu}", (long long)b->parameters,
+                  b->layer, (unsigned long long)picture_times(pic, b));
     }
     sb_puts(sb, "],\"arrows\":[");
     for (uint32_t i = 0; i < pic->arrows.n; i++) {

@@ -1,180 +1,5 @@
-/* picture_svg.c: a layered drawing, after Sugiyama: arrows that cross layers get a point in each of them, the
- * order within a layer follows the mean place of the predecessors, and then of the successors, a few times.
- * Layers go downwards. */
-#include "picture.h"
-
-enum { SWEEPS = 4, MAX_POINTS = 20000, GAP = 28, HEIGHT = 46, STEP = 96, CHAR = 7 };
-#define NONE UINT32_MAX
-
-typedef struct Spot { /* a box, or a point of an arrow */
-    uint32_t box;     /* NONE: a point */
-    uint32_t layer, order;
-    double width, x; /* x of the middle */
-    double key;
-} Spot;
-
-typedef struct Link {
-    uint32_t from,
-        to; /* spots in layers that follow each other, or far apart when there are too many */
-    uint32_t arrow;
-    bool last; /* it ends at a box */
-} Link;
-
-typedef struct Layout {
-    const Picture *pic;
-    VEC(Spot) spots;
-    VEC(Link) links;
-    uint32_t **rows; /* spots of each layer, in order */
-    uint32_t *counts;
-    uint32_t layers;
-    double width;
-} Layout;
-
-/* Characters of the text. */
-static uint32_t characters(const char *text)
-{
-    uint32_t n = 0;
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
-}
-
-static const char *second_line(const Picture *pic, const Box *b)
-{
-    if (!b->parameters)
-        return b->detail;
-    return arena_printf(pic->arena, "%s%s%lld parameters", b->detail, *b->detail ? ", " : "",
-                        (long long)b->parameters);
-}
-
-static uint32_t add_spot(Layout *l, uint32_t box, uint32_t layer)
-{
-    Spot s = {.box = box, .layer = layer, .width = 8};
-    if (box != NONE) {
-        const Box *b = &l->pic->boxes.at[box];
-        uint32_t name = characters(b->name), more = characters(second_line(l->pic, b));
-        s.width = CHAR * (double)(name > more ? name : more) + 20;
-    }
-    if (layer >= l->layers)
-        l->layers = layer + 1;
-    VEC_PUSH(l->pic->arena, &l->spots, s);
-    return l->spots.n - 1;
-}
-
-static void add_link(Layout *l, Link link)
-{
-    VEC_PUSH(l->pic->arena, &l->links, link);
-}
-
-static void add_links(Layout *l)
-{
-    const Picture *pic = l->pic;
-    uint64_t points = 0;
-    for (uint32_t i = 0; i < pic->arrows.n; i++) {
-        const Arrow *a = &pic->arrows.at[i];
-        points += pic->boxes.at[a->to].layer - pic->boxes.at[a->from].layer - 1;
-    }
-    for (uint32_t i = 0; i < pic->arrows.n; i++) {
-        const Arrow *a = &pic->arrows.at[i];
-        uint32_t at = a->from, to = pic->boxes.at[a->to].layer;
-        for (uint32_t k = pic->boxes.at[at].layer + 1; k < to && points <= MAX_POINTS; k++) {
-            uint32_t point = add_spot(l, NONE, k);
-            add_link(l, (Link){at, point, i, false});
-            at = point;
-        }
-        add_link(l, (Link){at, a->to, i, true});
-    }
-}
-
-static void make_rows(Layout *l)
-{
-    Arena *arena = l->pic->arena;
-    l->rows = NEW_ARRAY(arena, uint32_t *, l->layers);
-    l->counts = NEW_ARRAY(arena, uint32_t, l->layers);
-    for (uint32_t i = 0; i < l->spots.n; i++)
-        l->spots.at[i].order = l->counts[l->spots.at[i].layer]++;
-    for (uint32_t i = 0; i < l->layers; i++)
-        l->rows[i] = NEW_ARRAY(arena, uint32_t, l->counts[i]);
-    for (uint32_t i = 0; i < l->spots.n; i++)
-        l->rows[l->spots.at[i].layer][l->spots.at[i].order] = i;
-}
-
-typedef struct Sorted {
-    double key;
-    uint32_t order, spot;
-} Sorted;
-
-static int compare(const void *a, const void *b)
-{
-    const Sorted *x = a, *y = b;
-    if (x->key < y->key || x->key > y->key)
-        return x->key < y->key ? -1 : 1;
-    return x->order < y->order ? -1 : x->order > y->order;
-}
-
-/* Sorts a row by key; equal ones keep their order. */
-static void sort_row(Layout *l, uint32_t row)
-{
-    uint32_t n = l->counts[row], *at = l->rows[row];
-    Sorted *sorted = NEW_ARRAY(l->pic->arena, Sorted, n + (size_t)1);
-    for (uint32_t i = 0; i < n; i++)
-        sorted[i] = (Sorted){l->spots.at[at[i]].key, i, at[i]};
-    qsort(sorted, n, sizeof *sorted, compare);
-    for (uint32_t i = 0; i < n; i++) {
-        at[i] = sorted[i].spot;
-        l->spots.at[at[i]].order = i;
-    }
-}
-
-/* The key of every spot: the mean order of those above it, or below it. */
-static void mean_orders(Layout *l, bool above)
-{
-    double *sum = NEW_ARRAY(l->pic->arena, double, l->spots.n + (size_t)1);
-    uint32_t *n = NEW_ARRAY(l->pic->arena, uint32_t, l->spots.n + (size_t)1);
-    for (uint32_t i = 0; i < l->links.n; i++) {
-        uint32_t of = above ? l->links.at[i].to : l->links.at[i].from;
-        uint32_t other = above ? l->links.at[i].from : l->links.at[i].to;
-        sum[of] += l->spots.at[other].order;
-        n[of]++;
-    }
-    for (uint32_t i = 0; i < l->spots.n; i++)
-        l->spots.at[i].key = n[i] ? sum[i] / n[i] : l->spots.at[i].order;
-}
-
-static void place(Layout *l)
-{
-    for (uint32_t r = 0; r < l->layers; r++) {
-        double x = GAP;
-        for (uint32_t i = 0; i < l->counts[r]; i++) {
-            Spot *s = &l->spots.at[l->rows[r][i]];
-            s->x = x + s->width / 2;
-            x += s->width + GAP;
-        }
-        l->width = x > l->width ? x : l->width;
-    }
-    for (uint32_t r = 0; r < l->layers; r++) { /* to the middle */
-        const Spot *last = l->counts[r] ? &l->spots.at[l->rows[r][l->counts[r] - 1]] : NULL;
-        double shift = last ? (l->width - (last->x + last->width / 2 + GAP)) / 2 : 0;
-        for (uint32_t i = 0; i < l->counts[r]; i++)
-            l->spots.at[l->rows[r][i]].x += shift;
-    }
-}
-
-static void arrange(Layout *l)
-{
-    for (uint32_t i = 0; i < l->pic->boxes.n; i++)
-        add_spot(l, i, l->pic->boxes.at[i].layer);
-    add_links(l);
-    make_rows(l);
-    for (int sweep = 0; sweep < SWEEPS; sweep++) {
-        mean_orders(l, sweep % 2 == 0);
-        for (uint32_t r = 0; r < l->layers; r++)
-            sort_row(l, r);
-    }
-    place(l);
-}
-
-/* ---- text ---- */
+/* picture_svg.c: a picture as SVG: layers downwards, arrays as frames. */
+#include "picture_layout.h"
 
 static void put_xml(StrBuf *sb, const char *text)
 {
@@ -193,50 +18,136 @@ static void put_label(StrBuf *sb, const char *style, const double at[2], const c
     sb_puts(sb, "</text>\n");
 }
 
+static double top_of(uint32_t layer)
+{
+    return 3 * PIC_GAP + PIC_STEP * (double)layer;
+}
+
 static void put_box(const Layout *l, const Spot *s, StrBuf *sb)
 {
+    static const char *const styles[] = {
+        [BOX_STEP] = "step", [BOX_INPUT] = "input", [BOX_RESULT] = "result"};
     const Box *b = &l->pic->boxes.at[s->box];
-    const char *more = second_line(l->pic, b);
-    double y = GAP + STEP * (double)s->layer;
-    sb_printf(sb, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" rx=\"4\"/>\n",
-              s->x - s->width / 2, y, s->width, HEIGHT);
-    put_label(sb, "name", (const double[]){s->x, y + (*more ? 19 : 28)}, b->name);
+    const char *more = picture_detail(l->pic, b);
+    const char *style = b->parameters ? "weights" : styles[b->kind];
+    double y = top_of(s->layer);
+    sb_printf(sb, "<g class=\"%s\"><title>", style);
+    put_xml(sb, b->name);
+    sb_printf(sb, "</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" rx=\"%d\"/>\n",
+              s->x - s->width / 2, y, s->width, PIC_HEIGHT,
+              b->kind == BOX_STEP ? 6 : PIC_HEIGHT / 2);
+    put_label(sb, "name", (const double[]){s->x, y + (*more ? 20 : 28)}, picture_title(l->pic, b));
     if (*more)
         put_label(sb, "more", (const double[]){s->x, y + 36}, more);
+    sb_puts(sb, "</g>\n");
 }
 
 static void put_link(const Layout *l, const Link *k, StrBuf *sb)
 {
     const Spot *a = &l->spots.at[k->from], *b = &l->spots.at[k->to];
-    double y = GAP + STEP * (double)a->layer + (a->box != NONE ? HEIGHT : HEIGHT / 2.0);
-    double z = GAP + STEP * (double)b->layer + (b->box != NONE ? 0 : HEIGHT / 2.0);
-    double half = (y + z) / 2;
+    double y = top_of(a->layer) + (a->box != PIC_NONE ? PIC_HEIGHT : PIC_HEIGHT / 2.0);
+    double z = top_of(b->layer) + (b->box != PIC_NONE ? 0 : PIC_HEIGHT / 2.0), half = (y + z) / 2;
     sb_printf(sb, "<path d=\"M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f\"%s/>\n", a->x, y, a->x, half,
               b->x, half, b->x, z, k->last ? " marker-end=\"url(#tip)\"" : "");
-    if (k->last)
-        put_label(sb, "type", (const double[]){(a->x + b->x) / 2, half},
-                  l->pic->arrows.at[k->arrow].label);
 }
+
+/* What flows, beside the beginning of an arrow; once for all arrows that leave a box with it. */
+static void put_type(const Layout *l, const Link *k, Map *said, StrBuf *sb)
+{
+    const Arrow *arrow = &l->pic->arrows.at[k->arrow];
+    const Spot *a = &l->spots.at[k->from];
+    uint64_t key = hash_mix(hash_text(arrow->label), arrow->from) | 1;
+    if (!k->first || l->pic->boxes.at[arrow->from].kind == BOX_INPUT || map_get(said, key))
+        return;
+    map_put(said, key, (void *)k);
+    double y = top_of(a->layer) + PIC_HEIGHT + 15;
+    put_label(sb, "type", (const double[]){a->x + 5, y}, arrow->label);
+}
+
+static bool is_inside(const Picture *pic, const Box *b, uint32_t repeat)
+{
+    uint32_t r = b->repeat;
+    while (r && r != repeat)
+        r = pic->repeats.at[r - 1].up;
+    return r != 0;
+}
+
+/* How many arrays lie inside: each needs some room. */
+static int depth_below(const Picture *pic, uint32_t repeat)
+{
+    int most = 0;
+    for (uint32_t r = 1; r <= pic->repeats.n; r++) {
+        int depth = 0;
+        for (uint32_t up = r; up && up != repeat; up = pic->repeats.at[up - 1].up)
+            depth += pic->repeats.at[up - 1].up ? 1 : -1000;
+        most = depth > most ? depth : most;
+    }
+    return most;
+}
+
+static void put_frame(const Layout *l, uint32_t repeat, StrBuf *sb)
+{
+    const Picture *pic = l->pic;
+    double x = 0, right = 0, y = 0, bottom = 0, room = 14 + 10 * depth_below(pic, repeat);
+    bool any = false;
+    for (uint32_t i = 0; i < pic->boxes.n; i++) {
+        const Spot *s = &l->spots.at[i];
+        double left = s->x - s->width / 2, top = top_of(s->layer);
+        if (!is_inside(pic, &pic->boxes.at[i], repeat))
+            continue;
+        x = !any || left < x ? left : x;
+        y = !any || top < y ? top : y;
+        right = !any || left + s->width > right ? left + s->width : right;
+        bottom = !any || top > bottom ? top : bottom;
+        any = true;
+    }
+    const Repeat *r = &pic->repeats.at[repeat - 1];
+    sb_printf(
+        sb,
+        "<rect class=\"frame\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"10\"/>\n",
+        x - room, y - room, right - x + 2 * room, bottom + PIC_HEIGHT - y + 2 * room);
+    put_label(sb, "times", (const double[]){x - room + 8, y - room - 5},
+              arena_printf(pic->arena, "%s × %u", r->name, r->times));
+}
+
+static const char style[] =
+    "svg{background:#fff}text{font-family:ui-sans-serif,system-ui,'DejaVu Sans',sans-serif;"
+    "text-anchor:middle;font-size:12px;fill:#1c2733}"
+    ".title{font-size:16px;font-weight:600}.more{fill:#5b6b7b;font-size:11px}"
+    ".type{fill:#6b5a2c;font-size:10px;font-family:ui-monospace,'DejaVu Sans Mono',monospace;"
+    "text-anchor:start;stroke:#fff;stroke-width:3px;stroke-opacity:.8;paint-order:stroke}"
+    ".times{text-anchor:start;font-weight:600;fill:#3d6b57}"
+    "rect{stroke-width:1.2px}.frame{fill:#eef6f1;stroke:#9cc3b0;stroke-dasharray:5 4}"
+    ".step rect{fill:#fff;stroke:#8494a5}.weights rect{fill:#e6eefb;stroke:#5478b5}"
+    ".input rect{fill:#fdf3dc;stroke:#c99a3b}.result rect{fill:#f9e3e3;stroke:#c26464}"
+    "path{fill:none;stroke:#8797a8;stroke-width:1.3px}";
 
 void picture_svg(const Picture *pic, StrBuf *sb)
 {
-    Layout l = {.pic = pic};
-    arrange(&l);
-    double height = 2 * GAP + STEP * (double)(l.layers ? l.layers - 1 : 0) + HEIGHT;
+    Layout l;
+    picture_layout(pic, &l);
+    double height = top_of(l.layers ? l.layers - 1 : 0) + PIC_HEIGHT + 2 * PIC_GAP;
     sb_printf(
         sb,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\">\n"
-        "<style>rect{fill:#f4f7fb;stroke:#4a6785}path{fill:none;stroke:#8aa0b6}"
-        "text{font-family:monospace;text-anchor:middle;font-size:11px}"
-        ".type{fill:#7a5c2e;font-size:9px}.more{fill:#556}</style>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
+        "viewBox=\"0 0 %.0f %.0f\">\n<style>%s</style>\n"
         "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" "
         "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" "
-        "style=\"fill:#8aa0b6\"/></marker></defs>\n",
-        l.width > 2 * GAP ? l.width : 2 * GAP, height);
+        "style=\"fill:#8797a8;stroke:none\"/></marker></defs>\n",
+        l.width, height, l.width, height, style);
+    put_label(sb, "title", (const double[]){l.width / 2, 30}, pic->title);
+    for (uint32_t r = 1; r <= pic->repeats.n; r++)
+        if (!pic->repeats.at[r - 1].up) /* outer ones first */
+            put_frame(&l, r, sb);
+    for (uint32_t r = 1; r <= pic->repeats.n; r++)
+        if (pic->repeats.at[r - 1].up)
+            put_frame(&l, r, sb);
     for (uint32_t i = 0; i < l.links.n; i++)
         put_link(&l, &l.links.at[i], sb);
-    for (uint32_t i = 0; i < l.spots.n; i++)
-        if (l.spots.at[i].box != NONE)
-            put_box(&l, &l.spots.at[i], sb);
+    for (uint32_t i = 0; i < pic->boxes.n; i++)
+        put_box(&l, &l.spots.at[i], sb);
+    Map *said = map_new(pic->arena);
+    for (uint32_t i = 0; i < l.links.n; i++)
+        put_type(&l, &l.links.at[i], said, sb);
     sb_puts(sb, "</svg>\n");
 }

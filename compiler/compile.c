@@ -117,6 +117,22 @@ bool compile_stage(Compile *c, const char *name, Err *err)
     return set_program(c, p, "front_stage", err);
 }
 
+uint32_t compile_model_count(const Compile *c)
+{
+    return front_model_count(c->front);
+}
+
+const char *compile_model_name(const Compile *c, uint32_t i)
+{
+    return front_model_name(c->front, i);
+}
+
+bool compile_model(Compile *c, uint32_t i, Err *err)
+{
+    tell(c, "elaborating", front_model_name(c->front, i));
+    return set_program(c, front_model(c->front, i, false), "front_model", err);
+}
+
 _Static_assert((int)COMPILE_TRAIN == (int)MODE_TRAIN && (int)COMPILE_DECODE == (int)MODE_DECODE,
                "modes have one order");
 

@@ -62,6 +62,12 @@ const char *compile_shapes(Compile *c);
 /* Elaborates train block `name`; NULL: the first one, or the eval blocks where there is none. */
 bool compile_stage(Compile *c, const char *name, Err *err);
 
+/* The models of the file, in its order; and one of them alone, in `eval` mode and with sizes left open:
+ * its parameters as states, and an entry MODEL.FN for each of its functions. */
+uint32_t compile_model_count(const Compile *c);
+const char *compile_model_name(const Compile *c, uint32_t i);
+bool compile_model(Compile *c, uint32_t i, Err *err);
+
 /* Elaborates one function: MODEL, MODEL.fn, an fn or op of the file or of std. The formals named by
  * the inputs are bound to tensors of these types, which the entry's inputs then have: a formal of
  * another element type of the same kind decides. Entry 0 is "call:FUNCTION" with results "out" or

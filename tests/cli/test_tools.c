@@ -123,6 +123,7 @@ static void graph_draws_modules(void **state)
     while ((found = next_number(&at, "\"parameters\":")) >= 0 && n < MAX_BOXES) {
         sum += found;
         layer[n++] = next_number(&at, "\"layer\":");
+        assert_int_equal(next_number(&at, "\"times\":"), 1);
     }
     assert_int_equal(sum, strtol(all + strlen("\nall "), NULL, 10));
     long from, arrows = 0;
@@ -135,14 +136,50 @@ static void graph_draws_modules(void **state)
     assert_true(n >= 5 && arrows >= n - 1);
 }
 
+/* Arrays of equal layers are drawn once, arrays in arrays too; layers that differ are not, nor those with
+ * a step of another module between them. */
+static void graph_folds_arrays(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl",
+               "module Inner() {\n"
+               "  l[3]: Linear(4, 4)\n"
+               "  fn forward(x: [B, 4]) -> [B, 4] = x |> l |> relu\n"
+               "}\n"
+               "module Net() {\n"
+               "  outer[5]: Inner()\n"
+               "  grow[i < 2]: Linear(4 + i, 5 + i)\n"
+               "  mixed[2]: Linear(6, 6)\n"
+               "  fn forward(x: [B, 4]) -> [B, 6] {\n"
+               "    h = x |> outer |> grow\n"
+               "    for m in mixed { h = 2 * m(h) }\n"
+               "    h\n"
+               "  }\n"
+               "}\n"
+               "model net = Net()\n");
+    const char *text = GOOD(tool, "graph");
+    check_has(text, "  outer.*.l.*  dot, add  20 parameters  x 15\n");
+    check_has(text, "  outer.*  relu  x 5\n");
+    check_has(text, "  grow.0  dot, add  25 parameters\n");
+    check_has(text, "  grow.1  dot, add  36 parameters\n");
+    check_has(text, "  mixed.0  dot, add  42 parameters\n");
+    check_has(text, "  mixed.1  dot, add  42 parameters\n");
+    check_lacks(text, "outer.1");
+    const char *dot = GOOD(tool, "graph", "--format", "dot");
+    check_has(dot, "label=\"outer x 5\"");
+    check_has(dot, "label=\"outer.*.l x 3\"");
+    check_has(GOOD(tool, "graph", "--format", "svg"), ">outer.*.l × 3</text>");
+}
+
 static void graph_formats(void **state)
 {
     Tool *tool = *state;
     tool_data(tool);
     tool_program(tool, "a.mdl", NULL, NULL);
     check_has(GOOD(tool, "graph"), "  fc1  ");
-    check_has(GOOD(tool, "graph", "--level", "op"), "graph micro {\n");
-    check_has(GOOD(tool, "graph", "--format=dot"), "digraph \"micro\" {\n");
+    check_has(GOOD(tool, "graph", "--level", "op"), "graph mlp.forward {\n");
+    check_has(GOOD(tool, "graph", "--level", "op", "--entry", "micro"), "graph micro {\n");
+    check_has(GOOD(tool, "graph", "--format=dot"), "digraph \"mlp.forward\" {\n");
     const char *svg = GOOD(tool, "graph", "--format", "svg", "--level=op");
     assert_memory_equal(svg, "<svg xmlns=", 11);
     check_has(svg, "</svg>\n");
@@ -151,6 +188,11 @@ static void graph_formats(void **state)
     Outcome o = RUN(tool, "graph", "--entry", "micra");
     check_code(&o, 2);
     check_has(o.err, "there is micro");
+    o = RUN(tool, "graph", "a.mdl", "mlp.foward");
+    check_code(&o, 2);
+    check_has(o.err, "there is mlp.forward");
+    o = RUN(tool, "graph", "a.mdl", "mlq");
+    check_code(&o, 2);
     o = RUN(tool, "graph", "--format", "short");
     check_code(&o, 2);
     o = RUN(tool, "check", "--level", "op");
@@ -248,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(diagnostics_for_programs, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(warnings_can_be_denied, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(graph_draws_modules, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(graph_folds_arrays, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(graph_formats, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(completions_come_from_the_tables, tool_setup,
                                         tool_teardown),
