@@ -66,6 +66,16 @@ def window_cases():
     case("std_group_norm_flat", lambda x: f.group_norm(x, 2, eps=1e-3), x=x(5, 4))
 
 
+def score_bias(q, k, v, w):
+    t = torch.arange(q.shape[1])
+    bias = w[(t[None, :] - t[:, None]).clamp(-2, 2) + 2].permute(2, 0, 1)
+    return record.attention(q, k, v, attn_mask=bias[None])
+
+
+def place(x, s, at):
+    return x.masked_scatter(at[..., None], s)
+
+
 def order_cases():
     x = apart(-2, 2, 3, 5, 4)
     ties = ints(-2, 3, 5, 9).astype(np.float32)
@@ -90,6 +100,9 @@ def order_cases():
     case("std_sort_integers", lambda x: x.sort(-1).values, x=ints(-9, 9, 3, 8))
     case("std_topk", lambda x: tuple(x.topk(3)), x=apart(-2, 2, 4, 8))
     case("std_topk_first", lambda x: x.topk(2, 0).values, x=apart(-2, 2, 5, 3, 2))
+    case("std_score_bias", score_bias, **{k: uniform(-2, 2, 2, 4, 2, 3) for k in "qkv"}, w=uniform(-1, 1, 5, 2))
+    at = np.array([[0, 1, 1, 0, 0], [1, 0, 0, 1, 0], [0, 0, 1, 1, 0]], np.bool_)
+    case("std_place", place, x=uniform(-2, 2, 3, 5, 2), s=uniform(-2, 2, 3, 2, 2), at=at)
 
 
 if __name__ == "__main__":
