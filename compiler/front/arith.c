@@ -25,16 +25,30 @@ static bool at_run_time(Elab *e, Span span)
     return e->g != NULL;
 }
 
+/* A size known at run time only: its symbols are counted, as sums of ones, and put together. */
+static const Node *size_node(Elab *e, const Dim *d)
+{
+    Graph *g = e->g;
+    const int64_t axis = 0;
+    const Node *sum = NULL;
+    for (uint32_t i = 0; i < d->nterm; i++) {
+        const DimTerm *t = &d->term[i];
+        const Node *product = NULL;
+        for (uint32_t k = 0; k < t->nsym; k++) {
+            const Dim *symbol = dim_of(e->ir, dim_sym_at(e->ir, t->sym[k]));
+            const Type *ones = type_tensor(e->ir, DT_I32, 1, &symbol);
+            const Node *n = graph_reduce(g, OP_SUM, graph_fill(g, ones, 1), &axis, 1);
+            product = product ? graph_binary(g, OP_MUL, product, n) : n;
+        }
+        const Node *coef = graph_const(g, DT_I32, (double)t->coef);
+        product = !product ? coef : t->coef == 1 ? product : graph_binary(g, OP_MUL, product, coef);
+        sum = sum ? graph_binary(g, OP_ADD, sum, product) : product;
+    }
+    return sum;
+}
+
 static const Node *no_tensor(Elab *e, const Val *v)
 {
-    if (v->kind == V_INT && elab_open(e, v->dim)) {
-        return NULL;
-    }
-    if (v->kind == V_INT) {
-        diag_at(e->diags, DIAG_E0199, v->span, "the run-time size %s cannot be used as a value yet",
-                val_text(e, v));
-        return NULL;
-    }
     Diag *d = diag_at(e->diags, DIAG_E0205, v->span, "expected a tensor, got %s", val_text(e, v));
     if (v->kind == V_NONE) {
         diag_help(d, "`x ?? 0` is 0 where the optional `x` is none");
@@ -49,11 +63,14 @@ const Node *tensor_of(Elab *e, const Val *v)
     if (val_is_poison(v)) {
         return NULL;
     }
-    if (!is_tensor(v) && !number && v->kind != V_BOOL) {
+    if (!is_tensor(v) && !number && v->kind != V_BOOL && v->kind != V_INT) {
         return no_tensor(e, v);
     }
     if (!at_run_time(e, v->span)) {
         return NULL;
+    }
+    if (v->kind == V_INT && !number) {
+        return elab_open(e, v->dim) ? NULL : size_node(e, v->dim);
     }
     if (v->kind == V_TENSOR) {
         return capture_node(e, v->node);

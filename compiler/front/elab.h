@@ -65,6 +65,7 @@ typedef enum VKind {
 typedef struct LossTerm {
     const Node *sum, *weight; /* scalars f32: sum of w*l, sum of w */
     double scale;
+    const Node *by; /* one more factor, f32, or NULL */
 } LossTerm;
 
 struct Val {
@@ -485,8 +486,10 @@ const Val *batch_member(Elab *e, const Val *v, const Ast *a);
 /* loss.c */
 const Val *loss_mean(Elab *e, const Node *x, const Node *weight, Span span);
 const Val *loss_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span);
-/* The one (sum, weight) pair of a loss; false after a diagnostic. */
+/* A loss as one pair for one pass over all its rows: (sum of w*l, sum of w), or its value and 1 where
+ * the terms have different weights. False after a diagnostic. */
 bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight);
+bool loss_adds_up(const Val *loss); /* pairs of several passes can be added: one weight */
 
 /* record arguments (record.c): constructors evaluated by whoever needs them */
 const Val *record_new(Elab *e, Env *env, const Ast *a); /* checks the names of arguments */

@@ -76,7 +76,12 @@ static bool metric(const EvalCx *cx, const Ast *m, const Val *batch)
         return false;
     }
     const Ast *fn = metric_function(e, cx->env, m);
-    if (!fn || !loss_pair(e, batch_call(e, cx->env, fn, batch), &sum, &weight)) {
+    const Val *v = fn ? batch_call(e, cx->env, fn, batch) : NULL;
+    if (!v ||
+        (!loss_adds_up(v) && !not_yet(e, m->span, "a metric of terms with different weights"))) {
+        return false;
+    }
+    if (!loss_pair(e, v, &sum, &weight)) {
         return false;
     }
     PlanMetric pm = {planb_text(cx->b, m->name), e->g->results.n, e->g->results.n + 1};

@@ -1,5 +1,6 @@
 /* loss.c: a loss is a sum of terms c * (sum of w*l) / (sum of w) whose parts stay apart, so that
- * accumulation and data parallelism cannot change what is optimised (language.md 2.13). */
+ * accumulation and data parallelism cannot change what is optimised (language.md 2.13). A pass over
+ * all rows of a step knows all weights: there terms of different weights are divided at once. */
 #include "elab.h"
 
 static const Node *sum_all(Graph *g, const Node *n)
@@ -47,6 +48,40 @@ static const Val *loss_terms(Elab *e, const Val *a, const Val *b, double sign)
     return v;
 }
 
+/* A run-time scalar as f32, or NULL after a diagnostic. */
+static const Node *scalar_factor(Elab *e, const Val *v)
+{
+    const Node *n = tensor_of(e, v);
+    if (n && n->type->rank) {
+        diag_at(e->diags, DIAG_E0607, v->span, "a loss is scaled by a single number, got `%s`",
+                type_text(e->ir, n->type));
+        return NULL;
+    }
+    return n ? graph_cast(e->g, DT_F32, n) : NULL;
+}
+
+static const Val *loss_scaled(Elab *e, const Val *loss, const Val *factor, bool divide, Span span)
+{
+    double f = 1;
+    Graph *g = e->g;
+    const Node *by = val_as_double(factor, &f) ? NULL : scalar_factor(e, factor);
+    if (is_tensor(factor) && !by) {
+        return poison(e, span);
+    }
+    if (by && divide) {
+        by = graph_binary(g, OP_DIV, graph_const(g, DT_F32, 1), by);
+    }
+    Val *v = val_new(e, V_LOSS, span);
+    LossTerm *t = COPY_ARRAY(e->arena, LossTerm, loss->loss.term, loss->loss.n);
+    for (uint32_t i = 0; i < loss->loss.n; i++) {
+        t[i].scale *= divide ? 1 / f : f;
+        t[i].by = by && t[i].by ? graph_binary(g, OP_MUL, t[i].by, by) : by ? by : t[i].by;
+    }
+    v->loss.n = loss->loss.n;
+    v->loss.term = t;
+    return v;
+}
+
 const Val *loss_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span)
 {
     double f;
@@ -54,21 +89,84 @@ const Val *loss_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span)
         return loss_terms(e, a, b, op[0] == '+' ? 1 : -1);
     }
     const Val *loss = a->kind == V_LOSS ? a : b, *other = a->kind == V_LOSS ? b : a;
-    bool scales = (op[0] == '*' && !op[1]) || (op[0] == '/' && !op[1] && loss == a);
-    if (!scales || !val_as_double(other, &f)) {
+    bool divide = op[0] == '/' && !op[1];
+    bool scales = (op[0] == '*' && !op[1]) || (divide && loss == a);
+    if (!scales || !(val_as_double(other, &f) || is_tensor(other))) {
         diag_at(e->diags, DIAG_E0607, span,
-                "a loss can be added to a loss or scaled by a compile-time number, got %s %s %s",
-                val_text(e, a), op, val_text(e, b));
+                "a loss can be added to a loss or scaled by a number, got %s %s %s", val_text(e, a),
+                op, val_text(e, b));
         return poison(e, span);
     }
-    Val *v = val_new(e, V_LOSS, span);
-    LossTerm *t = COPY_ARRAY(e->arena, LossTerm, loss->loss.term, loss->loss.n);
-    for (uint32_t i = 0; i < loss->loss.n; i++) {
-        t[i].scale *= op[0] == '*' ? f : 1 / f;
+    return loss_scaled(e, loss, other, divide, span);
+}
+
+/* ---- from terms to numbers ---- */
+
+/* A trained parameter on which n depends in a way that carries gradient, or NULL. */
+static const State *trained_below(Elab *e, const Node *n)
+{
+    const Graph *g = e->g;
+    bool *live = NEW_ARRAY(e->arena, bool, n->id + 1);
+    live[n->id] = true;
+    for (uint32_t i = n->id + 1; i-- > 0;) {
+        const Node *at = g->nodes.at[i];
+        uint32_t state;
+        if (!live[i] || !(at->type->is_tuple || dtype_is_float(at->type->dtype))) {
+            continue;
+        }
+        if (node_is_state(at, &state) && e->program->states.at[state]->trained) {
+            return e->program->states.at[state];
+        }
+        for (uint32_t k = 0; k < at->nin && strcmp(op_info(at->op)->name, "stop") != 0; k++) {
+            live[at->in[k]->id] = true;
+        }
     }
-    v->loss.n = loss->loss.n;
-    v->loss.term = t;
-    return v;
+    return NULL;
+}
+
+/* Weights and factors are what is optimised over, not what is optimised. */
+static bool term_is_fixed(Elab *e, const LossTerm *t, Span span)
+{
+    const Node *fixed[] = {t->weight, t->by};
+    for (size_t i = 0; i < COUNT(fixed); i++) {
+        const State *s = fixed[i] ? trained_below(e, fixed[i]) : NULL;
+        if (s) {
+            Diag *d = diag_at(e->diags, DIAG_E0608, span,
+                              "the %s of the loss depends on the trained `%s`",
+                              i ? "factor" : "weight", s->path);
+            diag_help(d, "`stop(x)` is x without gradient");
+            return false;
+        }
+    }
+    return true;
+}
+
+static const Node *scaled(Elab *e, const Node *n, const LossTerm *t)
+{
+    Graph *g = e->g;
+    bool one = !(t->scale < 1 || t->scale > 1);
+    n = one ? n : graph_binary(g, OP_MUL, n, graph_const(g, DT_F32, t->scale));
+    return t->by ? graph_binary(g, OP_MUL, n, graph_unary(g, OP_STOP, t->by)) : n;
+}
+
+/* sum / weight; a term without weight counts as 0. */
+static const Node *quotient(Elab *e, const LossTerm *t)
+{
+    Graph *g = e->g;
+    const Node *w = graph_unary(g, OP_STOP, t->weight);
+    const Node *zero = graph_fill(g, w->type, 0), *none = graph_binary(g, OP_EQ, w, zero);
+    const Node *by = graph_select(g, none, graph_fill(g, w->type, 1), w);
+    return graph_select(g, none, zero, graph_binary(g, OP_DIV, t->sum, by));
+}
+
+bool loss_adds_up(const Val *loss)
+{
+    for (uint32_t i = 1; loss->kind == V_LOSS && i < loss->loss.n; i++) {
+        if (loss->loss.term[i].weight != loss->loss.term[0].weight) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight)
@@ -81,17 +179,15 @@ bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight)
         }
         return false;
     }
-    *weight = loss->loss.term[0].weight;
+    bool together = loss_adds_up(loss);
+    *weight = together ? loss->loss.term[0].weight : graph_const(e->g, DT_F32, 1);
     *sum = NULL;
     for (uint32_t i = 0; i < loss->loss.n; i++) {
         const LossTerm *t = &loss->loss.term[i];
-        if (t->weight != *weight) {
-            diag_at(e->diags, DIAG_E0199, loss->span,
-                    "a loss of terms with different weights is not supported yet");
+        if (!term_is_fixed(e, t, loss->span)) {
             return false;
         }
-        const Node *scale = graph_const(e->g, DT_F32, t->scale);
-        const Node *part = t->scale == 1 ? t->sum : graph_binary(e->g, OP_MUL, t->sum, scale);
+        const Node *part = scaled(e, together ? t->sum : quotient(e, t), t);
         *sum = *sum ? graph_binary(e->g, OP_ADD, *sum, part) : part;
     }
     return true;

@@ -110,7 +110,9 @@ bool update_entry(Elab *e, Env *env, const Ast *train, double clip, PlanRun *run
     }
     Graph *g = e->g;
     const Node *weight = state_node(e, e->program->states.at[run->loss_weight]);
+    const Node *none = graph_binary(g, OP_EQ, weight, graph_const(g, DT_F32, 0));
     const Node *inverse = graph_binary(g, OP_DIV, graph_const(g, DT_F32, 1), weight);
+    inverse = graph_select(g, none, graph_const(g, DT_F32, 0), inverse); /* no row: no step */
     run->gnorm = PLAN_NONE;
     u.scale =
         clip > 0 ? graph_binary(g, OP_MUL, clip_factor(e, clip, inverse, run), inverse) : inverse;

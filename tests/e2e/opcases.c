@@ -12,7 +12,7 @@
 /* ---- the list ---- */
 
 const OpFile op_files[OP_FILES] = {
-    {"ops", 80, true}, {"ops_more", 34, true}, {"ops_std", 17, true}, {"ops_order", 20, false}};
+    {"ops", 80, true}, {"ops_more", 34, true}, {"ops_std", 20, true}, {"ops_order", 20, false}};
 
 Lab *opcases_open(const OpFile *file)
 {

@@ -96,7 +96,31 @@ def other_cases():
     case("std_unbind", lambda x: x[:, 0] * x[:, 1] + x[:, 2], x=uniform(-2, 2, 2, 3, 4))
 
 
+def terms(x, t, mask, y):
+    nll = F.cross_entropy(x.flatten(0, 1), t.flatten().long(), reduction="none")
+    ce = (nll * mask.flatten()).sum() / mask.sum().clamp(min=1)
+    return ce, y
+
+
+def value(v):
+    """Terms of different weights are one number."""
+    return {"out.sum": v, "out.weight": torch.ones((), dtype=torch.float64)}
+
+
+def loss_cases():
+    def loss(ce, y):
+        return value(ce - 0.25 * y.square().mean() + y[y > 0].mean() / 2)
+
+    x, t, y = uniform(-4, 4, 2, 4, 6), record.ints(0, 6, 2, 4), uniform(-2, 2, 9)
+    mask = np.array([[1, 0, 1, 1], [0, 0, 1, 1]], np.bool_)
+    case("std_loss_terms", lambda *a: loss(*terms(*a)), x=x, t=t, mask=mask, y=y)
+    case("std_loss_empty", lambda x, t, mask, y: value(3 * (y**3).mean() + 0 * x.sum()),
+         x=x, t=t, mask=np.zeros_like(mask), y=y)  # fmt: skip
+    case("std_loss_factor", lambda x, y, beta: value(x.square().mean() + beta * y.mean() / 2), ["x", "y"],
+         x=uniform(-2, 2, 5), y=y, beta=np.array(0.75, np.float32))  # fmt: skip
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     record.RNG = np.random.default_rng(20240609)
-    record.record_cases("ops_std.safetensors", (attention_cases, other_cases))
+    record.record_cases("ops_std.safetensors", (attention_cases, other_cases, loss_cases))
