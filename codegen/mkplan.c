@@ -160,11 +160,9 @@ static uint32_t add_tensor(PlanCx *cx, const PlanTensor *t)
 
 static PlanStateKind plan_state_kind(StateKind k)
 {
-    static const PlanStateKind kinds[] = {[SK_PARAM] = PS_PARAM,
-                                          [SK_GRAD] = PS_GRAD,
-                                          [SK_OPT] = PS_OPT,
-                                          [SK_BUFFER] = PS_BUFFER,
-                                          [SK_LOOP] = PS_LOOP};
+    static const PlanStateKind kinds[] = {
+        [SK_PARAM] = PS_PARAM,   [SK_GRAD] = PS_GRAD, [SK_OPT] = PS_OPT,
+        [SK_BUFFER] = PS_BUFFER, [SK_LOOP] = PS_LOOP, [SK_KV] = PS_KV};
     return kinds[k];
 }
 
@@ -177,8 +175,22 @@ static PlanInit plan_init(InitKind k)
                                      [INIT_TRUNCATED] = PI_TRUNCATED,
                                      [INIT_UNIFORM] = PI_UNIFORM,
                                      [INIT_KAIMING_UNIFORM] = PI_KAIMING_UNIFORM,
-                                     [INIT_XAVIER_UNIFORM] = PI_XAVIER_UNIFORM};
+                                     [INIT_XAVIER_UNIFORM] = PI_XAVIER_UNIFORM,
+                                     [INIT_ORTHOGONAL] = PI_ORTHOGONAL,
+                                     [INIT_EYE] = PI_EYE,
+                                     [INIT_ROW_MEAN] = PI_ZEROS,
+                                     [INIT_FUNCTION] = PI_ZEROS};
     return inits[k];
+}
+
+/* Known, but not drawn by the runtime yet; a plan that runs nothing gets its values from a file. */
+static void refuse_init(const PlanCx *cx, const State *s)
+{
+    bool later = s->init.kind == INIT_ROW_MEAN || s->init.kind == INIT_FUNCTION;
+    if (later && cx->mk->nentry) {
+        diag_at(cx->ir->diags, DIAG_E0199, s->span, "`%s`: this initialiser cannot be run yet",
+                s->path);
+    }
 }
 
 /* State i is tensor i: states come first. Returns the bytes of the state arena. */
@@ -187,6 +199,7 @@ static uint64_t make_states(PlanCx *cx)
     uint64_t offset = 0;
     for (uint32_t i = 0; i < cx->mk->program->states.n; i++) {
         const State *s = cx->mk->program->states.at[i];
+        refuse_init(cx, s);
         PlanTensor t = tensor_of_type(cx, s->type, s->path, s->path);
         t.arena = PA_STATE;
         t.offset = offset;

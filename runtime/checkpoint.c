@@ -89,6 +89,7 @@ static int file_of(const PlanState *state)
         return 1;
     case PS_GRAD:
     case PS_LOOP:
+    case PS_KV:
         break;
     }
     return -1;

@@ -100,6 +100,8 @@ static double scale_of(PlanInit init, double a, Fans fans)
     case PI_ZEROS:
         return 0;
     case PI_ONES:
+    case PI_ORTHOGONAL:
+    case PI_EYE:
         return 1;
     case PI_CONSTANT:
     case PI_NORMAL:
@@ -120,8 +122,10 @@ static double draw(PlanInit init, const Stream *s, uint64_t i)
     case PI_ZEROS:
     case PI_ONES:
     case PI_CONSTANT:
+    case PI_EYE:
         return 1;
     case PI_NORMAL:
+    case PI_ORTHOGONAL:
         return draw_normal(s, i, 0);
     case PI_TRUNCATED:
         return draw_truncated(s, i);
@@ -131,6 +135,46 @@ static double draw(PlanInit init, const Stream *s, uint64_t i)
         return draw_uniform(s, i);
     }
     return 0;
+}
+
+static double inner(const double *a, const double *b, uint64_t n)
+{
+    double sum = 0;
+    for (uint64_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* Gram and Schmidt, each vector twice, over independent normal ones: a uniformly drawn orthonormal set.
+ * The fewer of rows and columns are the vectors. */
+static void fill_orthogonal(const PlanTensor *t, const int64_t *dim, const Stream *s, void *data)
+{
+    uint64_t rows = (uint64_t)dim[0], columns = 1;
+    for (uint32_t k = 1; k < t->rank; k++)
+        columns *= (uint64_t)dim[k];
+    bool wide = rows <= columns;
+    uint64_t n = wide ? rows : columns, length = wide ? columns : rows;
+    Arena *arena = arena_new();
+    double *v = NEW_ARRAY(arena, double, n *length);
+    for (uint64_t i = 0; i < n; i++) {
+        double *x = v + i * length;
+        for (uint64_t k = 0; k < length; k++)
+            x[k] = draw_normal(s, i * length + k, 0);
+        for (uint64_t j = 0; j < 2 * i; j++) {
+            const double *y = v + j % i * length;
+            double c = inner(x, y, length);
+            for (uint64_t k = 0; k < length; k++)
+                x[k] -= c * y[k];
+        }
+        double norm = sqrt(inner(x, x, length));
+        for (uint64_t k = 0; k < length; k++)
+            x[k] /= norm;
+    }
+    for (uint64_t i = 0; i < n * length; i++) {
+        uint64_t at = wide ? i : i % columns * length + i / columns;
+        dtype_store((DType)t->dtype, data, i, v[at]);
+    }
+    arena_free(arena);
 }
 
 static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *data)
@@ -145,9 +189,17 @@ static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *dat
         dim[k] = plan_dim_hi(p, t->dim[k]);
         n *= (uint64_t)dim[k];
     }
+    if (state->init == PI_ORTHOGONAL) {
+        fill_orthogonal(t, dim, &stream, data);
+        return;
+    }
+    bool eye = state->init == PI_EYE;
     double scale = scale_of((PlanInit)state->init, state->init_a, fans_of(dim, t->rank));
     for (uint64_t i = 0; i < n; i++)
-        dtype_store((DType)t->dtype, data, i, scale * draw((PlanInit)state->init, &stream, i));
+        dtype_store((DType)t->dtype, data, i,
+                    eye && i / (uint64_t)dim[1] != i % (uint64_t)dim[1]
+                        ? 0
+                        : scale * draw((PlanInit)state->init, &stream, i));
 }
 
 bool rt_init(Runtime *rt, uint64_t seed, Err *err)

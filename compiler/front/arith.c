@@ -77,8 +77,11 @@ const Node *tensor_of(Elab *e, const Val *v)
     }
     if (v->kind == V_PARAM || v->kind == V_STATE) {
         const State *s = v->kind == V_PARAM ? v->param->state : v->state->state;
-        if (v->kind == V_STATE && v->state->now) {
-            return capture_node(e, v->state->now);
+        const Node *now = v->kind == V_STATE     ? v->state->now
+                          : s->kind == SK_BUFFER ? map_get(e->now, MAP_KEY(s))
+                                                 : NULL;
+        if (now) {
+            return capture_node(e, now);
         }
         Graph *g = capture_root(e, v->span);
         g->span = v->span;

@@ -73,8 +73,6 @@ const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span s
 bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanRun *run);
 
 /* train.c, eval.c, update.c */
-/* A new graph of the program, where values are built from now on; its number. */
-uint32_t entry_begin(Elab *e, const char *name, Mode mode);
 /* The function of an attribute on a batch. */
 const Val *batch_call(Elab *e, Env *env, const Ast *expr, const Val *batch);
 /* The eval blocks that do not speak of other models only; model NULL: all. */

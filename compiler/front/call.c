@@ -259,28 +259,6 @@ static const Val *call_array(Elab *e, const Val *array, Args *args)
     return x;
 }
 
-static const Val *call_method(Elab *e, const Val *m, Args *args)
-{
-    const Val *self = m->method.self;
-    bool set = strcmp(m->method.name, "set") == 0 && self->kind == V_STATE;
-    if (!set || args->n != 1) {
-        diag_at(e->diags, set ? DIAG_E0303 : DIAG_E0199, args->call,
-                set ? "`set` takes one value" : "`.%s` is not supported here yet", m->method.name);
-        return poison(e, args->call);
-    }
-    const Node *n = val_is_poison(args->at[0]) ? NULL : tensor_of(e, args->at[0]);
-    if (!n) {
-        return poison(e, args->call);
-    }
-    if (n->type != self->state->state->type) {
-        diag_at(e->diags, DIAG_E0402, args->call, "the state is `%s`, got `%s`",
-                type_text(e->ir, self->state->state->type), type_text(e->ir, n->type));
-        return poison(e, args->call);
-    }
-    self->state->now = n;
-    return val_none(e, args->call);
-}
-
 /* f32(2), i32(2), bool(2) of compile-time numbers stay compile-time. */
 static const Val *call_dtype_number(Elab *e, DType dt, const Val *v, double f, Span span)
 {
@@ -349,7 +327,7 @@ const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
         return mask_call(e, env, fn, args);
     }
     if (fn->kind == V_METHOD) {
-        return call_method(e, fn, args);
+        return memory_call(e, env, fn, args);
     }
     if (fn->kind == V_MODULE && e->g) {
         Diag *d = diag_at(e->diags, DIAG_E0107, args->call,
@@ -360,7 +338,7 @@ const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
         return poison(e, args->call);
     }
     if (fn->kind == V_MODULE) {
-        return module_instantiate(e, fn, args, NULL, NULL);
+        return module_instantiate(e, fn, args, e->place, NULL);
     }
     diag_at(e->diags, DIAG_E0305, args->call, "%s cannot be called", val_text(e, fn));
     return poison(e, args->call);

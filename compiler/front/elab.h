@@ -9,6 +9,8 @@
  *   signature.c    types              unify.c   shapes, dimension variables
  *   call.c         calling functions, modules
  *   module.c       instances, members                 param.c   parameters, keys, ties
+ *   initialiser.c  first values of parameters         replace.c  instances that move: new keys, `adapt`
+ *   memory.c       buffers and states in program order    mode.c    train, eval, prefill, decode
  *   opdef.c        `op` -> Def with vjp               opcache.c its Defs by call
  *   capture.c      tensors that its functions read    mask.c    masks
  *   limit.c        how much a program may ask for
@@ -51,12 +53,13 @@ typedef enum VKind {
     V_ARRAY,  /* of instances */
     V_PARAM,  /* a parameter or buffer: a tensor when used, a tie when passed */
     V_STATE,  /* a `state` of an optimizer instance */
+    V_MEMORY, /* a `state` of a model's instance: read and set in program order */
     V_METHOD, /* x.set and kin: `self` and a name */
     V_RECORD, /* constructor call kept as it is: cosine(..), idx(..), normal(..) */
     V_RANGE,
     V_BLOCK,   /* data, eval, train ... by name */
     V_BATCH,   /* the b of b => .. */
-    V_MODE,    /* train, eval as a value of `mode` */
+    V_MODE,    /* train, eval, prefill, decode as values of `mode` */
     V_DATUM,   /* known when a batch is made: datum.h */
     V_SEGMENT, /* of a template: content, eos, token(..) */
     V_FILE     /* an imported file: `llama.Llama` */
@@ -107,6 +110,7 @@ struct Val {
         } array;
         struct Param *param;
         struct OptState *state;
+        struct Memory *memory;
         struct {
             const Val *self;
             Sym name;
@@ -137,6 +141,7 @@ typedef struct Batch {
 typedef struct Param {
     State *state; /* in the program */
     Span span;
+    Inst *owner; /* whose declaration made it; others may be tied to it */
 } Param;
 
 /* A state of an optimizer instance: old value, and the new one once set. */
@@ -145,10 +150,18 @@ typedef struct OptState {
     const Node *now;
 } OptState;
 
+/* A `state` of a model: kept from pass to pass while tokens are generated, else absent (memory.c). */
+typedef struct Memory {
+    const Ast *ast;
+    Inst *inst;
+    State *state; /* in the program; NULL until a pass needs it */
+} Memory;
+
 struct Inst {
     const Ast *module;
     Env *env;               /* scope of the members; up = the module's file */
-    Inst *up;               /* NULL for the root */
+    Inst *up;               /* the place it was made at, or NULL: who contains whom, for cycles */
+    Inst *parent;           /* the instance it is a part of now; NULL for a root */
     const struct Param *of; /* optimizer instances: the parameter they update, else NULL */
     Sym path, key;          /* "" for the root; without a trailing dot */
     Span made;              /* its declaration, or the call */
@@ -157,6 +170,11 @@ struct Inst {
     Map *args;              /* Sym -> Val*: arguments by name, consumed by params (overrides) */
     VEC(Sym) names;         /* member names for suggestions */
     VEC(const Ast *) wheres;
+    VEC(Param *) params; /* its own parameters and buffers, and those it ties */
+    VEC(Inst *) subs;    /* its parts, in order */
+    bool loose;          /* made among the arguments of a module, which takes it as a part */
+    bool has_mode;       /* `freeze P { mode = .. }` */
+    Mode mode;
 };
 
 /* ---- scopes ---- */
@@ -245,13 +263,19 @@ struct Elab {
     Arena *arena;
     Diags *diags;
     Program *program;
-    Graph *g;     /* where run-time values are built now; NULL: compile time only */
-    OpBody *body; /* whose g is that, or NULL */
-    Mode mode;
-    bool running; /* a plan is made of it: see not_yet */
-    bool at_data; /* a function of rows or images is evaluated: no graph, but a mode */
+    bool running;       /* a plan is made of it: see not_yet */
+    bool at_data;       /* a function of rows or images is evaluated: no graph, but a mode */
     const struct Columns *answers; /* what `mean(a => ..)` is over, in an eval that generates */
-    Map *memo;                     /* Item -> Val* */
+    Graph *g;           /* where run-time values are built now; NULL: compile time only */
+    OpBody *body;       /* whose g is that, or NULL */
+    Mode mode;          /* of the entry; an instance may have another: mode_here */
+    bool all_train;     /* every parameter counts as trained: a function called on its own */
+    Graph *entry;       /* the entry under construction, by entry_begin */
+    Map *now;           /* buffers and states written so far in it: State or Memory -> Node */
+    const Dim *past;    /* rows that growing states have already; NULL: none */
+    const Dim *context; /* rows that they have room for; NULL: what they need */
+    Inst *place;        /* where instances made in an argument belong, or NULL */
+    Map *memo;          /* Item -> Val* */
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
     uint32_t depth;                /* of nested expressions, against runaway programs */
@@ -407,9 +431,43 @@ const Val *optimizer_instantiate(Elab *e, const Val *module, Args *args, const P
 const Val *inst_member(Elab *e, Inst *inst, Sym name, Span span); /* NULL when absent */
 const char *inst_text(Elab *e, const Inst *inst); /* llm.layers.3 = Block(D: 64) for notes */
 
+/* The arguments of a module's call: an instance made in one is a part of the instance to be, under the
+ * name of its formal. `place`: where that one will be; NULL: a root. */
+Args *module_args(Elab *e, Env *env, const Val *module, const Ast *call, const Inst *place);
+
 /* param.c: declarations `param`, `buffer` and `state` of an instance */
 const Val *param_value(Elab *e, Inst *inst, const Ast *a);
 const Val *state_value(Elab *e, Inst *inst, const Ast *a);
+
+/* initialiser.c: what `~` or an argument says; rank of the tensor. False after a diagnostic. */
+bool initialiser_read(Elab *e, const Val *v, uint32_t rank, Init *out);
+
+/* replace.c */
+/* Gives the tensors of an instance keys that begin with `key`. */
+bool inst_rekey(Elab *e, Inst *inst, Sym key);
+/* All instances below root (root too) whose path matches a pattern, in order; returns the count. */
+uint32_t inst_match(Elab *e, Inst *root, const char *pattern, Inst ***out);
+/* `adapt P with M(args)`: puts M(base: *at, args..) where `at` is: whoever refers to `at` gets the new
+ * instance, of which the old one is the part `base`. False after a diagnostic (E0809 ..). */
+bool inst_adapt(Elab *e, Inst *at, const Val *module, Args *args, Span span);
+
+/* mode.c */
+/* The mode of what is being evaluated: the entry's, and while training the instance's own: train iff the
+ * stage trains something in its subtree; one without parameters follows its parent. */
+Mode mode_here(const Elab *e);
+Mode inst_mode(const Elab *e, const Inst *inst);
+/* `freeze P { mode = .. }`: for all instances that match the pattern or have a parameter that does. */
+void inst_force_mode(Inst *root, const char *pattern, Mode mode);
+
+/* memory.c: buffers and states change in program order (language.md 2.8) */
+/* Begins a pass: what is evaluated from now on goes to g, buffers and states have their old values. */
+void pass_begin(Elab *e, Graph *g, Mode mode);
+/* The same for a new entry of the program; returns its number. */
+uint32_t entry_begin(Elab *e, const char *name, Mode mode);
+/* The value that a buffer or a state has here; any other value as it is. */
+const Val *memory_read(Elab *e, Env *env, const Val *v);
+/* x.set(v), x.append(v) */
+const Val *memory_call(Elab *e, Env *env, const Val *method, Args *args);
 Sym inst_join(Elab *e, Sym a, Sym b); /* components of paths and keys, "" for none */
 
 /* capture.c */

@@ -248,9 +248,10 @@ static bool call_entry(Elab *e, Given *x)
     if (!fn) {
         return false;
     }
-    e->g = graph_new(e->ir, e->arena, sym_printf(e->ir->syms, "call:%s", x->call->function));
-    e->mode = x->call->mode;
-    VEC_PUSH(e->arena, &e->program->entries, e->g);
+    entry_begin(e, arena_printf(e->arena, "call:%s", x->call->function), x->call->mode);
+    e->all_train = true;
+    e->past = x->call->past ? dim_const(e->ir, x->call->past) : NULL;
+    e->context = x->call->context ? dim_const(e->ir, x->call->context) : NULL;
     Args *args = call_args(x, fn->code.ast);
     const Val *v = args ? call_value(e, e->front->files.at[0]->env, fn, args) : NULL;
     return v && !val_is_poison(v) && call_results(e, sym(e->ir->syms, "out"), v);

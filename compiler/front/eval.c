@@ -12,15 +12,6 @@ typedef struct EvalCx {
     const Item *item;
 } EvalCx;
 
-uint32_t entry_begin(Elab *e, const char *name, Mode mode)
-{
-    Graph *g = graph_new(e->ir, e->arena, sym(e->ir->syms, name));
-    VEC_PUSH(e->arena, &e->program->entries, g);
-    e->g = g;
-    e->mode = mode;
-    return e->program->entries.n - 1;
-}
-
 const Val *batch_call(Elab *e, Env *env, const Ast *expr, const Val *batch)
 {
     const Val *fn = eval(e, env, expr);

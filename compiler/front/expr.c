@@ -35,13 +35,18 @@ static const Val *eval_error(Elab *e, Env *env, const Ast *a)
     return poison(e, a->span);
 }
 
-static const Val *eval_id(Elab *e, Env *env, const Ast *a)
+static const Val *id_value(Elab *e, Env *env, const Ast *a)
 {
     const Val *v = env_get(e, env, a->name, a->span);
     if (v->kind != V_BUILTIN || v->builtin->fn) {
         return val_at(e, v, a->span); /* messages point here, not where it was defined */
     }
     return record_new(e, env, a); /* without arguments: zeros, greedy */
+}
+
+static const Val *eval_id(Elab *e, Env *env, const Ast *a)
+{
+    return memory_read(e, env, id_value(e, env, a));
 }
 
 static const Val *eval_paren(Elab *e, Env *env, const Ast *a)
@@ -143,9 +148,21 @@ static bool order_holds(Sym op, int c)
                                    : c >= 0;
 }
 
+/* In `mode == decode` the word is a mode, whatever else has that name here. */
+static const Val *compared(Elab *e, Env *env, const Ast *a, const Val *with)
+{
+    Mode mode;
+    if (!with || with->kind != V_MODE || a->kind != A_ID || !mode_find(a->name, &mode)) {
+        return eval(e, env, a);
+    }
+    Val *v = val_new(e, V_MODE, a->span);
+    v->mode = mode;
+    return v;
+}
+
 static const Val *eval_cmp(Elab *e, Env *env, const Ast *a)
 {
-    const Val *x = eval(e, env, a->kid[0]), *y = eval(e, env, a->kid[1]);
+    const Val *x = eval(e, env, a->kid[0]), *y = compared(e, env, a->kid[1], x);
     if (val_is_poison(x) || val_is_poison(y)) {
         return poison(e, a->span);
     }
@@ -274,7 +291,8 @@ static const Val *eval_call(Elab *e, Env *env, const Ast *a)
     if (fn->kind == V_RECORD && a->kid[0]->kind == A_ID && fn->code.ast == a->kid[0]) {
         return record_new(e, env, a);
     }
-    Args *args = args_eval(e, env, a, NULL);
+    bool module = fn->kind == V_MODULE && !e->g;
+    Args *args = module ? module_args(e, env, fn, a, e->place) : args_eval(e, env, a, NULL);
     return call_value(e, env, fn, args);
 }
 
@@ -305,9 +323,22 @@ static const Val *instance_member(Elab *e, const Val *v, const Ast *a)
     return poison(e, a->span);
 }
 
-static const Val *eval_member(Elab *e, Env *env, const Ast *a)
+static const Val *member_value(Elab *e, Env *env, const Ast *a);
+
+/* What a name or a member is, before it is read: the h of h.set(..) is no tensor. */
+static const Val *eval_place(Elab *e, Env *env, const Ast *a)
 {
-    const Val *v = eval(e, env, a->kid[0]);
+    if ((a->kind != A_ID && a->kind != A_MEMBER) || !elab_enter(e, a->span)) {
+        return eval(e, env, a);
+    }
+    const Val *v = a->kind == A_ID ? id_value(e, env, a) : member_value(e, env, a);
+    elab_leave(e);
+    return v;
+}
+
+static const Val *member_value(Elab *e, Env *env, const Ast *a)
+{
+    const Val *v = eval_place(e, env, a->kid[0]);
     if (val_is_poison(v)) {
         return v;
     }
@@ -329,13 +360,20 @@ static const Val *eval_member(Elab *e, Env *env, const Ast *a)
         bool digit = a->name[0] >= '0' && a->name[0] <= '9';
         return digit && i < v->list.n ? v->list.at[i] : no_member(e, v, a);
     }
-    if (v->kind == V_STATE || v->kind == V_PARAM) {
+    if (v->kind == V_STATE || v->kind == V_PARAM || v->kind == V_MEMORY) {
         Val *m = val_new(e, V_METHOD, a->span);
         m->method.self = v;
         m->method.name = a->name;
         return m;
     }
     return no_member(e, v, a);
+}
+
+static const Val *eval_member(Elab *e, Env *env, const Ast *a)
+{
+    const Val *v = member_value(e, env, a);
+    return v->kind == V_MEMORY ? memory_read(e, env, val_at(e, v, a->span))
+                               : memory_read(e, env, v);
 }
 
 static const Val *eval_if(Elab *e, Env *env, const Ast *a)

@@ -13,6 +13,7 @@ Elab *elab_new(Front *f, Program *program, Arena *arena)
     e->mode = MODE_EVAL;
     e->memo = map_new(arena);
     e->keys = map_new(arena);
+    e->now = map_new(arena);
     return e;
 }
 
@@ -210,9 +211,9 @@ Sym front_model_name(const Front *f, uint32_t i)
 }
 
 /* An entry for one function; a value that is no tensor, such as a list, has no results. */
-static void model_entry(Elab *e, Sym name, const Val *fn)
+static void model_entry(Elab *e, Sym name, const Val *fn, Mode mode)
 {
-    e->g = graph_new(e->ir, e->arena, name);
+    pass_begin(e, graph_new(e->ir, e->arena, name), mode);
     const Val *v = uncalled_value(e, fn);
     bool tensors = v && (is_tensor(v) || v->kind == V_TUPLE || v->kind == V_LOSS);
     for (uint32_t i = 0; tensors && v->kind == V_TUPLE && i < v->list.n; i++) {
@@ -224,19 +225,20 @@ static void model_entry(Elab *e, Sym name, const Val *fn)
     e->g = NULL;
 }
 
-Program *front_model(Front *f, uint32_t i, bool train_mode)
+Program *front_model(Front *f, uint32_t i, Mode mode)
 {
     uint32_t errors = diags_reported(f->ir->diags);
     const Item *item = model_at(f, i);
     ASSERT(item != NULL);
     Program *p = program_new(f->ir, item->name);
     Elab *e = elab_new(f, p, f->arena);
-    e->mode = train_mode ? MODE_TRAIN : MODE_EVAL;
+    e->all_train = true;
     const Val *v = item_value(e, item, item->ast->span);
     for (uint32_t k = 0; v->kind == V_INSTANCE && k < map_count(v->inst->members); k++) {
         const Val *fn = map_value_at(v->inst->members, k);
         if (fn->kind == V_CLOSURE && fn->code.env == v->inst->env) {
-            model_entry(e, sym_printf(f->ir->syms, "%s.%s", item->name, fn->code.ast->name), fn);
+            model_entry(e, sym_printf(f->ir->syms, "%s.%s", item->name, fn->code.ast->name), fn,
+                        mode);
         }
     }
     return diags_reported(f->ir->diags) == errors ? p : NULL;

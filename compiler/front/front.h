@@ -8,6 +8,12 @@
 
 typedef struct Front Front;
 
+/* What `mode` is in the program: one `forward` yields all four programs. */
+typedef enum Mode { MODE_EVAL, MODE_TRAIN, MODE_PREFILL, MODE_DECODE } Mode;
+enum { MODE_COUNT = 4 };
+const char *mode_name(Mode mode); /* "train" */
+bool mode_find(const char *name, Mode *out);
+
 typedef struct FrontOptions {
     const char *path;       /* the .mdl file */
     const char *const *set; /* "PATH=EXPR" overrides */
@@ -45,10 +51,7 @@ Program *front_stage(Front *f, const char *name, PlanBuilder *b);
  * (DIM_FREE). NULL after diagnostics. */
 uint32_t front_model_count(const Front *f);
 Sym front_model_name(const Front *f, uint32_t i);
-Program *front_model(Front *f, uint32_t i, bool train_mode);
-
-/* What `mode` is in the program. */
-typedef enum Mode { MODE_EVAL, MODE_TRAIN, MODE_PREFILL, MODE_DECODE } Mode;
+Program *front_model(Front *f, uint32_t i, Mode mode);
 
 /* A tensor for a formal, by its name; a member of a tuple is "formal.0". */
 typedef struct CallInput {
@@ -67,7 +70,10 @@ typedef struct FrontCall {
     bool strict;             /* an input that no formal takes is E0302; else it is left out */
     const char *const *args; /* "NAME=EXPR": formals that compile time knows */
     uint32_t narg;
-    Mode mode;
+    Mode mode; /* train: every parameter counts as trained */
+    /* prefill, decode: rows that growing states have, and room for (0: what they need). At run time slot
+     * "len" is `past`. */
+    int64_t past, context;
 } FrontCall;
 
 /* Elaborates one function for `mdl call`. Formals that get nothing take their defaults. Entry

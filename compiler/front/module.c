@@ -22,6 +22,46 @@ const char *inst_text(Elab *e, const Inst *inst)
     return sb_text(&sb);
 }
 
+/* ---- arguments ---- */
+
+/* The formal that argument i of a call has, or NULL. */
+static Sym argument_name(const Ast *formals, const Ast *call, uint32_t i)
+{
+    uint32_t position = 0;
+    if (call->kid[i]->kind == A_NAMED) {
+        return call->kid[i]->name;
+    }
+    for (uint32_t k = 1; k < i; k++) {
+        position += call->kid[k]->kind != A_NAMED;
+    }
+    return position < formals->nkid ? formals->kid[position]->name : NULL;
+}
+
+Args *module_args(Elab *e, Env *env, const Val *module, const Ast *call, const Inst *place)
+{
+    const Ast *formals = module->code.ast->kid[0];
+    Args *args = NEW(e->arena, Args);
+    Sym none = sym(e->ir->syms, "");
+    Inst *outer = e->place;
+    args->call = call->span;
+    for (uint32_t i = 1; i < call->nkid; i++) {
+        const Ast *a = call->kid[i], *value = a->kind == A_NAMED ? a->kid[0] : a;
+        Sym name = argument_name(formals, call, i);
+        Inst *here = NEW(e->arena, Inst);
+        here->path = inst_join(e, place ? place->path : none, name ? name : none);
+        here->key = inst_join(e, place ? place->key : none, name ? name : none);
+        here->module = place ? place->module : NULL;
+        here->up = place ? place->up : NULL;
+        here->loose = true;
+        e->place = here;
+        args_push(e, args, a->kind == A_NAMED ? a->name : NULL,
+                  val_at(e, eval(e, env, value), value->span));
+        args->name_span[args->n - 1] = a->kind == A_NAMED ? a->name_span : (Span){0};
+    }
+    e->place = outer;
+    return args;
+}
+
 /* ---- submodules ---- */
 
 /* What a declaration contributes: its name and key component, with an array index. */
@@ -53,8 +93,10 @@ static const Val *sub_instance(Elab *e, Inst *inst, Env *env, const Ast *expr, c
     Inst here = *inst;
     here.path = inst_join(e, inst->path, at->name);
     here.key = inst_join(e, inst->key, at->key);
-    Inst *parent = COPY_ARRAY(e->arena, Inst, &here, 1);
-    return module_instantiate(e, callee, args_eval(e, env, expr, NULL), parent, expr);
+    here.parent = inst;
+    Inst *place = COPY_ARRAY(e->arena, Inst, &here, 1);
+    Args *args = module_args(e, env, callee, expr, place);
+    return module_instantiate(e, callee, args, place, expr);
 }
 
 static const Val *sub_value(Elab *e, Inst *inst, const Ast *a)
@@ -151,10 +193,13 @@ const Val *inst_member(Elab *e, Inst *inst, Sym name, Span span)
         return poison(e, span);
     }
     Graph *g = e->g;
+    Inst *place = e->place;
     e->g = NULL;
+    e->place = NULL;
     e->pending = &here;
     v = member_value(e, inst, a);
     e->pending = here.up;
+    e->place = place;
     e->g = g;
     map_put(inst->members, MAP_KEY(name), (void *)v);
     shapes_note(e, a, name, v);
@@ -203,6 +248,20 @@ static void check_where(Elab *e, Inst *inst, const Ast *a)
     diag_also(d, inst->made, "for this instance");
 }
 
+/* `base as "key"`: the tensors of an argument get keys under those of this instance. */
+static void rekey_argument(Elab *e, Inst *inst, const Ast *a)
+{
+    const Val *v = map_get(inst->members, MAP_KEY(a->name));
+    if (!v || v->kind != V_INSTANCE) {
+        Diag *d =
+            diag_at(e->diags, DIAG_E0205, a->name_span,
+                    "`%s` is no instance among the arguments of `%s`", a->name, inst->module->name);
+        diag_help(d, "the key of a part stands in its declaration: `name: Module(..) as \"key\"`");
+        return;
+    }
+    inst_rekey(e, v->inst, inst_join(e, inst->key, a->text));
+}
+
 /* The members that exist. Lets and functions come first, so that a condition may use one that stands
  * behind it; constraints wait until everything is declared. */
 static void declare_members(Elab *e, Inst *inst, const Ast *members)
@@ -223,7 +282,7 @@ static void declare_members(Elab *e, Inst *inst, const Ast *members)
         } else if (a->kind == A_WHERE) {
             VEC_PUSH(e->arena, &inst->wheres, a);
         } else if (a->kind == A_REKEY) {
-            diag_at(e->diags, DIAG_E0199, a->span, "re-keying an instance is not supported yet");
+            rekey_argument(e, inst, a);
         } else if (a->kind != A_ERROR && a->kind != A_LET && a->kind != A_FN) {
             declare(e, inst, a);
         }
@@ -344,6 +403,11 @@ static bool bind_formals(Elab *e, Inst *inst, Args *args)
         map_put(inst->members, MAP_KEY(f->name), (void *)v);
         shapes_note(e, f, f->name, v);
         VEC_PUSH(e->arena, &inst->names, f->name);
+        if (v->kind == V_INSTANCE && v->inst->loose) { /* made for this one: a part of it */
+            v->inst->loose = false;
+            v->inst->parent = inst;
+            VEC_PUSH(e->arena, &inst->subs, v->inst);
+        }
         ok = ok && !val_is_poison(v);
     }
     return ok;
@@ -379,6 +443,8 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
     map_put(e->front->called, MAP_KEY(inst->module), (void *)inst->module);
     inst->made = span;
     inst->up = up;
+    inst->loose = up && up->loose;
+    inst->parent = up ? up->parent : NULL;
     inst->of = up ? up->of : NULL;
     inst->path = up ? up->path : sym(e->ir->syms, "");
     inst->key = up ? up->key : sym(e->ir->syms, "");
@@ -400,6 +466,9 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
     }
     if (diags_reported(e->diags) > errors) {
         return poison(e, span);
+    }
+    if (inst->parent) {
+        VEC_PUSH(e->arena, &inst->parent->subs, inst);
     }
     Val *v = val_new(e, V_INSTANCE, span);
     v->inst = inst;

@@ -91,6 +91,7 @@ static void put_value(OpKey *key, const Val *v)
         return;
     case V_PARAM: /* op_call has made tensors of these */
     case V_STATE:
+    case V_MEMORY:
     case V_FILE:
     case V_POISON:
     case V_LOSS:
@@ -110,7 +111,7 @@ void opcache_key(const Elab *e, const Ast *op, const Val *const *arg, OpKey *key
     key->n = 0;
     key->fits = true;
     put(key, MAP_KEY(op));
-    put(key, (uint64_t)e->mode << 1 | (e->lifted > 0));
+    put(key, (uint64_t)mode_here(e) << 1 | (e->lifted > 0));
     for (uint32_t i = 0; i < op->kid[0]->nkid; i++) {
         if (arg[i]) {
             put_value(key, arg[i]);

@@ -2,57 +2,8 @@
  * optimizers. Paths name tensors for people, keys for files; `as "..."` replaces a component of the
  * key, "" removes it (language.md 2.6). */
 #include "elab.h"
-#include <math.h>
 
 #define MAX_ELEMENTS ((int64_t)1 << 40) /* of one parameter: 4 TiB */
-
-static bool init_from_record(Elab *e, const Val *record, Init *out)
-{
-    static const struct {
-        const char *name;
-        InitKind kind;
-        const char *argument; /* NULL: takes none */
-        bool needed, scale;   /* scale: not negative */
-        double missing;
-    } kinds[] = {
-        {"zeros", INIT_ZEROS, NULL, false, false, 0},
-        {"ones", INIT_ONES, NULL, false, false, 0},
-        {"constant", INIT_CONSTANT, "c", true, false, 0},
-        {"normal", INIT_NORMAL, "std", true, true, 0},
-        {"truncated", INIT_TRUNCATED, "std", true, true, 0},
-        {"uniform", INIT_UNIFORM, "a", true, true, 0},
-        {"kaiming_uniform", INIT_KAIMING_UNIFORM, "a", false, true, 2.23606797749979},
-        {"xavier_uniform", INIT_XAVIER_UNIFORM, NULL, false, false, 0},
-    };
-    for (size_t i = 0; record->kind == V_RECORD && i < COUNT(kinds); i++) {
-        if (strcmp(record_name(record), kinds[i].name) != 0) {
-            continue;
-        }
-        const char *name = kinds[i].argument;
-        const Val *v = name ? record_arg(e, record, 0, name) : NULL;
-        *out = (Init){kinds[i].kind, kinds[i].missing};
-        if (v && val_is_poison(v)) {
-            return false;
-        }
-        if (v ? !val_as_double(v, &out->a) : kinds[i].needed) {
-            diag_at(e->diags, v ? DIAG_E0205 : DIAG_E0303, v ? v->span : record->span,
-                    "`%s(%s)` takes one number, got %s", kinds[i].name, name,
-                    v ? val_text(e, v) : "none");
-            return false;
-        }
-        if (v && (!isfinite(out->a) || (kinds[i].scale && out->a < 0))) {
-            diag_at(e->diags, DIAG_E0504, v->span, "`%s` needs a finite number%s, got %s",
-                    kinds[i].name, kinds[i].scale ? " >= 0" : "", val_text(e, v));
-            return false;
-        }
-        return true;
-    }
-    if (!val_is_poison(record)) {
-        diag_at(e->diags, DIAG_E0205, record->span, "expected an initialiser, got %s",
-                val_text(e, record));
-    }
-    return false;
-}
 
 /* Constant dimensions, none of them 0, and not more elements than a tensor can have. */
 static bool storable(Elab *e, const Ast *a, const Type *t)
@@ -88,7 +39,7 @@ static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type,
         return poison(e, a->span);
     }
     Param *same = map_get(e->keys, MAP_KEY(proto.key));
-    if (same) {
+    if (same && same->state->key == proto.key) { /* else it was given another key since */
         Diag *d =
             diag_at(e->diags, DIAG_E0306, a->span, "two tensors have the key `%s`", proto.key);
         diag_also(d, same->span, "the other one is `%s`", same->state->path);
@@ -97,19 +48,22 @@ static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type,
     Param *p = NEW(e->arena, Param);
     p->state = program_state(e->program, &proto);
     p->span = a->span;
+    p->owner = inst;
+    VEC_PUSH(e->arena, &inst->params, p);
     map_put(e->keys, MAP_KEY(proto.key), p);
     Val *v = val_new(e, V_PARAM, a->span);
     v->param = p;
     return v;
 }
 
-static const Val *tie(Elab *e, const Ast *a, const Val *other, const Type *type)
+static const Val *tie(Elab *e, Inst *inst, const Ast *a, const Val *other, const Type *type)
 {
     if (other->param->state->type != type) {
         diag_at(e->diags, DIAG_E0310, other->span, "cannot tie `%s` of `%s` to `%s`", a->name,
                 type_text(e->ir, type), type_text(e->ir, other->param->state->type));
         return poison(e, other->span);
     }
+    VEC_PUSH(e->arena, &inst->params, other->param);
     return other;
 }
 
@@ -130,7 +84,7 @@ const Val *param_value(Elab *e, Inst *inst, const Ast *a)
         return poison(e, a->span);
     }
     if (given && given->kind == V_PARAM) {
-        return tie(e, a, given, type);
+        return tie(e, inst, a, given, type);
     }
     if (!given && !a->kid[1]) {
         Diag *d = diag_at(e->diags, DIAG_E0308, a->name_span, "`%s` has no initialiser",
@@ -140,18 +94,38 @@ const Val *param_value(Elab *e, Inst *inst, const Ast *a)
     }
     Init init;
     const Val *record = given ? given : eval(e, inst->env, a->kid[1]);
-    return init_from_record(e, record, &init) ? param_new(e, inst, a, type, &init)
-                                              : poison(e, a->span);
+    return initialiser_read(e, record, type->rank, &init) ? param_new(e, inst, a, type, &init)
+                                                          : poison(e, a->span);
 }
 
-/* ---- optimizer states ---- */
+/* ---- states ---- */
 
-/* `state m: [..]` of an optimizer: one tensor of the parameter's shape, zero at first. */
+/* `grows S` names a dimension of the type. */
+static bool grows_known(Elab *e, const Ast *a)
+{
+    const Ast *type = a->kid[0];
+    bool found = !a->text;
+    for (uint32_t i = 1; type->kind == A_T_TENSOR && i < type->nkid; i++) {
+        found = found || (type->kid[i]->kind == A_ID && type->kid[i]->name == a->text);
+    }
+    if (!found) {
+        diag_at(e->diags, DIAG_E0401, a->span, "`%s` grows `%s`, which is no dimension of its type",
+                a->name, a->text);
+    }
+    return found;
+}
+
+/* `state m: [..]` of an optimizer: one tensor of the parameter's shape, zero at first. Those of a model
+ * get their types when a pass uses them. */
 const Val *state_value(Elab *e, Inst *inst, const Ast *a)
 {
     if (!inst->of) {
-        diag_at(e->diags, DIAG_E0199, a->span, "`state` is supported in optimizers only, so far");
-        return poison(e, a->span);
+        Memory *m = NEW(e->arena, Memory);
+        m->ast = a;
+        m->inst = inst;
+        Val *v = val_new(e, V_MEMORY, a->span);
+        v->memory = m;
+        return grows_known(e, a) ? v : poison(e, a->span);
     }
     const State *w = inst->of->state;
     Env *frame = env_new(e, ENV_FRAME, inst->env);

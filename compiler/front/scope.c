@@ -158,10 +158,13 @@ const Val *item_value(Elab *e, const Item *item, Span span)
     }
     /* a model is built outside of any graph: its parameters are states of the program */
     Graph *g = e->g;
+    Inst *place = e->place;
     e->g = NULL;
+    e->place = NULL;
     e->pending = &here;
     const Val *v = item_evaluate(e, item);
     e->pending = here.up;
+    e->place = place;
     e->g = g;
     map_put(e->memo, MAP_KEY(item->ast), (void *)v);
     shapes_note(e, item->ast, item->name, v);
@@ -174,22 +177,36 @@ static const Val *file_find(Elab *e, const File *f, Sym name, Span span)
     return item ? item_value(e, item, span) : NULL;
 }
 
-/* Instances and lets are evaluated once, for all modes. */
+/* `mode`, or one by name. Instances and lets are evaluated once, for all modes. */
 static const Val *mode_value(Elab *e, Sym name, Span span)
 {
     Val *v = val_new(e, V_MODE, span);
-    v->mode = strcmp(name, "mode") == 0 ? e->mode : name[0] == 't' ? MODE_TRAIN : MODE_EVAL;
-    if (name[0] == 'm' && !e->g && !e->at_data) {
+    if (mode_find(name, &v->mode)) {
+        return v;
+    }
+    v->mode = mode_here(e);
+    if (!e->g && !e->at_data) {
         diag_at(e->diags, DIAG_E0307, span, "`mode` is known only inside functions");
         return poison(e, span);
     }
     return v;
 }
 
+/* How far a stage is: scalars of the argument block. */
+static const Val *progress_value(Elab *e, Sym name, Span span)
+{
+    if (!e->g) {
+        diag_at(e->diags, DIAG_E0205, span, "`%s` is known only at run time", name);
+        return poison(e, span);
+    }
+    return val_node(e, graph_slot(e->g, name, name[0] == 's' ? DT_I32 : DT_F32), span);
+}
+
 static const Val *builtin_value(Elab *e, const Env *env, Sym name, Span span)
 {
     const Builtin *b = builtin_find(name);
     DType dt;
+    Mode mode;
     Val *v;
     if (b) {
         v = val_new(e, V_BUILTIN, span);
@@ -205,8 +222,11 @@ static const Val *builtin_value(Elab *e, const Env *env, Sym name, Span span)
     if (strcmp(name, "pi") == 0) {
         return val_real(e, 3.14159265358979323846, span);
     }
-    if (strcmp(name, "train") == 0 || strcmp(name, "eval") == 0 || strcmp(name, "mode") == 0) {
+    if (strcmp(name, "mode") == 0 || mode_find(name, &mode)) {
         return mode_value(e, name, span);
+    }
+    if (strcmp(name, "step") == 0 || strcmp(name, "progress") == 0) {
+        return progress_value(e, name, span);
     }
     return data_word(name) ? val_str(e, name, span) : NULL;
 }

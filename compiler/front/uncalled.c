@@ -119,7 +119,7 @@ static void check_function(Elab *e, const Val *fn)
     if (map_get(e->front->called, MAP_KEY(ast)) || !elab_spend(e, 1, ast->span)) {
         return;
     }
-    e->g = graph_new(e->ir, e->arena, ast->name);
+    pass_begin(e, graph_new(e->ir, e->arena, ast->name), MODE_EVAL);
     e->at_data = true;
     uncalled_value(e, fn);
     e->at_data = false;

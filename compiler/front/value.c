@@ -211,6 +211,7 @@ static const char *kind_text(VKind kind)
         [V_MASK] = "a mask",
         [V_ARRAY] = "a module array",
         [V_STATE] = "a state",
+        [V_MEMORY] = "a state",
         [V_METHOD] = "a method",
         [V_RANGE] = "a range",
         [V_BATCH] = "a batch",

@@ -147,6 +147,13 @@ const Node *graph_gather(Graph *g, const Node *x, const Node *idx, uint32_t axis
     return graph_op(g, &(NodeSpec){.op = OP_GATHER, .nin = 2, .in = in, .attr = attr});
 }
 
+const Node *graph_update(Graph *g, const Node *x, const Node *rows, const Node *at, uint32_t axis)
+{
+    const Node *in[] = {x, rows, at};
+    Attr attr = attr_int(axis);
+    return graph_op(g, &(NodeSpec){.op = OP_UPDATE, .nin = 3, .in = in, .attr = &attr});
+}
+
 /* ---- folds and contractions ---- */
 
 const Node *graph_reduce(Graph *g, OpKind op, const Node *x, const int64_t *axes, uint32_t n)

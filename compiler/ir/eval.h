@@ -66,6 +66,7 @@ void eval_concat(const Node *n, const Value *const *in, Value *out);
 void eval_cast(const Node *n, const Value *const *in, Value *out);
 void eval_gather(const Node *n, const Value *const *in, Value *out);
 void eval_scatter_add(const Node *n, const Value *const *in, Value *out);
+void eval_update(const Node *n, const Value *const *in, Value *out);
 
 /* ---- eval_reduce.c, eval_dot.c ---- */
 

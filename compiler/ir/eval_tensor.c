@@ -158,3 +158,11 @@ void eval_scatter_add(const Node *n, const Value *const *in, Value *out)
         *sum = value_round(out, *sum + in[0]->at[i]);
     }
 }
+
+void eval_update(const Node *n, const Value *const *in, Value *out)
+{
+    int64_t axis = node_int(n, "axis"), last = out->dim[axis] - in[1]->dim[axis];
+    double at = in[2]->at[0];
+    memcpy(out->at, in[0]->at, sizeof(double) * (size_t)out->count);
+    put_along(in[1], out, axis, at > 0 ? (int64_t)(at < (double)last ? at : (double)last) : 0);
+}

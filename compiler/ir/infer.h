@@ -42,6 +42,7 @@ const Type *infer_argsort(Ir *ir, const Node *n, Span span); /* numbers -> i32 o
 
 const Type *infer_gather(Ir *ir, const Node *n, Span span);
 const Type *infer_scatter_add(Ir *ir, const Node *n, Span span);
+const Type *infer_update(Ir *ir, const Node *n, Span span);
 const Type *infer_dot(Ir *ir, const Node *n, Span span);
 
 /* ---- shared by the rules ---- */

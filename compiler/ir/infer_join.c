@@ -166,3 +166,27 @@ const Type *infer_dot(Ir *ir, const Node *n, Span span)
     add_free(&d, b, mb);
     return infer_tensor(ir, a->dtype, d.n, d.at, span);
 }
+
+/* The rows have x's dims but for the axis, where they are no more. */
+const Type *infer_update(Ir *ir, const Node *n, Span span)
+{
+    const Type *x = infer_operand(ir, n, 0, span), *rows = infer_operand(ir, n, 1, span);
+    const Type *at = infer_operand(ir, n, 2, span);
+    int64_t axis = node_int(n, "axis");
+    if (!x || !rows || !at || !infer_axis(ir, n, axis, x->rank, span))
+        return NULL;
+    if (!dtype_is_int(at->dtype) || at->rank > 0) {
+        diag_at(ir->diags, DIAG_E0503, span, "`update` takes one index, got `%s`",
+                type_text(ir, at));
+        return NULL;
+    }
+    bool fits = rows->rank == x->rank && rows->dtype == x->dtype;
+    for (uint32_t i = 0; fits && i < x->rank; i++)
+        fits = i == axis ? dim_lo(ir, dim_sub(ir, x->dims[i], rows->dims[i])) >= 0
+                         : x->dims[i] == rows->dims[i];
+    if (fits)
+        return x;
+    diag_at(ir->diags, DIAG_E0402, span, "`update`: rows `%s` do not fit into `%s` along axis %lld",
+            type_text(ir, rows), type_text(ir, x), (long long)axis);
+    return NULL;
+}

@@ -320,6 +320,8 @@ const Node *graph_concat(Graph *g, const Node *const *in, uint32_t n, uint32_t a
 /* out[b.., i.., r..] = x[b.., idx[b.., i..], r..]: the first `batch` axes are shared; axis >= batch
  * is replaced by the remaining axes of idx. axes of x between batch and axis come before i... */
 const Node *graph_gather(Graph *g, const Node *x, const Node *idx, uint32_t axis, uint32_t batch);
+/* x with `rows` from index `at` (an integer scalar) of an axis on. */
+const Node *graph_update(Graph *g, const Node *x, const Node *rows, const Node *at, uint32_t axis);
 const Node *graph_reduce(Graph *g, OpKind op, const Node *x, const int64_t *axes,
                          uint32_t n); /* removed */
 /* Contracts a's axes ac with b's bc, pairs batch axes ab with bb; result = batch, free a, free b. */
@@ -441,7 +443,8 @@ void ix_print(const Ir *ir, const Ix *e, StrBuf *sb);
 
 /* ---- states and programs ---- */
 
-typedef enum StateKind { SK_PARAM, SK_GRAD, SK_OPT, SK_BUFFER, SK_LOOP } StateKind;
+/* KV: kept between the passes of one sequence, zero before the first; saved nowhere. */
+typedef enum StateKind { SK_PARAM, SK_GRAD, SK_OPT, SK_BUFFER, SK_LOOP, SK_KV } StateKind;
 
 typedef enum InitKind {
     INIT_ZEROS,
@@ -451,7 +454,11 @@ typedef enum InitKind {
     INIT_TRUNCATED,
     INIT_UNIFORM,
     INIT_KAIMING_UNIFORM,
-    INIT_XAVIER_UNIFORM
+    INIT_XAVIER_UNIFORM,
+    INIT_ORTHOGONAL, /* rows or columns, the fewer, are orthonormal; axes behind the first are one */
+    INIT_EYE,
+    INIT_ROW_MEAN, /* rows that no weights fill: the mean of those they fill */
+    INIT_FUNCTION  /* of the element's indices */
 } InitKind;
 
 /* Filled by the runtime on the host in f64, keyed by (seed, path, element). */

@@ -13,11 +13,9 @@ typedef struct Printer {
     bool by_name; /* print defs by name: there are no labels */
 } Printer;
 
-static const char *const state_names[] = {[SK_PARAM] = "param",
-                                          [SK_GRAD] = "grad",
-                                          [SK_OPT] = "opt",
-                                          [SK_BUFFER] = "buffer",
-                                          [SK_LOOP] = "loop"};
+static const char *const state_names[] = {
+    [SK_PARAM] = "param",   [SK_GRAD] = "grad", [SK_OPT] = "opt",
+    [SK_BUFFER] = "buffer", [SK_LOOP] = "loop", [SK_KV] = "kv"};
 
 const char *text_state_kind(StateKind kind)
 {

@@ -50,7 +50,7 @@ typedef struct PlanTensor {
     uint64_t bytes;  /* planned, for the upper end of DYN dims */
 } PlanTensor;
 
-typedef enum PlanStateKind { PS_PARAM, PS_GRAD, PS_OPT, PS_BUFFER, PS_LOOP } PlanStateKind;
+typedef enum PlanStateKind { PS_PARAM, PS_GRAD, PS_OPT, PS_BUFFER, PS_LOOP, PS_KV } PlanStateKind;
 
 typedef struct PlanState {
     uint32_t tensor;
@@ -70,7 +70,9 @@ typedef enum PlanInit {
     PI_TRUNCATED,
     PI_UNIFORM,
     PI_KAIMING_UNIFORM,
-    PI_XAVIER_UNIFORM
+    PI_XAVIER_UNIFORM,
+    PI_ORTHOGONAL,
+    PI_EYE
 } PlanInit;
 
 /* One emitted kernel: C text with one function per phase:

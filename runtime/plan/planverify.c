@@ -184,9 +184,8 @@ static bool verify_state(const Row *r, const PlanState *s)
 {
     const Plan *p = r->plan;
     if (!row_index(r, "tensor", s->tensor, p->ntensors) ||
-        !row_index(r, "kind", s->kind, PS_LOOP + 1) || !row_text(r, "key", s->key) ||
-        !row_index(r, "init", s->init, PI_XAVIER_UNIFORM + 1) ||
-        !row_index(r, "trained", s->trained, 2))
+        !row_index(r, "kind", s->kind, PS_KV + 1) || !row_text(r, "key", s->key) ||
+        !row_index(r, "init", s->init, PI_EYE + 1) || !row_index(r, "trained", s->trained, 2))
         return false;
     const PlanTensor *t = &p->tensors[s->tensor];
     if (t->arena != PA_STATE)

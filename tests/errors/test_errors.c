@@ -34,6 +34,7 @@ static const struct {
     {"E0601", "passes: test_autodiff"},
     {"E0602", "passes: test_autodiff"},
     {"E0701", "the start of a run"},
+    {"E0809", "adapters are not elaborated yet"},
     {"E0810", "the start of a run"},
     {"E1001", "checkpoints"},
     {"E1002", "checkpoints"},

@@ -224,8 +224,8 @@ static uint64_t compile_once(const char *path, bool check)
     Compilation c = {&s, check, 0};
     if (!s.front || !front_check_each(s.front, take, &c))
         fail_msg("%s", reports(&s));
-    for (uint32_t i = 0; i < 2 * front_model_count(s.front); i++) {
-        Program *p = front_model(s.front, i / 2, i % 2);
+    for (uint32_t i = 0; i < MODE_COUNT * front_model_count(s.front); i++) {
+        Program *p = front_model(s.front, i / MODE_COUNT, (Mode)(i % MODE_COUNT));
         if (!p)
             fail_msg("%s", reports(&s));
         take(&c, p, s.arena);
