@@ -88,9 +88,9 @@ static const Val *read_state(Elab *e, Env *env, const Val *v)
     Sym free;
     Env *frame = type_frame(e, env, m, &free);
     if (free && !m->state) {
-        Diag *d = diag_at(e->diags, DIAG_E0401, v->span,
-                          "the extent `%s` of the state `%s` is not known here", free,
-                          m->ast->name);
+        Diag *d =
+            diag_at(e->diags, DIAG_E0401, v->span,
+                    "the extent `%s` of the state `%s` is not known here", free, m->ast->name);
         diag_also(d, m->ast->span, "declared here");
         return poison(e, v->span);
     }

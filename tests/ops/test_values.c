@@ -209,6 +209,19 @@ static void check_scatter(Bench *b)
     EXPECT(b, graph_op(b->g, &spec), 0, 0, 4, 6, 0, 0, 2, 3);
 }
 
+/* Where the rows would not fit they move inwards. */
+static void check_update(Bench *b)
+{
+    const Node *x = counted(b, SHAPE(2, 4)),
+               *rows = given(b, DT_F32, SHAPE(2, 2), NUMBERS(9, 8, 7, 6));
+    const Node *one = graph_const(b->g, DT_I32, 1), *far = graph_const(b->g, DT_I32, 3);
+    EXPECT(b, graph_update(b->g, x, rows, one, 1), 0, 9, 8, 3, 4, 7, 6, 7);
+    EXPECT(b, graph_update(b->g, x, rows, far, 1), 0, 1, 9, 8, 4, 5, 7, 6);
+    const Node *row = given(b, DT_F32, SHAPE(1, 4), NUMBERS(5, 5, 5, 5));
+    EXPECT(b, graph_update(b->g, x, row, one, 0), 0, 1, 2, 3, 5, 5, 5, 5);
+    EXPECT(b, graph_update(b->g, x, row, graph_const(b->g, DT_I32, -1), 0), 5, 5, 5, 5, 4, 5, 6, 7);
+}
+
 /* ---- folds and contractions ---- */
 
 static void check_folds(Bench *b)
@@ -370,6 +383,7 @@ static const Check checks[] = {
     {check_casts, {OP_CAST, OP_COUNT}},
     {check_gather, {OP_GATHER, OP_COUNT}},
     {check_scatter, {OP_SCATTER_ADD, OP_COUNT}},
+    {check_update, {OP_UPDATE, OP_COUNT}},
     {check_folds, {OP_SUM, OP_PROD, OP_AMAX, OP_AMIN, OP_ARGMAX, OP_ARGMIN, OP_SUMSQ, OP_COUNT}},
     {check_scans, {OP_CUMSUM, OP_CUMPROD, OP_ARGSORT, OP_COUNT}},
     {check_empty, {OP_SUM, OP_COUNT}},
