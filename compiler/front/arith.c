@@ -77,15 +77,13 @@ const Node *tensor_of(Elab *e, const Val *v)
     }
     if (v->kind == V_PARAM || v->kind == V_STATE) {
         const State *s = v->kind == V_PARAM ? v->param->state : v->state->state;
+        Graph *g = capture_root(e, v->span);
         const Node *now = v->kind == V_STATE     ? v->state->now
                           : s->kind == SK_BUFFER ? map_get(e->now, MAP_KEY(s))
                                                  : NULL;
-        if (now) {
-            return capture_node(e, now);
-        }
-        Graph *g = capture_root(e, v->span);
         g->span = v->span;
-        return capture_node(e, graph_state(g, s->id, s->type, s->path));
+        return capture_node(e,
+                            now && g == e->entry ? now : graph_state(g, s->id, s->type, s->path));
     }
     return number ? arith_fill(e, v, type_scalar(e->ir, DT_F32), v->span)
                   : graph_const(e->g, DT_BOOL, v->b);
