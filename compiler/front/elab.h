@@ -263,8 +263,8 @@ struct Elab {
     Arena *arena;
     Diags *diags;
     Program *program;
-    bool running;       /* a plan is made of it: see not_yet */
-    bool at_data;       /* a function of rows or images is evaluated: no graph, but a mode */
+    bool running; /* a plan is made of it: see not_yet */
+    bool at_data; /* a function of rows or images is evaluated: no graph, but a mode */
     const struct Columns *answers; /* what `mean(a => ..)` is over, in an eval that generates */
     Graph *g;           /* where run-time values are built now; NULL: compile time only */
     OpBody *body;       /* whose g is that, or NULL */
