@@ -1,7 +1,7 @@
 /* jit.c: kernel text to functions, through the system C compiler and a cache on disk.
  *
- * Kernels are compiled a few to a file: a compiler process costs 30 ms before the first kernel and
- * some 15 ms for each, and several processes run at once. How kernels are grouped depends on the
+ * Kernels are compiled a few to a file: a compiler process costs 35 ms before the first kernel and
+ * some 10 ms for each, and several processes run at once. How kernels are grouped depends on the
  * plan alone, so that the next run finds the same units. A unit is named after everything that
  * goes into it (sources, prelude, flags); when all are in the cache, nothing is started and no
  * compiler need be installed. */
@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { KERNELS_PER_UNIT = 4, MAX_PROCESSES = 8, MAX_ARGS = 32, LOG_LIMIT = 1 << 20 };
+enum { FEW_KERNELS = 4, MANY_KERNELS = 16, MAX_PROCESSES = 8, MAX_ARGS = 32, LOG_LIMIT = 1 << 20 };
 
 struct Jit {
     Arena *arena;
@@ -142,12 +142,23 @@ static bool name_unit(const Load *l, Unit *u, Err *err)
     return true;
 }
 
-/* What a kernel defines for the prelude (its vector width) holds for the whole file. */
+/* What a kernel defines for the prelude (its vector width): from its first directive, behind the comment
+ * that names it, to the #include. */
+static const char *head_of(const char *text, size_t *n)
+{
+    const char *line = text[0] == '#' ? text : strstr(text, "\n#");
+    const char *start = line && line != text ? line + 1 : line;
+    const char *end = start ? strstr(start, "#include") : NULL;
+    *n = end ? (size_t)(end - start) : 0;
+    return end ? start : text;
+}
+
+/* It holds for the whole file. */
 static bool same_head(const char *a, const char *b)
 {
-    const char *a_end = strstr(a, "#include"), *b_end = strstr(b, "#include");
-    size_t a_n = a_end ? (size_t)(a_end - a) : 0, b_n = b_end ? (size_t)(b_end - b) : 0;
-    return a_n == b_n && memcmp(a, b, a_n) == 0;
+    size_t a_n, b_n;
+    const char *x = head_of(a, &a_n), *y = head_of(b, &b_n);
+    return a_n == b_n && memcmp(x, y, a_n) == 0;
 }
 
 /* The last unit that has room for the text, or a new one. */
@@ -162,11 +173,17 @@ static Unit *unit_for(Load *l, const char *text, uint32_t most)
     return u;
 }
 
-/* Two processes are worth starting for two kernels already. */
+/* Two processes are worth starting for two kernels already; of many kernels more share one. */
+static uint32_t kernels_per_unit(uint32_t n)
+{
+    uint32_t share = n / (2 * MAX_PROCESSES), half = (n + 1) / 2;
+    uint32_t most = share < FEW_KERNELS ? FEW_KERNELS : share < MANY_KERNELS ? share : MANY_KERNELS;
+    return half < most ? half : most;
+}
+
 static bool make_units(Load *l, Err *err)
 {
-    uint32_t n = l->plan->nkernels, half = (n + 1) / 2;
-    uint32_t most = half < KERNELS_PER_UNIT ? half : KERNELS_PER_UNIT;
+    uint32_t n = l->plan->nkernels, most = kernels_per_unit(n);
     l->units = NEW_ARRAY(l->arena, Unit, n);
     l->unit_of = NEW_ARRAY(l->arena, uint32_t, n);
     for (uint32_t k = 0; k < n; k++) {
