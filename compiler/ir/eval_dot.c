@@ -1,5 +1,5 @@
 /* eval_dot.c: the contraction of the reference interpreter: for every output element one walk over
- * the contracted axes. */
+ * the contracted axes, whose last one is a plain loop. */
 #include "eval.h"
 
 #include <string.h>
@@ -36,31 +36,66 @@ static void outer_strides(const DotAxes *d, const Value *a, const Value *b, Walk
     ASSERT(k == w->rank);
 }
 
+/* One axis of a and b, from elements a and b on, `sa` and `sb` apart. */
+typedef struct Run {
+    const double *a, *b;
+    int64_t sa, sb, n;
+} Run;
+
+static double add_products(const Value *out, const Run *r, double sum)
+{
+    if (out->bits) {
+        for (int64_t k = 0; k < r->n; k++)
+            sum = value_fma(out, r->a[k * r->sa], r->b[k * r->sb], sum);
+        return sum;
+    }
+    for (int64_t k = 0; k < r->n; k++)
+        sum += r->a[k * r->sa] * r->b[k * r->sb];
+    return sum;
+}
+
+/* The contracted axes: a walk over all but the last, which is a run. Without one it is a run of 1. */
+static Walk contracted(const DotAxes *d, const Value *a, const Value *b, Run *run)
+{
+    int64_t extent[IR_MAX_RANK], as[IR_MAX_RANK] = {0}, bs[IR_MAX_RANK] = {0};
+    Walk w;
+    value_strides(a, as);
+    value_strides(b, bs);
+    uint32_t outer = d->ncontract ? d->ncontract - 1 : 0;
+    for (uint32_t i = 0; i < outer; i++)
+        extent[i] = a->dim[d->a_contract[i]];
+    walk_begin(&w, outer, extent);
+    w.ntensor = 2;
+    for (uint32_t i = 0; i < outer; i++) {
+        w.stride[0][i] = as[d->a_contract[i]];
+        w.stride[1][i] = bs[d->b_contract[i]];
+    }
+    *run = (Run){.n = 1};
+    if (d->ncontract)
+        *run = (Run){.sa = as[d->a_contract[outer]],
+                     .sb = bs[d->b_contract[outer]],
+                     .n = a->dim[d->a_contract[outer]]};
+    return w;
+}
+
 void eval_dot(const Node *n, const Value *const *in, Value *out)
 {
     const Value *a = in[0], *b = in[1];
     DotAxes d;
+    Run run;
     node_dot_axes(n, &d);
-    int64_t extent[IR_MAX_RANK], as[IR_MAX_RANK] = {0}, bs[IR_MAX_RANK] = {0};
-    value_strides(a, as);
-    value_strides(b, bs);
-    Walk inner, outer;
-    for (uint32_t i = 0; i < d.ncontract; i++)
-        extent[i] = a->dim[d.a_contract[i]];
-    walk_begin(&inner, d.ncontract, extent);
-    inner.ntensor = 2;
-    for (uint32_t i = 0; i < d.ncontract; i++) {
-        inner.stride[0][i] = as[d.a_contract[i]];
-        inner.stride[1][i] = bs[d.b_contract[i]];
-    }
+    const Walk inner = contracted(&d, a, b, &run);
+    Walk outer;
     walk_begin(&outer, out->rank, out->dim);
     outer_strides(&d, a, b, &outer);
     for (int64_t i = 0; i < out->count; i++, walk_next(&outer)) {
         Walk w = inner;
-        const double *pa = a->at + outer.offset[0], *pb = b->at + outer.offset[1];
         double sum = 0;
-        for (bool more = w.left > 0; more; more = walk_next(&w))
-            sum = value_fma(out, pa[w.offset[0]], pb[w.offset[1]], sum);
+        for (bool more = w.left > 0; more; more = walk_next(&w)) {
+            run.a = a->at + outer.offset[0] + w.offset[0];
+            run.b = b->at + outer.offset[1] + w.offset[1];
+            sum = add_products(out, &run, sum);
+        }
         out->at[i] = sum;
     }
 }
