@@ -103,6 +103,8 @@ static bool read_tensor(const json_t *value, const Section *in, StTensor *t, Err
 
 static bool check_metadata(const json_t *meta, Err *err)
 {
+    if (json_is_null(meta))
+        return true; /* as the reference has it: there is none */
     if (!json_is_object(meta))
         return err_set(err, ERR_DATA, "`__metadata__` is not an object");
     for (void *i = json_object_iter((json_t *)(uintptr_t)meta); i;
