@@ -183,7 +183,7 @@ static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *dat
     const char *path = plan_text(p, t->path ? t->path : t->name);
     uint64_t key = hash_mix(hash_mix(0, seed), hash_text(path));
     const Stream stream = {{(uint32_t)key, (uint32_t)(key >> 32)}};
-    int64_t dim[PLAN_MAX_RANK];
+    int64_t dim[PLAN_MAX_RANK] = {0};
     uint64_t n = 1;
     for (uint32_t k = 0; k < t->rank; k++) {
         dim[k] = plan_dim_hi(p, t->dim[k]);
