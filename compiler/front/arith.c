@@ -70,7 +70,7 @@ const Node *tensor_of(Elab *e, const Val *v)
         return NULL;
     }
     if (v->kind == V_INT && !number) {
-        return elab_open(e, v->dim) ? NULL : size_node(e, v->dim);
+        return size_node(e, v->dim);
     }
     if (v->kind == V_TENSOR) {
         return capture_node(e, v->node);

@@ -60,29 +60,53 @@ static void eval_bind(Elab *e, Env *env, const Ast *a)
     bind_names(e, env, a->kid[0], v);
 }
 
-static void eval_for(Elab *e, Env *env, const Ast *a)
+void body_lose(Elab *e, Env *env, const Ast *stmts)
+{
+    for (uint32_t i = 0; stmts && i < stmts->nkid; i++) {
+        const Ast *s = stmts->kid[i];
+        if (s && s->kind == A_ID && stmts->kind == A_EXPRS) {
+            env_bind(e, env, s->name, poison(e, s->span));
+        } else if (s && s->kind == A_INDEX && stmts->kind == A_EXPRS && s->kid[0]->kind == A_ID) {
+            env_bind(e, env, s->kid[0]->name, poison(e, s->span));
+        } else if (s && s->kind == A_BIND) {
+            body_lose(e, env, s->kid[0]);
+        } else if (s && (s->kind == A_FOR || s->kind == A_IF || s->kind == A_STMTS ||
+                         s->kind == A_RESULT)) {
+            body_lose(e, env, s);
+        }
+    }
+}
+
+static bool for_rounds(Elab *e, Env *env, const Ast *a)
 {
     const Val *over = eval(e, env, a->kid[0]);
     int64_t lo = 0, hi = 0;
     if (over->kind == V_RANGE) {
         if (!val_as_int(over->list.at[0], &lo) || !val_as_int(over->list.at[1], &hi)) {
-            diag_at(e->diags, DIAG_E0307, a->kid[0]->span, "a loop needs compile-time bounds");
-            return;
+            bool open = elab_open(e, over->list.at[0]->dim) || elab_open(e, over->list.at[1]->dim);
+            if (!open) {
+                diag_at(e->diags, DIAG_E0307, a->kid[0]->span, "a loop needs compile-time bounds");
+            }
+            return false;
         }
     } else if (over->kind == V_LIST || over->kind == V_TUPLE) {
         hi = over->list.n;
     } else if (over->kind == V_ARRAY) {
         hi = over->array.n;
-    } else if (!val_is_poison(over)) {
+    } else {
+        if (val_is_poison(over)) {
+            return false;
+        }
         diag_at(e->diags, DIAG_E0205, a->kid[0]->span,
                 "a loop runs over a range, a list or a module array, got %s", val_text(e, over));
-        return;
+        return false;
     }
     if (hi > lo && (uint64_t)hi - (uint64_t)lo > MAX_ROUNDS) {
         diag_at(e->diags, DIAG_E0109, a->span, "the loop unrolls to more than %d rounds",
                 MAX_ROUNDS);
-        return;
+        return false;
     }
+    uint32_t errors = diags_reported(e->diags);
     for (int64_t i = lo; i < hi && elab_spend(e, 1, a->span); i++) {
         const Val *v = over->kind == V_RANGE   ? val_int(e, i, a->span)
                        : over->kind == V_ARRAY ? NULL
@@ -94,6 +118,17 @@ static void eval_for(Elab *e, Env *env, const Ast *a)
         }
         env_bind(e, env, a->name, v);
         eval_body(e, env, a->kid[1]);
+        if (diags_reported(e->diags) > errors) {
+            return false; /* the next rounds would only say it again */
+        }
+    }
+    return true;
+}
+
+static void eval_for(Elab *e, Env *env, const Ast *a)
+{
+    if (!for_rounds(e, env, a)) {
+        body_lose(e, env, a);
     }
 }
 
@@ -112,7 +147,7 @@ static const Val *eval_result(Elab *e, Env *env, const Ast *a, bool last)
     const Val **at = NEW_ARRAY(e->arena, const Val *, a->nkid + 1);
     for (uint32_t i = 0; i < a->nkid; i++) {
         at[i] = eval(e, env, a->kid[i]);
-        if (!last && !has_effect(a->kid[i])) {
+        if (!last && !has_effect(a->kid[i]) && !val_is_poison(at[i])) {
             diag_at(e->diags, DIAG_W0101, a->kid[i]->span, "this value is not used");
         }
     }

@@ -77,6 +77,8 @@ bool args_bind(Elab *e, const Ast *formals, Args *args, const Val **out, const c
         if (k >= formals->nkid && args->name[i]) {
             unknown_argument(e, formals, args, i, who);
             ok = false;
+        } else if (k >= formals->nkid && val_is_poison(args->at[i])) {
+            ok = false;
         } else if (k >= formals->nkid || out[k]) {
             diag_at(e->diags, DIAG_E0303, args->at[i]->span,
                     k < formals->nkid ? "%s gets this argument twice"
@@ -139,20 +141,31 @@ const Val *call_ast_body(Elab *e, Env *frame, const Ast *fn)
     return v;
 }
 
-static const Val *call_lambda(Elab *e, const Val *fn, Args *args)
+const Ast *lambda_params(Elab *e, const Ast *lambda, uint32_t got, Span call)
 {
-    const Ast *params = fn->code.ast->kid[0];
+    const Ast *params = lambda->kid[0];
     while (params->kind == A_PAREN) {
         params = params->kid[0];
     }
     uint32_t n = params->kind == A_TUPLE ? params->nkid : 1;
-    Env *frame = env_new(e, ENV_FRAME, fn->code.env);
-    if (n != args->n) {
-        diag_at(e->diags, DIAG_E0303, args->call, "this function takes %u argument%s, got %u", n,
-                n == 1 ? "" : "s", args->n);
+    if (n == got) {
+        return params;
+    }
+    bool ours = call.file == lambda->span.file; /* else whoever wrote the lambda is wrong */
+    Diag *d = diag_at(e->diags, DIAG_E0303, ours ? call : params->span,
+                      "this function takes %u argument%s, got %u", n, n == 1 ? "" : "s", got);
+    diag_also(d, ours ? params->span : call, ours ? "its parameters" : "called here");
+    return NULL;
+}
+
+static const Val *call_lambda(Elab *e, const Val *fn, Args *args)
+{
+    const Ast *params = lambda_params(e, fn->code.ast, args->n, args->call);
+    if (!params) {
         return poison(e, args->call);
     }
-    for (uint32_t i = 0; i < n; i++) {
+    Env *frame = env_new(e, ENV_FRAME, fn->code.env);
+    for (uint32_t i = 0; i < args->n; i++) {
         const Ast *p = params->kind == A_TUPLE ? params->kid[i] : params;
         if (args->name[i]) {
             diag_at(e->diags, DIAG_E0302, args->at[i]->span, "a lambda has no named arguments");

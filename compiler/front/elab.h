@@ -140,7 +140,8 @@ typedef struct Batch {
 /* A parameter or buffer of one instance. */
 typedef struct Param {
     State *state; /* in the program */
-    Span span;
+    Span span;    /* its declaration */
+    Span made;    /* where its key comes from: the instance, or the declaration */
     Inst *owner; /* whose declaration made it; others may be tied to it */
 } Param;
 
@@ -165,6 +166,7 @@ struct Inst {
     const struct Param *of; /* optimizer instances: the parameter they update, else NULL */
     Sym path, key;          /* "" for the root; without a trailing dot */
     Span made;              /* its declaration, or the call */
+    bool clashes;           /* a key of it was reported */
     Map *members;           /* Sym -> Val* (formals, lets once evaluated, params, subs) */
     Map *pending;           /* Sym -> Ast* of lets and fns not evaluated yet */
     Map *args;              /* Sym -> Val*: arguments by name, consumed by params (overrides) */
@@ -279,6 +281,7 @@ struct Elab {
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
     uint32_t depth;                /* of nested expressions, against runaway programs */
+    bool uncalled;                 /* arguments are made up: sizes are free */
     bool left_open;                /* something depended on a size that is free: see elab_open */
     bool too_deep, too_much;       /* was reported: the rest of the program stays silent */
     uint32_t lifted; /* > 0 in functions called in an equation: tensors stand for their elements */
@@ -358,6 +361,8 @@ bool eval_const_int(Elab *e, Env *env, const Ast *a, int64_t *out);
 
 /* body.c: statements; the value of the last expression (TUPLE of several), VAL_NONE without one. */
 const Val *eval_body(Elab *e, Env *env, const Ast *stmts);
+/* Statements that cannot be evaluated: what they would bind is poison, so that nothing follows. */
+void body_lose(Elab *e, Env *env, const Ast *stmts);
 
 /* arith.c */
 /* A value as a node of the current graph: tensors, params, states, numbers (as f32 scalars). */
@@ -417,6 +422,8 @@ Args *args_eval(Elab *e, Env *env, const Ast *call,
 void args_push(Elab *e, Args *args, Sym name, const Val *v);
 const Val *call_value(Elab *e, Env *env, const Val *callee, Args *args);
 const Val *call_closure(Elab *e, const Val *fn, Args *args);
+/* The parameters of a lambda that is called with `got` arguments; NULL after E0303. */
+const Ast *lambda_params(Elab *e, const Ast *lambda, uint32_t got, Span call);
 /* Pairs arguments with formals (positions, names, defaults later): out[i] NULL when absent. */
 bool args_bind(Elab *e, const Ast *formals, Args *args, const Val **out, const char *who);
 const Val *call_ast_body(Elab *e, Env *frame,
@@ -478,7 +485,9 @@ const Node *capture_node(Elab *e, const Node *n);
 Graph *capture_root(const Elab *e, Span span);
 
 /* mask.c */
-bool mask_is(const Val *v); /* a mask, or a function that can be one */
+bool mask_is(const Val *v);
+bool mask_fits(const Val *v);
+    /* a mask, or a function of three */ /* a mask, or a function that can be one */
 /* and, or, not (b: NULL) of masks, one of which may be true or false */
 const Val *mask_join(Elab *e, OpKind op, const Val *a, const Val *b, Span span);
 /* m(b, t, u) outside equations: elementwise on tensors of one shape. */

@@ -235,17 +235,11 @@ static bool bind_formals(Equation *in, const Ast *fn, const EqArgs *args)
 static bool bind_params(Equation *in, const Ast *lambda, const EqArgs *args)
 {
     Elab *e = in->e;
-    const Ast *params = lambda->kid[0];
-    while (params->kind == A_PAREN) {
-        params = params->kid[0];
-    }
-    uint32_t n = params->kind == A_TUPLE ? params->nkid : 1;
-    if (n != args->n) {
-        diag_at(e->diags, DIAG_E0303, args->call, "this function takes %u argument%s, got %u", n,
-                n == 1 ? "" : "s", args->n);
+    const Ast *params = lambda_params(e, lambda, args->n, args->call);
+    if (!params) {
         return false;
     }
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < args->n; i++) {
         const Ast *p = params->kind == A_TUPLE ? params->kid[i] : params;
         if (args->name[i] || p->kind != A_ID) {
             diag_at(e->diags, args->name[i] ? DIAG_E0302 : DIAG_E0106,

@@ -380,6 +380,7 @@ static const Val *eval_if(Elab *e, Env *env, const Ast *a)
 {
     bool c;
     if (!eval_bool(e, env, a->kid[0], &c)) {
+        body_lose(e, env, a);
         return poison(e, a->span);
     }
     const Ast *branch = a->kid[c ? 1 : 2];
@@ -470,10 +471,16 @@ const Dim *eval_dim(Elab *e, Env *env, const Ast *a)
         return v->dim;
     }
     Inst *inst = env_instance(env);
-    Diag *d = diag_at(e->diags, v->kind == V_REAL ? DIAG_E0403 : DIAG_E0401, a->span,
-                      negative ? "a dimension cannot be negative, got %s"
-                               : "a dimension is an integer, got %s",
-                      val_text(e, v));
+    const Val *def = a->kind == A_ID ? env_find(e, env, a->name, a->span) : v;
+    v = def && def->kind == v->kind ? def : v; /* where the number comes from */
+    bool elsewhere = v->span.file && (v->span.file != a->span.file || v->span.hi < a->span.lo);
+    Diag *d = diag_at(
+        e->diags, v->kind == V_REAL ? DIAG_E0403 : DIAG_E0401, elsewhere ? v->span : a->span,
+        negative ? "a dimension cannot be negative, got %s" : "a dimension is an integer, got %s",
+        val_text(e, v));
+    if (elsewhere) {
+        diag_also(d, a->span, "a dimension here");
+    }
     if (inst) {
         diag_note(d, "in %s", inst_text(e, inst));
     }

@@ -183,6 +183,9 @@ static void report_unclosed(Lexer *lx, uint32_t count, const Token *before)
 {
     const Bracket *b = &lx->open[lx->nopen - 1];
     lx->to_close = count;
+    if (lx->torn && !lx->skipping) {
+        return;
+    }
     if (lx->skipping) {
         if (lx->skip_diag)
             diag_also(lx->skip_diag, b->span, "this `%c` is not closed", b->kind);
@@ -430,6 +433,7 @@ int mdl_lex(MDL_STYPE *value, Span *span, Lexer *lx)
     } while (to_skip(lx, &lx->current));
     value->text = lx->current.text;
     *span = lx->current.span;
+    lx->torn = lx->torn && lx->current.kind != TOK_NL;
     if (lx->current.kind == TOK_NL) /* a statement reaches to its own last byte */
         *span = lex_span(lx, lx->end_hi, lx->end_hi);
     return lx->current.kind;

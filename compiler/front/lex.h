@@ -64,14 +64,15 @@ typedef struct Lexer {
     uint32_t end_hi; /* where the last ended statement ended */
 
     /* errors */
-    Token current;        /* as the parser sees it, with its true place */
-    Sym before;           /* text of the name before it, or NULL */
-    uint32_t before_hi;   /* where that token ended */
-    uint32_t bad_at;      /* 1 + offset of the last token or bytes reported by literal.c, or 0 */
-    bool supplied;        /* current closes a forgotten bracket */
-    bool skipping;        /* a statement is wrong: skip to its end */
-    Diag *skip_diag;      /* the report about it, or NULL */
-    uint32_t floor;       /* open brackets around that statement */
+    Token current;      /* as the parser sees it, with its true place */
+    Sym before;         /* text of the name before it, or NULL */
+    uint32_t before_hi; /* where that token ended */
+    uint32_t bad_at;    /* 1 + offset of the last token or bytes reported by literal.c, or 0 */
+    bool torn;          /* a string or pattern of this statement was reported: it does not parse */
+    bool supplied;      /* current closes a forgotten bracket */
+    bool skipping;      /* a statement is wrong: skip to its end */
+    Diag *skip_diag;    /* the report about it, or NULL */
+    uint32_t floor;     /* open brackets around that statement */
     uint32_t open_before; /* open brackets before current */
     bool fatal;           /* after E0109: only END follows */
 

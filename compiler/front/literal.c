@@ -133,6 +133,7 @@ Sym literal_string(Lexer *lx, Span span)
     if (closed)
         return decode(lx, span.lo + quote, span.hi - quote, raw);
     lx->bad_at = span.lo + 1;
+    lx->torn = true;
     Diag *d = diag_at(lx->diags, DIAG_E0101, lex_span(lx, span.lo, span.lo + quote),
                       "unterminated string");
     if (!raw)
@@ -243,6 +244,7 @@ void literal_pattern(Lexer *lx, Sym text, Span span)
             empty = false;
         }
     }
+    lx->torn = lx->torn || bad || empty;
     if (bad || empty)
         diag_at(lx->diags, DIAG_E0105, span, "path pattern `%.60s` has an empty component", text);
 }

@@ -173,7 +173,7 @@ bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight)
 {
     if (loss->kind != V_LOSS) {
         if (!val_is_poison(loss)) {
-            Diag *d = diag_at(e->diags, DIAG_E0607, loss->span, "the loss is %s, expected a loss",
+            Diag *d = diag_at(e->diags, DIAG_E0607, loss->span, "expected a loss, got %s",
                               val_text(e, loss));
             diag_help(d, "`mean(..)` makes a loss of a tensor");
         }

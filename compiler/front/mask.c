@@ -3,9 +3,30 @@
  * mostly, gets the condition for the elements it works on. */
 #include "elab.h"
 
+enum { MASK_INDICES = 3 };
+
 bool mask_is(const Val *v)
 {
     return v->kind == V_MASK || v->kind == V_CLOSURE;
+}
+
+bool mask_fits(const Val *v)
+{
+    if (v->kind != V_CLOSURE) {
+        return v->kind == V_MASK;
+    }
+    const Ast *ast = v->code.ast, *formals = ast->kid[0];
+    while (formals->kind == A_PAREN) {
+        formals = formals->kid[0];
+    }
+    if (ast->kind == A_LAMBDA) {
+        return formals->kind == A_TUPLE && formals->nkid == MASK_INDICES;
+    }
+    uint32_t needed = 0;
+    for (uint32_t i = 0; i < formals->nkid; i++) {
+        needed += !formals->kid[i]->kid[1];
+    }
+    return needed <= MASK_INDICES && formals->nkid >= MASK_INDICES;
 }
 
 /* true and false are the masks of everything and of nothing. */

@@ -381,6 +381,35 @@ static const Val *accept_formal(Elab *e, Inst *inst, const Ast *f, const Val *v,
     return poison(e, v->span);
 }
 
+/* Does a member of that name exist, in some variant of the module? */
+static bool module_has(const Ast *members, Sym name)
+{
+    bool has = false;
+    for (uint32_t i = 0; members && i < members->nkid && !has; i++) {
+        const Ast *a = members->kid[i];
+        has = a->kind == A_MEMBER_IF ? module_has(a->kid[1], name) || module_has(a->kid[2], name)
+                                     : a->name == name;
+    }
+    return has;
+}
+
+/* A formal is missing, and an argument of a similar name is none: `Net(out: 3)` for `Out`. */
+static bool misspelt(Elab *e, Inst *inst, const Ast *f, const Args *args)
+{
+    for (uint32_t i = 0; i < args->n; i++) {
+        Sym name = args->name[i];
+        if (!name || !args->name_span[i].file || sym_nearest(name, &f->name, 1) != f->name ||
+            module_has(inst->module->kid[1], name)) {
+            continue;
+        }
+        Diag *d = diag_at(e->diags, DIAG_E0302, args->name_span[i],
+                          "`%s` has no argument or parameter `%s`", inst->module->name, name);
+        diag_fix(d, args->name_span[i], f->name, "an argument with a similar name exists");
+        return true;
+    }
+    return false;
+}
+
 static bool bind_formals(Elab *e, Inst *inst, Args *args)
 {
     const Ast *formals = inst->module->kid[0];
@@ -393,7 +422,9 @@ static bool bind_formals(Elab *e, Inst *inst, Args *args)
         const Ast *f = formals->kid[i];
         const Val *missing = f->kid[1] ? eval(e, inst->env, f->kid[1]) : NULL;
         const Val *v = formal[i] ? formal[i] : missing;
-        if (!v && !type_is_optional(f->kid[0])) {
+        if (!v && !type_is_optional(f->kid[0]) && misspelt(e, inst, f, args)) {
+            v = poison(e, args->call);
+        } else if (!v && !type_is_optional(f->kid[0])) {
             Diag *d = diag_at(e->diags, DIAG_E0303, args->call, "missing argument `%s` of `%s`",
                               f->name, inst->module->name);
             diag_also(d, f->span, "it has no default");

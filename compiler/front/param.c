@@ -26,6 +26,20 @@ static bool storable(Elab *e, const Ast *a, const Type *t)
     return true;
 }
 
+/* Two instances under one key clash in all their parameters: one report, where the second is made. A
+ * parameter that gives its own key is to blame itself. */
+static const Val *key_clash(Elab *e, Inst *inst, const Ast *a, const Param *same)
+{
+    bool whole = inst->up && !a->text;
+    if (!whole || !inst->clashes) {
+        Diag *d = diag_at(e->diags, DIAG_E0306, whole ? inst->made : a->span,
+                          "two tensors have the key `%s`", same->state->key);
+        diag_also(d, whole ? same->made : same->span, "the other one is `%s`", same->state->path);
+    }
+    inst->clashes = true;
+    return poison(e, a->span);
+}
+
 /* A parameter of its own: a state of the program. */
 static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type, const Init *init)
 {
@@ -40,16 +54,14 @@ static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type,
     }
     Param *same = map_get(e->keys, MAP_KEY(proto.key));
     if (same && same->state->key == proto.key) { /* else it was given another key since */
-        Diag *d =
-            diag_at(e->diags, DIAG_E0306, a->span, "two tensors have the key `%s`", proto.key);
-        diag_also(d, same->span, "the other one is `%s`", same->state->path);
-        return poison(e, a->span);
+        return key_clash(e, inst, a, same);
     }
     Param *p = NEW(e->arena, Param);
     p->state = program_state(e->program, &proto);
     p->span = a->span;
     p->owner = inst;
     VEC_PUSH(e->arena, &inst->params, p);
+    p->made = inst->up && !a->text ? inst->made : a->span;
     map_put(e->keys, MAP_KEY(proto.key), p);
     Val *v = val_new(e, V_PARAM, a->span);
     v->param = p;

@@ -138,6 +138,13 @@ static const char *word_kinds(const Ast *name, uint32_t *kinds)
     return NULL;
 }
 
+/* `1 / sqrt(d)` is a number where the size d is known, which it is not in a made-up call. */
+static bool number_left_open(const Accept *x, uint32_t kinds, const Val *v)
+{
+    bool number = kinds >> V_REAL & 1;
+    return number && x->e->uncalled && v->kind == V_TENSOR && v->node->type->rank == 0;
+}
+
 /* Types that are one word: int num bool str fn loss, an element type, a module. */
 static const Val *accept_word(const Accept *x, const Ast *type, const Val *v)
 {
@@ -149,6 +156,13 @@ static const Val *accept_word(const Accept *x, const Ast *type, const Val *v)
     uint32_t kinds;
     const char *text = word_kinds(name, &kinds);
     if (text) {
+        if (number_left_open(x, kinds, v)) {
+            return val_real(x->e, 0.5, v->span);
+        }
+        if (kinds >> V_MASK & 1 && kinds >> v->kind & 1 && !mask_fits(v)) {
+            text = "a mask, which is a function of (b, t, u)";
+            kinds = 0;
+        }
         return kinds >> v->kind & 1 ? v : unify_wrong_kind(x, type, v, text);
     }
     DType dt;

@@ -299,5 +299,5 @@ void syntax_error(Lexer *lx, SyntaxError *e)
         return;
     if (lx->current.kind == TOK_NL)
         e->span = lx->current.span;
-    lex_skip_statement(lx, is_reported(lx) ? NULL : report(lx, e));
+    lex_skip_statement(lx, lx->torn || is_reported(lx) ? NULL : report(lx, e));
 }

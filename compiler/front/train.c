@@ -171,6 +171,10 @@ static bool action(Stage *s, const Ast *every, const Ast *a, const Val *length)
                                            a->kid[i]->name ? a->kid[i]->name : "") != 0) {
             k++;
         }
+        if (k == s->b->evals.n && a->kid[i]->name && diags_errors(e->diags) > 0 &&
+            file_action(e->front->files.at[0], a->kid[i]->name)) {
+            return false; /* it has mistakes of its own */
+        }
         if (k == s->b->evals.n) {
             diag_at(e->diags, DIAG_E0201, a->kid[i]->span,
                     "unknown name `%s`: no eval block has it",

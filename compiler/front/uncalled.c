@@ -77,6 +77,12 @@ static const Val *make_value(const Made *m, const Ast *type, Sym name)
     if (datum || datum_is_text(type)) {
         return datum; /* the record of a text field is not made up */
     }
+    if (type->kind == A_T_NAME && word->kind == A_ID && strcmp(word->name, "num") == 0) {
+        return val_real(e, 0.5, type->span);
+    }
+    if (type->kind == A_T_NAME && word->kind == A_ID && strcmp(word->name, "int") == 0) {
+        return val_dim(e, dim_of(e->ir, dim_named(e, name, 1, DIM_FREE)), type->span);
+    }
     bool scalar = type->kind == A_T_NAME && word->kind == A_ID &&
                   (strcmp(word->name, "float") == 0 || dtype_find(word->name, &dt));
     if (!scalar && (type->kind != A_T_TENSOR || !make_dims(m, type))) {
@@ -110,6 +116,7 @@ static Args *make_args(Elab *e, const Val *fn)
 const Val *uncalled_value(Elab *e, const Val *fn)
 {
     Args *args = make_args(e, fn);
+    e->uncalled = true;
     return args ? call_value(e, fn->code.env, fn, args) : NULL;
 }
 

@@ -61,6 +61,9 @@ static void mismatch(const Accept *x, const Ast *type, const Val *v, const char 
 {
     Diag *d = diag_at(x->e->diags, x->code, v->span, "%s: expected %s, got %s", x->what, expected,
                       val_text(x->e, v));
+    if (v->kind == V_LOSS) {
+        diag_help(d, "`mean(x, axis: k)` is a tensor, `mean(x)` a loss");
+    }
     if (v->kind == V_NONE && x->code == DIAG_E0407) {
         diag_help(d, "a function gives the value of its last statement");
     }
