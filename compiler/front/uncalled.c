@@ -98,6 +98,7 @@ static Args *make_args(Elab *e, const Val *fn)
     const Ast *formals = fn->code.ast->kid[0];
     Made m = {e, env_new(e, ENV_FRAME, fn->code.env)};
     Args *args = NEW(e->arena, Args);
+    bool data = false, values = false;
     args->call = fn->code.ast->name_span;
     for (uint32_t i = 0; i < formals->nkid; i++) {
         const Ast *f = formals->kid[i];
@@ -108,9 +109,11 @@ static Args *make_args(Elab *e, const Val *fn)
         if (!v) {
             return NULL;
         }
+        data = data || v->kind == V_DATUM;
+        values = values || v->kind != V_DATUM;
         args_push(e, args, f->name, v);
     }
-    return args;
+    return data && values ? NULL : args; /* a `str` beside tensors is known when compiled */
 }
 
 const Val *uncalled_value(Elab *e, const Val *fn)
