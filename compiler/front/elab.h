@@ -248,6 +248,7 @@ struct Front {
     Map *called;              /* functions, ops and modules that were evaluated: by Ast */
     VEC(const Item *) trains; /* of the program's file, in order */
     VEC(const Item *) evals;
+    Map *loads; /* model block -> Loads (load.h) */
 };
 
 /* The body of an op under construction (opdef.c, capture.c). */
@@ -265,8 +266,9 @@ struct Elab {
     Arena *arena;
     Diags *diags;
     Program *program;
-    bool running; /* a plan is made of it: see not_yet */
-    bool at_data; /* a function of rows or images is evaluated: no graph, but a mode */
+    bool running;     /* a plan is made of it: see not_yet */
+    bool at_data;     /* a function of rows or images is evaluated: no graph, but a mode */
+    const Ast *model; /* the block whose instance is made, or NULL */
     const struct Columns *answers; /* what `mean(a => ..)` is over, in an eval that generates */
     Graph *g;           /* where run-time values are built now; NULL: compile time only */
     OpBody *body;       /* whose g is that, or NULL */
@@ -547,6 +549,8 @@ Sym word_nearest(Elab *e, const char *words, Sym name);
 const Val *answers_mean(Elab *e, const Builtin *b, Args *args);
 /* data.c: `d("train")`: the block with its formals bound. */
 const Val *block_apply(Elab *e, const Val *block, Args *args);
+/* load.c: does some `load` of the model fill this path? */
+bool loads_cover(const Ast *model, const char *path);
 /* batch.c */
 const Val *batch_member(Elab *e, const Val *v, const Ast *a);
 

@@ -23,6 +23,7 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
     f->ir = ir;
     f->arena = ir->arena;
     f->by_path = map_new(f->arena);
+    f->loads = map_new(f->arena);
     f->ops = map_new(f->arena);
     f->called = map_new(f->arena);
     if (!std_load(f)) {

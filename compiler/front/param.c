@@ -98,13 +98,17 @@ const Val *param_value(Elab *e, Inst *inst, const Ast *a)
     if (given && given->kind == V_PARAM) {
         return tie(e, inst, a, given, type);
     }
+    Init init = {.kind = INIT_ZEROS};
+    bool loaded = !a->kid[1] && loads_cover(e->model, inst_join(e, inst->path, a->name));
+    if (!given && loaded) {
+        return param_new(e, inst, a, type, &init);
+    }
     if (!given && !a->kid[1]) {
         Diag *d = diag_at(e->diags, DIAG_E0308, a->name_span, "`%s` has no initialiser",
                           inst_join(e, inst->path, a->name));
-        diag_help(d, "give one: `~ zeros`, `~ normal(0.02)`, `~ kaiming_uniform()`");
+        diag_help(d, "give one: `~ zeros`, `~ normal(0.02)`, `~ kaiming_uniform()`, or load it");
         return poison(e, a->span);
     }
-    Init init;
     const Val *record = given ? given : eval(e, inst->env, a->kid[1]);
     return initialiser_read(e, record, type->rank, &init) ? param_new(e, inst, a, type, &init)
                                                           : poison(e, a->span);

@@ -97,14 +97,21 @@ static const Val *model_value(Elab *e, const Item *item)
     }
     Map *outside = e->keys;
     e->keys = map_new(e->arena); /* keys are distinct within a model */
+    const Ast *outer = e->model;
+    uint32_t first = e->program->states.n;
+    e->model = item->ast;
     const Val *v = eval(e, item->file->env, value);
+    e->model = outer;
     e->keys = outside;
     if (v->kind != V_INSTANCE && !val_is_poison(v)) {
         diag_at(e->diags, DIAG_E0205, value->span, "a model is a module instance, got %s",
                 val_text(e, v));
         return poison(e, value->span);
     }
-    return loads_check(e, item->ast) ? v : poison(e, item->ast->span);
+    if (v->kind == V_INSTANCE && !loads_check(e, item->file->env, item->ast, v, first)) {
+        return poison(e, item->ast->span);
+    }
+    return v;
 }
 
 static const Val *item_evaluate(Elab *e, const Item *item)

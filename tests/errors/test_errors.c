@@ -25,7 +25,6 @@ static const struct {
 } elsewhere[] = {
     {"E0101", "test_syntax"},
     {"E0103", "test_syntax"},
-    {"E0105", "test_syntax"},
     {"E0106", "test_syntax"},
     {"E0108", "test_syntax"},
     {"E0207", "test_syntax"},
