@@ -156,7 +156,7 @@ const char *fmt_file(Arena *arena, Diags *diags, uint32_t file, Err *err)
         }
         const char *next = once(arena, scratch, now, &in);
         if (strlen(next) == n && memcmp(next, text, n) == 0)
-            return text;
+            return next; /* the same, and terminated */
         text = next;
         n = strlen(text);
     }
