@@ -1,6 +1,6 @@
 /* LIBS: mdl_test_zoo mdl_test_lab mdl_passes mdl_front mdl_front_rule mdl_runtime mdl_plan mdl_target mdl_ir mdl_base */
 /* test_zoo_sizes.c: the models of models/ as large as they are published: numbers of parameters and
- * tensors. Nothing is computed. */
+ * tensors, and the keys of LLaVA-Med to the letter. Nothing is computed. */
 #include "zoo.h"
 
 #include <setjmp.h>
@@ -68,6 +68,27 @@ static const Whole wholes[] = {
      {PICTURE("image", 3, 336), TEXT(77), {"last", DT_I32, 1, (int64_t[]){1}}},
      427944193,
      590},
+    {"models/gpt2.mdl", "gpt2", {0}, {TEXT(9)}, 124439808, 148},
+    {"models/gpt2.mdl",
+     "gpt2",
+     {"model.gpt2.L=24", "model.gpt2.H=16", "model.gpt2.D=1024"},
+     {TEXT(9)},
+     354823168,
+     292},
+    {"models/llama.mdl", "llama", {0}, {TEXT(9)}, 6738415616, 291},
+    {"models/mistral.mdl", "mistral", {0}, {TEXT(9)}, 7241732096, 291},
+    {"models/llava_med.mdl",
+     "llava",
+     {0},
+     {TEXT(600), PICTURE("images", 3, 336), FLAGS("slots", 600)},
+     7566219264,
+     686},
+    {"models/llava_med_v1.mdl",
+     "llava",
+     {0},
+     {TEXT(300), PICTURE("images", 3, 224), FLAGS("slots", 300)},
+     7045826560,
+     684},
 };
 
 static Program *elaborate_whole(Lab *lab, const Whole *m)
@@ -120,6 +141,107 @@ static void test_totals(void **state)
     }
 }
 
+/* ---- the keys of LLaVA-Med ---- */
+
+typedef struct Keys {
+    Arena *arena;
+    VEC(const char *) all;
+} Keys;
+
+PRINTF_LIKE(2, 3)
+static void add_key(Keys *k, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char text[160];
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    VEC_PUSH(k->arena, &k->all, arena_strdup(k->arena, text));
+}
+
+static void add_both(Keys *k, const char *stem)
+{
+    add_key(k, "%s.weight", stem);
+    add_key(k, "%s.bias", stem);
+}
+
+/* The decoder: no biases, two norms a layer. */
+static void language_keys(Keys *k)
+{
+    static const char *const parts[] = {
+        "input_layernorm",  "self_attn.q_proj", "self_attn.k_proj",
+        "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
+        "mlp.up_proj",      "mlp.down_proj",    "post_attention_layernorm"};
+    add_key(k, "model.embed_tokens.weight");
+    for (int n = 0; n < 32; n++)
+        for (size_t i = 0; i < COUNT(parts); i++)
+            add_key(k, "model.layers.%d.%s.weight", n, parts[i]);
+    add_key(k, "model.norm.weight");
+    add_key(k, "lm_head.weight");
+}
+
+#define TOWER "model.vision_tower.vision_tower.vision_model."
+
+/* The tower: biases everywhere but at the patches; one name is misspelled, as published. */
+static void tower_keys(Keys *k)
+{
+    static const char *const parts[] = {
+        "layer_norm1",        "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+        "self_attn.out_proj", "layer_norm2",      "mlp.fc1",          "mlp.fc2"};
+    add_key(k, TOWER "embeddings.class_embedding");
+    add_key(k, TOWER "embeddings.patch_embedding.weight");
+    add_key(k, TOWER "embeddings.position_embedding.weight");
+    add_both(k, TOWER "pre_layrnorm");
+    add_both(k, TOWER "post_layernorm");
+    for (int n = 0; n < 24; n++)
+        for (size_t i = 0; i < COUNT(parts); i++) {
+            char stem[120];
+            snprintf(stem, sizeof stem, TOWER "encoder.layers.%d.%s", n, parts[i]);
+            add_both(k, stem);
+        }
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void check_keys(const Whole *m, const char *const *projector)
+{
+    Lab *lab = open_whole(m);
+    const Program *p = elaborate_whole(lab, m);
+    Keys want = {.arena = lab->arena}, got = {.arena = lab->arena};
+    language_keys(&want);
+    tower_keys(&want);
+    for (; *projector; projector++)
+        add_both(&want, *projector);
+    for (uint32_t i = 0; i < p->states.n; i++)
+        if (p->states.at[i]->key)
+            add_key(&got, "%s", p->states.at[i]->key);
+    assert_int_equal(got.all.n, want.all.n);
+    qsort(got.all.at, got.all.n, sizeof *got.all.at, by_text);
+    qsort(want.all.at, want.all.n, sizeof *want.all.at, by_text);
+    for (uint32_t i = 0; i < want.all.n; i++)
+        assert_string_equal(got.all.at[i], want.all.at[i]);
+    lab_close(lab);
+}
+
+static void test_llava_keys(void **state)
+{
+    UNUSED(state);
+    static const char *const one[] = {"model.mm_projector", NULL};
+    static const char *const two[] = {"model.mm_projector.0", "model.mm_projector.2", NULL};
+    uint32_t found = 0;
+    for (size_t i = 0; i < COUNT(wholes); i++) {
+        bool v1 = strcmp(wholes[i].program, "models/llava_med_v1.mdl") == 0;
+        if (v1 || strcmp(wholes[i].program, "models/llava_med.mdl") == 0) {
+            check_keys(&wholes[i], v1 ? one : two);
+            found++;
+        }
+    }
+    assert_int_equal(found, 2);
+}
+
 /* ---- whole files ---- */
 
 /* Data, stages and evaluations as well, at either size. */
@@ -141,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_are_right),
         cmocka_unit_test(test_totals),
+        cmocka_unit_test(test_llava_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -310,7 +310,7 @@ def record_mistral():
     model = randomize(transformers.MistralForCausalLM(mistral_config()))
     z = Zoo("mistral", [model], sets=settings("mistral", V=40, D=16, L=2, H=4, KV=2, F=24))
     z.case("logits", "mistral", lambda tokens, pos: model(tokens).logits,
-           tokens=ids(40, 1, 11), pos=positions([11]))  # fmt: skip
+           tokens=ids(40, 1, 7), pos=positions([7]))  # fmt: skip
     z.write()
 
 
@@ -398,6 +398,12 @@ def record_llava_med():
                               attention_mask=torch.from_numpy(valid).long()).logits, valid)  # fmt: skip
 
     z.case("logits", "llava", logits, **batch)
+    learn = valid & ~batch["slots"] & (RNG.uniform(0, 1, valid.shape) < 0.8)
+
+    def loss(tokens, pos, images, slots, targets, learn):
+        return next_token_loss(logits(tokens, pos, images, slots).nan_to_num(), targets, learn)
+
+    z.case("loss", "llava_loss", loss, **batch, targets=ids(40, *valid.shape), learn=learn)
     z.write()
 
 
