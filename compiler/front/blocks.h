@@ -83,7 +83,7 @@ bool update_entry(Elab *e, Env *env, const Ast *train, double clip, PlanRun *run
 /* generate.c: a block of the file by itself, whether anything uses it or not. */
 bool block_check(Elab *e, const Item *item);
 
-/* load.c: the `load` clauses of a model, whose states are those from `first` on; kept in front->loads. False
+/* load.c: the `load` clauses of a model, whose states are those from `first` on; kept in e->loads. False
  * after diagnostics. */
 bool loads_check(Elab *e, Env *env, const Ast *block, const Val *model, uint32_t first);
 

@@ -23,6 +23,14 @@ void args_push(Elab *e, Args *args, Sym name, const Val *v)
     args->name[args->n++] = name;
 }
 
+/* A name that nothing else has may be a word, which is the same as a string: `filter: nearest`. */
+static const Val *eval_argument(Elab *e, Env *env, const Ast *a, bool named)
+{
+    bool word =
+        named && a->kind == A_ID && data_word(a->name) && !env_find(e, env, a->name, a->span);
+    return word ? val_str(e, a->name, a->span) : eval(e, env, a);
+}
+
 Args *args_eval(Elab *e, Env *env, const Ast *call, const Val *first)
 {
     Args *args = NEW(e->arena, Args);
@@ -35,7 +43,8 @@ Args *args_eval(Elab *e, Env *env, const Ast *call, const Val *first)
         bool named = a->kind == A_NAMED;
         const Ast *value = named ? a->kid[0] : a;
         /* messages point at the argument */
-        args_push(e, args, named ? a->name : NULL, val_at(e, eval(e, env, value), value->span));
+        args_push(e, args, named ? a->name : NULL,
+                  val_at(e, eval_argument(e, env, value, named), value->span));
         args->name_span[args->n - 1] = named ? a->name_span : (Span){0};
     }
     return args;

@@ -405,8 +405,9 @@ bool builtin_at_data(const Builtin *b)
     return here || template_builtin(b);
 }
 
-/* Words that arguments are spelt with: resize(img, 224, side: shortest). */
+/* Words that arguments are spelt with: resize(img, 224, side: shortest), rope(x, pos, 1e4, style:
+ * interleaved). A name that anything else has means that. */
 bool data_word(Sym name)
 {
-    return word_in("both shortest bicubic bilinear nearest", name);
+    return word_in("both shortest bicubic bilinear nearest half interleaved", name);
 }

@@ -142,7 +142,7 @@ typedef struct Param {
     State *state; /* in the program */
     Span span;    /* its declaration */
     Span made;    /* where its key comes from: the instance, or the declaration */
-    Inst *owner; /* whose declaration made it; others may be tied to it */
+    Inst *owner;  /* whose declaration made it; others may be tied to it */
 } Param;
 
 /* A state of an optimizer instance: old value, and the new one once set. */
@@ -248,7 +248,6 @@ struct Front {
     Map *called;              /* functions, ops and modules that were evaluated: by Ast */
     VEC(const Item *) trains; /* of the program's file, in order */
     VEC(const Item *) evals;
-    Map *loads; /* model block -> Loads (load.h) */
 };
 
 /* The body of an op under construction (opdef.c, capture.c). */
@@ -268,6 +267,7 @@ struct Elab {
     Program *program;
     bool running;     /* a plan is made of it: see not_yet */
     bool at_data;     /* a function of rows or images is evaluated: no graph, but a mode */
+    Map *loads;       /* model block -> Loads (load.h) */
     const Ast *model; /* the block whose instance is made, or NULL */
     const struct Columns *answers; /* what `mean(a => ..)` is over, in an eval that generates */
     Graph *g;           /* where run-time values are built now; NULL: compile time only */
@@ -489,7 +489,7 @@ Graph *capture_root(const Elab *e, Span span);
 /* mask.c */
 bool mask_is(const Val *v);
 bool mask_fits(const Val *v);
-    /* a mask, or a function of three */ /* a mask, or a function that can be one */
+/* a mask, or a function of three */ /* a mask, or a function that can be one */
 /* and, or, not (b: NULL) of masks, one of which may be true or false */
 const Val *mask_join(Elab *e, OpKind op, const Val *a, const Val *b, Span span);
 /* m(b, t, u) outside equations: elementwise on tensors of one shape. */

@@ -11,6 +11,7 @@ Elab *elab_new(Front *f, Program *program, Arena *arena)
     e->diags = f->ir->diags;
     e->program = program;
     e->mode = MODE_EVAL;
+    e->loads = map_new(arena);
     e->memo = map_new(arena);
     e->keys = map_new(arena);
     e->now = map_new(arena);
@@ -23,7 +24,6 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
     f->ir = ir;
     f->arena = ir->arena;
     f->by_path = map_new(f->arena);
-    f->loads = map_new(f->arena);
     f->ops = map_new(f->arena);
     f->called = map_new(f->arena);
     if (!std_load(f)) {

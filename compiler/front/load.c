@@ -119,6 +119,6 @@ bool loads_check(Elab *e, Env *env, const Ast *block, const Val *model, uint32_t
     }
     Loads *loads = NEW(e->arena, Loads);
     *loads = (Loads){list.n, list.at};
-    map_put(e->front->loads, MAP_KEY(block), loads);
+    map_put(e->loads, MAP_KEY(block), loads);
     return ok;
 }

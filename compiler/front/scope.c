@@ -235,7 +235,7 @@ static const Val *builtin_value(Elab *e, const Env *env, Sym name, Span span)
     if (strcmp(name, "step") == 0 || strcmp(name, "progress") == 0) {
         return progress_value(e, name, span);
     }
-    return data_word(name) ? val_str(e, name, span) : NULL;
+    return NULL;
 }
 
 const Val *env_find(Elab *e, Env *env, Sym name, Span span)
