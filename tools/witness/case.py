@@ -43,6 +43,7 @@ class Case:
         self.op, self.attrs, self.want, self.opset = node.op_type, attrs, want, opset
         self.inputs, self.body, self.results = {}, [], list(range(len(want)))
         self.tolerance, self.values, self.bits = None, [], False
+        self.outputs = [n for n in node.output if n]
         self.sequence = any(isinstance(known.get(n), list) for n in node.input)
         self.array = [None if not n or n not in known else np.asarray(known[n]) for n in node.input]
         self.used = [n is not None for n in self.array]

@@ -804,6 +804,70 @@ def adagrad(c):
     c.result(*out, *hist)
 
 
+# ---- recurrences, unrolled ----
+
+def gate_sum(c, k, n, h):
+    """x W' + h R' + biases for gate k of n units."""
+    rows = f"{k * n}:{(k + 1) * n}"
+    b = f" + x3[0, {rows}] + x3[0, {(c.gates + k) * n}:{(c.gates + k + 1) * n}]" if c.given(3) else ""
+    c.say(f"wx[b, n] += at[b, i] * w{k}[n, i]", f"hr[b, n] += {h}[b, i] * r{k}[n, i]", f"g{k} = wx + hr{b}")
+    return rows
+
+
+def recurrent(c, gates, step, states):
+    x, n = c.array[0], c.attrs["hidden_size"]
+    if c.attr("direction", b"forward") != b"forward" or c.given(4) or c.given(7) or "clip" in c.attrs:
+        raise NotApplicable("recurrence: lengths, directions, peepholes")
+    if c.attr("linear_before_reset", 0):
+        raise NotApplicable("recurrence: linear_before_reset")
+    c.gates, first = gates, c.attr("layout", 0)
+    steps, batch = (x.shape[1], x.shape[0]) if first else (x.shape[0], x.shape[1])
+    for k in range(gates):
+        c.say(f"w{k} = x1[0, {k * n}:{(k + 1) * n}]", f"r{k} = x2[0, {k * n}:{(k + 1) * n}]")
+    for i, s in enumerate(states):
+        zero = f"{s}[b, n]: f32[{batch}, {n}] = 0"
+        start = (f"x{5 + i}[:, 0]" if first else f"x{5 + i}[0]") if c.given(5 + i) else None
+        c.say(f"{s} = {start}" if start else zero)
+    for t in range(steps):
+        c.say(f"at = x0[:, {t}]" if first else f"at = x0[{t}]")
+        step(c, n)
+        c.say(f"y{t} = h")
+    every = f"stack({', '.join(f'y{t}' for t in range(steps))}, axis: 0)" if steps > 1 else "y0"
+    if first:
+        c.say(f"s = {every} as [{steps}, {batch}, {n}]", "z[b, t, n] = s[t, b, n]")
+        every = "z"
+    known = {"Y": every, "Y_h": "h", "Y_c": "c"}
+    c.result(*[f"{known[o]} as {shape_text(w.shape)}" for o, w in zip(c.outputs, c.want)])
+
+
+@rule("RNN")
+def rnn(c):
+    def step(c, n):
+        gate_sum(c, 0, n, "h")
+        c.say("h = tanh(g0)")
+    recurrent(c, 1, step, ["h"])
+
+
+@rule("GRU")
+def gru(c):
+    def step(c, n):
+        gate_sum(c, 0, n, "h")
+        gate_sum(c, 1, n, "h")
+        c.say("z = sigmoid(g0)", "q = sigmoid(g1) * h")
+        gate_sum(c, 2, n, "q")
+        c.say("h = (1 - z) * tanh(g2) + z * h")
+    recurrent(c, 3, step, ["h"])
+
+
+@rule("LSTM")
+def lstm(c):
+    def step(c, n):
+        for k in range(4):
+            gate_sum(c, k, n, "h")
+        c.say("c = sigmoid(g2) * c + sigmoid(g0) * tanh(g3)", "h = sigmoid(g1) * tanh(c)")
+    recurrent(c, 4, step, ["h", "c"])
+
+
 @rule("TensorScatter")
 def tensor_scatter(c):
     raise NotApplicable("a cache: `state grows` of the language is not a function")
