@@ -563,7 +563,8 @@ static bool on_elements(Elab *e, const Builtin *b, const Args *args)
 /* Elementwise functions and those of data time take data-time values. */
 static bool fits_data(Elab *e, const Builtin *b, const Args *args)
 {
-    for (uint32_t i = 0; i < args->n && b->fn != call_elementwise && !builtin_at_data(b); i++) {
+    bool of_elements = b->fn == call_elementwise || b->fn == call_clamp;
+    for (uint32_t i = 0; i < args->n && !of_elements && !builtin_at_data(b); i++) {
         if (args->at[i]->kind == V_DATUM) {
             diag_at(e->diags, DIAG_E0205, args->call, "`%s` needs tensors, got %s", b->name,
                     val_text(e, args->at[i]));

@@ -327,6 +327,9 @@ const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
     if (e->g) {
         e->g->span = args->call;
     }
+    if (!datum_callable(e, fn, args)) {
+        return poison(e, args->call);
+    }
     if (fn->kind == V_CLOSURE) {
         return fn->code.ast->kind == A_OP ? op_call(e, fn, args) : call_closure(e, fn, args);
     }

@@ -248,9 +248,10 @@ static bool result_type(const char *op, const DatumType *t, uint32_t n, DatumTyp
         return is_number(a) && is_number(b);
     }
     if (rule == RULE_SELECT) {
-        *out = t[1].kind == DA_ANY ? t[2] : t[1];
-        out->shaped = out->shaped && out->rank == 0;
-        return n == 3 && (a == DA_BOOL || a == DA_ANY) && same_kind(t[1].kind, t[2].kind);
+        bool numbers = is_number(t[1].kind) && is_number(t[2].kind);
+        *out = (DatumType){.kind = t[1].kind == DA_ANY ? t[2].kind : t[1].kind};
+        return (a == DA_BOOL || a == DA_ANY) && same_kind(t[1].kind, t[2].kind) &&
+               (!numbers || broadcast(&t[1], &t[2], out));
     }
     if (strcmp(op, "add") == 0 && (a == DA_STR || b == DA_STR)) {
         out->kind = DA_STR;

@@ -78,6 +78,8 @@ bool datum_kind_find(Sym word, DatumKind *out); /* image str row text audio as t
 /* A value of a type such as `image` or `row`, for a function that nothing calls; else NULL. */
 const Val *datum_made(Elab *e, const Ast *type);
 bool datum_is_text(const Ast *type); /* text, text[448] */
+/* False after E0205: fn computes with tensors, modules and ops of shapes, and an argument is a datum. */
+bool datum_callable(Elab *e, const Val *fn, const Args *args);
 /* v as a value of that kind, a cell of a file becoming one; NULL when it is another. */
 const Val *datum_as_kind(Elab *e, const Val *v, DatumKind kind);
 /* All extents known. */

@@ -80,3 +80,32 @@ const Val *datum_accept_tensor(const Accept *x, const Ast *type, const Val *v)
     const Type *tensor = type_tensor(x->e->ir, DT_F32, t->rank, t->dim);
     return unify_shape(x, type, array, tensor) ? array : poison(x->e, v->span);
 }
+
+/* An op whose tensors are all `[..]` is elementwise. */
+static bool has_shapes(const Ast *op)
+{
+    const Ast *formals = op->kid[0];
+    for (uint32_t i = 0; i < formals->nkid; i++) {
+        const Ast *t = formals->kid[i]->kid[0];
+        for (uint32_t k = 1; t && t->kind == A_T_TENSOR && k < t->nkid; k++) {
+            if (t->kid[k]->kind != A_PACK) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool datum_callable(Elab *e, const Val *fn, const Args *args)
+{
+    bool op = fn->kind == V_CLOSURE && fn->code.ast->kind == A_OP && has_shapes(fn->code.ast);
+    bool module = fn->kind == V_INSTANCE || fn->kind == V_ARRAY || fn->kind == V_METHOD;
+    for (uint32_t i = 0; (op || module) && i < args->n; i++) {
+        if (is_datum(args->at[i])) {
+            diag_at(e->diags, DIAG_E0205, args->call, "%s needs tensors, got %s", val_text(e, fn),
+                    val_text(e, args->at[i]));
+            return false;
+        }
+    }
+    return true;
+}

@@ -16,6 +16,7 @@
  *   limit.c        how much a program may ask for
  *   uncalled.c     functions that nothing calls
  *   equation.c     tensor equations   index.c   x[..] outside equations
+ *   datum.h        values at data time: rows, images, answers      data.h, load.h   blocks as structures
  *   builtin.c      functions of the language (builtins.def)     loss.c    loss values
  */
 #ifndef MDL_ELAB_H
