@@ -26,7 +26,6 @@ struct Loader {
     void *memory;
     Slot ring[RING];
     int64_t taken; /* batches handed out; the last one is still in use */
-    double waited;
     bool stop;
     bool has_thread;
     pthread_t thread;
@@ -164,7 +163,6 @@ void loader_free(Loader *l)
 bool loader_next(Loader *l, LoaderBatch *out, Err *err)
 {
     Slot *slot = &l->ring[l->taken % RING];
-    double from = clock_now();
     pthread_mutex_lock(&l->lock);
     if (l->taken > 0)
         l->ring[(l->taken - 1) % RING].full = false;
@@ -172,7 +170,6 @@ bool loader_next(Loader *l, LoaderBatch *out, Err *err)
     while (!slot->full)
         pthread_cond_wait(&l->changed, &l->lock);
     pthread_mutex_unlock(&l->lock);
-    l->waited += clock_now() - from;
     if (slot->err.kind != ERR_NONE) {
         err_set(err, slot->err.kind, "%s", slot->err.text);
         return err_help(err, "%s", slot->err.help);
@@ -181,9 +178,4 @@ bool loader_next(Loader *l, LoaderBatch *out, Err *err)
     if (slot->n) /* behind the end the thread is gone, and its last slot answers again */
         l->taken++;
     return true;
-}
-
-double loader_waited(const Loader *l)
-{
-    return l->waited;
 }

@@ -26,7 +26,5 @@ Loader *loader_new(const LoaderSpec *spec, Err *err);
 void loader_free(Loader *loader); /* stops the thread; NULL is fine */
 /* The next batch, valid until the next call; n = 0 behind the end. */
 bool loader_next(Loader *loader, LoaderBatch *out, Err *err);
-/* Seconds that loader_next has waited so far. */
-double loader_waited(const Loader *loader);
 
 #endif

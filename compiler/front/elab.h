@@ -342,7 +342,6 @@ const Val *env_get(Elab *e, Env *env, Sym name, Span span); /* E0201 with a sugg
 void env_suggest(Elab *e, const Env *env, Sym name, Span span, Diag *d); /* a similar name */
 const Val *item_value(Elab *e, const Item *item, Span span);
 Inst *env_instance(const Env *env);       /* the instance whose scope this is in, or NULL */
-Env *env_frame(Env *env);                 /* nearest enclosing function frame, or NULL */
 Item *file_item(const File *f, Sym name); /* values */
 Item *file_action(const File *f, Sym name);
 

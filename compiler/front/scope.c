@@ -314,8 +314,3 @@ Inst *env_instance(const Env *env)
     }
     return NULL;
 }
-
-Env *env_frame(Env *env)
-{
-    return env && env->kind == ENV_FRAME ? env : NULL;
-}
