@@ -186,6 +186,20 @@ char *arena_strdup(Arena *arena, const char *text)
     return arena_strndup(arena, text, strlen(text));
 }
 
+char *arena_join(Arena *arena, const char *const *part, uint32_t n)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < n; i++)
+        size += strlen(part[i]);
+    char *text = arena_alloc(arena, size + 1), *at = text;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t k = strlen(part[i]);
+        memcpy(at, part[i], k);
+        at += k;
+    }
+    return text;
+}
+
 char *arena_printf(Arena *arena, const char *fmt, ...)
 {
     va_list args, again;

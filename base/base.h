@@ -76,6 +76,7 @@ NEVER_NULL void *arena_alloc(Arena *arena, size_t bytes);
 size_t arena_used(const Arena *arena); /* bytes handed out since the last reset */
 char *arena_strndup(Arena *arena, const char *text, size_t n);
 char *arena_strdup(Arena *arena, const char *text);
+char *arena_join(Arena *arena, const char *const *part, uint32_t n); /* one behind the other */
 char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void *arena_memdup(Arena *arena, const void *data, size_t bytes);
 

@@ -112,8 +112,9 @@ static const Val *bind_formal(Elab *e, Env *frame, const Ast *f, const Val *v, c
     if (!v) {
         return NULL;
     }
-    const char *what = arena_printf(e->arena, "argument `%s` of %s", f->name, who);
-    return f->kid[0] ? sig_accept(e, frame, f->kid[0], v, what) : v;
+    const char *const what[] = {"argument `", f->name, "` of ", who};
+    return f->kid[0] ? sig_accept(e, frame, f->kid[0], v, arena_join(e->arena, what, COUNT(what)))
+                     : v;
 }
 
 bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const char *who)
@@ -143,8 +144,8 @@ const Val *call_ast_body(Elab *e, Env *frame, const Ast *fn)
 {
     const Val *v = eval_body(e, frame, fn->kid[2]);
     if (fn->kid[1] && !val_is_poison(v)) {
-        v = sig_result(e, frame, fn->kid[1], v,
-                       arena_printf(e->arena, "the result of `%s`", fn->name));
+        const char *const what[] = {"the result of `", fn->name, "`"};
+        v = sig_result(e, frame, fn->kid[1], v, arena_join(e->arena, what, COUNT(what)));
     }
     shapes_note(e, fn, NULL, v);
     return v;
@@ -224,7 +225,7 @@ static const Val *call_fn(Elab *e, const Val *fn, Args *args)
         return poison(e, args->call);
     }
     const Val **arg = NEW_ARRAY(e->arena, const Val *, ast->kid[0]->nkid + 1);
-    const char *who = arena_printf(e->arena, "`%s`", ast->name);
+    const char *who = name_quoted(e, ast->name);
     if (!args_bind(e, ast->kid[0], args, arg, who)) {
         return poison(e, args->call);
     }

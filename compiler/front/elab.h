@@ -238,6 +238,7 @@ struct Front {
     VEC(File *) files; /* files.at[0]: the program; then its imports */
     File *std;         /* all std files as one scope */
     Map *by_path;
+    Map *builtins;         /* Sym -> Builtin */
     Map *ops;              /* Defs by call: opcache.c */
     struct Shapes *shapes; /* NULL unless asked for */
     VEC(Sym) sets;         /* overrides as given, for the hash */
@@ -314,7 +315,8 @@ const Val *val_str(Elab *e, Sym s, Span span);
 const Val *val_node(Elab *e, const Node *n, Span span); /* NULL gives poison */
 const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n, Span span);
 const char *val_text(Elab *e,
-                     const Val *v); /* for messages: `f32[B, 10]`, the function `relu`, 3 */
+                     const Val *v);         /* for messages: `f32[B, 10]`, the function `relu`, 3 */
+const char *name_quoted(Elab *e, Sym name); /* `relu` */
 bool val_is_poison(const Val *v);
 /* Nothing in it belongs to a graph or a scope: numbers, strings, lists of them, top-level functions. */
 bool val_is_plain(const Val *v);

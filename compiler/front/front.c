@@ -25,6 +25,11 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
     f->arena = ir->arena;
     f->by_path = map_new(f->arena);
     f->ops = map_new(f->arena);
+    f->builtins = map_new(f->arena);
+    for (uint32_t i = 0; builtin_at(i); i++) {
+        const char *name = builtin_at(i)->name;
+        map_put(f->builtins, MAP_KEY(sym(ir->syms, name)), (void *)builtin_find(name));
+    }
     f->called = map_new(f->arena);
     if (!std_load(f)) {
         err_set(err, ERR_PROGRAM, "the standard library has errors");

@@ -351,7 +351,7 @@ static bool split_args(Elab *e, Inst *inst, Args *args, const Val **formal)
             map_put(inst->args, MAP_KEY(args->name[i]), (void *)args->at[i]);
         }
     }
-    return args_bind(e, formals, &own, formal, arena_printf(e->arena, "`%s`", inst->module->name));
+    return args_bind(e, formals, &own, formal, name_quoted(e, inst->module->name));
 }
 
 /* What a formal without a type takes: what its default is, else a number. */
@@ -369,15 +369,17 @@ static const char *untyped_kind(const Val *missing)
 
 static const Val *accept_formal(Elab *e, Inst *inst, const Ast *f, const Val *v, const Val *missing)
 {
-    const char *what = arena_printf(e->arena, "argument `%s` of `%s`", f->name, inst->module->name);
+    const char *const what[] = {"argument `", f->name, "` of `", inst->module->name, "`"};
     if (f->kid[0]) {
-        return sig_accept(e, env_new(e, ENV_FRAME, inst->env), f->kid[0], v, what);
+        return sig_accept(e, env_new(e, ENV_FRAME, inst->env), f->kid[0], v,
+                          arena_join(e->arena, what, COUNT(what)));
     }
     const char *want = untyped_kind(missing), *got = untyped_kind(v);
     if (!want || v == missing || val_is_poison(v) || (got && strcmp(want, got) == 0)) {
         return v;
     }
-    diag_at(e->diags, DIAG_E0205, v->span, "%s: expected %s, got %s", what, want, val_text(e, v));
+    diag_at(e->diags, DIAG_E0205, v->span, "%s: expected %s, got %s",
+            arena_join(e->arena, what, COUNT(what)), want, val_text(e, v));
     return poison(e, v->span);
 }
 

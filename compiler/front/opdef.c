@@ -392,7 +392,7 @@ static bool evaluate_body(OpCx *x, const Args *args)
 {
     Elab *e = x->e;
     Graph *outside = e->g;
-    const char *who = arena_printf(e->arena, "`%s`", x->ast->name);
+    const char *who = name_quoted(e, x->ast->name);
     x->captures = (OpBody){.g = x->body, .outside = outside, .up = e->body, .text = x->ast->span};
     e->g = x->body;
     e->body = &x->captures;
@@ -441,7 +441,7 @@ const Val *op_call(Elab *e, const Val *op, Args *args)
     }
     bool tensors = false;
     x.arg = NEW_ARRAY(e->arena, const Val *, x.ast->kid[0]->nkid + 1);
-    if (!args_bind(e, x.ast->kid[0], args, x.arg, arena_printf(e->arena, "`%s`", x.ast->name))) {
+    if (!args_bind(e, x.ast->kid[0], args, x.arg, name_quoted(e, x.ast->name))) {
         return poison(e, args->call);
     }
     for (uint32_t i = 0; i < x.ast->kid[0]->nkid; i++) {

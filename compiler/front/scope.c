@@ -211,7 +211,7 @@ static const Val *progress_value(Elab *e, Sym name, Span span)
 
 static const Val *builtin_value(Elab *e, const Env *env, Sym name, Span span)
 {
-    const Builtin *b = builtin_find(name);
+    const Builtin *b = map_get(e->front->builtins, MAP_KEY(name));
     DType dt;
     Mode mode;
     Val *v;

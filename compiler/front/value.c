@@ -96,6 +96,12 @@ const Val *poison(Elab *e, Span span)
     return val_new(e, V_POISON, span);
 }
 
+const char *name_quoted(Elab *e, Sym name)
+{
+    const char *const part[] = {"`", name, "`"};
+    return arena_join(e->arena, part, COUNT(part));
+}
+
 bool val_is_poison(const Val *v)
 {
     return v->kind == V_POISON;

@@ -26,6 +26,7 @@ static const struct {
     {"E0505", "reported when a plan is made"},
     {"E0701", "reported when a run begins"},
     {"E0805", "given on the command line"},
+    {"E0809", "of `adapt`, which is not there yet"},
     {"E0810", "two programs in one run folder"},
     {"E0811", "given on the command line"},
     {"E1001", "of a file of weights"},
