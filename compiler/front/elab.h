@@ -512,6 +512,8 @@ bool equation_is(const Ast *bind); /* left side has brackets, or a folding opera
 
 /* uncalled.c: calls every function of the file, of its models and modules that nothing has called. */
 void uncalled_check(Elab *e, const File *file);
+/* unread.c: the names in what cannot be called. */
+void unread_check(Elab *e, const File *file);
 /* What fn gives for such tensors, which become inputs of e->g; NULL when its arguments cannot be made up. */
 const Val *uncalled_value(Elab *e, const Val *fn);
 /* True when d is a free size of such a call: what depends on it is left open, poison without a report. */

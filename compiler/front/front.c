@@ -177,6 +177,7 @@ bool front_check_each(Front *f, FrontVisit visit, void *user)
     }
     if (diags_reported(f->ir->diags) == errors) {
         uncalled_check(e, file);
+        unread_check(e, file);
     }
     arena_free(scratch);
     arena_free(values);
