@@ -1,11 +1,14 @@
-/* manual.c: mdl-manual [--check] DIR: writes ops.md, errors.md and std.md into DIR; or says which of
+/* manual.c: mdl-manual [--check] DIR: writes ops.md, errors.md, std.md and blocks.md into DIR; or says which of
  * those there are not what it would write, and exits with 1. */
 #include "manual.h"
 
 static const struct {
     const char *name;
     void (*make)(StrBuf *sb);
-} pages[] = {{"ops.md", manual_ops}, {"errors.md", manual_errors}, {"std.md", manual_std}};
+} pages[] = {{"ops.md", manual_ops},
+             {"errors.md", manual_errors},
+             {"std.md", manual_std},
+             {"blocks.md", manual_blocks}};
 
 void manual_cell(StrBuf *sb, const char *text)
 {

@@ -8,6 +8,8 @@
 void manual_ops(StrBuf *sb);
 /* manual_errors.c: every diagnostic of diags.def */
 void manual_errors(StrBuf *sb);
+/* manual_blocks.c: every attribute of schema.def */
+void manual_blocks(StrBuf *sb);
 /* manual_std.c: what a program may name without an import */
 void manual_std(StrBuf *sb);
 
