@@ -4,7 +4,8 @@
 
 #include "picture.h"
 
-enum { PIC_GAP = 28, PIC_HEIGHT = 46, PIC_STEP = 92, PIC_NONE = UINT32_MAX };
+enum { PIC_GAP = 28, PIC_HEIGHT = 46, PIC_STEP = 92 };
+#define PIC_NONE UINT32_MAX
 
 typedef struct Spot { /* a box, or a point of an arrow */
     uint32_t box;     /* PIC_NONE: a point */

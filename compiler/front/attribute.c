@@ -2,7 +2,7 @@
  * (schema.def, constructors.def): one checker for all. */
 #include "data.h"
 
-enum { NAMED = UINT32_MAX };
+#define NAMED UINT32_MAX
 
 typedef struct CtorArg {
     const char *ctor, *name;

@@ -217,6 +217,15 @@ bool call_recursive(Elab *e, const Ast *fn, const Inst *inst, Span span)
     return depth > MAX_CALLS;
 }
 
+/* A loss may call a model twice: two passes. What an instance calls is part of its pass. */
+static bool in_instance(const CallFrame *c)
+{
+    while (c && !c->inst) {
+        c = c->up;
+    }
+    return c != NULL;
+}
+
 static const Val *call_fn(Elab *e, const Val *fn, Args *args)
 {
     const Ast *ast = fn->code.ast;
@@ -235,6 +244,7 @@ static const Val *call_fn(Elab *e, const Val *fn, Args *args)
     frame->call = args->call;
     CallFrame call = {ast, inst, e->calls};
     map_put(e->front->called, MAP_KEY(ast), (void *)ast);
+    e->passes += inst && !in_instance(e->calls);
     Sym path = e->g ? e->g->path : NULL;
     if (e->g && inst) {
         e->g->path = inst->path[0] ? inst->path : path;

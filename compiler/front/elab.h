@@ -156,7 +156,8 @@ typedef struct OptState {
 typedef struct Memory {
     const Ast *ast;
     Inst *inst;
-    State *state; /* in the program; NULL until a pass needs it */
+    State *state;      /* in the program; NULL until a pass needs it */
+    uint32_t appended; /* in which call of a model; 0: none */
 } Memory;
 
 struct Inst {
@@ -285,6 +286,7 @@ struct Elab {
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
     uint32_t depth;                /* of nested expressions, against runaway programs */
+    uint32_t passes;               /* calls from outside into models: each is a pass of its own */
     bool uncalled;                 /* arguments are made up: sizes are free */
     bool left_open;                /* something depended on a size that is free: see elab_open */
     bool too_deep, too_much;       /* was reported: the rest of the program stays silent */

@@ -460,6 +460,19 @@ static bool dims_known(Elab *e, Env *env, const Ast *a)
     return ok;
 }
 
+/* The name in a dimension that is no integer: in `H * dh` the `dh` that was D / 3. */
+static const Val *culprit(Elab *e, Env *env, const Ast *a)
+{
+    const Val *v = a->kind == A_ID ? env_find(e, env, a->name, a->span) : NULL;
+    if (v) {
+        return v->kind == V_REAL ? v : NULL;
+    }
+    for (uint32_t i = 0; a->kind == A_BIN && i < a->nkid && !v; i++) {
+        v = culprit(e, env, a->kid[i]);
+    }
+    return v;
+}
+
 const Dim *eval_dim(Elab *e, Env *env, const Ast *a)
 {
     const Val *v = dims_known(e, env, a) ? eval(e, env, a) : NULL;
@@ -471,9 +484,10 @@ const Dim *eval_dim(Elab *e, Env *env, const Ast *a)
         return v->dim;
     }
     Inst *inst = env_instance(env);
-    const Val *def = a->kind == A_ID ? env_find(e, env, a->name, a->span) : v;
+    const Val *def = culprit(e, env, a);
     v = def && def->kind == v->kind ? def : v; /* where the number comes from */
-    bool elsewhere = v->span.file && (v->span.file != a->span.file || v->span.hi < a->span.lo);
+    bool elsewhere = v->span.file && (v->span.file != a->span.file || v->span.hi < a->span.lo ||
+                                      v->span.lo > a->span.hi);
     Diag *d = diag_at(
         e->diags, v->kind == V_REAL ? DIAG_E0403 : DIAG_E0401, elsewhere ? v->span : a->span,
         negative ? "a dimension cannot be negative, got %s" : "a dimension is an integer, got %s",

@@ -44,10 +44,11 @@ const Val *mask_join(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
     if (b && (a->kind == V_BOOL || b->kind == V_BOOL)) {
         return a->kind == V_BOOL ? join_known(e, op, a, b, span) : join_known(e, op, b, a, span);
     }
-    if (b && (!mask_is(a) || !mask_is(b))) {
-        const Val *wrong = mask_is(a) ? b : a;
-        diag_at(e->diags, DIAG_E0501, span, "`%s` joins a mask with a mask, got %s",
-                op_info(op)->name, val_text(e, wrong));
+    if (!mask_fits(a) || (b && !mask_fits(b))) {
+        const Val *wrong = mask_fits(a) ? b : a;
+        diag_at(e->diags, DIAG_E0501, wrong->span,
+                "`%s` takes masks, functions of (b, t, u), got %s", op_info(op)->name,
+                val_text(e, wrong));
         return poison(e, span);
     }
     Val *v = val_new(e, V_MASK, span);

@@ -257,7 +257,8 @@ static const Val *append_state(Elab *e, Env *env, const Val *self, const Val *v,
         diag_help(d, "declare which dimension grows: `state %s: [B, S, ..] grows S`", m->ast->name);
         return poison(e, span);
     }
-    if (map_get(e->now, MAP_KEY(m))) {
+    bool twice = keeps_state(e) ? map_get(e->now, MAP_KEY(m)) != NULL : m->appended == e->passes;
+    if (twice) {
         diag_at(e->diags, DIAG_E0309, span, "`%s` is appended to twice in one pass",
                 inst_join(e, m->inst->path, m->ast->name));
         return poison(e, span);
@@ -272,6 +273,7 @@ static const Val *append_state(Elab *e, Env *env, const Val *self, const Val *v,
         return poison(e, span);
     }
     map_put(e->now, MAP_KEY(m), (void *)n);
+    m->appended = e->passes;
     return val_node(e, n, span);
 }
 

@@ -242,10 +242,12 @@ static void check_where(Elab *e, Inst *inst, const Ast *a)
     Span cond = a->kid[0]->span;
     const char *text = diags_text(e->diags, cond.file, NULL) + cond.lo;
     name_numbers(e, inst, a->kid[0], &numbers);
-    Diag *d = diag_at(e->diags, DIAG_E0404, cond, "constraint failed: %.*s%s%s%s",
-                      (int)(cond.hi - cond.lo), text, sb_text(&numbers), a->text ? ": " : "",
-                      a->text ? a->text : "");
-    diag_also(d, inst->made, "for this instance");
+    bool theirs =
+        inst->made.file != cond.file; /* who asked for such an instance made the mistake */
+    Diag *d = diag_at(e->diags, DIAG_E0404, theirs ? inst->made : cond,
+                      "constraint failed: %.*s%s%s%s", (int)(cond.hi - cond.lo), text,
+                      sb_text(&numbers), a->text ? ": " : "", a->text ? a->text : "");
+    diag_also(d, theirs ? cond : inst->made, theirs ? "the constraint" : "for this instance");
 }
 
 /* `base as "key"`: the tensors of an argument get keys under those of this instance. */
