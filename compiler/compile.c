@@ -91,12 +91,12 @@ uint64_t compile_hash(const Compile *c)
 
 uint32_t compile_stage_count(const Compile *c)
 {
-    return front_train_count(c->front);
+    return front_stage_count(c->front);
 }
 
 const char *compile_stage_name(const Compile *c, uint32_t i)
 {
-    return front_train_name(c->front, i);
+    return front_stage_path(c->front, i);
 }
 
 static bool set_program(Compile *c, Program *program, const char *step, Err *err)
@@ -241,6 +241,8 @@ bool compile_lower(Compile *c, Err *err)
 {
     if (c->memplans)
         return true;
+    if (!front_runnable(c->front, c->program))
+        return finish(c, false, "front_runnable", err);
     uint32_t n = c->program->entries.n;
     const MemPlan **plans = NEW_ARRAY(c->arena, const MemPlan *, n);
     for (uint32_t i = 0; i < n; i++) {

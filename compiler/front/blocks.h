@@ -30,11 +30,11 @@ typedef enum SchemaKind {
     SV_SCHEDULE,
     SV_DTYPE,
     SV_AXES,
-    SV_GROUP /* `name { .. }` */
+    SV_GROUP /* `name { .. }`; some may be given as a plain value, too */
 } SchemaKind;
 typedef struct SchemaAttr {
     const char *block, *name;
-    bool required, later;
+    bool required, later, groups;
     SchemaKind kind;
     const char *words;
     const char *doc;
@@ -42,6 +42,8 @@ typedef struct SchemaAttr {
 const SchemaAttr *schema_at(uint32_t i); /* NULL at the end */
 /* Unknown, unsupported and missing attributes of a block: E0801, E0199, E0803. */
 bool schema_check(Elab *e, const Ast *block);
+/* The same for the attributes in braces of a group (`precision`) or clause (`train ..`). */
+bool schema_check_body(Elab *e, const char *what, const Ast *body);
 const Ast *block_attr(const Ast *block, const char *name); /* its expression, or NULL */
 /* Typed attributes: false after E0802. Missing ones leave *out alone. */
 bool attr_int(Elab *e, Env *env, const Ast *block, const char *name, int64_t *out);
@@ -72,13 +74,13 @@ const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span s
 /* schedule.c */
 bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanRun *run);
 
-/* train.c, eval.c, update.c */
+/* eval.c */
 /* The function of an attribute on a batch. */
 const Val *batch_call(Elab *e, Env *env, const Ast *expr, const Val *batch);
-/* The eval blocks that do not speak of other models only; model NULL: all. */
-bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model);
-bool train_entries(Elab *e, PlanBuilder *b, const Item *item);
-bool update_entry(Elab *e, Env *env, const Ast *train, double clip, PlanRun *run);
+/* The eval blocks of the program's file that do not speak of other models only; model NULL: all. */
+bool eval_entries(Elab *e, PlanBuilder *b, const Ast *model);
+/* One of them, once per program; *index into b->evals, PLAN_NONE when it is checked only. */
+bool eval_item(Elab *e, PlanBuilder *b, const Item *item, uint32_t *index);
 
 /* generate.c: a block of the file by itself, whether anything uses it or not. */
 bool block_check(Elab *e, const Item *item);
@@ -89,6 +91,7 @@ bool loads_check(Elab *e, Env *env, const Ast *block, const Val *model, uint32_t
 
 /* pattern.c */
 bool match_pattern(const char *pattern, const char *path);
+bool match_pattern_n(const char *pattern, size_t length, const char *path); /* its first bytes */
 
 /* entry_call.c: a value as a result of e->g; the parts of a loss and of a tuple have names of their own,
  * NAME.sum, NAME.0. False after a diagnostic. */

@@ -233,6 +233,13 @@ typedef struct Item {
 
 /* ---- the evaluator ---- */
 
+/* What a program asks for and nothing can run yet: see not_yet. */
+typedef struct Later {
+    const Program *program;
+    Span span;
+    const char *what;
+} Later;
+
 struct Front {
     Ir *ir;
     Arena *arena;
@@ -251,6 +258,10 @@ struct Front {
     Map *called;              /* functions, ops and modules that were evaluated: by Ast */
     VEC(const Item *) trains; /* of the program's file, in order */
     VEC(const Item *) evals;
+    VEC(struct StageDef *) stages; /* of the trains, in order: stages.h */
+    bool stage_errors;             /* they were reported when the stages were found */
+    bool stages_wrong;             /* and some stage is not what it should be: none is elaborated */
+    VEC(Later) later;
 };
 
 /* The body of an op under construction (opdef.c, capture.c). */
@@ -268,7 +279,6 @@ struct Elab {
     Arena *arena;
     Diags *diags;
     Program *program;
-    bool running;     /* a plan is made of it: see not_yet */
     bool at_data;     /* a function of rows or images is evaluated: no graph, but a mode */
     Map *loads;       /* model block -> Loads (load.h) */
     const Ast *model; /* the block whose instance is made, or NULL */
@@ -283,6 +293,11 @@ struct Elab {
     const Dim *context; /* rows that they have room for; NULL: what they need */
     Inst *place;        /* where instances made in an argument belong, or NULL */
     Map *memo;          /* Item -> Val* */
+    Map *evals;         /* Ast of an eval block -> what became of it: eval.c */
+    const Item *root;   /* the model that the program is about; paths of others begin with their name:
+                         * `model(teacher).fc.weight` */
+    Map *all_keys;      /* key -> State of any model */
+    Sym prefix;         /* of the model being built, or NULL */
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
     uint32_t depth;                /* of nested expressions, against runaway programs */
@@ -574,7 +589,7 @@ Sym record_name(const Val *record);
 const Val *record_arg(Elab *e, const Val *record, uint32_t i, const char *name); /* NULL: absent */
 
 /* schema.c: what the language has, and the run time does not: accepted by `mdl check`, E0199 "what cannot
- * be run yet" when a plan is made. True when it was accepted. */
+ * be run yet" when a plan is made of this program (front_runnable). Always true. */
 bool not_yet(Elab *e, Span span, const char *what);
 
 /* files.c */

@@ -191,15 +191,39 @@ static void find_models(const File *file, const Ast *a, const Ast *model, bool *
     }
 }
 
-bool eval_entries(Elab *e, PlanBuilder *b, const File *file, const Ast *model)
+bool eval_item(Elab *e, PlanBuilder *b, const Item *item, uint32_t *index)
+{
+    uint32_t *known = map_get(e->evals, MAP_KEY(item->ast));
+    uint32_t n = b->evals.n;
+    bool ok = true;
+    if (!known) {
+        known = NEW(e->arena, uint32_t);
+        map_put(e->evals, MAP_KEY(item->ast), known);
+        ok = eval_entry(e, b, item);
+        *known = b->evals.n > n ? n : PLAN_NONE;
+    }
+    *index = *known;
+    return ok;
+}
+
+/* Is the block about this model? `model =` says so, else what it speaks of: all other blocks measure
+ * any model. */
+static bool concerns(const Item *item, const Ast *model)
+{
+    bool others = false, same = model == NULL;
+    const Ast *given = block_attr(item->ast, "model");
+    find_models(item->file, given ? given : item->ast, model, &others, &same);
+    return same || !others;
+}
+
+bool eval_entries(Elab *e, PlanBuilder *b, const Ast *model)
 {
     bool ok = true;
+    uint32_t index;
     for (uint32_t i = 0; i < e->front->evals.n; i++) {
         const Item *item = e->front->evals.at[i];
-        bool others = false, same = model == NULL;
-        find_models(file, item->ast, model, &others, &same);
-        if (same || !others) {
-            ok = eval_entry(e, b, item) && ok;
+        if (concerns(item, model)) {
+            ok = eval_item(e, b, item, &index) && ok;
         }
     }
     return ok;

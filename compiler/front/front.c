@@ -1,6 +1,7 @@
 /* front.c: the front end's entry points: open, check, one stage, one function. */
 #include "blocks.h"
 #include "files.h"
+#include "stages.h"
 
 Elab *elab_new(Front *f, Program *program, Arena *arena)
 {
@@ -15,6 +16,8 @@ Elab *elab_new(Front *f, Program *program, Arena *arena)
     e->memo = map_new(arena);
     e->keys = map_new(arena);
     e->now = map_new(arena);
+    e->evals = map_new(arena);
+    e->all_keys = map_new(arena);
     return e;
 }
 
@@ -42,7 +45,7 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
     f->allowance = elab_allowance(f->bytes);
     for (uint32_t i = 0; i < map_count(file->actions); i++) {
         const Item *item = map_value_at(file->actions, i);
-        if (strcmp(item->ast->text, "train") == 0) {
+        if (item->file == file && strcmp(item->ast->text, "train") == 0) {
             VEC_PUSH(f->arena, &f->trains, item);
         } else if (item->file == file && strcmp(item->ast->text, "eval") == 0) {
             VEC_PUSH(f->arena, &f->evals, item);
@@ -54,62 +57,66 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
             return NULL;
         }
     }
+    stages_find(f);
     return f;
 }
 
-uint32_t front_train_count(const Front *f)
+uint32_t front_stage_count(const Front *f)
 {
-    return f->trains.n;
+    return f->stages.n;
 }
 
-Sym front_train_name(const Front *f, uint32_t i)
+Sym front_stage_path(const Front *f, uint32_t i)
 {
-    ASSERT(i < f->trains.n);
-    return f->trains.at[i]->name;
+    ASSERT(i < f->stages.n);
+    return f->stages.at[i]->path;
 }
 
-static const Item *find_train(Front *f, const char *name)
+static const StageDef *find_stage(Front *f, const char *name)
 {
-    Sym *names = NEW_ARRAY(f->arena, Sym, f->trains.n);
-    for (uint32_t i = 0; i < f->trains.n; i++) {
-        names[i] = f->trains.at[i]->name;
-        if (!name || strcmp(names[i], name) == 0) {
-            return f->trains.at[i];
-        }
+    const StageDef *found = name ? stage_find(f, name) : f->stages.n ? f->stages.at[0] : NULL;
+    if (found || !name) {
+        return found;
     }
-    if (name) {
-        Span span = {f->files.at[0]->source, 0, 0};
-        Sym near = sym_nearest(sym(f->ir->syms, name), names, f->trains.n);
-        Diag *d = diag_at(f->ir->diags, DIAG_E0805, span, "no train block `%s`", name);
-        if (near) {
-            diag_help(d, "did you mean `%s`?", near);
-        }
+    Sym *names = NEW_ARRAY(f->arena, Sym, f->stages.n * 2 + 1);
+    for (uint32_t i = 0; i < f->stages.n; i++) {
+        names[i] = f->stages.at[i]->path;
+        names[f->stages.n + i] = f->stages.at[i]->name;
+    }
+    Span span = {f->files.at[0]->source, 0, 0};
+    Sym near = sym_nearest(sym(f->ir->syms, name), names, f->stages.n * 2);
+    Diag *d = diag_at(f->ir->diags, DIAG_E0805, span, "no stage `%s`", name);
+    if (near) {
+        diag_help(d, "did you mean `%s`?", near);
     }
     return NULL;
 }
 
-typedef struct StageUse {
-    const Item *item; /* the train block, or NULL */
-    const char *name;
-    bool running; /* a plan is made of it */
-} StageUse;
-
-static Program *stage(Front *f, const StageUse *use, PlanBuilder *b)
+static Program *stage(Front *f, const StageDef *def, PlanBuilder *b)
 {
     uint32_t errors = diags_reported(f->ir->diags);
-    const Item *item = use->item;
-    Program *p = program_new(f->ir, item ? item->name : f->files.at[0]->name);
+    Program *p = program_new(f->ir, def ? def->path : f->files.at[0]->name);
     Elab *e = elab_new(f, p, b->arena);
-    e->running = use->running;
-    bool ok =
-        item ? train_entries(e, b, item) : !use->name && eval_entries(e, b, f->files.at[0], NULL);
+    bool ok = def ? stage_entries(e, b, def) : eval_entries(e, b, NULL);
     return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
 }
 
 Program *front_stage(Front *f, const char *name, PlanBuilder *b)
 {
-    StageUse use = {find_train(f, name), name, true};
-    return stage(f, &use, b);
+    const StageDef *def = find_stage(f, name);
+    return f->stage_errors || (name && !def) ? NULL : stage(f, def, b);
+}
+
+bool front_runnable(Front *f, const Program *p)
+{
+    uint32_t errors = diags_reported(f->ir->diags);
+    for (uint32_t i = 0; i < f->later.n; i++) {
+        const Later *x = &f->later.at[i];
+        if (x->program == p) {
+            diag_at(f->ir->diags, DIAG_E0199, x->span, "%s cannot be run yet", x->what);
+        }
+    }
+    return diags_reported(f->ir->diags) == errors;
 }
 
 static bool is_model(const Item *item)
@@ -150,7 +157,7 @@ static bool check_values(Elab *e, const File *file)
     for (uint32_t i = 0; i < map_count(file->values); i++) {
         const Item *item = map_value_at(file->values, i);
         if (item->file == file && checked_alone(e->front, item)) {
-            e->keys = map_new(e->arena); /* keys are distinct within a model */
+            e->root = NULL; /* none is more important than another */
             item_value(e, item, item->ast->span);
         }
     }
@@ -163,25 +170,25 @@ static bool check_values(Elab *e, const File *file)
 bool front_check_each(Front *f, FrontVisit visit, void *user)
 {
     const File *file = f->files.at[0];
-    uint32_t errors = diags_reported(f->ir->diags), n = f->trains.n;
+    uint32_t errors = diags_reported(f->ir->diags), n = f->stages.n, later = f->later.n;
     Arena *values = arena_new(), *scratch = arena_new();
     Elab *e = elab_new(f, program_new(f->ir, file->name), values);
-    bool ok = check_values(e, file);
+    bool ok = check_values(e, file) && !f->stages_wrong;
     for (uint32_t i = 0; i < (n ? n : 1) && ok; i++) {
         arena_reset(scratch);
-        StageUse use = {n ? f->trains.at[i] : NULL, NULL, false};
-        Program *p = stage(f, &use, planb_new(scratch));
+        Program *p = stage(f, n ? f->stages.at[i] : NULL, planb_new(scratch));
         if (p && visit) {
             visit(user, p, scratch);
         }
     }
+    f->later.n = later; /* of programs that are gone */
     if (diags_reported(f->ir->diags) == errors) {
         uncalled_check(e, file);
         unread_check(e, file);
     }
     arena_free(scratch);
     arena_free(values);
-    return diags_reported(f->ir->diags) == errors;
+    return diags_reported(f->ir->diags) == errors && !f->stage_errors;
 }
 
 bool front_check(Front *f)

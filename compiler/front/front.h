@@ -35,16 +35,40 @@ bool front_check_each(Front *f, FrontVisit visit, void *user);
 void front_shapes_begin(Front *f);
 void front_shapes_print(const Front *f, StrBuf *sb);
 
-/* Names of the train blocks and eval blocks, in file order. */
-uint32_t front_train_count(const Front *f);
-Sym front_train_name(const Front *f, uint32_t i);
+/* The stages of all train blocks of the file, in its order. A path is BLOCK.STAGE; of a block without
+ * stages BLOCK, its name behind `as`, or else the model's. */
+uint32_t front_stage_count(const Front *f);
+Sym front_stage_path(const Front *f, uint32_t i);
 
-/* Elaborates train block `name` (NULL: the file's only one; without any, the eval blocks alone) to a
- * Program: entries micro and update (when there is training), and one eval:NAME per eval block of the
- * same model; writes data, run and eval tables into b. In these tables entry, tensor and state
+/* Elaborates a stage, given by its path or an end of it (`align`; NULL: the first one, or where there is
+ * none the eval blocks alone), to a Program: entries micro and update, and one eval:NAME per eval block
+ * of the same model; writes data, run and eval tables into b. In these tables entry, tensor and state
  * numbers are: entry = index in program->entries, state = program state id
  * NULL after diagnostics. */
 Program *front_stage(Front *f, const char *name, PlanBuilder *b);
+
+/* False after E0199 for everything in the program that is checked but cannot be run yet. Whoever makes
+ * a plan asks; whoever looks at graphs, or interprets them, does not. */
+bool front_runnable(Front *f, const Program *p);
+
+/* What is known of a stage without building graphs: `after` by number, trained parameters. */
+typedef struct FrontStage {
+    Sym path, name, block, model;
+    uint32_t nafter;
+    const uint32_t *after;
+    const Program *program; /* the model's parameters and buffers; State.trained says what trains */
+    uint32_t nstate;        /* of the model: the first ones of program->states */
+    uint64_t tensors, elements; /* that are trained (of parameters of which rows are: these) */
+    /* for each state of the model: how many of its elements train */
+    const uint64_t *trained;
+    int64_t steps, tokens; /* 0: not given */
+    double epochs;
+    int64_t batch, micro; /* micro 0: auto */
+    double lr;
+    const char *precision; /* of compute: "f32" */
+} FrontStage;
+/* Fills *out with stage i; false after diagnostics. */
+bool front_stage_about(Front *f, uint32_t i, FrontStage *out);
 
 /* The models of the file, in its order; and one of them alone, for looking at: its parameters as states,
  * and an entry MODEL.FN for each of its functions whose arguments can be made up of free sizes

@@ -481,7 +481,7 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
     inst->loose = up && up->loose;
     inst->parent = up ? up->parent : NULL;
     inst->of = up ? up->of : NULL;
-    inst->path = up ? up->path : sym(e->ir->syms, "");
+    inst->path = up ? up->path : e->prefix ? e->prefix : sym(e->ir->syms, "");
     inst->key = up ? up->key : sym(e->ir->syms, "");
     inst->members = map_new(e->arena);
     inst->pending = map_new(e->arena);

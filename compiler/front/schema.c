@@ -5,17 +5,16 @@ enum { NOW, LATER };
 
 static const SchemaAttr attrs[] = {
 #define ATTR(block, name, required, since, kind, words, doc) \
-    {#block, #name, required, (since) == LATER, SV_##kind, words, doc},
+    {#block, #name, required, (since) == LATER, SV_##kind == SV_GROUP, SV_##kind, words, doc},
 #include "schema.def"
 #undef ATTR
 };
 
 bool not_yet(Elab *e, Span span, const char *what)
 {
-    if (e->running) {
-        diag_at(e->diags, DIAG_E0199, span, "%s cannot be run yet", what);
-    }
-    return !e->running;
+    Front *f = e->front;
+    VEC_PUSH(f->arena, &f->later, ((Later){e->program, span, arena_strdup(f->arena, what)}));
+    return true;
 }
 
 const SchemaAttr *schema_at(uint32_t i)
@@ -34,6 +33,19 @@ const Ast *block_attr(const Ast *block, const char *name)
     return NULL;
 }
 
+/* Which rows of schema.def a block has: a stage those of train; clauses have options of their own. */
+static const char *table_of(const Ast *block)
+{
+    static const char *const other[][2] = {
+        {"stage", "train"}, {"train ..", "group"}, {"freeze ..", "freeze"}, {"remat ..", "remat"}};
+    for (size_t i = 0; i < COUNT(other); i++) {
+        if (strcmp(block->text, other[i][0]) == 0) {
+            return other[i][1];
+        }
+    }
+    return block->text;
+}
+
 const SchemaAttr *schema_find(const char *block, const char *name)
 {
     for (size_t i = 0; i < COUNT(attrs); i++) {
@@ -50,7 +62,7 @@ static Sym meant(const Ast *block, const Ast *a)
     Sym names[COUNT(attrs)];
     uint32_t n = 0;
     for (size_t i = 0; i < COUNT(attrs); i++) {
-        if (strcmp(attrs[i].block, block->text) == 0) {
+        if (strcmp(attrs[i].block, table_of(block)) == 0) {
             names[n++] = attrs[i].name;
         }
     }
@@ -68,7 +80,7 @@ static void unknown(Elab *e, const Ast *block, const Ast *a)
     }
     StrBuf sb = sb_new(e->arena);
     for (size_t i = 0; i < COUNT(attrs); i++) {
-        if (strcmp(attrs[i].block, block->text) == 0) {
+        if (strcmp(attrs[i].block, table_of(block)) == 0) {
             sb_printf(&sb, "%s%s", sb.n ? ", " : "", attrs[i].name);
         }
     }
@@ -81,7 +93,8 @@ static bool misspelt(const Ast *block, const char *name)
     const Ast *body = block->kid[3];
     for (uint32_t i = 0; body && i < body->nkid; i++) {
         const Ast *a = body->kid[i];
-        Sym near = a->kind == A_ATTR && !schema_find(block->text, a->name) ? meant(block, a) : NULL;
+        bool unknown_name = a->kind == A_ATTR && !schema_find(table_of(block), a->name);
+        Sym near = unknown_name ? meant(block, a) : a->kind == A_SUBGROUP ? a->name : NULL;
         if (near && strcmp(near, name) == 0) {
             return true;
         }
@@ -91,7 +104,7 @@ static bool misspelt(const Ast *block, const char *name)
 
 static void check_attr(Elab *e, const Ast *block, const Ast *a, uint32_t i)
 {
-    const SchemaAttr *s = schema_find(block->text, a->name);
+    const SchemaAttr *s = schema_find(table_of(block), a->name);
     if (!s) {
         unknown(e, block, a);
         return;
@@ -115,8 +128,10 @@ static bool belongs(const Ast *block, const Ast *a)
     if (strcmp(block->text, "data") == 0) {
         return a->kind == A_FIELD;
     }
-    if (strcmp(block->text, "train") == 0) {
-        return a->kind == A_CLAUSE || a->kind == A_EVERY;
+    if (strcmp(table_of(block), "train") == 0) {
+        const SchemaAttr *s = a->kind == A_SUBGROUP ? schema_find("train", a->name) : NULL;
+        bool load = a->kind == A_CLAUSE && strcmp(a->text, "load") == 0;
+        return (a->kind == A_CLAUSE && !load) || a->kind == A_EVERY || (s && s->groups);
     }
     return strcmp(block->text, "eval") == 0 && a->kind == A_BLOCK && strcmp(a->text, "metric") == 0;
 }
@@ -150,7 +165,7 @@ bool schema_check(Elab *e, const Ast *block)
         }
     }
     for (size_t i = 0; i < COUNT(attrs); i++) {
-        if (strcmp(attrs[i].block, block->text) == 0 && attrs[i].required &&
+        if (strcmp(attrs[i].block, table_of(block)) == 0 && attrs[i].required &&
             !block_attr(block, attrs[i].name) && !misspelt(block, attrs[i].name)) {
             diag_at(e->diags, DIAG_E0803, block->name_span.file ? block->name_span : block->span,
                     "`%s %s` needs `%s`: %s", block->text, block->name, attrs[i].name,
@@ -158,6 +173,14 @@ bool schema_check(Elab *e, const Ast *block)
         }
     }
     return diags_reported(e->diags) == errors;
+}
+
+bool schema_check_body(Elab *e, const char *what, const Ast *body)
+{
+    Ast *kid[4] = {NULL, NULL, NULL, (Ast *)body};
+    Ast block = {
+        .kind = A_BLOCK, .span = body->span, .text = what, .name = "", .kid = kid, .nkid = 4};
+    return schema_check(e, &block);
 }
 
 static bool wrong_type(Elab *e, const Ast *a, const char *name, const char *want, const Val *v)

@@ -82,6 +82,22 @@ static const Val *code_value(Elab *e, VKind kind, const Item *item)
     return v;
 }
 
+/* Files have room for one model with a key. */
+static void check_all_keys(Elab *e, const Item *item, uint32_t first)
+{
+    bool twice = false;
+    for (uint32_t i = first; i < e->program->states.n; i++) {
+        State *s = e->program->states.at[i];
+        twice = twice || (s->key && map_get(e->all_keys, MAP_KEY(s->key)));
+        if (s->key) {
+            map_put(e->all_keys, MAP_KEY(s->key), s);
+        }
+    }
+    if (twice) {
+        not_yet(e, item->ast->name_span, "a program with two models of the same keys");
+    }
+}
+
 /* `model m = M(..)`: one instance per program. */
 static const Val *model_value(Elab *e, const Item *item)
 {
@@ -96,13 +112,18 @@ static const Val *model_value(Elab *e, const Item *item)
         return poison(e, item->ast->span);
     }
     Map *outside = e->keys;
-    e->keys = map_new(e->arena); /* keys are distinct within a model */
     const Ast *outer = e->model;
+    Sym prefix = e->prefix;
     uint32_t first = e->program->states.n;
+    e->keys = map_new(e->arena); /* keys are distinct within a model */
     e->model = item->ast;
+    e->root = e->root ? e->root : item;
+    e->prefix = e->root == item ? NULL : sym_printf(e->ir->syms, "model(%s)", item->name);
     const Val *v = eval(e, item->file->env, value);
     e->model = outer;
     e->keys = outside;
+    e->prefix = prefix;
+    check_all_keys(e, item, first);
     if (v->kind != V_INSTANCE && !val_is_poison(v)) {
         diag_at(e->diags, DIAG_E0205, value->span, "a model is a module instance, got %s",
                 val_text(e, v));

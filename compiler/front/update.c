@@ -1,13 +1,21 @@
 /* update.c: the entry that changes the weights: gradients divided by the total weight of the loss and
  * clipped by the global norm, then one instance of the optimizer module for each parameter. */
-#include "blocks.h"
+#include "stages.h"
 
-typedef struct Update {
-    Elab *e;
+/* One group of parameters: its optimizer and learning rate. */
+typedef struct Method {
     const Val *module;
     Args *args;
+    const Val *lr;
+} Method;
+
+typedef struct Update {
+    Stage *s;
+    Elab *e;
     const Node *scale; /* of every gradient: clip factor / total weight */
-    const Val *lr, *t;
+    const Node *rate;
+    const Val *t;
+    Method *methods; /* by group; a module that is NULL: not needed yet */
 } Update;
 
 static State *loop_state(Elab *e, const char *path)
@@ -22,108 +30,243 @@ static const Node *state_node(Elab *e, const State *s)
     return graph_state(e->g, s->id, s->type, s->path);
 }
 
-/* min(1, clip / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it. */
-static const Node *clip_factor(Elab *e, double clip, const Node *inverse, PlanRun *run)
+/* ---- rows ---- */
+
+/* Rows of x, or x itself. */
+static const Node *rows_of(Elab *e, const Node *x, const Rows *r)
 {
+    return r ? graph_slice(e->g, x, 0, dim_const(e->ir, r->lo), dim_const(e->ir, r->hi - r->lo))
+             : x;
+}
+
+/* What trains of a parameter, piece by piece: all of it, or ranges of rows. */
+static uint32_t pieces(const Choice *c)
+{
+    return c->nrows ? c->nrows : 1;
+}
+
+static const Rows *piece(const Choice *c, uint32_t i)
+{
+    return c->nrows ? &c->rows[i] : NULL;
+}
+
+/* Old rows with new ones between them: the others stay bit-identical. */
+static const Node *put_rows(Elab *e, const Node *old, const Choice *c, const Node *const *new)
+{
+    int64_t n, at = 0;
+    uint32_t k = 0;
+    if (!c->nrows) {
+        return new[0];
+    }
+    ASSERT(dim_is_const(old->type->dims[0], &n));
+    const Node **part = NEW_ARRAY(e->arena, const Node *, 2 * c->nrows + 1);
+    for (uint32_t i = 0; i < c->nrows; i++) {
+        if (c->rows[i].lo > at) {
+            part[k++] = rows_of(e, old, &(Rows){at, c->rows[i].lo});
+        }
+        part[k++] = new[i];
+        at = c->rows[i].hi;
+    }
+    if (at < n) {
+        part[k++] = rows_of(e, old, &(Rows){at, n});
+    }
+    return k == 1 ? part[0] : graph_concat(e->g, part, k, 0);
+}
+
+/* The parameter as the optimizer sees it, whose states have the shape of these rows. */
+static State *piece_state(Elab *e, State *w, const Rows *r)
+{
+    if (!r) {
+        return w;
+    }
+    const Dim *dims[IR_MAX_RANK];
+    State *part = COPY_ARRAY(e->arena, State, w, 1);
+    for (uint32_t i = 0; i < w->type->rank; i++) {
+        dims[i] = i ? w->type->dims[i] : dim_const(e->ir, r->hi - r->lo);
+    }
+    part->type = type_tensor(e->ir, w->type->dtype, w->type->rank, dims);
+    part->path =
+        sym_printf(e->ir->syms, "%s[%lld..%lld]", w->path, (long long)r->lo, (long long)r->hi);
+    return part;
+}
+
+/* ---- clipping ---- */
+
+/* min(1, clip / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it. */
+static const Node *clip_factor(Stage *s, const Node *inverse)
+{
+    Elab *e = s->e;
     Graph *g = e->g;
-    uint32_t n = 0;
-    const Node **grad = NEW_ARRAY(e->arena, const Node *, e->program->states.n + 1);
+    VEC(const Node *) grad = {0};
     for (uint32_t i = 0; i < e->program->states.n; i++) {
-        const State *s = e->program->states.at[i];
-        if (s->kind == SK_GRAD) {
-            grad[n++] = state_node(e, s);
+        const State *x = e->program->states.at[i];
+        const Choice *c = x->kind == SK_GRAD ? &s->choices[x->of] : NULL;
+        for (uint32_t k = 0; c && k < pieces(c); k++) {
+            VEC_PUSH(e->arena, &grad, rows_of(e, state_node(e, x), piece(c, k)));
         }
     }
-    NodeSpec spec = {.op = OP_SUMSQ, .nin = n, .in = grad};
+    NodeSpec spec = {.op = OP_SUMSQ, .nin = grad.n, .in = grad.at};
     const Node *norm =
         graph_binary(g, OP_MUL, graph_unary(g, OP_SQRT, graph_op(g, &spec)), inverse);
     State *gnorm = loop_state(e, "gnorm");
-    run->gnorm = gnorm->id;
+    s->run.gnorm = gnorm->id;
     graph_write(g, gnorm->id, norm);
     const Node *sum = graph_binary(g, OP_ADD, norm, graph_const(g, DT_F32, 1e-6));
-    const Node *ratio = graph_binary(g, OP_DIV, graph_const(g, DT_F32, clip), sum);
+    const Node *ratio = graph_binary(g, OP_DIV, graph_const(g, DT_F32, s->clip), sum);
     return graph_binary(g, OP_MIN, graph_const(g, DT_F32, 1), ratio);
+}
+
+/* ---- optimizers ---- */
+
+/* `optimizer = adamw(..)`: a module and its arguments; instances come later, one a parameter. */
+static bool find_optimizer(Elab *e, Env *env, const Ast *expr, Method *m)
+{
+    m->module = eval(e, env, expr->kind == A_CALL ? expr->kid[0] : expr);
+    if (m->module->kind != V_MODULE) {
+        if (!val_is_poison(m->module)) {
+            diag_at(e->diags, DIAG_E0802, expr->span, "expected an optimizer module, got %s",
+                    val_text(e, m->module));
+        }
+        return false;
+    }
+    m->args = args_eval(e, env, expr->kind == A_CALL ? expr : NULL, NULL);
+    m->args->call = expr->span;
+    return true;
+}
+
+/* The argument `weight_decay` of the group instead of the optimizer's own. */
+static void set_decay(Elab *e, Method *m, const Group *g)
+{
+    Sym name = sym(e->ir->syms, "weight_decay");
+    const Val *v = val_real(e, g->weight_decay, g->clause->ast->span);
+    for (uint32_t i = 0; i < m->args->n; i++) {
+        if (m->args->name[i] == name) {
+            m->args->at[i] = v;
+            return;
+        }
+    }
+    args_push(e, m->args, name, v);
+}
+
+/* The peak rate of a group as a multiple of the stage's, whose schedule the run time follows. */
+static const Node *group_rate(const Update *u, const Group *g)
+{
+    double base = u->s->run.lr;
+    if (g->lr < 0 || g->lr == base) {
+        return u->rate;
+    }
+    return graph_binary(u->e->g, OP_MUL, u->rate,
+                        graph_const(u->e->g, DT_F32, base > 0 ? g->lr / base : 0));
+}
+
+static bool begin_method(const Update *u, uint32_t group)
+{
+    Elab *e = u->e;
+    Stage *s = u->s;
+    Method *m = &u->methods[group];
+    const Group *g = &s->groups.at[group];
+    const StageLine *line = stage_line(s->def, "optimizer");
+    const Ast missing = {.kind = A_ID, .name = sym(e->ir->syms, "adamw"), .span = s->def->span};
+    Env *env = g->optimizer ? stage_env(s, g->clause->scope)
+               : line       ? stage_env(s, line->scope)
+                            : s->def->file->env;
+    const Ast *expr = g->optimizer ? g->optimizer : line ? line->ast->kid[0] : &missing;
+    if (!find_optimizer(e, env, expr, m)) {
+        return false;
+    }
+    if (g->weight_decay >= 0) {
+        set_decay(e, m, g);
+    }
+    m->lr = val_node(e, group_rate(u, g), expr->span);
+    return true;
+}
+
+/* The new value of the parameter, or of some of its rows; NULL after a diagnostic. */
+static const Node *step_piece(const Update *u, const Method *m, State *w, const Rows *rows)
+{
+    Elab *e = u->e;
+    Param *p = NEW(e->arena, Param);
+    p->state = piece_state(e, w, rows);
+    const Val *inst = optimizer_instantiate(e, m->module, m->args, p);
+    if (inst->kind != V_INSTANCE) {
+        return NULL;
+    }
+    const Val *step = inst_member(e, inst->inst, sym(e->ir->syms, "step"), m->args->call);
+    if (!step || step->kind != V_CLOSURE) {
+        diag_at(e->diags, DIAG_E0205, m->args->call,
+                "`%s` is no optimizer: it has no `fn step(w, g, lr, t)`", inst->inst->module->name);
+        return NULL;
+    }
+    Graph *g = e->g;
+    const Node *grad = rows_of(e, state_node(e, program_grad(e->program, w->id)), rows);
+    grad = graph_binary(g, OP_MUL, grad, arith_broadcast(e, u->scale, grad->type, m->args->call));
+    const Node *old = graph_cast(g, DT_F32, rows_of(e, state_node(e, w), rows));
+    Args args = {.call = m->args->call};
+    args_push(e, &args, NULL, val_node(e, old, args.call));
+    args_push(e, &args, NULL, val_node(e, grad, args.call));
+    args_push(e, &args, NULL, m->lr);
+    args_push(e, &args, NULL, u->t);
+    const Val *v = call_closure(e, step, &args);
+    const Node *next = val_is_poison(v) ? NULL : tensor_of(e, v);
+    for (uint32_t i = 0; next && i < map_count(inst->inst->members); i++) {
+        const Val *x = map_value_at(inst->inst->members, i);
+        if (x->kind == V_STATE && x->state->now) {
+            graph_write(g, x->state->state->id, x->state->now);
+        }
+    }
+    return next ? graph_cast(g, w->type->dtype, next) : NULL;
 }
 
 static bool step_parameter(const Update *u, State *w)
 {
-    Elab *e = u->e;
-    Param *p = NEW(e->arena, Param);
-    p->state = w;
-    const Val *inst = optimizer_instantiate(e, u->module, u->args, p);
-    if (inst->kind != V_INSTANCE) {
+    const Choice *c = &u->s->choices[w->id];
+    const Node **new = NEW_ARRAY(u->e->arena, const Node *, pieces(c));
+    const Method *m = &u->methods[c->group];
+    if (!m->module && !begin_method(u, c->group)) {
         return false;
     }
-    const Val *step = inst_member(e, inst->inst, sym(e->ir->syms, "step"), u->args->call);
-    if (!step || step->kind != V_CLOSURE) {
-        diag_at(e->diags, DIAG_E0205, u->args->call,
-                "`%s` is no optimizer: it has no `fn step(w, g, lr, t)`", inst->inst->module->name);
-        return false;
-    }
-    Graph *g = e->g;
-    const Node *grad = state_node(e, program_grad(e->program, w->id));
-    grad = graph_binary(g, OP_MUL, grad, arith_broadcast(e, u->scale, grad->type, u->args->call));
-    Args args = {.call = u->args->call};
-    args_push(e, &args, NULL, val_node(e, state_node(e, w), args.call));
-    args_push(e, &args, NULL, val_node(e, grad, args.call));
-    args_push(e, &args, NULL, u->lr);
-    args_push(e, &args, NULL, u->t);
-    const Val *v = call_closure(e, step, &args);
-    const Node *next = val_is_poison(v) ? NULL : tensor_of(e, v);
-    if (!next) {
-        return false;
-    }
-    graph_write(g, w->id, next);
-    for (uint32_t i = 0; i < map_count(inst->inst->members); i++) {
-        const Val *m = map_value_at(inst->inst->members, i);
-        if (m->kind == V_STATE && m->state->now) {
-            graph_write(g, m->state->state->id, m->state->now);
+    for (uint32_t i = 0; i < pieces(c); i++) {
+        new[i] = step_piece(u, m, w, piece(c, i));
+        if (!new[i]) {
+            return false;
         }
     }
+    graph_write(u->e->g, w->id, put_rows(u->e, state_node(u->e, w), c, new));
     return true;
 }
 
-/* `optimizer = adamw(..)`: a module and its arguments; instances come later, one a parameter. */
-static bool find_optimizer(Update *u, Env *env, const Ast *expr)
+/* A schedule needs a rate to be a share of: where the stage's is 0, that of a group. */
+static void choose_base(Stage *s)
 {
-    Elab *e = u->e;
-    u->module = eval(e, env, expr->kind == A_CALL ? expr->kid[0] : expr);
-    if (u->module->kind != V_MODULE) {
-        if (!val_is_poison(u->module)) {
-            diag_at(e->diags, DIAG_E0802, expr->span, "expected an optimizer module, got %s",
-                    val_text(e, u->module));
-        }
-        return false;
+    for (uint32_t i = 1; i < s->groups.n && s->run.lr == 0; i++) {
+        double lr = s->groups.at[i].lr;
+        s->groups.at[0].lr = 0;
+        s->run.lr = lr > 0 ? lr : 0;
     }
-    u->args = args_eval(e, env, expr->kind == A_CALL ? expr : NULL, NULL);
-    u->args->call = expr->span;
-    return true;
+    for (uint32_t i = 1; i < s->groups.n && s->groups.at[0].lr == 0; i++) {
+        s->groups.at[i].lr = s->groups.at[i].lr < 0 ? 0 : s->groups.at[i].lr;
+    }
 }
 
-bool update_entry(Elab *e, Env *env, const Ast *train, double clip, PlanRun *run)
+bool update_entry(Stage *s)
 {
-    Update u = {.e = e};
-    const Ast missing = {.kind = A_ID, .name = sym(e->ir->syms, "adamw"), .span = train->name_span};
-    const Ast *optimizer = block_attr(train, "optimizer");
-    if (!find_optimizer(&u, env, optimizer ? optimizer : &missing)) {
-        return false;
-    }
+    Elab *e = s->e;
     Graph *g = e->g;
-    const Node *weight = state_node(e, e->program->states.at[run->loss_weight]);
+    choose_base(s);
+    Update u = {.s = s, .e = e, .methods = NEW_ARRAY(e->arena, Method, s->groups.n)};
+    const Node *weight = state_node(e, e->program->states.at[s->run.loss_weight]);
     const Node *none = graph_binary(g, OP_EQ, weight, graph_const(g, DT_F32, 0));
     const Node *inverse = graph_binary(g, OP_DIV, graph_const(g, DT_F32, 1), weight);
     inverse = graph_select(g, none, graph_const(g, DT_F32, 0), inverse); /* no row: no step */
-    run->gnorm = PLAN_NONE;
-    u.scale =
-        clip > 0 ? graph_binary(g, OP_MUL, clip_factor(e, clip, inverse, run), inverse) : inverse;
-    u.lr = val_node(e, graph_slot(g, "lr", DT_F32), train->span);
-    u.t = val_node(e, graph_cast(g, DT_F32, graph_slot(g, "step", DT_I32)), train->span);
-    uint32_t n = e->program->states.n;
-    for (uint32_t i = 0; i < n; i++) {
-        State *s = e->program->states.at[i];
-        if (s->kind == SK_PARAM && s->trained) {
-            g->path = s->path;
-            if (!step_parameter(&u, s)) {
+    s->run.gnorm = PLAN_NONE;
+    u.scale = s->clip > 0 ? graph_binary(g, OP_MUL, clip_factor(s, inverse), inverse) : inverse;
+    u.rate = graph_slot(g, "lr", DT_F32);
+    u.t = val_node(e, graph_cast(g, DT_F32, graph_slot(g, "step", DT_I32)), s->def->span);
+    for (uint32_t i = 0; i < s->nparam; i++) {
+        State *w = e->program->states.at[i];
+        if (w->kind == SK_PARAM && w->trained) {
+            g->path = w->path;
+            if (!step_parameter(&u, w)) {
                 return false;
             }
         }

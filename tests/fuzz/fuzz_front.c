@@ -26,8 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (f) {
         bool good = front_check(f);
         ASSERT(good == (diags_errors(ir->diags) == 0));
-        for (uint32_t i = 0; i < front_train_count(f); i++)
-            check_stage(arena, ir, f, front_train_name(f, i));
+        for (uint32_t i = 0; i < front_stage_count(f); i++)
+            check_stage(arena, ir, f, front_stage_path(f, i));
     }
     ASSERT(diags_render(ir->diags, arena, DIAG_HUMAN, false));
     arena_free(arena);

@@ -131,8 +131,8 @@ static void check(const char *text)
     if (f) {
         bool good = front_check_each(f, take, ir);
         ASSERT(good || diags_errors(ir->diags) > 0);
-        for (uint32_t i = 0; good && i < front_train_count(f); i++) { /* as a plan is made */
-            const Program *p = front_stage(f, front_train_name(f, i), planb_new(arena));
+        for (uint32_t i = 0; good && i < front_stage_count(f); i++) { /* as a plan is made */
+            const Program *p = front_stage(f, front_stage_path(f, i), planb_new(arena));
             ASSERT(p || diags_errors(ir->diags) > 0);
         }
     }

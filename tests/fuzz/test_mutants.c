@@ -35,8 +35,8 @@ static bool check(const char *text)
     ASSERT(f || diags_errors(ir->diags) > 0);
     bool good = f && front_check(f);
     ASSERT(good == (diags_errors(ir->diags) == 0));
-    for (uint32_t i = 0; f && i < front_train_count(f); i++)
-        check_stage(arena, ir, f, front_train_name(f, i));
+    for (uint32_t i = 0; f && i < front_stage_count(f); i++)
+        check_stage(arena, ir, f, front_stage_path(f, i));
     ASSERT(diags_render(ir->diags, arena, DIAG_HUMAN, false));
     arena_free(arena);
     fuzz_file_close(&file);

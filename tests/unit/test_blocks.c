@@ -372,9 +372,9 @@ static void test_several(void **state)
         "eval of_none {\n data = d\n metric m = r => mean(r.x)\n}\n";
     Stage s = stage_of(text, NULL);
     assert_true(front_check(s.lab.front));
-    assert_int_equal(front_train_count(s.lab.front), 2);
-    assert_string_equal(front_train_name(s.lab.front, 0), "a");
-    assert_string_equal(front_train_name(s.lab.front, 1), "second");
+    assert_int_equal(front_stage_count(s.lab.front), 2);
+    assert_string_equal(front_stage_path(s.lab.front, 0), "a");
+    assert_string_equal(front_stage_path(s.lab.front, 1), "second");
     assert_near(s.run->lr, 1);
     assert_int_equal(s.b->evals.n, 2);
     assert_string_equal(text_at(&s, s.b->evals.at[0].name), "of_a");
@@ -385,7 +385,7 @@ static void test_several(void **state)
     assert_string_equal(text_at(&s, s.run->stage), "second");
     assert_string_equal(text_at(&s, s.b->evals.at[0].name), "of_b");
     assert_null(front_stage(s.lab.front, "secnd", planb_new(s.lab.arena)));
-    assert_non_null(strstr(lab_reports(&s.lab), "error[E0805]: no train block `secnd`"));
+    assert_non_null(strstr(lab_reports(&s.lab), "error[E0805]: no stage `secnd`"));
     end(&s);
 }
 

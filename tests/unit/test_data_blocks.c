@@ -69,7 +69,9 @@ static void checked_not_run(const char *text, const char *refused)
     if (!ok)
         print_error("%s", lab_reports(&l));
     assert_true(ok);
-    assert_null(front_stage(l.front, NULL, planb_new(l.arena)));
+    Program *p = front_stage(l.front, NULL, planb_new(l.arena));
+    assert_non_null(p);
+    assert_false(front_runnable(l.front, p));
     const char *reports = lab_reports(&l);
     if (!strstr(reports, refused))
         print_error("%s\nlacks: %s\n", reports, refused);

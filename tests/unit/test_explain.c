@@ -25,7 +25,6 @@ static const struct {
     {"E0417", "reserved"},
     {"E0505", "reported when a plan is made"},
     {"E0701", "reported when a run begins"},
-    {"E0805", "given on the command line"},
     {"E0809", "of `adapt`, which is not there yet"},
     {"E0810", "two programs in one run folder"},
     {"E0811", "given on the command line"},

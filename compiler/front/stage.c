@@ -1,0 +1,258 @@
+/* stage.c: one stage as a Program: entries micro and update, the eval entries, and the plan's run tables
+ * (schedule, data, actions). */
+#include "stages.h"
+
+enum { MAX_KEEP = 1 << 20 };
+
+const char *stage_text(const Stage *s)
+{
+    bool main = s->def->path == s->def->block;
+    return arena_printf(s->e->arena, "`%s %s`", main ? "train" : "stage",
+                        main ? s->def->model : s->def->name);
+}
+
+/* ---- begin: no graphs ---- */
+
+/* Names and presence of attributes, as if all lines stood in one block. */
+static bool check_lines(Stage *s)
+{
+    Elab *e = s->e;
+    const StageDef *def = s->def;
+    Ast body = {.kind = A_BODY, .nkid = def->lines.n};
+    Ast *kid[4] = {NULL, NULL, NULL, &body};
+    bool main = def->path == def->block;
+    Ast block = {.kind = A_BLOCK,
+                 .text = main ? "train" : "stage",
+                 .name = main ? def->model : def->name,
+                 .span = def->span,
+                 .kid = kid,
+                 .nkid = 4};
+    body.kid = NEW_ARRAY(e->arena, Ast *, body.nkid + 1);
+    for (uint32_t i = 0; i < body.nkid; i++) {
+        body.kid[i] = (Ast *)def->lines.at[i].ast;
+    }
+    return schema_check(e, &block);
+}
+
+/* The model named by the block: its parameters become states. */
+static bool find_model(Stage *s)
+{
+    Elab *e = s->e;
+    const Val *v = env_get(e, s->def->file->env, s->def->model, s->def->model_span);
+    if (v->kind == V_INSTANCE) {
+        s->model = v->inst;
+        return true;
+    }
+    if (!val_is_poison(v)) {
+        diag_at(e->diags, DIAG_E0205, s->def->model_span, "`train` needs a model, got %s",
+                val_text(e, v));
+    }
+    return false;
+}
+
+bool stage_begin(Stage *s, Elab *e, PlanBuilder *b, const StageDef *def)
+{
+    *s = (Stage){.e = e, .b = b, .def = def, .envs = map_new(e->arena), .compute = DT_F32};
+    if (def->nafter) {
+        not_yet(e, def->header->span, "a stage after another");
+    }
+    bool ok = s->names_ok = check_lines(s);
+    if (!find_model(s)) {
+        return false;
+    }
+    ok = stage_attrs(s) && ok;
+    return stage_clauses(s) && ok;
+}
+
+/* ---- entries ---- */
+
+static uint32_t loop_state(Elab *e, const char *path)
+{
+    State proto = {
+        .kind = SK_LOOP, .path = sym(e->ir->syms, path), .type = type_scalar(e->ir, DT_F32)};
+    return program_state(e->program, &proto)->id;
+}
+
+/* Rows of one pass: all of the batch, where `micro` leaves it open. */
+static int64_t pass_rows(Stage *s)
+{
+    if (s->micro && s->micro != s->run.batch) {
+        not_yet(s->e, stage_line(s->def, "micro")->ast->span, "several passes per step");
+    }
+    return s->micro ? s->micro : s->run.batch;
+}
+
+static bool micro_entry(Stage *s, const DataUse *use)
+{
+    Elab *e = s->e;
+    const Node *sum, *weight;
+    const StageLine *line = stage_line(s->def, "loss");
+    s->run.micro = entry_begin(e, "micro", MODE_TRAIN);
+    const Val *batch = data_batch_value(e, use, dim_const(e->ir, pass_rows(s)), s->def->span);
+    const Val *loss = batch_call(e, stage_env(s, line->scope), line->ast->kid[0], batch);
+    if (!loss_pair(e, loss, &sum, &weight)) {
+        return false;
+    }
+    s->run.loss_sum = loop_state(e, "loss.sum");
+    s->run.loss_weight = loop_state(e, "loss.weight");
+    graph_result(e->g, sym(e->ir->syms, "loss.sum"), sum);
+    graph_result(e->g, sym(e->ir->syms, "loss.weight"), weight);
+    graph_write(e->g, s->run.loss_sum, sum);
+    graph_write(e->g, s->run.loss_weight, weight);
+    return true;
+}
+
+/* ---- actions ---- */
+
+static bool save_action(Stage *s, const Ast *a, Env *env, PlanAction *x)
+{
+    Elab *e = s->e;
+    const Val *record = record_new(e, env, a);
+    const Val *n = val_is_poison(record) ? NULL : record_arg(e, record, 0, "keep");
+    int64_t k = 3;
+    if (n && (!val_as_int(n, &k) || k < 1 || k > MAX_KEEP)) {
+        diag_at(e->diags, DIAG_E0802, n->span, "`keep` is a number of checkpoints, got %s",
+                val_text(e, n));
+        return false;
+    }
+    x->kind = PX_SAVE;
+    x->keep = (uint32_t)k;
+    VEC_PUSH(s->b->arena, &s->b->actions, *x);
+    return !val_is_poison(record);
+}
+
+static bool eval_action(Stage *s, const Ast *a, const File *file, PlanAction *x)
+{
+    Elab *e = s->e;
+    bool ok = true;
+    x->kind = PX_EVAL;
+    for (uint32_t i = 1; i < a->nkid; i++) {
+        const Ast *k = a->kid[i];
+        const Item *item = k->kind == A_ID ? file_action(file, k->name) : NULL;
+        if (!item || strcmp(item->ast->text, "eval") != 0) {
+            diag_at(e->diags, DIAG_E0201, k->span, "unknown name `%s`: no eval block has it",
+                    k->name ? k->name : "?");
+            ok = false;
+            continue;
+        }
+        ok = eval_item(e, s->b, item, &x->eval) && ok;
+        if (x->eval != PLAN_NONE) {
+            VEC_PUSH(s->b->arena, &s->b->actions, *x);
+        }
+    }
+    return ok;
+}
+
+/* sample(chat, "prompt") */
+static bool sample_action(Stage *s, const Ast *a, Env *env, const File *file)
+{
+    Elab *e = s->e;
+    const Ast *chat = a->nkid > 1 ? a->kid[1] : NULL;
+    const Item *item = chat && chat->kind == A_ID ? file_action(file, chat->name) : NULL;
+    if (a->nkid != 3 || chat->kind != A_ID) {
+        diag_at(e->diags, DIAG_E0303, a->span, "`sample` takes a chat block and a prompt");
+        return false;
+    }
+    if (!item ||
+        (strcmp(item->ast->text, "chat") != 0 && strcmp(item->ast->text, "generate") != 0)) {
+        diag_at(e->diags, DIAG_E0201, chat->span, "unknown name `%s`: no chat block has it",
+                chat->name);
+        return false;
+    }
+    const Val *v = eval(e, env, a->kid[2]);
+    if (v->kind != V_STR && !val_is_poison(v)) {
+        diag_at(e->diags, DIAG_E0802, v->span, "a prompt is a string, got %s", val_text(e, v));
+    }
+    not_yet(e, a->span, "`sample`");
+    return v->kind == V_STR;
+}
+
+static bool action(Stage *s, const Ast *a, const StageLine *line, PlanAction x)
+{
+    bool call = a->kind == A_CALL && a->kid[0]->kind == A_ID;
+    const char *name = call ? a->kid[0]->name : a->kind == A_ID ? a->name : "";
+    if (strcmp(name, "save") == 0) {
+        return save_action(s, a, stage_env(s, line->scope), &x);
+    }
+    if (call && strcmp(name, "eval") == 0) {
+        return eval_action(s, a, line->scope->file, &x);
+    }
+    if (call && strcmp(name, "sample") == 0) {
+        return sample_action(s, a, stage_env(s, line->scope), line->scope->file);
+    }
+    diag_at(s->e->diags, DIAG_E0802, a->span, "an action is eval(..), save(..) or sample(..)");
+    return false;
+}
+
+static bool actions(Stage *s)
+{
+    bool ok = true;
+    s->run.action0 = s->b->actions.n;
+    s->run.keep = 3;
+    for (uint32_t i = 0; i < s->def->lines.n; i++) {
+        const StageLine *line = &s->def->lines.at[i];
+        const Ast *every = line->ast;
+        if (every->kind != A_EVERY) {
+            continue;
+        }
+        const Ast quantity = {.kind = A_QUANTITY, .span = every->span, .text = every->text};
+        const Val *length = num_literal(s->e, &quantity);
+        bool epochs = strncmp(length->unit, "epoch", 5) == 0,
+             min = strcmp(length->unit, "min") == 0;
+        if (!(epochs || min || strncmp(length->unit, "step", 4) == 0) ||
+            !(length->f > 0 && length->f < 1e12)) {
+            diag_at(s->e->diags, DIAG_E0802, every->span, "`every` counts steps, epochs or min");
+            ok = false;
+            continue;
+        }
+        if (min) {
+            not_yet(s->e, every->span, "counting minutes");
+        }
+        PlanAction x = {.length = length->f, .unit = epochs ? PU_EPOCHS : PU_STEPS};
+        for (uint32_t k = 0; k < every->nkid; k++) {
+            ok = action(s, every->kid[k], line, x) && ok;
+        }
+    }
+    s->run.naction = s->b->actions.n - s->run.action0;
+    return ok;
+}
+
+/* ---- the whole ---- */
+
+static bool schedule(Stage *s)
+{
+    const StageLine *line = stage_line(s->def, "schedule");
+    Env *env = line ? stage_env(s, line->scope) : NULL;
+    return schedule_segments(s->e, s->b, env, line ? line->ast->kid[0] : NULL, &s->run);
+}
+
+bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
+{
+    Stage s;
+    uint32_t errors = diags_reported(e->diags);
+    DataUse use = {.training = true};
+    if (!stage_begin(&s, e, b, def)) {
+        return false;
+    }
+    const StageLine *data = stage_line(def, "data");
+    s.run.stage = planb_text(b, def->path == def->block && def->block == def->model ? "main"
+                                : def->path == def->block                           ? def->block
+                                                                                    : def->name);
+    s.run.model = planb_text(b, def->model);
+    if (!data_use(e, b, stage_env(&s, data->scope), data->ast->kid[0], &use) ||
+        !micro_entry(&s, &use)) {
+        return false;
+    }
+    s.run.data = use.index;
+    if (diags_reported(e->diags) > errors) {
+        return false; /* the eval blocks would find the same mistakes in other words */
+    }
+    s.run.update = entry_begin(e, "update", MODE_TRAIN);
+    bool ok = update_entry(&s);
+    ok = schedule(&s) && ok;
+    const Item *model = file_item(def->file, def->model);
+    ok = eval_entries(e, b, model ? model->ast : NULL) && ok;
+    ok = actions(&s) && ok;
+    VEC_PUSH(b->arena, &b->runs, s.run);
+    return ok;
+}

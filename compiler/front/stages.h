@@ -1,0 +1,123 @@
+/* stages.h: private to front: the stages of train blocks, with what they inherit written out.
+ *
+ *   stages.c      stage, after, like: blocks taken apart into StageDefs
+ *   stage.c       one stage as a Program            stage_attr.c  its attributes and their types
+ *   clause.c      train, freeze, adapt ..: which parameters train, and how
+ *   listing.c     front_stages(): what is known without building graphs
+ */
+#ifndef MDL_STAGES_H
+#define MDL_STAGES_H
+
+#include "blocks.h"
+
+/* Where a statement is evaluated: the lets of its block, those of the block around it, the file. */
+typedef struct StageScope {
+    const struct StageScope *up;
+    const Ast *block;
+    File *file;
+} StageScope;
+
+typedef struct StageLine {
+    const Ast *ast; /* ATTR, SUBGROUP, CLAUSE or EVERY */
+    const StageScope *scope;
+} StageLine;
+typedef VEC(StageLine) StageLines;
+
+/* One stage. Its lines are in effect, in order: of every attribute there is one line at most. */
+typedef struct StageDef {
+    Sym path;  /* "llava.align"; of a block without stages its name alone: "mlp" */
+    Sym name;  /* "align", or "main" */
+    Sym block; /* name of the train block: behind `as`, or the model's */
+    Sym model;
+    Span span; /* where its name stands: for messages about the whole */
+    Span model_span;
+    const File *file;  /* `model` is a name of it */
+    const Ast *header; /* that says `after`, or NULL */
+    StageLines lines;
+    uint32_t nafter;
+    uint32_t *after; /* numbers of stages */
+} StageDef;
+
+/* Fills f->stages with those of the program's file; E0805, E0202, E0801 for what is wrong. */
+void stages_find(Front *f);
+/* The stage that a path, or an unambiguous end of one, means; NULL. */
+const StageDef *stage_find(const Front *f, const char *path);
+/* The line of an attribute or group, or NULL. */
+const StageLine *stage_line(const StageDef *def, const char *name);
+
+/* ---- one stage, being elaborated ---- */
+
+/* Options of a clause `train P { .. }`. */
+typedef struct Group {
+    const StageLine *clause;
+    double lr;            /* < 0: the stage's */
+    double weight_decay;  /* < 0: the optimizer's */
+    const Ast *optimizer; /* or NULL: the stage's */
+} Group;
+
+/* Rows lo..hi of the first axis. */
+typedef struct Rows {
+    int64_t lo, hi;
+} Rows;
+
+/* What the clauses say of one parameter. */
+typedef struct Choice {
+    uint32_t group;   /* into groups; 0: no options */
+    uint32_t clause;  /* the last that matched, counted from 1 */
+    uint32_t nrows;   /* 0: all rows, when it trains */
+    Rows *rows;       /* ascending, apart from each other */
+    const Ast *store; /* frozen: how it is kept, or NULL */
+} Choice;
+
+typedef struct Axis {
+    Sym name;
+    int64_t size; /* 0: auto */
+} Axis;
+
+typedef struct Stage {
+    Elab *e;
+    PlanBuilder *b;
+    const StageDef *def;
+    Inst *model;
+    Map *envs;        /* StageScope -> Env */
+    bool names_ok;    /* no attribute is unknown: what is absent is not misspelt */
+    double clip, ema; /* 0: none */
+    VEC(Axis) axes;   /* of the mesh */
+    int64_t micro;    /* 0: auto */
+    int64_t tokens;   /* 0: none */
+    DType compute;
+    VEC(Group) groups;
+    uint32_t nbase, nparam; /* states of the model: 0 .. nparam; from nbase on of adapters */
+    Choice *choices;        /* by state */
+    PlanRun run;
+} Stage;
+
+/* stage_attr.c */
+Env *stage_env(Stage *s, const StageScope *scope);
+/* The value of an attribute, NULL where it is not given; poison after a diagnostic. */
+const Val *stage_value(Stage *s, const char *name);
+/* All attributes with their types, but data, loss, optimizer, schedule: false after a diagnostic. */
+bool stage_attrs(Stage *s);
+bool number_of(Elab *e, const Val *v, const char *name, double *out); /* finite, >= 0; E0802 */
+
+/* clause.c */
+/* Which parameters of the model train: State.trained, s->choices. False after a diagnostic. */
+bool stage_clauses(Stage *s);
+/* The instances of the model that a pattern means, and how many. */
+uint32_t matching(Stage *s, const Ast *glob, Inst ***out);
+bool no_match(Stage *s, const Ast *glob, const char *what); /* false after E0804 */
+
+/* adapt.c: replaces submodules; shard.c: dimensions over axes of the mesh. */
+bool adapt_clause(Stage *s, const StageLine *line);
+bool shard_clause(Stage *s, const StageLine *line);
+
+/* stage.c */
+const char *stage_text(const Stage *s); /* `stage align`, `train mlp` */
+/* The model, the attributes and the clauses: all that needs no graph. */
+bool stage_begin(Stage *s, Elab *e, PlanBuilder *b, const StageDef *def);
+bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def);
+
+/* update.c */
+bool update_entry(Stage *s);
+
+#endif
