@@ -99,6 +99,11 @@ const char *compile_stage_name(const Compile *c, uint32_t i)
     return front_stage_path(c->front, i);
 }
 
+bool compile_stage_about(Compile *c, uint32_t i, FrontStage *out, Err *err)
+{
+    return finish(c, front_stage_about(c->front, i, out), "front_stage_about", err);
+}
+
 static bool set_program(Compile *c, Program *program, const char *step, Err *err)
 {
     if (!finish(c, program != NULL, step, err) || !choose_target(c, err))

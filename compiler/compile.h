@@ -52,6 +52,10 @@ uint64_t compile_hash(const Compile *c);
 uint32_t compile_stage_count(const Compile *c);
 const char *compile_stage_name(const Compile *c, uint32_t i);
 
+/* What is known of stage i without its graphs, and what it says: front.h. False after diagnostics. */
+struct FrontStage;
+bool compile_stage_about(Compile *c, uint32_t i, struct FrontStage *out, Err *err);
+
 /* All that can be said without data and device: every model, block and derivative. */
 bool compile_check(Compile *c, Err *err);
 

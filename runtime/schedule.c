@@ -36,6 +36,8 @@ static double curve_at(const PlanSegment *s, double t)
         return s->f0 + (s->f1 - s->f0) * t;
     case PC_COSINE:
         return s->f1 + (s->f0 - s->f1) * 0.5 * (1 + cos(acos(-1.0) * t));
+    case PC_SQRT:
+        return s->f1 + (s->f0 - s->f1) * (1 - sqrt(t));
     }
     return s->f0;
 }

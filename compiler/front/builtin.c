@@ -457,6 +457,9 @@ static const Builtin functions[] = {
     {"one_hot", call_one_hot, OP_EQ, "one_hot(ids, n): bool[.., n]", 2, ""},
     {"len", call_size, OP_IOTA, "first extent, or number of entries", 1, ""},
     {"count", call_size, OP_IOTA, "number of elements", 1, ""},
+    {"start", call_other_weights, OP_STATE, "start(m): m as it was when the stage began", 1, "m"},
+    {"ema", call_other_weights, OP_STATE, "ema(m): m with the averages of its weights", 1, "m"},
+    {"tap", call_tap, OP_STATE, "tap(x, \"name\"): x; its mean goes to the log", 2, "x name"},
     {"all", call_all, OP_IOTA, "every axis", 0, ""},
 #define RECORD(name, npositional, named)                           \
     {                                                              \
@@ -478,7 +481,7 @@ static const Builtin functions[] = {
     RECORD(wsd, 3, "warmup decay final"),
     RECORD(piecewise, UINT32_MAX, ""),
     RECORD(perplexity, 1, ""),
-    RECORD(save, 0, "keep"),
+    RECORD(save, 0, "keep best"),
 #undef RECORD
 };
 

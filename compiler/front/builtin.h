@@ -41,4 +41,9 @@ const Val *call_roll(Elab *e, const Builtin *b, Args *args);
 const Val *call_repeat(Elab *e, const Builtin *b, Args *args);
 const Val *call_scatter_add(Elab *e, const Builtin *b, Args *args);
 
+/* ---- builtin_models.c ---- */
+
+const Val *call_other_weights(Elab *e, const Builtin *b, Args *args); /* start, ema */
+const Val *call_tap(Elab *e, const Builtin *b, Args *args);
+
 #endif

@@ -294,10 +294,12 @@ struct Elab {
     Inst *place;        /* where instances made in an argument belong, or NULL */
     Map *memo;          /* Item -> Val* */
     Map *evals;         /* Ast of an eval block -> what became of it: eval.c */
-    const Item *root;   /* the model that the program is about; paths of others begin with their name:
+    const Item *root; /* the model that the program is about; paths of others begin with their name:
                          * `model(teacher).fc.weight` */
-    Map *all_keys;      /* key -> State of any model */
-    Sym prefix;         /* of the model being built, or NULL */
+    Map *models;      /* root instance -> Item */
+    const struct Stage *stage;     /* that is elaborated, or NULL */
+    Map *all_keys;                 /* key -> State of any model */
+    Sym prefix;                    /* of the model being built, or NULL */
     const struct Pending *pending; /* what is being evaluated, innermost first */
     Map *keys;                     /* key -> Param*, for E0306 */
     uint32_t depth;                /* of nested expressions, against runaway programs */
@@ -360,6 +362,8 @@ const Val *env_find(Elab *e, Env *env, Sym name, Span span);
 const Val *env_get(Elab *e, Env *env, Sym name, Span span); /* E0201 with a suggestion, poison */
 void env_suggest(Elab *e, const Env *env, Sym name, Span span, Diag *d); /* a similar name */
 const Val *item_value(Elab *e, const Item *item, Span span);
+/* The model once more, with parameters of its own whose paths begin with `prefix`. */
+const Val *model_copy(Elab *e, const Item *item, Sym prefix);
 Inst *env_instance(const Env *env);       /* the instance whose scope this is in, or NULL */
 Item *file_item(const File *f, Sym name); /* values */
 Item *file_action(const File *f, Sym name);

@@ -18,6 +18,7 @@ Elab *elab_new(Front *f, Program *program, Arena *arena)
     e->now = map_new(arena);
     e->evals = map_new(arena);
     e->all_keys = map_new(arena);
+    e->models = map_new(arena);
     return e;
 }
 

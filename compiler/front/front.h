@@ -66,6 +66,7 @@ typedef struct FrontStage {
     int64_t batch, micro; /* micro 0: auto */
     double lr;
     const char *precision; /* of compute: "f32" */
+    const char *from;      /* where the weights of a first stage come from: "vision, llm: load" */
 } FrontStage;
 /* Fills *out with stage i; false after diagnostics. */
 bool front_stage_about(Front *f, uint32_t i, FrontStage *out);

@@ -28,6 +28,24 @@ static uint64_t trained_elements(const Stage *s, const State *w)
     return n / (uint64_t)all * rows;
 }
 
+/* `load vision from ..`: what is loaded of a model; the rest is initialised. */
+static const char *loads_of(Stage *s)
+{
+    const Item *item = map_get(s->e->models, MAP_KEY(s->model));
+    const Ast *body = item ? item->ast->kid[3] : NULL;
+    StrBuf sb = sb_new(s->e->arena);
+    for (uint32_t i = 0; body && i < body->nkid; i++) {
+        const Ast *a = body->kid[i];
+        for (uint32_t k = 0; a->kind == A_CLAUSE && k < a->kid[0]->nkid; k++) {
+            sb_printf(&sb, "%s%s", sb.n ? ", " : "", a->kid[0]->kid[k]->text);
+        }
+    }
+    const StageLine *init = stage_line(s->def, "init");
+    bool fresh = init && init->ast->kind == A_ATTR && init->ast->kid[0]->name &&
+                 strcmp(init->ast->kid[0]->name, "fresh") == 0;
+    return sb.n && !fresh ? arena_printf(s->e->arena, "%s: load", sb_text(&sb)) : "init";
+}
+
 bool front_stage_about(Front *f, uint32_t i, FrontStage *out)
 {
     ASSERT(i < f->stages.n);
@@ -60,5 +78,6 @@ bool front_stage_about(Front *f, uint32_t i, FrontStage *out)
         out->elements += trained[k];
     }
     out->trained = trained;
+    out->from = loads_of(&s);
     return diags_reported(f->ir->diags) == errors;
 }

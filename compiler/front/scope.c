@@ -98,6 +98,33 @@ static void check_all_keys(Elab *e, const Item *item, uint32_t first)
     }
 }
 
+static const Val *build_model(Elab *e, const Item *item, Sym prefix)
+{
+    Map *outside = e->keys;
+    const Ast *outer = e->model;
+    Sym before = e->prefix;
+    e->keys = map_new(e->arena); /* keys are distinct within a model */
+    e->model = item->ast;
+    e->prefix = prefix;
+    const Val *v = eval(e, item->file->env, item->ast->kid[2]);
+    e->model = outer;
+    e->keys = outside;
+    e->prefix = before;
+    if (v->kind == V_INSTANCE) {
+        map_put(e->models, MAP_KEY(v->inst), (void *)item);
+    }
+    return v;
+}
+
+const Val *model_copy(Elab *e, const Item *item, Sym prefix)
+{
+    Graph *g = e->g;
+    e->g = NULL;
+    const Val *v = build_model(e, item, prefix);
+    e->g = g;
+    return v;
+}
+
 /* `model m = M(..)`: one instance per program. */
 static const Val *model_value(Elab *e, const Item *item)
 {
@@ -111,18 +138,10 @@ static const Val *model_value(Elab *e, const Item *item)
         diag_at(e->diags, DIAG_E0107, item->ast->kid[1]->span, "a model takes no arguments");
         return poison(e, item->ast->span);
     }
-    Map *outside = e->keys;
-    const Ast *outer = e->model;
-    Sym prefix = e->prefix;
     uint32_t first = e->program->states.n;
-    e->keys = map_new(e->arena); /* keys are distinct within a model */
-    e->model = item->ast;
     e->root = e->root ? e->root : item;
-    e->prefix = e->root == item ? NULL : sym_printf(e->ir->syms, "model(%s)", item->name);
-    const Val *v = eval(e, item->file->env, value);
-    e->model = outer;
-    e->keys = outside;
-    e->prefix = prefix;
+    const Val *v = build_model(
+        e, item, e->root == item ? NULL : sym_printf(e->ir->syms, "model(%s)", item->name));
     check_all_keys(e, item, first);
     if (v->kind != V_INSTANCE && !val_is_poison(v)) {
         diag_at(e->diags, DIAG_E0205, value->span, "a model is a module instance, got %s",

@@ -5,38 +5,76 @@
 
 /* A place that can be set: an expression, or an attribute that the block may have but does not give. */
 typedef struct Setting {
-    Sym path;
-    Ast **slot; /* the expression; NULL: to be added to `block` */
+    Sym path, also; /* also: another path, or NULL */
+    bool imported;  /* of another file than the program's */
+    Ast **slot;     /* the expression; NULL: to be added to `block` */
     Ast *block;
     Sym name;
 } Setting;
 
 typedef struct Settings {
     Front *f;
+    bool imported; /* what is collected now */
     VEC(Setting) all;
 } Settings;
 
 static void add(Settings *s, const Setting *x)
 {
     VEC_PUSH(s->f->arena, &s->all, *x);
+    VEC_LAST(&s->all).imported = s->imported;
 }
 
-static void add_block(Settings *s, Ast *block)
+/* Attributes of a block, of which schema.def speaks as `table`; `also`: what else the block is called. */
+static void add_attrs(Settings *s, Ast *block, const char *table, const char *also)
 {
     Ast *body = block->kid[3];
     Syms *syms = s->f->ir->syms;
     for (uint32_t i = 0; body && i < body->nkid; i++) {
         if (body->kid[i]->kind == A_ATTR) {
             Sym name = body->kid[i]->name;
-            Sym path = sym_printf(syms, "%s.%s.%s", block->text, block->name, name);
-            add(s, &(Setting){path, &body->kid[i]->kid[0], block, name});
+            add(s, &(Setting){.path = sym_printf(syms, "%s.%s.%s", block->text, block->name, name),
+                              .also = also ? sym_printf(syms, "%s.%s", also, name) : NULL,
+                              .slot = &body->kid[i]->kid[0],
+                              .block = block,
+                              .name = name});
         }
     }
     const SchemaAttr *a;
     for (uint32_t i = 0; body && (a = schema_at(i)); i++) {
-        if (strcmp(a->block, block->text) == 0 && !block_attr(block, a->name)) {
+        if (strcmp(a->block, table) == 0 && !block_attr(block, a->name)) {
             Sym path = sym_printf(syms, "%s.%s.%s", block->text, block->name, a->name);
-            add(s, &(Setting){path, NULL, block, sym(syms, a->name)});
+            add(s, &(Setting){.path = path,
+                              .also = also ? sym_printf(syms, "%s.%s", also, a->name) : NULL,
+                              .block = block,
+                              .name = sym(syms, a->name)});
+        }
+    }
+}
+
+/* What a train block is called: behind `as`, or like its model. */
+static Sym train_name(const Ast *train)
+{
+    const Ast *header = train->kid[0];
+    for (uint32_t i = 0; header && i < header->nkid; i++) {
+        if (header->kid[i]->kind == A_BLOCK_AS) {
+            return header->kid[i]->name;
+        }
+    }
+    return train->name;
+}
+
+/* train.net.lr; of its stages stage.align.lr and net.align.lr. */
+static void add_block(Settings *s, Ast *block)
+{
+    const Ast *body = block->kid[3];
+    bool train = strcmp(block->text, "train") == 0;
+    Arena *arena = s->f->arena;
+    const char *name = train ? train_name(block) : NULL;
+    add_attrs(s, block, block->text, train ? arena_printf(arena, "train.%s", name) : NULL);
+    for (uint32_t i = 0; train && body && i < body->nkid; i++) {
+        Ast *stage = body->kid[i];
+        if (stage->kind == A_BLOCK && strcmp(stage->text, "stage") == 0) {
+            add_attrs(s, stage, "train", arena_printf(arena, "%s.%s", name, stage->name));
         }
     }
 }
@@ -59,8 +97,9 @@ static void add_model(Settings *s, const File *file, Ast *block)
     uint32_t nformal = module ? module->kid[0]->nkid : 0;
     for (uint32_t k = 0; k < nformal; k++) {
         Sym name = module->kid[0]->kid[k]->name;
-        Setting x = {sym_printf(s->f->ir->syms, "model.%s.%s", block->name, name), NULL, call,
-                     name};
+        Setting x = {.path = sym_printf(s->f->ir->syms, "model.%s.%s", block->name, name),
+                     .block = call,
+                     .name = name};
         uint32_t position = 0;
         for (uint32_t i = 1; i < call->nkid; i++) {
             bool named = call->kid[i]->kind == A_NAMED;
@@ -77,11 +116,12 @@ static void collect(Settings *s)
 {
     for (uint32_t f = 0; f < s->f->files.n; f++) {
         const File *file = s->f->files.at[f];
+        s->imported = f > 0;
         for (uint32_t i = 0; i < file->ast->nkid; i++) {
             Ast *a = file->ast->kid[i];
             if (a->kind == A_LET) {
                 Sym path = sym_printf(s->f->ir->syms, "let.%s", a->name);
-                add(s, &(Setting){path, &a->kid[0], NULL, a->name});
+                add(s, &(Setting){.path = path, .slot = &a->kid[0], .name = a->name});
             } else if (a->kind == A_BLOCK && strcmp(a->text, "model") == 0) {
                 add_model(s, file, a);
             } else if (a->kind == A_BLOCK) {
@@ -102,6 +142,11 @@ static bool names(const char *path, const char *given)
     const char *dot = strchr(given, '.');
     return kind && last && kind != last && dot && dot - given == kind - path &&
            strncmp(given, path, (size_t)(dot - given)) == 0 && strcmp(dot, last) == 0;
+}
+
+static bool means(const Setting *x, const char *given)
+{
+    return names(x->path, given) || (x->also && names(x->also, given));
 }
 
 static Ast *new_node(Front *f, AstKind kind, Sym name, Ast *value)
@@ -154,7 +199,7 @@ static bool unknown_setting(Settings *s, const char *path, uint32_t matches, Spa
     Diag *d = diag_at(f->ir->diags, DIAG_E0811, span,
                       matches ? "`%s` may mean several settings" : "no setting `%s`", path);
     for (uint32_t i = 0; matches && i < s->all.n; i++) {
-        if (names(s->all.at[i].path, path)) {
+        if (means(&s->all.at[i], path)) {
             diag_note(d, "%s", s->all.at[i].path);
         }
     }
@@ -172,26 +217,29 @@ static bool unknown_setting(Settings *s, const char *path, uint32_t matches, Spa
     return false;
 }
 
-/* An attribute that is given beats one that only could be: `batch` is train's where eval has none. */
+/* How good a match is, best first: an attribute that is given beats one that only could be (`batch` is
+ * train's where eval has none), one of the program's file those of its imports. */
+static uint32_t rank_of(const Setting *x)
+{
+    return (x->slot ? 0 : 2) + (x->imported ? 1 : 0);
+}
+
 static uint32_t find_setting(const Settings *s, const char *path, const Setting **out)
 {
-    uint32_t given = 0, possible = 0;
-    const Setting *first_given = NULL, *first_possible = NULL;
+    uint32_t count[4] = {0}, best = 0;
+    const Setting *first[4] = {NULL};
     for (uint32_t i = 0; i < s->all.n; i++) {
         const Setting *x = &s->all.at[i];
-        if (!names(x->path, path)) {
-            continue;
-        }
-        if (x->slot) {
-            given++;
-            first_given = x;
-        } else {
-            possible++;
-            first_possible = x;
+        if (means(x, path)) {
+            count[rank_of(x)]++;
+            first[rank_of(x)] = x;
         }
     }
-    *out = given ? first_given : first_possible;
-    return given ? given : possible;
+    while (best < 3 && !count[best]) {
+        best++;
+    }
+    *out = first[best];
+    return count[best];
 }
 
 /* PATH=EXPR in two parts without blanks around the path; false after E0102. */

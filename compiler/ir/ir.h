@@ -337,6 +337,10 @@ const Node *graph_get(Graph *g, const Node *tuple,
                       uint32_t i); /* n itself if it is no tuple and i == 0 */
 const Node *graph_tuple(Graph *g, const Node *const *in, uint32_t n);
 
+/* Multiplications and additions of all contractions, also those in called defs, with symbols at the
+ * upper ends of their ranges (work.c). */
+double graph_flops(const Graph *g);
+
 /* ---- defs (def.c) ---- */
 
 typedef enum DefKind { DEF_COMPOSITE, DEF_GROUP } DefKind;

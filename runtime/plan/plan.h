@@ -183,7 +183,7 @@ typedef struct PlanData {
 } PlanData;
 
 typedef enum PlanUnit { PU_STEPS, PU_EPOCHS, PU_SHARE, PU_REST } PlanUnit;
-typedef enum PlanCurve { PC_HOLD, PC_LINEAR, PC_COSINE } PlanCurve;
+typedef enum PlanCurve { PC_HOLD, PC_LINEAR, PC_COSINE, PC_SQRT } PlanCurve; /* SQRT: 1 - sqrt(t) */
 
 typedef struct PlanSegment { /* of the learning-rate schedule: factor f0 -> f1 */
     uint32_t curve, unit;

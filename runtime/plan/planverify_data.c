@@ -91,7 +91,7 @@ static bool verify_segments(const Plan *p, Err *err)
     for (uint32_t i = 0; i < p->nsegments; i++) {
         const PlanSegment *s = &p->segments[i];
         const Row r = {p, err, "segments", i};
-        if (!row_index(&r, "curve", s->curve, PC_COSINE + 1) ||
+        if (!row_index(&r, "curve", s->curve, PC_SQRT + 1) ||
             !row_index(&r, "unit", s->unit, PU_REST + 1))
             return false;
         if (!isfinite(s->length) || s->length < 0 || !isfinite(s->f0) || !isfinite(s->f1))

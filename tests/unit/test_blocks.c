@@ -195,6 +195,12 @@ static void test_schedules(void **state)
                                          {PC_COSINE, PU_REST, 0, 1, 0.1}},
                              linear[] = {{PC_LINEAR, PU_STEPS, 20, 0, 1},
                                          {PC_LINEAR, PU_REST, 0, 1, 0}},
+                             wsd[] = {{PC_LINEAR, PU_SHARE, 0.05, 0, 1},
+                                      {PC_HOLD, PU_REST, 0, 1, 1},
+                                      {PC_SQRT, PU_STEPS, 30, 1, 0.1}},
+                             piecewise[] = {{PC_HOLD, PU_SHARE, 0.25, 1, 1},
+                                            {PC_HOLD, PU_SHARE, 0.5, 0.5, 0.5},
+                                            {PC_HOLD, PU_REST, 0, 0.1, 0.1}},
                              epochs[] = {{PC_LINEAR, PU_EPOCHS, 0.5, 0, 1},
                                          {PC_HOLD, PU_REST, 0, 1, 1}};
     check_segments("  steps = 1\n", constant, 1);
@@ -202,6 +208,9 @@ static void test_schedules(void **state)
     check_segments("  steps = 1\n  schedule = cosine(warmup: 5%, final: 10%)\n", cosine, 2);
     check_segments("  steps = 1\n  schedule = cosine(5%, 0.1)\n", cosine, 2);
     check_segments("  steps = 1\n  schedule = linear(20 steps)\n", linear, 2);
+    check_segments("  steps = 1\n  schedule = wsd(5%, decay: 30 steps, final: 0.1)\n", wsd, 3);
+    check_segments("  steps = 1\n  schedule = piecewise((0%, 1), (25%, 0.5), (75%, 0.1))\n",
+                   piecewise, 3);
     check_segments("  steps = 1\n  schedule = constant(warmup: 0.5 epochs)\n", epochs, 2);
 }
 
