@@ -36,7 +36,7 @@ static void token_fields(Elab *e, FieldList *out, const Dim *rows, int64_t lengt
 
 static const Dim *size_named(Elab *e, const char *name)
 {
-    return dim_of(e->ir, dim_named(e, sym(e->ir->syms, name), 0, INT32_MAX));
+    return dim_of(e->ir, dim_named(e, sym(e->ir->syms, name), 0, BATCH_SIZE_MAX));
 }
 
 /* images: all images of the batch in one row; slots: where their features go; order: of tiles. */

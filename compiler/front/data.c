@@ -135,7 +135,7 @@ static bool field_type(DataCx *cx, const Ast *a, DataField *f)
     if (ragged) {
         f->kind = FK_RAGGED;
         env_bind(e, frame, ragged,
-                 val_dim(e, dim_of(e->ir, dim_named(e, ragged, 0, INT32_MAX)), a->span));
+                 val_dim(e, dim_of(e->ir, dim_named(e, ragged, 0, BATCH_SIZE_MAX)), a->span));
     }
     f->type = sig_type(e, frame, a->kid[0]);
     return f->type && extents_fit(e, a, f->type, ragged != NULL);

@@ -62,6 +62,9 @@ Env *template_scope(Elab *e, Env *up);
 
 /* ---- data.c ---- */
 
+/* Sizes that a batch brings: the upper end of their range. */
+enum { BATCH_SIZE_MAX = 1 << 30 };
+
 typedef enum FieldKind { FK_FIXED, FK_RAGGED, FK_TEXT } FieldKind;
 
 typedef struct DataField {

@@ -106,7 +106,7 @@ static bool linear_in(Ir *ir, const Dim *p, const DimSym *s, const Dim **coef, c
 static bool solve_dim(const Accept *x, const Ast *a, Sym unknown, const Dim *actual)
 {
     Elab *e = x->e;
-    const DimSym *s = dim_named(e, unknown, 0, INT32_MAX);
+    const DimSym *s = dim_named(e, unknown, 0, DIM_FREE - 1);
     const Dim *coef, *rest, *q;
     uint32_t n = x->frame->locals.n;
     env_bind(e, x->frame, unknown, val_dim(e, dim_of(e->ir, s), a->span));
