@@ -99,6 +99,11 @@ const char *compile_stage_name(const Compile *c, uint32_t i)
     return front_stage_path(c->front, i);
 }
 
+uint32_t compile_stage_lines(Compile *c, uint32_t i, const FrontLine **out)
+{
+    return front_stage_lines(c->front, i, out);
+}
+
 bool compile_stage_about(Compile *c, uint32_t i, FrontStage *out, Err *err)
 {
     return finish(c, front_stage_about(c->front, i, out), "front_stage_about", err);

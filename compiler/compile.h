@@ -55,6 +55,8 @@ const char *compile_stage_name(const Compile *c, uint32_t i);
 /* What is known of stage i without its graphs, and what it says: front.h. False after diagnostics. */
 struct FrontStage;
 bool compile_stage_about(Compile *c, uint32_t i, struct FrontStage *out, Err *err);
+struct FrontLine;
+uint32_t compile_stage_lines(Compile *c, uint32_t i, const struct FrontLine **out);
 
 /* All that can be said without data and device: every model, block and derivative. */
 bool compile_check(Compile *c, Err *err);

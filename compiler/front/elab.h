@@ -286,6 +286,7 @@ struct Elab {
     Graph *g;           /* where run-time values are built now; NULL: compile time only */
     OpBody *body;       /* whose g is that, or NULL */
     Mode mode;          /* of the entry; an instance may have another: mode_here */
+    bool brief;         /* only looked at: what is done alike for many is done for one of them */
     bool all_train;     /* every parameter counts as trained: a function called on its own */
     Graph *entry;       /* the entry under construction, by entry_begin */
     Map *now;           /* buffers and states written so far in it: State or Memory -> Node */

@@ -93,11 +93,18 @@ static const StageDef *find_stage(Front *f, const char *name)
     return NULL;
 }
 
-static Program *stage(Front *f, const StageDef *def, PlanBuilder *b)
+typedef struct StageUse {
+    const StageDef *def; /* NULL: the eval blocks alone */
+    bool brief;
+} StageUse;
+
+static Program *stage(Front *f, const StageUse *use, PlanBuilder *b)
 {
+    const StageDef *def = use->def;
     uint32_t errors = diags_reported(f->ir->diags);
     Program *p = program_new(f->ir, def ? def->path : f->files.at[0]->name);
     Elab *e = elab_new(f, p, b->arena);
+    e->brief = use->brief;
     bool ok = def ? stage_entries(e, b, def) : eval_entries(e, b, NULL);
     return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
 }
@@ -105,7 +112,7 @@ static Program *stage(Front *f, const StageDef *def, PlanBuilder *b)
 Program *front_stage(Front *f, const char *name, PlanBuilder *b)
 {
     const StageDef *def = find_stage(f, name);
-    return f->stage_errors || (name && !def) ? NULL : stage(f, def, b);
+    return f->stage_errors || (name && !def) ? NULL : stage(f, &(StageUse){def, false}, b);
 }
 
 bool front_runnable(Front *f, const Program *p)
@@ -177,7 +184,8 @@ bool front_check_each(Front *f, FrontVisit visit, void *user)
     bool ok = check_values(e, file) && !f->stages_wrong;
     for (uint32_t i = 0; i < (n ? n : 1) && ok; i++) {
         arena_reset(scratch);
-        Program *p = stage(f, n ? f->stages.at[i] : NULL, planb_new(scratch));
+        StageUse use = {n ? f->stages.at[i] : NULL, true};
+        Program *p = stage(f, &use, planb_new(scratch));
         if (p && visit) {
             visit(user, p, scratch);
         }

@@ -70,6 +70,11 @@ typedef struct FrontStage {
 } FrontStage;
 /* Fills *out with stage i; false after diagnostics. */
 bool front_stage_about(Front *f, uint32_t i, FrontStage *out);
+/* What stage i says, its own and inherited: attributes and groups by name, clauses by keyword. */
+typedef struct FrontLine {
+    const char *name, *text;
+} FrontLine;
+uint32_t front_stage_lines(Front *f, uint32_t i, const FrontLine **out);
 
 /* The models of the file, in its order; and one of them alone, for looking at: its parameters as states,
  * and an entry MODEL.FN for each of its functions whose arguments can be made up of free sizes

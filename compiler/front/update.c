@@ -248,10 +248,23 @@ static void choose_base(Stage *s)
     }
 }
 
+/* In a check, one parameter of each type and group is enough. */
+static bool like_another(const Stage *s, const State *w, Map *seen)
+{
+    const Choice *c = &s->choices[w->id];
+    uint64_t key = hash_mix(MAP_KEY(w->type), c->group) | 1;
+    if (!s->e->brief || c->nrows || !map_get(seen, key)) {
+        map_put(seen, key, seen);
+        return false;
+    }
+    return true;
+}
+
 bool update_entry(Stage *s)
 {
     Elab *e = s->e;
     Graph *g = e->g;
+    Map *seen = map_new(e->arena);
     choose_base(s);
     Update u = {.s = s, .e = e, .methods = NEW_ARRAY(e->arena, Method, s->groups.n)};
     const Node *weight = state_node(e, e->program->states.at[s->run.loss_weight]);
@@ -264,7 +277,7 @@ bool update_entry(Stage *s)
     u.t = val_node(e, graph_cast(g, DT_F32, graph_slot(g, "step", DT_I32)), s->def->span);
     for (uint32_t i = 0; i < s->nparam; i++) {
         State *w = e->program->states.at[i];
-        if (w->kind == SK_PARAM && w->trained) {
+        if (w->kind == SK_PARAM && w->trained && !like_another(s, w, seen)) {
             g->path = w->path;
             if (!step_parameter(&u, w)) {
                 return false;
