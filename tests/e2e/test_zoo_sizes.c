@@ -1,6 +1,6 @@
 /* LIBS: mdl_test_zoo mdl_test_lab mdl_passes mdl_front mdl_front_rule mdl_runtime mdl_plan mdl_target mdl_ir mdl_base */
 /* test_zoo_sizes.c: the models of models/ as large as they are published: numbers of parameters and
- * tensors, and the keys of LLaVA-Med to the letter. Nothing is computed. */
+ * tensors, the keys of LLaVA-Med to the letter, what stages train. Nothing is computed. */
 #include "zoo.h"
 
 #include <setjmp.h>
@@ -242,6 +242,46 @@ static void test_llava_keys(void **state)
     assert_int_equal(found, 2);
 }
 
+/* ---- what stages train ---- */
+
+typedef struct Trained {
+    const char *program, *stage; /* BLOCK.STAGE */
+    uint64_t parameters, tensors;
+} Trained;
+
+static const Trained trained[] = {
+    {"models/bert.mdl", "bert", 108891648, 197},
+    {"models/gpt2.mdl", "pretrain", 124439808, 148},
+    {"models/clip.mdl", "clip", 427944193, 590},
+    {"models/llava_med.mdl", "llava.align", 20979712, 4},
+    {"models/llava_med.mdl", "llava.instruct", 7262711808, 295},
+    {"models/llava_med.mdl", "llava.path_vqa", 7262711808, 295},
+    {"models/llava_med_v1.mdl", "llava.align", 4198400 + 2 * 4096, 3},
+    {"models/llava_med_v1.mdl", "llava.instruct", 6742646784, 293},
+    {"models/llava_med_lora.mdl", "lora.align", 20979712, 4},
+    {"models/llava_med_lora.mdl", "lora.instruct", 335544320 + 20979712, 448 + 4},
+};
+
+static void test_trained(void **state)
+{
+    UNUSED(state);
+    for (size_t k = 0; k < COUNT(trained); k++) {
+        Lab *lab = open_whole(&(Whole){.program = trained[k].program});
+        FrontStage s = {0};
+        bool found = false;
+        for (uint32_t i = 0; i < front_stage_count(lab->front) && !found; i++) {
+            assert_true(front_stage_about(lab->front, i, &s));
+            found = strcmp(s.path, trained[k].stage) == 0;
+        }
+        lab_clean(lab, trained[k].program);
+        if (!found || s.elements != trained[k].parameters || s.tensors != trained[k].tensors)
+            fail_msg("%s: %s trains %llu parameters in %llu tensors", trained[k].program,
+                     found ? s.path : "nobody", (unsigned long long)s.elements,
+                     (unsigned long long)s.tensors);
+        lab_close(lab);
+    }
+}
+
 /* ---- whole files ---- */
 
 /* Data, stages and evaluations as well, at either size. */
@@ -251,7 +291,7 @@ static void test_files_are_right(void **state)
     for (size_t k = 0; k < COUNT(wholes) + zoo_count; k++) {
         const ZooModel *tiny = &zoo_models[k < COUNT(wholes) ? 0 : k - COUNT(wholes)];
         Lab *lab = k < COUNT(wholes) ? open_whole(&wholes[k]) : zoo_open(tiny);
-        bool partly = k >= COUNT(wholes) && strstr(tiny->record, "_odd");
+        bool partly = k >= COUNT(wholes) && tiny->partly;
         if (!partly && !front_check(lab->front))
             lab_clean(lab, "front_check");
         lab_close(lab);
@@ -264,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_files_are_right),
         cmocka_unit_test(test_totals),
         cmocka_unit_test(test_llava_keys),
+        cmocka_unit_test(test_trained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@ typedef struct ZooModel {
     const char *program; /* from the root of the tree */
     const char *set[ZOO_SETTINGS];
     ZooCase cases[ZOO_CASES];
+    bool partly;   /* only the functions of the cases are right at this size */
     bool compiled; /* the CPU has kernels for all of it */
 } ZooModel;
 
