@@ -93,7 +93,12 @@ static void mark_active(Tape *t, const AutodiffIn *in)
 
 static void contribute(Tape *t, const Node **sum, const Node *c)
 {
-    *sum = *sum ? graph_binary(t->g, OP_ADD, *sum, c) : c;
+    const Node *more = *sum;
+    if (more) {
+        const Node *both = graph_binary(t->g, OP_ADD, vjp_wide(t->g, more), vjp_wide(t->g, c));
+        c = graph_cast(t->g, c->type->dtype, both);
+    }
+    *sum = c;
     ASSERT(*sum);
 }
 

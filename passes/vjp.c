@@ -1,6 +1,12 @@
 /* vjp.c: gradients of casts, indirect reads, folds and contractions. */
 #include "vjp.h"
 
+const Node *vjp_wide(Graph *g, const Node *n)
+{
+    bool narrow = dtype_is_float(n->type->dtype) && dtype_info(n->type->dtype)->bytes < 4;
+    return narrow ? graph_cast(g, DT_F32, n) : n;
+}
+
 /* ---- casts, gather ---- */
 
 /* The gradient has the operand's element type; nothing flows into integers. */
@@ -17,13 +23,15 @@ void vjp_gather(const VjpIn *v, const Node **dx)
     if (!v->need[0])
         return;
     int64_t axis = node_int(v->n, "axis");
-    const Node *in[2] = {v->dy, v->n->in[1]};
+    const Node *in[2] = {vjp_wide(v->g, v->dy), v->n->in[1]};
     const Attr attr[3] = {
         {.kind = AK_INT, .i = axis},
         {.kind = AK_INT, .i = node_int(v->n, "batch")},
         {.kind = AK_DIM, .dim = v->n->in[0]->type->dims[axis]},
     };
-    dx[0] = graph_op(v->g, &(NodeSpec){.op = OP_SCATTER_ADD, .nin = 2, .in = in, .attr = attr});
+    const Node *sum =
+        graph_op(v->g, &(NodeSpec){.op = OP_SCATTER_ADD, .nin = 2, .in = in, .attr = attr});
+    dx[0] = graph_cast(v->g, v->dy->type->dtype, sum);
 }
 
 void vjp_scatter_add(const VjpIn *v, const Node **dx)

@@ -15,6 +15,7 @@ void vjp_window(const VjpIn *v, const Node **dx);
 void vjp_pad(const VjpIn *v, const Node **dx);
 void vjp_concat(const VjpIn *v, const Node **dx);
 /* vjp.c */
+const Node *vjp_wide(Graph *g, const Node *n); /* f32 where n has fewer bits: to add with */
 void vjp_cast(const VjpIn *v, const Node **dx);
 void vjp_gather(const VjpIn *v, const Node **dx);
 void vjp_scatter_add(const VjpIn *v, const Node **dx);

@@ -28,7 +28,8 @@ void vjp_expand(const VjpIn *v, const Node **dx)
         else
             sum[nsum++] = i;
     }
-    dx[0] = nsum ? graph_reduce(v->g, OP_SUM, v->dy, sum, nsum) : v->dy;
+    const Node *dy = nsum ? graph_reduce(v->g, OP_SUM, vjp_wide(v->g, v->dy), sum, nsum) : v->dy;
+    dx[0] = graph_cast(v->g, v->dy->type->dtype, dy);
 }
 
 void vjp_slice(const VjpIn *v, const Node **dx)
@@ -46,7 +47,9 @@ void vjp_window(const VjpIn *v, const Node **dx)
                  .size = node_int(v->n, "size"),
                  .stride = node_int(v->n, "stride"),
                  .dilation = node_int(v->n, "dilation")};
-    dx[0] = graph_unwindow(v->g, v->dy, &w, v->n->in[0]->type->dims[w.axis]);
+    const Dim *extent = v->n->in[0]->type->dims[w.axis];
+    const Node *sum = graph_unwindow(v->g, vjp_wide(v->g, v->dy), &w, extent);
+    dx[0] = graph_cast(v->g, v->dy->type->dtype, sum);
 }
 
 void vjp_pad(const VjpIn *v, const Node **dx)

@@ -194,8 +194,8 @@ const Node *arith_broadcast(Elab *e, const Node *n, const Type *like, Span span)
     return graph_expand(e->g, n, like->rank, like->dims, axes);
 }
 
-/* The element type two operands meet in, or false. */
-static bool common_dtype(DType a, DType b, DType *out)
+/* `float` mixes with any float and takes its type. */
+bool arith_dtype(const Elab *e, DType a, DType b, DType *out)
 {
     if (a == b) {
         *out = a;
@@ -203,7 +203,8 @@ static bool common_dtype(DType a, DType b, DType *out)
     }
     bool fa = dtype_is_float(a), fb = dtype_is_float(b);
     if (fa && fb) {
-        return false;
+        *out = a == e->generic ? b : a;
+        return a == e->generic || b == e->generic;
     }
     if (fa || fb) {
         *out = fa ? a : b;
@@ -214,13 +215,37 @@ static bool common_dtype(DType a, DType b, DType *out)
     return true;
 }
 
+static bool mixed_dtype(Elab *e, const Node *a, const Node *b, DType *out, Span span)
+{
+    bool mix = arith_dtype(e, a->type->dtype, b->type->dtype, out);
+    if (!mix) {
+        Diag *d = diag_at(e->diags, DIAG_E0501, span, "`%s` and `%s` do not mix",
+                          dtype_info(a->type->dtype)->name, dtype_info(b->type->dtype)->name);
+        diag_help(d, "cast one of them: `x as %s`", dtype_info(a->type->dtype)->name);
+    }
+    return mix;
+}
+
+bool arith_unify(Elab *e, const Node **in, uint32_t n, Span span)
+{
+    DType dt = in[0]->type->dtype;
+    const Node *widest = in[0];
+    for (uint32_t i = 1; i < n; i++) {
+        if (!mixed_dtype(e, widest, in[i], &dt, span)) {
+            return false;
+        }
+        widest = dt == widest->type->dtype ? widest : in[i];
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        in[i] = graph_cast(e->g, dt, in[i]);
+    }
+    return true;
+}
+
 bool arith_match(Elab *e, const Node **a, const Node **b, Span span)
 {
     DType dt;
-    if (!common_dtype((*a)->type->dtype, (*b)->type->dtype, &dt)) {
-        Diag *d = diag_at(e->diags, DIAG_E0501, span, "`%s` and `%s` do not mix",
-                          dtype_info((*a)->type->dtype)->name, dtype_info((*b)->type->dtype)->name);
-        diag_help(d, "cast one of them: `x as %s`", dtype_info((*a)->type->dtype)->name);
+    if (!mixed_dtype(e, *a, *b, &dt, span)) {
         return false;
     }
     *a = graph_cast(e->g, dt, *a);
@@ -243,9 +268,26 @@ static const Type *fill_type(Elab *e, const Val *number, const Node *other)
     return type_with_dtype(e->ir, other->type, integer ? (dt == DT_BOOL ? DT_I32 : dt) : DT_F32);
 }
 
-/* Both operands as nodes of one type. */
-static bool operands(Elab *e, const Val *a, const Val *b, const Node *out[2], Span span)
+/* Both operands as nodes of one type, f32 for narrow floats; `dt`: what the program computes in. */
+typedef struct Operands {
+    const Node *at[2];
+    DType dt;
+} Operands;
+
+/* An operand n of value v as arithmetic in dt, or in f32 where that is narrow, takes it. */
+static const Node *widened(Elab *e, const Val *v, const Node *n, DType dt)
 {
+    double f = 0;
+    if (narrow_is(dt) && val_as_double(v, &f)) {
+        return graph_fill(e->g, type_with_dtype(e->ir, n->type, DT_F32), f);
+    }
+    n = is_tensor(v) ? narrow_wide(e, v) : n;
+    return narrow_is(dt) ? graph_cast(e->g, DT_F32, n) : n;
+}
+
+static bool operands(Elab *e, const Val *a, const Val *b, Operands *x, Span span)
+{
+    const Node **out = x->at;
     if (val_is_poison(a) || val_is_poison(b)) {
         return false;
     }
@@ -275,6 +317,16 @@ static bool operands(Elab *e, const Val *a, const Val *b, const Node *out[2], Sp
             return false;
         }
     }
+    if (!mixed_dtype(e, out[0], out[1], &x->dt, span)) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        out[i] = widened(e, v[i], out[i], x->dt);
+    }
+    if (!narrow_is(x->dt) && dtype_is_float(x->dt)) {
+        out[0] = graph_cast(e->g, x->dt, out[0]);
+        out[1] = graph_cast(e->g, x->dt, out[1]);
+    }
     return arith_match(e, &out[0], &out[1], span);
 }
 
@@ -283,10 +335,11 @@ const Val *arith_binary(Elab *e, OpKind op, const Val *a, const Val *b, Span spa
     if (is_datum(a) || is_datum(b)) {
         return datum_apply(e, op_info(op)->name, (const Val *const[]){a, b}, 2, span);
     }
-    const Node *in[2];
-    if (!operands(e, a, b, in, span)) {
+    Operands x;
+    if (!operands(e, a, b, &x, span)) {
         return poison(e, span);
     }
+    const Node **in = x.at;
     DType dt = in[0]->type->dtype;
     bool logic = op == OP_AND || op == OP_OR;
     if (!dtype_is_float(dt) && op_info(op)->pure_float) {
@@ -305,8 +358,9 @@ const Val *arith_binary(Elab *e, OpKind op, const Val *a, const Val *b, Span spa
         return poison(e, span);
     }
     e->g->span = span;
-    return val_node(
-        e, graph_binary(e->g, op, graph_cast(e->g, dt, in[0]), graph_cast(e->g, dt, in[1])), span);
+    const Node *r =
+        graph_binary(e->g, op, graph_cast(e->g, dt, in[0]), graph_cast(e->g, dt, in[1]));
+    return narrow_val(e, r, x.dt, span);
 }
 
 /* A function of a compile-time number: an integer where the operation is exact and gives one. */
@@ -327,7 +381,7 @@ const Val *arith_unary(Elab *e, OpKind op, const Val *a, Span span)
     if (val_as_double(a, &f) && op_info(op)->eval) {
         return fold_unary(e, op, f, span);
     }
-    const Node *n = val_is_poison(a) ? NULL : tensor_of(e, a);
+    const Node *n = val_is_poison(a) ? NULL : narrow_wide(e, a);
     if (!n) {
         return poison(e, span);
     }
@@ -335,7 +389,8 @@ const Val *arith_unary(Elab *e, OpKind op, const Val *a, Span span)
         n = graph_cast(e->g, DT_F32, n);
     }
     e->g->span = span;
-    return val_node(e, graph_unary(e->g, op, n), span);
+    DType dt = is_tensor(a) ? tensor_type(a)->dtype : n->type->dtype;
+    return narrow_val(e, graph_unary(e->g, op, n), dt, span);
 }
 
 const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
@@ -343,7 +398,8 @@ const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
     if (is_datum(arg[0]) || is_datum(arg[1]) || is_datum(arg[2])) {
         return datum_apply(e, "select", arg, 3, span);
     }
-    const Node *ab[2];
+    Operands x = {.dt = DT_F32};
+    const Node **ab = x.at;
     bool known = arg[0]->kind == V_BOOL;
     const Node *c = val_is_poison(arg[0]) ? NULL : tensor_of(e, arg[0]);
     if (!c) {
@@ -368,7 +424,7 @@ const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
         if (!ab[0] || !ab[1]) {
             return poison(e, span);
         }
-    } else if (!operands(e, arg[1], arg[2], ab, span)) {
+    } else if (!operands(e, arg[1], arg[2], &x, span)) {
         return poison(e, span);
     }
     const Type *like = c->type->rank > ab[0]->type->rank ? c->type : ab[0]->type;
@@ -379,25 +435,25 @@ const Val *arith_select(Elab *e, const Val *const arg[3], Span span)
         }
     }
     if (known) {
-        return val_node(e, ab[arg[0]->b ? 0 : 1], span);
+        return narrow_val(e, ab[arg[0]->b ? 0 : 1], x.dt, span);
     }
     c = arith_broadcast(e, c, like, span);
-    return c ? val_node(e, graph_select(e->g, c, ab[0], ab[1]), span) : poison(e, span);
+    return c ? narrow_val(e, graph_select(e->g, c, ab[0], ab[1]), x.dt, span) : poison(e, span);
 }
 
 const Val *arith_compare(Elab *e, Sym op, const Val *a, const Val *b, Span span)
 {
-    const Node *in[2];
+    Operands x;
     bool swap = op[0] == '>';
     OpKind kind = op[0] == '=' ? OP_EQ : op[0] == '!' ? OP_NE : op[1] == '=' ? OP_LE : OP_LT;
     if (is_datum(a) || is_datum(b)) {
         const Val *arg[2] = {swap ? b : a, swap ? a : b};
         return datum_apply(e, op_info(kind)->name, arg, 2, span);
     }
-    if (!operands(e, a, b, in, span)) {
+    if (!operands(e, a, b, &x, span)) {
         return poison(e, span);
     }
-    return val_node(e, graph_binary(e->g, kind, in[swap], in[!swap]), span);
+    return val_node(e, graph_binary(e->g, kind, x.at[swap], x.at[!swap]), span);
 }
 
 /* a @ b: the last axis of a with the last but one of b; leading axes of b must be a's. */
@@ -405,7 +461,8 @@ const Val *arith_matmul(Elab *e, const Val *va, const Val *vb, Span span)
 {
     const Node *a = val_is_poison(va) ? NULL : tensor_of(e, va);
     const Node *b = val_is_poison(vb) ? NULL : tensor_of(e, vb);
-    if (!a || !b) {
+    DType dt;
+    if (!a || !b || !mixed_dtype(e, a, b, &dt, span)) {
         return poison(e, span);
     }
     const Type *ta = a->type, *tb = b->type;
@@ -431,5 +488,8 @@ const Val *arith_matmul(Elab *e, const Val *va, const Val *vb, Span span)
             return poison(e, span);
         }
     }
-    return val_node(e, graph_dot(e->g, a, b, &axes), span);
+    DType wide = narrow_is(dt) ? DT_F32 : dt;
+    a = graph_cast(e->g, wide, widened(e, va, a, dt));
+    b = graph_cast(e->g, wide, widened(e, vb, b, dt));
+    return narrow_val(e, graph_dot(e->g, a, b, &axes), dt, span);
 }

@@ -45,7 +45,7 @@ static void eval_bind(Elab *e, Env *env, const Ast *a)
         const Val *v = equation_eval(e, env, a, &name);
         if (name) {
             shapes_note(e, a->kid[0], name, v);
-            env_bind(e, env, name, v);
+            env_bind(e, env, name, narrow_bound(e, v));
         }
         return;
     }
@@ -57,7 +57,7 @@ static void eval_bind(Elab *e, Env *env, const Ast *a)
                        named ? arena_printf(e->arena, "the value of `%s`", left->kid[0]->name)
                              : "the values");
     }
-    bind_names(e, env, a->kid[0], v);
+    bind_names(e, env, a->kid[0], narrow_bound(e, v));
 }
 
 void body_lose(Elab *e, Env *env, const Ast *stmts)

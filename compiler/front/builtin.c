@@ -40,6 +40,14 @@ const Node *args_tensor(Elab *e, const Args *args, uint32_t i)
     return val_is_poison(v) ? NULL : tensor_of(e, v);
 }
 
+const Node *args_wide(Elab *e, const Args *args, uint32_t i, DType *dt)
+{
+    const Val *v = args_get(args, i, NULL);
+    const Node *n = val_is_poison(v) ? NULL : tensor_of(e, v);
+    *dt = n ? n->type->dtype : DT_F32;
+    return n && is_tensor(v) ? narrow_wide(e, v) : n;
+}
+
 /* `axis: k` of a tensor of this rank, negative from the end. */
 static bool axis_value(Elab *e, const Val *v, uint32_t rank, int64_t *axis)
 {
@@ -159,14 +167,15 @@ static bool fold_axes(Elab *e, const Args *args, uint32_t rank, int64_t *axes, u
 
 static const Val *call_fold(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
+    DType dt;
+    const Node *x = args_count(e, b, args, 1) ? args_wide(e, args, 0, &dt) : NULL;
     int64_t axes[IR_MAX_RANK];
     uint32_t n;
     if (!x || !fold_axes(e, args, x->type->rank, axes, &n)) {
         return poison(e, args->call);
     }
     x = x->type->dtype == DT_BOOL ? graph_cast(e->g, DT_I32, x) : x;
-    return val_node(e, n ? graph_reduce(e->g, b->op, x, axes, n) : x, args->call);
+    return narrow_val(e, n ? graph_reduce(e->g, b->op, x, axes, n) : x, dt, args->call);
 }
 
 /* The number of elements along axes: a number, or where it is known only at run time, a sum of ones. */
@@ -186,7 +195,8 @@ static const Val *extent_of(Elab *e, const Node *x, const int64_t *axes, uint32_
 /* mean(x) is a loss, mean(x, axis: k) a tensor. */
 static const Val *call_mean(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
+    DType dt;
+    const Node *x = args_count(e, b, args, 1) ? args_wide(e, args, 0, &dt) : NULL;
     int64_t axes[IR_MAX_RANK];
     uint32_t n;
     if (!x) {
@@ -199,7 +209,7 @@ static const Val *call_mean(Elab *e, const Builtin *b, Args *args)
         return poison(e, args->call);
     }
     x = dtype_is_float(x->type->dtype) ? x : graph_cast(e->g, DT_F32, x);
-    const Val *sum = val_node(e, n ? graph_reduce(e->g, OP_SUM, x, axes, n) : x, args->call);
+    const Val *sum = narrow_val(e, n ? graph_reduce(e->g, OP_SUM, x, axes, n) : x, dt, args->call);
     return arith_binary(e, OP_DIV, sum, extent_of(e, x, axes, n, args->call), args->call);
 }
 
@@ -219,7 +229,8 @@ static const Val *call_weighted_mean(Elab *e, const Builtin *b, Args *args)
 
 static const Val *call_argreduce(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
+    DType dt;
+    const Node *x = args_count(e, b, args, 1) ? args_wide(e, args, 0, &dt) : NULL;
     int64_t axis;
     if (!x || !args_axis(e, args, x->type->rank, -1, &axis)) {
         return poison(e, args->call);
@@ -248,7 +259,7 @@ const Node **args_tensors(Elab *e, const Builtin *b, const Args *args, uint32_t 
             return NULL;
         }
     }
-    return in;
+    return arith_unify(e, in, *n, args->call) ? in : NULL;
 }
 
 enum { MAX_PARTS = 4096 };

@@ -9,6 +9,8 @@
 uint32_t args_positional(const Args *args);
 bool args_count(Elab *e, const Builtin *b, const Args *args, uint32_t n);
 const Node *args_tensor(Elab *e, const Args *args, uint32_t i);
+/* The same to compute with: f32 for narrow floats; *dt: the type of the argument. */
+const Node *args_wide(Elab *e, const Args *args, uint32_t i, DType *dt);
 /* `axis: k` as an index below rank; negative counts from the end. Without one it is `missing`; where
  * that is AXIS_NEEDED there must be one. */
 enum { AXIS_NEEDED = INT32_MIN };

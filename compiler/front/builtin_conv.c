@@ -154,10 +154,10 @@ static const Node *contract(Elab *e, const Node *x, const Node *w, const Conv *c
 }
 
 /* y[b, o, ..] + b[o] */
-static const Val *with_bias(Elab *e, const Args *args, const Node *y)
+static const Val *with_bias(Elab *e, const Args *args, const Node *y, DType dt)
 {
     const Val *v = args_get(args, 2, "b");
-    const Val *sum = val_node(e, y, args->call);
+    const Val *sum = narrow_val(e, y, dt, args->call);
     if (!v || v->kind == V_NONE || !y) {
         return sum;
     }
@@ -224,8 +224,7 @@ static bool channels_fit(Elab *e, const Args *args, const Node *const in[2], con
 /* 16-bit floats are computed in f32. */
 static const Node *wide(Elab *e, const Node *x)
 {
-    bool narrow = x->type->dtype == DT_F16 || x->type->dtype == DT_BF16;
-    return narrow ? graph_cast(e->g, DT_F32, x) : x;
+    return narrow_is(x->type->dtype) ? graph_cast(e->g, DT_F32, x) : x;
 }
 
 const Val *call_conv(Elab *e, const Builtin *b, Args *args)
@@ -239,8 +238,7 @@ const Val *call_conv(Elab *e, const Builtin *b, Args *args)
     }
     const Node *x = windows(e, padded(e, wide(e, in[0]), &c, 0), &c);
     const Node *y = x ? contract(e, x, wide(e, in[1]), &c, args->call) : NULL;
-    y = y ? graph_cast(e->g, in[0]->type->dtype, y) : NULL;
-    return with_bias(e, args, y);
+    return with_bias(e, args, y, in[0]->type->dtype);
 }
 
 /* The adjoint of conv2d: t[o, ky, kx, b, y, x] = sum over c, windows added, margins cut off. */
@@ -264,15 +262,15 @@ const Val *call_conv_transpose(Elab *e, const Builtin *b, Args *args)
         const Dim *kept = dim_sub(e->ir, all, dim_const(e->ir, 2 * c.padding[i]));
         y = y ? graph_slice(e->g, y, 2 + i, dim_const(e->ir, c.padding[i]), kept) : NULL;
     }
-    y = y ? graph_cast(e->g, in[0]->type->dtype, y) : NULL;
-    return with_bias(e, args, y);
+    return with_bias(e, args, y, in[0]->type->dtype);
 }
 
 /* max_pool2d, avg_pool2d (x, k) */
 const Val *call_pool(Elab *e, const Builtin *b, Args *args)
 {
     Conv c = {.n = 2};
-    const Node *x = args_count(e, b, args, 2) ? args_tensor(e, args, 0) : NULL;
+    DType dt;
+    const Node *x = args_count(e, b, args, 2) ? args_wide(e, args, 0, &dt) : NULL;
     bool max = b->op == OP_AMAX;
     if (!x || !integers(e, args_get(args, 1, NULL), c.n, 1, c.size) || !options(e, args, &c)) {
         return poison(e, args->call);
@@ -286,8 +284,8 @@ const Val *call_pool(Elab *e, const Builtin *b, Args *args)
     const Node *y = windows(e, padded(e, x, &c, max ? -HUGE_VAL : 0), &c);
     y = y ? graph_reduce(e->g, b->op, y, taps, 2) : NULL;
     if (!y || max) {
-        return val_node(e, y, args->call);
+        return narrow_val(e, y, dt, args->call);
     }
     const Val *count = val_int(e, c.size[0] * c.size[1], args->call);
-    return arith_binary(e, OP_DIV, val_node(e, y, args->call), count, args->call);
+    return arith_binary(e, OP_DIV, narrow_val(e, y, dt, args->call), count, args->call);
 }

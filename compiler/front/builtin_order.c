@@ -6,18 +6,20 @@
 static const Node *along(Elab *e, OpKind op, const Node *x, int64_t axis, bool flag)
 {
     Attr attr[] = {{.kind = AK_INT, .i = axis}, {.kind = AK_INT, .i = flag}};
+    x = narrow_is(x->type->dtype) ? graph_cast(e->g, DT_F32, x) : x;
     return graph_op(e->g, &(NodeSpec){.op = op, .nin = 1, .in = &x, .attr = attr});
 }
 
 const Val *call_cumulative(Elab *e, const Builtin *b, Args *args)
 {
-    const Node *x = args_count(e, b, args, 1) ? args_tensor(e, args, 0) : NULL;
+    DType dt;
+    const Node *x = args_count(e, b, args, 1) ? args_wide(e, args, 0, &dt) : NULL;
     int64_t axis;
     if (!x || !args_axis(e, args, x->type->rank, AXIS_NEEDED, &axis)) {
         return poison(e, args->call);
     }
     x = x->type->dtype == DT_BOOL ? graph_cast(e->g, DT_I32, x) : x;
-    return val_node(e, along(e, b->op, x, axis, false), args->call);
+    return narrow_val(e, along(e, b->op, x, axis, false), dt, args->call);
 }
 
 /* The axis and the last one swapped. */

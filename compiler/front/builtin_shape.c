@@ -209,9 +209,10 @@ const Val *call_scatter_add(Elab *e, const Builtin *b, Args *args)
                 type_text(e->ir, x->type), type_text(e->ir, at->type));
         return poison(e, args->call);
     }
-    const Node *in[] = {x, at};
+    DType dt = x->type->dtype;
+    const Node *in[] = {narrow_is(dt) ? graph_cast(e->g, DT_F32, x) : x, at};
     Attr attr[] = {
         {.kind = AK_INT, .i = 0}, {.kind = AK_INT, .i = 0}, {.kind = AK_DIM, .dim = rows}};
     NodeSpec spec = {.op = b->op, .nin = 2, .in = in, .attr = attr};
-    return val_node(e, graph_op(e->g, &spec), args->call);
+    return narrow_val(e, graph_op(e->g, &spec), dt, args->call);
 }

@@ -13,7 +13,7 @@
  *   memory.c       buffers and states in program order    mode.c    train, eval, prefill, decode
  *   opdef.c        `op` -> Def with vjp               opcache.c its Defs by call
  *   capture.c      tensors that its functions read    mask.c    masks
- *   limit.c        how much a program may ask for
+ *   narrow.c       where 16-bit floats are rounded    limit.c   how much a program may ask for
  *   uncalled.c     functions that nothing calls
  *   equation.c     tensor equations   index.c   x[..] outside equations
  *   datum.h        values at data time: rows, images, answers      data.h, load.h   blocks as structures
@@ -75,6 +75,7 @@ typedef struct LossTerm {
 struct Val {
     VKind kind;
     Span span; /* of the expression that made it */
+    bool open; /* TENSOR: its node is a rounding cast that arithmetic may still undo (narrow.c) */
     union {
         const Dim *dim;
         struct {
@@ -282,6 +283,8 @@ struct Elab {
     bool at_data;     /* a function of rows or images is evaluated: no graph, but a mode */
     Map *loads;       /* model block -> Loads (load.h) */
     const Ast *model; /* the block whose instance is made, or NULL */
+    DType generic;    /* `float` of the op or file-level fn being evaluated, DT_COUNT outside */
+    uint32_t in_op;   /* > 0 in the body of an op and in its vjp */
     const struct Columns *answers; /* what `mean(a => ..)` is over, in an eval that generates */
     Graph *g;           /* where run-time values are built now; NULL: compile time only */
     OpBody *body;       /* whose g is that, or NULL */
@@ -403,9 +406,21 @@ const Val *arith_compare(Elab *e, Sym op, const Val *a, const Val *b, Span span)
 const Node *arith_cast(Elab *e, DType dt, const Node *n, Span span); /* E0502 for float -> int */
 /* Brings both to one dtype and shape (numbers fill, suffix broadcasting); false after E0413, E0501. */
 bool arith_match(Elab *e, const Node **a, const Node **b, Span span);
+/* The element type that operands of these types meet in; false when they do not mix. */
+bool arith_dtype(const Elab *e, DType a, DType b, DType *out);
+/* Brings any number of tensors to one element type; false after E0501. */
+bool arith_unify(Elab *e, const Node **in, uint32_t n, Span span);
 const Node *arith_fill(Elab *e, const Val *number, const Type *type, Span span);
 const Node *arith_broadcast(Elab *e, const Node *n, const Type *like,
                             Span span); /* suffix -> full */
+
+/* narrow.c: f16, bf16 and 8-bit floats */
+bool narrow_is(DType dt);
+const Node *narrow_wide(Elab *e,
+                        const Val *v); /* the tensor to compute with: f32 for narrow ones */
+const Val *narrow_val(Elab *e, const Node *n, DType dt,
+                      Span span);               /* f32 n, open, where dt is narrow */
+const Val *narrow_bound(Elab *e, const Val *v); /* as a name has it */
 
 /* signature.c */
 typedef struct Sig {

@@ -271,16 +271,18 @@ static OpKind fold_op(Sym assign)
                               : OP_AMIN;
 }
 
-static const Node *fold(Equation *q, const EqValue *v, uint32_t left)
+static const Val *fold(Equation *q, const EqValue *v, uint32_t left)
 {
     uint32_t folded = 0;
     for (uint32_t i = q->nleft; i < q->n; i++) {
         folded |= eq_bit(i);
     }
-    const Node *n = eq_align(q, v, v->axes | folded);
-    if (!n) {
-        return NULL;
+    const Val *all = eq_align_val(q, v, v->axes | folded);
+    if (val_is_poison(all)) {
+        return all;
     }
+    DType dt = tensor_type(all)->dtype;
+    const Node *n = narrow_wide(q->e, all);
     if (n->type->dtype == DT_BOOL) {
         n = graph_cast(q->e->g, DT_I32, n);
     }
@@ -296,8 +298,8 @@ static const Node *fold(Equation *q, const EqValue *v, uint32_t left)
     }
     q->e->g->span = q->ast->span;
     n = k ? graph_reduce(q->e->g, fold_op(q->ast->text), n, axes, k) : n;
-    EqValue r = {val_node(q->e, n, q->ast->span), v->axes & ~folded};
-    return n ? eq_align(q, &r, left) : NULL;
+    EqValue r = {narrow_val(q->e, n, dt, q->ast->span), v->axes & ~folded};
+    return eq_align_val(q, &r, left);
 }
 
 /* Where the `=` of an equation stands: between its sides. */
@@ -338,23 +340,26 @@ static const Val *evaluate(Equation *q)
     }
     uint32_t mask = q->nleft ? (eq_bit(q->nleft - 1) << 1) - 1 : 0;
     EqValue v;
-    const Node *n;
+    const Val *r;
     if (q->ast->text[0] == '=') {
         if (only_on_right(q)) {
             return poison(e, q->ast->span);
         }
         v = eq_eval(q, rhs);
-        n = eq_align(q, &v, mask);
+        r = eq_align_val(q, &v, mask);
     } else if (q->ast->text[0] == '+' && eq_dot(q, rhs, mask, &v)) {
-        n = eq_align(q, &v, mask);
+        r = eq_align_val(q, &v, mask);
     } else {
         v = eq_eval(q, rhs);
-        n = val_is_poison(v.v) ? NULL : fold(q, &v, mask);
+        r = val_is_poison(v.v) ? v.v : fold(q, &v, mask);
     }
-    if (n && q->ast->kid[2]) {
-        n = arith_cast(e, sig_type(e, q->env, q->ast->kid[2])->dtype, n, rhs->span);
+    if (!val_is_poison(r) && q->ast->kid[2]) {
+        DType dt = sig_type(e, q->env, q->ast->kid[2])->dtype;
+        return dt == tensor_type(r)->dtype
+                   ? r
+                   : val_node(e, arith_cast(e, dt, tensor_of(e, r), rhs->span), q->ast->span);
     }
-    return n ? val_node(e, n, q->ast->span) : poison(e, q->ast->span);
+    return val_is_poison(r) ? r : val_at(e, r, q->ast->span);
 }
 
 const Val *equation_eval(Elab *e, Env *env, const Ast *bind, Sym *name)

@@ -50,6 +50,7 @@ EqValue eq_call(Equation *q, const Ast *a);
 EqValue eq_eval(Equation *q, const Ast *a);
 /* The tensor of v over the given (larger) set of axes; NULL after a diagnostic. */
 const Node *eq_align(Equation *q, const EqValue *v, uint32_t axes);
+const Val *eq_align_val(Equation *q, const EqValue *v, uint32_t axes); /* poison instead of NULL */
 /* x[..] on a tensor (equation_index.c). */
 EqValue eq_index(Equation *q, const Ast *a, const Node *x);
 /* a folded product of two tensors as a dot; v->v is NULL when it is none (equation_dot.c). */

@@ -29,7 +29,7 @@ static void flatten(const Ast *a, Factors *f)
 /* Sums the axes in `axes` out of v. */
 static const Node *sum_out(Equation *q, EqValue *v, uint32_t axes)
 {
-    const Node *n = eq_align(q, v, v->axes);
+    const Node *n = narrow_wide(q->e, v->v);
     int64_t at[IR_MAX_RANK];
     uint32_t k = 0, position = 0;
     for (uint32_t i = 0; i < q->n; i++) {
@@ -101,7 +101,11 @@ static const Node *contract(Equation *q, EqValue *a, EqValue *b, uint32_t left)
     list_axes(batch, b->axes, axes.b_batch, &k);
     list_axes(sum, a->axes, axes.a_contract, &axes.ncontract);
     list_axes(sum, b->axes, axes.b_contract, &k);
-    const Node *na = eq_align(q, a, a->axes), *nb = eq_align(q, b, b->axes);
+    const Node *na = narrow_wide(q->e, a->v), *nb = narrow_wide(q->e, b->v);
+    if (na && nb && na->type->dtype != nb->type->dtype) { /* f32 and f64 */
+        na = graph_cast(q->e->g, DT_F64, na);
+        nb = graph_cast(q->e->g, DT_F64, nb);
+    }
     if (!na || !nb) {
         return NULL;
     }
@@ -153,13 +157,17 @@ bool eq_dot(Equation *q, const Ast *rhs, uint32_t left, EqValue *out)
     if (!floats || !m || !n || !(both & ~left) || (folded & ~(t[0]->axes | t[1]->axes))) {
         return false;
     }
+    DType dt;
+    if (!arith_dtype(q->e, tensor_type(t[0]->v)->dtype, tensor_type(t[1]->v)->dtype, &dt)) {
+        return false; /* the product says what is wrong */
+    }
     for (int i = 0; i < 2; i++) {
         if (!sum_out(q, t[i], t[i]->axes & ~both & ~left)) {
             return false;
         }
     }
     const Node *dot = contract(q, t[0], t[1], left);
-    const Val *r = dot ? val_node(q->e, dot, q->ast->span) : poison(q->e, q->ast->span);
+    const Val *r = dot ? narrow_val(q->e, dot, dt, q->ast->span) : poison(q->e, q->ast->span);
     for (uint32_t i = 0; i < nscalar && !val_is_poison(r); i++) {
         r = arith_binary(q->e, OP_MUL, r, scalar[i]->v, q->ast->span);
     }

@@ -16,21 +16,12 @@ static uint32_t dims_of(const Equation *q, uint32_t axes, const Dim **dims)
     return rank;
 }
 
-const Node *eq_align(Equation *q, const EqValue *v, uint32_t axes)
+static const Node *expand_to(Equation *q, const EqValue *v, const Node *n, uint32_t axes)
 {
-    Elab *e = q->e;
     const Dim *dims[IR_MAX_RANK];
-    if (val_is_poison(v->v)) {
-        return NULL;
-    }
-    const Node *n = tensor_of(e, v->v);
-    if (!n || v->axes == axes) {
-        return n;
-    }
-    ASSERT((v->axes & ~axes) == 0);
     uint32_t rank = dims_of(q, axes, dims);
     if (rank > IR_MAX_RANK) {
-        diag_at(e->diags, DIAG_E0406, q->ast->span,
+        diag_at(q->e->diags, DIAG_E0406, q->ast->span,
                 "the equation needs %u dimensions, at most %d exist", rank, IR_MAX_RANK);
         return NULL;
     }
@@ -44,7 +35,31 @@ const Node *eq_align(Equation *q, const EqValue *v, uint32_t axes)
             position++;
         }
     }
-    return graph_expand(e->g, n, rank, dims, map);
+    return graph_expand(q->e->g, n, rank, dims, map);
+}
+
+const Val *eq_align_val(Equation *q, const EqValue *v, uint32_t axes)
+{
+    Elab *e = q->e;
+    const Node *n = val_is_poison(v->v) ? NULL : tensor_of(e, v->v);
+    if (!n) {
+        return poison(e, q->ast->span);
+    }
+    if (v->axes == axes) {
+        return is_tensor(v->v) ? v->v : val_node(e, n, v->v->span);
+    }
+    ASSERT((v->axes & ~axes) == 0);
+    if (v->v->kind == V_TENSOR && v->v->open) {
+        const Node *wide = expand_to(q, v, narrow_wide(e, v->v), axes);
+        return narrow_val(e, wide, n->type->dtype, v->v->span);
+    }
+    return val_node(e, expand_to(q, v, n, axes), v->v->span);
+}
+
+const Node *eq_align(Equation *q, const EqValue *v, uint32_t axes)
+{
+    const Val *a = eq_align_val(q, v, axes);
+    return val_is_poison(a) ? NULL : tensor_of(q->e, a);
 }
 
 const Node *eq_permute(Equation *q, const Node *x, const int64_t *perm)
@@ -124,11 +139,10 @@ bool eq_align_all(Equation *q, EqValue *v, uint32_t n, uint32_t *axes)
             return false;
         }
         if (is_tensor(v[i].v)) {
-            const Node *t = eq_align(q, &v[i], *axes);
-            if (!t) {
+            v[i].v = eq_align_val(q, &v[i], *axes);
+            if (val_is_poison(v[i].v)) {
                 return false;
             }
-            v[i].v = val_node(q->e, t, v[i].v->span);
         }
     }
     return true;
@@ -191,8 +205,13 @@ static EqValue eval_brackets(Equation *q, const Ast *a)
     if (!is_tensor(v)) {
         return plain(q, a);
     }
-    const Node *n = tensor_of(q->e, v);
-    return n ? eq_index(q, a, n) : eq_poison(q, a->span);
+    bool open = v->kind == V_TENSOR && v->open;
+    const Node *n = open ? narrow_wide(q->e, v) : tensor_of(q->e, v);
+    EqValue r = n ? eq_index(q, a, n) : eq_poison(q, a->span);
+    if (open && !val_is_poison(r.v)) {
+        r.v = narrow_val(q->e, tensor_of(q->e, r.v), tensor_type(v)->dtype, a->span);
+    }
+    return r;
 }
 
 static EqValue eval_cast(Equation *q, const Ast *a)

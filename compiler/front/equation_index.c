@@ -118,12 +118,14 @@ static bool pick_element(Labelled *x, uint32_t axis, const Node *idx)
     for (uint32_t i = 0; i + 1 < rank; i++) {
         axes[i] = i;
     }
+    DType dt = x->n->type->dtype;
+    x->n = narrow_is(dt) ? graph_cast(g, DT_F32, x->n) : x->n;
     const Type *t = x->n->type;
     const Node *at = graph_expand(g, idx, rank, t->dims, axes);
     const Node *hit =
         at ? graph_binary(g, OP_EQ, graph_iota(g, rank, t->dims, rank - 1), at) : NULL;
     const Node *kept = hit ? graph_select(g, hit, x->n, graph_fill(g, t, 0)) : NULL;
-    x->n = kept ? graph_reduce(g, OP_SUM, kept, &last, 1) : NULL;
+    x->n = kept ? graph_cast(g, dt, graph_reduce(g, OP_SUM, kept, &last, 1)) : NULL;
     return x->n != NULL;
 }
 

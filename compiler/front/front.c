@@ -13,6 +13,7 @@ Elab *elab_new(Front *f, Program *program, Arena *arena)
     e->program = program;
     e->mode = MODE_EVAL;
     e->loads = map_new(arena);
+    e->generic = DT_COUNT;
     e->memo = map_new(arena);
     e->keys = map_new(arena);
     e->now = map_new(arena);

@@ -312,6 +312,10 @@ static bool cotangent(const OpCx *x, Graph *g, const Val *v, uint32_t i, const A
     const Node *n = val_is_number(v)   ? arith_fill(e, v, x->outer[i]->type, v->span)
                     : val_is_poison(v) ? NULL
                                        : tensor_of(e, v);
+    DType dt = x->outer[i]->type->dtype;
+    if (n && dtype_is_float(n->type->dtype) && dtype_is_float(dt)) {
+        n = graph_cast(g, dt, n);
+    }
     if (n && n->type != x->outer[i]->type) {
         diag_at(e->diags, DIAG_E0604, v->span, "`%s` is `%s`, `%s` is `%s`", name,
                 type_text(e->ir, n->type), x->name[i], type_text(e->ir, x->outer[i]->type));
@@ -335,9 +339,13 @@ static const Def *make_vjp(OpCx *x, const Ast *vjp)
     Env *frame = vjp_frame(x);
     e->g = g;
     e->body = NULL;
+    e->in_op++;
     bind_vjp_inputs(x, g, frame, vjp);
     uint32_t given = frame->locals.n;
+    DType generic = e->generic;
+    e->generic = frame->has_float ? frame->float_type : DT_COUNT;
     eval_body(e, frame, vjp->kid[0]);
+    e->generic = generic;
     bool ok = true;
     for (uint32_t i = 0; i < x->nouter; i++) {
         Sym name = sym_printf(e->ir->syms, "d%s", x->name[i]);
@@ -347,6 +355,7 @@ static const Def *make_vjp(OpCx *x, const Ast *vjp)
     }
     e->g = outside;
     e->body = body;
+    e->in_op--;
     if (!ok) {
         return NULL;
     }
@@ -396,6 +405,7 @@ static bool evaluate_body(OpCx *x, const Args *args)
     x->captures = (OpBody){.g = x->body, .outside = outside, .up = e->body, .text = x->ast->span};
     e->g = x->body;
     e->body = &x->captures;
+    e->in_op++;
     x->frame = env_new(e, ENV_FRAME, x->scope);
     x->frame->generic_float = true;
     x->frame->function = x->ast;
@@ -404,6 +414,7 @@ static bool evaluate_body(OpCx *x, const Args *args)
     ok = ok && collect_results(x, call_ast_body(e, x->frame, x->ast)) && pure(x);
     e->g = outside;
     e->body = x->captures.up;
+    e->in_op--;
     add_captures(x);
     return ok;
 }

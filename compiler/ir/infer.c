@@ -141,12 +141,20 @@ static const Type *wrong_kind(Ir *ir, const Node *n, const char *want, const Typ
     return NULL;
 }
 
+bool infer_computes(Ir *ir, const Node *n, const Type *t, Span span)
+{
+    bool narrow = dtype_is_float(t->dtype) && dtype_info(t->dtype)->bytes < 4;
+    if (narrow)
+        wrong_kind(ir, n, "a type to compute in (cast to f32)", t, span);
+    return !narrow;
+}
+
 const Type *infer_number(Ir *ir, const Node *n, Span span)
 {
     const Type *t = one_type(ir, n, 0, span);
     if (t && t->dtype == DT_BOOL)
         return wrong_kind(ir, n, "numbers", t, span);
-    return t;
+    return t && infer_computes(ir, n, t, span) ? t : NULL;
 }
 
 const Type *infer_float(Ir *ir, const Node *n, Span span)
@@ -182,12 +190,13 @@ const Type *infer_integer(Ir *ir, const Node *n, Span span)
 const Type *infer_compare(Ir *ir, const Node *n, Span span)
 {
     const Type *t = one_type(ir, n, 0, span);
-    return t ? type_with_dtype(ir, t, DT_BOOL) : NULL;
+    return t && infer_computes(ir, n, t, span) ? type_with_dtype(ir, t, DT_BOOL) : NULL;
 }
 
 const Type *infer_same(Ir *ir, const Node *n, Span span)
 {
-    return infer_operand(ir, n, 0, span);
+    const Type *t = infer_operand(ir, n, 0, span);
+    return t && infer_computes(ir, n, t, span) ? t : NULL;
 }
 
 const Type *infer_cast(Ir *ir, const Node *n, Span span)
@@ -207,7 +216,7 @@ const Type *infer_select(Ir *ir, const Node *n, Span span)
     if (c->dtype != DT_BOOL)
         return wrong_kind(ir, n, "a bool condition", c, span);
     if (type_same_dims(c, t))
-        return t;
+        return infer_computes(ir, n, t, span) ? t : NULL;
     diag_at(ir->diags, DIAG_E0413, span,
             "cannot broadcast `%s` with `%s`: the shorter shape must be a suffix",
             shape_text(ir, c), shape_text(ir, t));

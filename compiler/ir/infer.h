@@ -49,6 +49,8 @@ const Type *infer_dot(Ir *ir, const Node *n, Span span);
 
 /* Operand k when it is a tensor; NULL after a diagnostic when it is a tuple. */
 const Type *infer_operand(Ir *ir, const Node *n, uint32_t k, Span span);
+/* False after E0501: floats of fewer than 32 bits are cast and moved, never computed with. */
+bool infer_computes(Ir *ir, const Node *n, const Type *t, Span span);
 /* The axis as an index below rank, or false after a diagnostic. */
 bool infer_axis(Ir *ir, const Node *n, int64_t axis, uint32_t rank, Span span);
 /* A tensor type of checked dims (rank, not negative, not absurdly many elements). */

@@ -71,6 +71,8 @@ const Type *infer_scatter_add(Ir *ir, const Node *n, Span span)
                 type_text(ir, dy));
         return NULL;
     }
+    if (!infer_computes(ir, n, dy, span))
+        return NULL;
     uint32_t axis = (uint32_t)node_int(n, "axis");
     for (uint32_t i = 0; i < rows; i++) {
         const Dim *want = dy->dims[axis + i], *got = idx->dims[(uint32_t)batch + i];

@@ -208,7 +208,7 @@ static const Type *without_axes(Ir *ir, const Type *t, uint32_t mask, DType dtyp
 static bool is_number(Ir *ir, const Node *n, const Type *t, Span span)
 {
     if (t->dtype != DT_BOOL)
-        return true;
+        return infer_computes(ir, n, t, span);
     diag_at(ir->diags, DIAG_E0501, span, "`%s` needs numbers, got `%s`", op_info(n->op)->name,
             type_text(ir, t));
     return false;
