@@ -5,6 +5,8 @@
  * their precision there. */
 #include "execute.h"
 
+#define SEED_BITS ((INT64_C(1) << 53) - 1) /* what the slot holds, and f64 */
+
 Want want_of(const char *name, const Type *type)
 {
     Want w = {.name = name, .dtype = type->dtype, .rank = type->rank};
@@ -80,7 +82,11 @@ static bool run_compiled(Cli *cli, const Program *p, Runtime *rt, Execution *x, 
     int64_t *syms = NEW_ARRAY(cli->arena, int64_t, plan->nsyms + (size_t)1);
     for (uint32_t i = 0; i < plan->nsyms; i++)
         syms[i] = plan->syms[i].hi;
-    RtCall call = {.inputs = inputs, .syms = syms, .step = 1, .first = true};
+    RtCall call = {.inputs = inputs,
+                   .syms = syms,
+                   .step = 1,
+                   .seed = cli->seed < 0 ? 0 : cli->seed & SEED_BITS,
+                   .first = true};
     if (!bind_arguments(cli, plan, x, inputs, err) || !rt_run(rt, x->entry, &call, err))
         return false;
     take_values(cli, p, rt, x);
@@ -119,7 +125,9 @@ static bool state_values(Cli *cli, const Program *p, Runtime *rt, Value **states
 
 static double slot_value(void *user, const char *name)
 {
-    UNUSED(user);
+    const Cli *cli = user;
+    if (strcmp(name, "seed") == 0)
+        return cli->seed < 0 ? 0 : (double)(cli->seed & SEED_BITS);
     return strcmp(name, "step") == 0 || strcmp(name, "first") == 0 ? 1 : 0;
 }
 
@@ -168,7 +176,8 @@ static bool interpret(Cli *cli, Compile *c, Runtime *rt, Execution *x, Err *err)
                        .inputs = inputs,
                        .states = states,
                        .bits = cli_has(cli, OPT_bits),
-                       .slot = slot_value};
+                       .slot = slot_value,
+                       .user = cli};
     interp_run(g, cli->arena, &b, results, writes);
     for (uint32_t i = 0; i < g->results.n; i++)
         x->results[i] = results[i]->at;

@@ -149,6 +149,8 @@ const KExpr *value_input(Lower *lo, const Node *n, const Ix *const *ix);
 const KExpr *value_slot(Lower *lo, const Node *n, const Ix *const *ix);
 const KExpr *value_const(Lower *lo, const Node *n, const Ix *const *ix);
 const KExpr *value_iota(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_rng(Lower *lo, const Node *n, const Ix *const *ix);
+const KExpr *value_randint(Lower *lo, const Node *n, const Ix *const *ix);
 const KExpr *value_view(Lower *lo, const Node *n, const Ix *const *ix);
 const KExpr *value_pad(Lower *lo, const Node *n, const Ix *const *ix);
 const KExpr *value_concat(Lower *lo, const Node *n, const Ix *const *ix);

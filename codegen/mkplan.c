@@ -86,7 +86,9 @@ static void make_slots(PlanCx *cx)
     static const struct {
         const char *name;
         PlanSlotKind kind;
-    } fixed[] = {{"step", PB_STEP}, {"lr", PB_LR}, {"first", PB_FIRST}, {"row0", PB_ROW0}};
+    } fixed[] = {{"step", PB_STEP}, {"lr", PB_LR},     {"first", PB_FIRST},
+                 {"row0", PB_ROW0}, {"seed", PB_SEED}, {"progress", PB_PROGRESS},
+                 {"len", PB_LEN}};
     uint32_t nsym = dim_sym_count(cx->ir);
     cx->plan_sym = NEW_ARRAY(cx->arena, uint32_t, nsym + 1);
     cx->slot_of = NEW_ARRAY(cx->arena, uint32_t, nsym + 1);

@@ -10,7 +10,7 @@ const KExpr *value_input(Lower *lo, const Node *n, const Ix *const *ix)
 
 bool slot_is_real(Sym name)
 {
-    return strcmp(name, "lr") == 0;
+    return strcmp(name, "lr") == 0 || strcmp(name, "progress") == 0;
 }
 
 static const KExpr *cast_scalar(Lower *lo, KType to, const KExpr *e)
@@ -50,6 +50,35 @@ const KExpr *value_iota(Lower *lo, const Node *n, const Ix *const *ix)
     if (dim_equals(stride, 0))
         return ke_apply(lo, KT_I32, "(int32_t)%0", at, NULL);
     return ke_apply(lo, KT_VI, "mdl_iota_vi(%0, %1)", at, ke_extent(lo->k, stride));
+}
+
+/* The block of an element, to be read word by word; NULL where lanes would each have their own. */
+static const KExpr *random_word(Lower *lo, const Node *n, const Ix *const *ix, int64_t word)
+{
+    Syms *syms = lo->ir->syms;
+    if (index_vector_var(lo, ix, n->type->rank) != NO_VAR)
+        return NULL;
+    const char *site = arena_printf(lo->arena, "mdl_rng_key(%%0, INT64_C(%lld), %%1)",
+                                    (long long)node_int(n, "site"));
+    const KExpr *key = ke_apply(lo, KT_I64, site, ke_slot(lo->k, KT_I64, sym(syms, "seed")),
+                                ke_slot(lo->k, KT_I64, sym(syms, "step")));
+    const KExpr *at = lower_index(lo, ix_flatten(lo->ir, n->type->dims, ix, n->type->rank));
+    const char *text = arena_printf(lo->arena, "mdl_rng_word(%%0, %%1, %lld)", (long long)word);
+    return ke_apply(lo, KT_I64, text, key, at);
+}
+
+const KExpr *value_rng(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    const KExpr *word = random_word(lo, n, ix, node_int(n, "word"));
+    return word ? ke_apply(lo, KT_F32, "mdl_rng_uniform(%0)", word, NULL) : NULL;
+}
+
+const KExpr *value_randint(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    const KExpr *word = random_word(lo, n, ix, 0);
+    return word ? ke_apply(lo, KT_I32, "mdl_rng_below(%0, %1)", word,
+                           ke_extent(lo->k, node_dim(n, "n")))
+                : NULL;
 }
 
 const KExpr *value_view(Lower *lo, const Node *n, const Ix *const *ix)

@@ -26,6 +26,8 @@ static bool add_batch(Evaluation *v, const LoaderBatch *batch, Err *err)
     if (!feed_set(&v->feed, batch, err))
         return false;
     RtCall call = {.inputs = v->feed.inputs, .syms = v->feed.syms, .first = true};
+    call.seed = (int64_t)rng_seed(v->plan->nruns ? v->plan->runs[0].seed : 0,
+                                  plan_text(v->plan, v->eval->name));
     if (!rt_run(v->rt, v->eval->entry, &call, err))
         return false;
     for (uint32_t m = 0; m < v->eval->nmetric; m++) {

@@ -325,6 +325,13 @@ static int64_t slot_value(const Runtime *rt, uint32_t slot, const RtCall *call)
         return bits;
     case PB_FIRST:
         return call->first;
+    case PB_SEED:
+        return call->seed;
+    case PB_PROGRESS:
+        memcpy(&bits, &call->progress, sizeof(bits));
+        return bits;
+    case PB_LEN:
+        return call->past;
     case PB_ROW0:
         return 0; /* one device: its rows begin at 0 */
     }

@@ -9,27 +9,6 @@
 
 static const double TWO_PI = 6.283185307179586476925286766559;
 
-static void philox_round(uint32_t x[4], const uint32_t key[2])
-{
-    uint64_t a = UINT64_C(0xD2511F53) * x[0], b = UINT64_C(0xCD9E8D57) * x[2];
-    uint32_t x1 = x[1], x3 = x[3];
-    x[0] = (uint32_t)(b >> 32) ^ x1 ^ key[0];
-    x[1] = (uint32_t)b;
-    x[2] = (uint32_t)(a >> 32) ^ x3 ^ key[1];
-    x[3] = (uint32_t)a;
-}
-
-void philox4x32(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4])
-{
-    uint32_t k[2] = {key[0], key[1]}, x[4] = {counter[0], counter[1], counter[2], counter[3]};
-    for (int round = 0; round < 10; round++) {
-        philox_round(x, k);
-        k[0] += 0x9E3779B9u;
-        k[1] += 0xBB67AE85u;
-    }
-    memcpy(out, x, sizeof(x));
-}
-
 /* One state's stream of random numbers. */
 typedef struct Stream {
     uint32_t key[2];

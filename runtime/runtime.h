@@ -4,6 +4,7 @@
 #define MDL_RUNTIME_H
 
 #include "base.h"
+#include "philox.h"
 #include "plan.h"
 
 #ifdef __cplusplus
@@ -33,7 +34,10 @@ typedef struct RtCall {
     const int64_t *syms;
     int64_t step;
     double lr;
-    bool first; /* first micro-batch of an update */
+    bool first;      /* first micro-batch of an update */
+    int64_t seed;    /* of random numbers: rng_seed */
+    double progress; /* 0 to 1 over the stage */
+    int64_t past;    /* rows that growing states have */
 } RtCall;
 /* Runs an entry to the end. No allocation. Results stay valid until the next call. */
 bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err);
@@ -51,8 +55,6 @@ const RtKernelTime *rt_kernel_times(const Runtime *rt);
 /* Fills all states: parameters and buffers by their initialisers (Philox 4x32-10 keyed by seed and
  * path, in f64), everything else with zeros. */
 bool rt_init(Runtime *rt, uint64_t seed, Err *err);
-/* One Philox 4x32-10 block. */
-void philox4x32(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
 
 /* ---- safetensors.c, sttype.c ---- */
 

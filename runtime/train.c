@@ -118,6 +118,8 @@ static bool run_entries(Trainer *t, Err *err)
                    .syms = t->feed.syms,
                    .step = step,
                    .lr = t->run->lr * factor,
+                   .seed = (int64_t)rng_seed(t->run->seed, plan_text(t->plan, t->run->stage)),
+                   .progress = t->total > 1 ? (double)t->pos.step / (double)(t->total - 1) : 0,
                    .first = true};
     if (!rt_run(t->rt, t->run->micro, &call, err))
         return false;

@@ -27,6 +27,14 @@ const Val *call_cumulative(Elab *e, const Builtin *b, Args *args); /* cumsum, cu
 const Val *call_sort(Elab *e, const Builtin *b, Args *args);       /* sort, argsort */
 const Val *call_topk(Elab *e, const Builtin *b, Args *args);
 
+/* ---- builtin_random.c ---- */
+
+const Val *call_rand(Elab *e, const Builtin *b, Args *args); /* rand, randn */
+const Val *call_randint(Elab *e, const Builtin *b, Args *args);
+const Val *call_permutation(Elab *e, const Builtin *b, Args *args);
+const Val *call_bernoulli(Elab *e, const Builtin *b, Args *args);
+const Val *call_dropout(Elab *e, const Builtin *b, Args *args);
+
 /* ---- builtin_conv.c ---- */
 
 const Val *call_conv(Elab *e, const Builtin *b, Args *args); /* conv1d, conv2d */

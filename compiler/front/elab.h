@@ -269,6 +269,7 @@ struct Front {
 typedef struct OpBody {
     Graph *g, *outside;
     struct OpBody *up;       /* where `outside` is such a body itself */
+    bool loops;              /* run many times: scan, fold */
     Span text;               /* of the op */
     VEC(const Node *) outer; /* nodes outside that functions given to the op read .. */
     VEC(const Node *) inner; /* .. and the inputs of the body that stand for them */
@@ -293,6 +294,8 @@ struct Elab {
     bool all_train;     /* every parameter counts as trained: a function called on its own */
     Graph *entry;       /* the entry under construction, by entry_begin */
     Map *now;           /* buffers and states written so far in it: State or Memory -> Node */
+    Map *draws;         /* path of an instance -> random draws in it so far */
+    uint64_t ndraw;     /* of all */
     const Dim *past;    /* rows that growing states have already; NULL: none */
     const Dim *context; /* rows that they have room for; NULL: what they need */
     Inst *place;        /* where instances made in an argument belong, or NULL */

@@ -20,6 +20,7 @@ Elab *elab_new(Front *f, Program *program, Arena *arena)
     e->evals = map_new(arena);
     e->all_keys = map_new(arena);
     e->models = map_new(arena);
+    e->draws = map_new(arena);
     return e;
 }
 

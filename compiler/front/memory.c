@@ -11,6 +11,7 @@ void pass_begin(Elab *e, Graph *g, Mode mode)
     e->g = e->entry = g;
     e->mode = mode;
     e->now = map_new(e->arena);
+    e->draws = map_new(e->arena);
 }
 
 uint32_t entry_begin(Elab *e, const char *name, Mode mode)

@@ -472,11 +472,12 @@ const Val *op_call(Elab *e, const Val *op, Args *args)
     map_put(e->front->called, MAP_KEY(x.ast), (void *)x.ast);
     const Def *def = opcache_find(e, &key);
     if (!def) {
+        uint64_t draws = e->ndraw;
         def = specialise(&x, args);
         if (!def) {
             return poison(e, args->call);
         }
-        if (!x.captures.outer.n) {
+        if (!x.captures.outer.n && e->ndraw == draws) { /* each call draws its own numbers */
             opcache_add(e, &key, def);
         }
     }

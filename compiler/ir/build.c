@@ -69,6 +69,19 @@ const Node *graph_iota(Graph *g, uint32_t rank, const Dim *const *dims, uint32_t
     return leaf(g, OP_IOTA, type_tensor(g->ir, DT_I32, rank, dims), &attr);
 }
 
+const Node *graph_rng(Graph *g, int64_t site, int64_t word, uint32_t rank, const Dim *const *dims)
+{
+    Attr attr[] = {attr_int(site), attr_int(word)};
+    return leaf(g, OP_RNG, type_tensor(g->ir, DT_F32, rank, dims), attr);
+}
+
+const Node *graph_randint(Graph *g, int64_t site, const Dim *n, uint32_t rank,
+                          const Dim *const *dims)
+{
+    Attr attr[] = {attr_int(site), attr_dim(n)};
+    return leaf(g, OP_RANDINT, type_tensor(g->ir, DT_I32, rank, dims), attr);
+}
+
 /* ---- elementwise ---- */
 
 static const Node *with_attrs(Graph *g, OpKind op, const Node *x, const Attr *attr)

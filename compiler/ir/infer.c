@@ -89,6 +89,19 @@ const Type *infer_leaf(Ir *ir, const Node *n, const Type *given, Span span)
                 type_text(ir, given));
         return NULL;
     }
+    bool randint = n->op == OP_RANDINT;
+    if ((n->op == OP_RNG || randint) && given->dtype != (randint ? DT_I32 : DT_F32)) {
+        diag_at(ir->diags, DIAG_E0501, span, "`%s` gives %s, not `%s`", op_name(n),
+                randint ? "i32" : "f32", type_text(ir, given));
+        return NULL;
+    }
+    if (randint ? dim_lo(ir, node_dim(n, "n")) < 1 || dim_hi(ir, node_dim(n, "n")) > INT32_MAX
+                : n->op == OP_RNG && (node_int(n, "word") < 0 || node_int(n, "word") > 3)) {
+        diag_at(ir->diags, DIAG_E0416, span,
+                randint ? "`randint` gives integers below n, and n is from 1 to 2147483647"
+                        : "`rng` has the words 0 to 3");
+        return NULL;
+    }
     if (n->op == OP_IOTA) {
         if (!infer_axis(ir, n, node_int(n, "axis"), given->rank, span))
             return NULL;

@@ -6,6 +6,7 @@
  * and writes need is computed. */
 #include "eval.h"
 #include "ir.h"
+#include "philox.h"
 
 #include <string.h>
 
@@ -95,6 +96,27 @@ static Value *leaf_slot(Run *r, const Node *n)
     Value *v = new_value(r, n->type);
     v->at[0] = eval_cast_to(n->type->dtype, r->b->slot(r->b->user, node_sym(n, "name")));
     value_round_all(v);
+    return v;
+}
+
+static int64_t whole_slot(const Run *r, const char *name)
+{
+    if (!r->b->slot)
+        BUG("interpreter: no argument block, but slot '%s' is read", name);
+    return (int64_t)r->b->slot(r->b->user, name);
+}
+
+static Value *leaf_random(Run *r, const Node *n)
+{
+    uint64_t key = rng_key(whole_slot(r, "seed"), node_int(n, "site"), whole_slot(r, "step"));
+    Value *v = new_value(r, n->type);
+    bool uniform = n->op == OP_RNG;
+    int64_t below = uniform ? 1 : dim_eval(node_dim(n, "n"), r->b->sym_values);
+    uint32_t word = uniform ? (uint32_t)node_int(n, "word") : 0;
+    for (int64_t i = 0; i < v->count; i++) {
+        uint32_t w = rng_word(key, (uint64_t)i, word);
+        v->at[i] = uniform ? rng_uniform(w) : (double)rng_below(w, below);
+    }
     return v;
 }
 
@@ -205,6 +227,8 @@ static Cell run_node(Run *r, const Node *n)
         return (Cell){.v = bound(r, n, r->b->states ? r->b->states[node_int(n, "id")] : NULL)};
     if (n->op == OP_SLOT)
         return (Cell){.v = leaf_slot(r, n)};
+    if (n->op == OP_RNG || n->op == OP_RANDINT)
+        return (Cell){.v = leaf_random(r, n)};
     if (n->op == OP_CALL)
         return run_call(r, n);
     if (n->op == OP_GROUP)

@@ -291,10 +291,15 @@ bool node_is_get(const Node *n, uint32_t *member);  /* a member of a tuple */
 
 /* Builders: each is graph_op with the attributes filled in. NULL in, NULL out. */
 const Node *graph_state(Graph *g, uint32_t state, const Type *type, Sym name);
-const Node *graph_slot(Graph *g, const char *name, DType dtype); /* "lr", "step", "row0", "first" */
-const Node *graph_const(Graph *g, DType dtype, double value);    /* scalar */
+const Node *graph_slot(Graph *g, const char *name,
+                       DType dtype); /* the names are in runtime/plan/plan.h */
+const Node *graph_const(Graph *g, DType dtype, double value);     /* scalar */
 const Node *graph_fill(Graph *g, const Type *type, double value); /* const, expanded */
 const Node *graph_iota(Graph *g, uint32_t rank, const Dim *const *dims, uint32_t axis); /* i32 */
+/* Random: each element uniform in [0, 1) by one of four independent words, or an integer in 0..n. */
+const Node *graph_rng(Graph *g, int64_t site, int64_t word, uint32_t rank, const Dim *const *dims);
+const Node *graph_randint(Graph *g, int64_t site, const Dim *n, uint32_t rank,
+                          const Dim *const *dims);
 const Node *graph_unary(Graph *g, OpKind op, const Node *x);
 const Node *graph_binary(Graph *g, OpKind op, const Node *a, const Node *b); /* equal shapes */
 const Node *graph_select(Graph *g, const Node *c, const Node *a, const Node *b);

@@ -118,11 +118,21 @@ typedef struct PlanStep { /* LAUNCH */
 } PlanStep;
 
 /* 8-byte slots of the argument block. */
-typedef enum PlanSlotKind { PB_SYM, PB_STEP, PB_LR, PB_FIRST, PB_ROW0 } PlanSlotKind;
+/* SEED: of random numbers, below 2^53; PROGRESS: 0 to 1 over the stage; LEN: rows that growing states have. */
+typedef enum PlanSlotKind {
+    PB_SYM,
+    PB_STEP,
+    PB_LR,
+    PB_FIRST,
+    PB_ROW0,
+    PB_SEED,
+    PB_PROGRESS,
+    PB_LEN
+} PlanSlotKind;
 
 typedef struct PlanSlot {
     PStr name;
-    uint32_t kind; /* PlanSlotKind: SYM, STEP, FIRST, ROW0 are i64; LR is f64 */
+    uint32_t kind; /* PlanSlotKind: LR and PROGRESS are f64, all others i64 */
 } PlanSlot;
 
 typedef struct PlanBinding { /* an input or a result of an entry */

@@ -63,7 +63,7 @@ static bool verify_syms(const Plan *p, Err *err)
         const Row r = {p, err, "slots", i};
         if (!row_text(&r, "name", p->slots[i].name))
             return false;
-        if (p->slots[i].kind > PB_ROW0)
+        if (p->slots[i].kind > PB_LEN)
             return row_bad(&r, "unknown kind %u", p->slots[i].kind);
     }
     return true;

@@ -14,10 +14,12 @@ static const OpBound tight = {.bound = 1e-10, .floor = 1e-3};
 /* ---- is everything there? ---- */
 
 /* Rows that no function of ops.mdl can be about: leaves, structure, the global norm (the clipped updates
- * of the models have it), and rows of states (tests/unit/test_modes.c). */
+ * of the models have it), rows of states (tests/unit/test_modes.c),
+ * and random numbers (tests/unit/test_rng.c). */
 static bool needs_case(OpKind op)
 {
-    static const char *const elsewhere[] = {"input", "state", "slot", "const", "sumsq", "update"};
+    static const char *const elsewhere[] = {"input", "state", "slot", "const", "sumsq",
+                                            "update", "rng", "randint"};
     for (size_t i = 0; i < COUNT(elsewhere); i++)
         if (strcmp(op_info(op)->name, elsewhere[i]) == 0)
             return false;

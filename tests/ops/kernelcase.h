@@ -82,6 +82,8 @@ static Harness *harness_new(const char *isa)
     h->slots[h->nslot++] = sym(syms, "lr");
     double lr = 0.25;
     memcpy(&h->block[1], &lr, 8);
+    h->slots[h->nslot] = sym(syms, "seed");
+    h->block[h->nslot++] = 7;
     return h;
 }
 

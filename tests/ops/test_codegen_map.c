@@ -206,6 +206,19 @@ static Graph *make_onehot(Harness *h, int a, int b, int c)
     return result(h, g, graph_cast(g, DT_F32, eq));
 }
 
+/* Random words in other layouts than they are drawn in: an element's number does not depend on who asks. */
+static Graph *make_random(Harness *h, int a, int b, int c)
+{
+    Graph *g = body(h);
+    const Type *t = shape(h, DT_F32, 2, a, b), *other = shape(h, DT_F32, 2, b, a);
+    const Node *x = input(h, g, "x", t), *v = graph_rng(g, 123456789012345, 1, 2, other->dims);
+    const Node *n = graph_randint(g, 77, dim_const(h->ir, 1000 + c), 2, t->dims);
+    const int64_t turned[] = {1, 0};
+    const Node *u = graph_permute(g, v, turned);
+    graph_result(g, name_of(h, "n"), n);
+    return result(h, g, graph_select(g, graph_binary(g, OP_LT, u, graph_fill(g, t, 0.5)), x, u));
+}
+
 static Graph *make_select(Harness *h, int a, int b, int c)
 {
     UNUSED(c);
@@ -282,12 +295,12 @@ static Graph *make_slots(Harness *h, int a, int b, int c)
 }
 
 static const Maker makers[] = {
-    {"bias", make_bias},     {"column", make_column}, {"transpose", make_transpose},
-    {"merge", make_merge},   {"slice", make_slice},   {"pad", make_pad},
-    {"concat", make_concat}, {"gather", make_gather}, {"pick", make_pick},
-    {"onehot", make_onehot}, {"select", make_select}, {"casts", make_casts},
-    {"wide", make_wide},     {"narrow", make_narrow}, {"integers", make_integers},
-    {"slots", make_slots},
+    {"bias", make_bias},         {"column", make_column}, {"transpose", make_transpose},
+    {"merge", make_merge},       {"slice", make_slice},   {"pad", make_pad},
+    {"concat", make_concat},     {"gather", make_gather}, {"pick", make_pick},
+    {"onehot", make_onehot},     {"random", make_random}, {"select", make_select},
+    {"casts", make_casts},       {"wide", make_wide},     {"narrow", make_narrow},
+    {"integers", make_integers}, {"slots", make_slots},
 };
 
 static void test_views(void **state)

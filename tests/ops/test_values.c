@@ -1,6 +1,7 @@
 /* LIBS: mdl_test_support mdl_passes mdl_front_rule mdl_ir mdl_base */
 /* test_values.c: what the interpreter computes for the SHAPED rows of ops.def, against values worked
  * out by hand. A SHAPED row without a case fails the test. */
+#include "philox.h"
 #include "randgraph.h"
 
 #include <math.h>
@@ -93,6 +94,24 @@ static void expect(Bench *b, const Node *n, int64_t count, const double *want)
 static const Dim *at(Bench *b, int64_t v)
 {
     return dim_const(b->ir, v);
+}
+
+/* What Philox 4x32-10 gives for key 0 and counter 0, and the integers that it makes: the published
+ * vector 6627e8d5 e169c58d bc57ac4c 9b00dbd8. */
+static void check_random(Bench *b)
+{
+    uint64_t key = rng_key(-1, 5, -1);
+    double u[2], n[2];
+    for (uint64_t i = 0; i < 2; i++) {
+        u[i] = (rng_word(key, i, 2) >> 8) / 16777216.0;
+        n[i] = floor((double)rng_word(key, i, 0) / 4294967296.0 * 10);
+    }
+    const Dim *two = at(b, 2);
+    EXPECT(b, graph_rng(b->g, 5, 2, 1, &two), u[0], u[1]);
+    EXPECT(b, graph_randint(b->g, 5, at(b, 10), 1, &two), n[0], n[1]);
+    const uint32_t want[] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    for (uint32_t w = 0; w < 4; w++)
+        assert_int_equal(rng_word(0, 0, w), want[w]);
 }
 
 /* ---- leaves and views ---- */
@@ -376,6 +395,7 @@ typedef struct Check {
 static const Check checks[] = {
     {check_leaves, {OP_INPUT, OP_CONST, OP_SLOT, OP_STATE, OP_IOTA, OP_COUNT}},
     {check_views, {OP_RESHAPE, OP_PERMUTE, OP_EXPAND, OP_SLICE, OP_PAD, OP_CONCAT, OP_COUNT}},
+    {check_random, {OP_RNG, OP_RANDINT, OP_COUNT}},
     {check_windows, {OP_WINDOW, OP_COUNT}},
     {check_permute3, {OP_PERMUTE, OP_COUNT}},
     {check_logic, {OP_NOT, OP_AND, OP_OR, OP_SELECT, OP_COUNT}},

@@ -601,6 +601,7 @@ MDL_FN int64_t mdl_clamp(int64_t i, int64_t extent)
 }
 
 #include "mdl_math.h"
+#include "mdl_random.h"
 
 #include "mdl_explog.h"
 
