@@ -51,7 +51,7 @@ static bool has_text(OpKind op)
 bool autodiff_flows(OpKind op)
 {
     OpClass cls = op_info(op)->cls;
-    return rows[op].vjp || has_text(op) || cls == OC_CALL || cls == OC_TUPLE;
+    return rows[op].vjp || has_text(op) || cls == OC_CALL || cls == OC_TUPLE || cls == OC_LOOP;
 }
 
 bool autodiff_gives(OpKind op, uint32_t k)
@@ -228,6 +228,31 @@ static void step_call(Tape *t, const Node *n)
     }
 }
 
+static bool without_vjp(const Def *def)
+{
+    return def->kind == DEF_COMPOSITE && !def->vjp;
+}
+
+static void step_loop(Tape *t, const Node *n)
+{
+    uint32_t nresult = node_def(n)->body->results.n;
+    const Node **dresult = NEW_ARRAY(t->cx->arena, const Node *, nresult + 1);
+    const Node **dx = NEW_ARRAY(t->cx->arena, const Node *, n->nin + 1);
+    bool *need = NEW_ARRAY(t->cx->arena, bool, n->nin + 1);
+    for (uint32_t i = 0; i < nresult; i++)
+        dresult[i] = n->type->is_tuple ? t->member[n->id][i] : t->cot[n->id];
+    for (uint32_t k = 0; k < n->nin; k++)
+        need[k] = t->active[n->in[k]->id];
+    const LoopVjp v = {.g = t->g, .n = n, .dresult = dresult, .need = need};
+    if (!vjp_loop(t->cx, &v, without_vjp, dx)) {
+        t->failed = true;
+        return;
+    }
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (dx[k])
+            add_cotangent(t, n->in[k], dx[k]);
+}
+
 static void step(Tape *t, const Node *n)
 {
     t->g->path = n->path;
@@ -235,6 +260,8 @@ static void step(Tape *t, const Node *n)
     OpClass cls = op_info(n->op)->cls;
     if (cls == OC_CALL)
         step_call(t, n);
+    else if (cls == OC_LOOP)
+        step_loop(t, n);
     else if (cls == OC_TUPLE)
         step_tuple(t, n);
     else

@@ -110,6 +110,7 @@ static int anchor_rank(OpClass cls)
         return 1;
     case OC_LEAF:
     case OC_VIEW:
+    case OC_LOOP:
     case OC_CALL:
     case OC_TUPLE:
     case OC_GROUP:

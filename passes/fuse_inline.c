@@ -302,7 +302,8 @@ static void place(Fuse *fx, const Node *n, uint32_t *size)
     case OC_MULTI:
         place_table(fx, n, fuse_group_new(fx, n->id, KC_MULTI_SUMSQ));
         return;
-    case OC_SCAN: /* no target runs it (fuse.c) */
+    case OC_SCAN: /* no target runs these (fuse.c) */
+    case OC_LOOP:
     case OC_CALL:
     case OC_TUPLE:
     case OC_GROUP:

@@ -24,6 +24,19 @@ typedef bool (*InlineWant)(const Def *def);
 /* A new graph in which every call of a wanted Def is its body, also calls inside those bodies. */
 Graph *inline_calls(PassCx *cx, const Graph *in, InlineWant want);
 
+/* ---- vjp_loop.c ---- */
+
+/* A scan of g and the cotangents of its results (NULL: none). */
+typedef struct LoopVjp {
+    Graph *g;
+    const Node *n;
+    const Node *const *dresult;
+    const bool *need; /* by operand */
+} LoopVjp;
+/* dx[k]: the cotangent of operand k, or NULL. `want`: composites to be replaced by their bodies before.
+ * False after a diagnostic. */
+bool vjp_loop(PassCx *cx, const LoopVjp *v, InlineWant want, const Node **dx);
+
 /* ---- fold.c ---- */
 
 /* The constant that n is because its operands are, as a fill of n's type; NULL when it is none or

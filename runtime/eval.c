@@ -5,6 +5,7 @@
 #include "eval.h"
 #include "feed.h"
 #include "loader.h"
+#include "philox.h"
 
 typedef struct Evaluation {
     Runtime *rt;

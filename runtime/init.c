@@ -4,6 +4,7 @@
  * seed and path, with the element's index as counter: an element's value depends on nothing else,
  * so states may be filled in any order, and a renamed or added one leaves the others alone. All
  * arithmetic is f64; the value is rounded once, when stored. */
+#include "philox.h"
 #include "runtime.h"
 #include <math.h>
 

@@ -4,7 +4,6 @@
 #define MDL_RUNTIME_H
 
 #include "base.h"
-#include "philox.h"
 #include "plan.h"
 
 #ifdef __cplusplus

@@ -7,6 +7,7 @@
 #include "checkpoint.h"
 #include "clock.h"
 #include "interrupt.h"
+#include "philox.h"
 #include "runlock.h"
 #include "trainer.h"
 #include <math.h>

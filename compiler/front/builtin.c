@@ -471,6 +471,8 @@ static const Builtin functions[] = {
     {"permutation", call_permutation, OP_RANDINT,
      "permutation(n): i32[n], 0 .. n-1 in random order", 1, ""},
     {"dropout", call_dropout, OP_RNG, "dropout(x, p): 0 with probability p while training", 2, ""},
+    {"scan", call_scan, OP_SCAN, "scan(step, init, xs, axis: k): a loop over time", 3, "axis"},
+    {"fold", call_fold_loop, OP_SCAN, "fold(f, x, xs): f(x, one of xs), in turn", 3, ""},
     {"iota", call_iota, OP_IOTA, "0, 1, .. n-1", 1, ""},
     {"one_hot", call_one_hot, OP_EQ, "one_hot(ids, n): bool[.., n]", 2, ""},
     {"len", call_size, OP_IOTA, "first extent, or number of entries", 1, ""},

@@ -35,6 +35,11 @@ const Val *call_permutation(Elab *e, const Builtin *b, Args *args);
 const Val *call_bernoulli(Elab *e, const Builtin *b, Args *args);
 const Val *call_dropout(Elab *e, const Builtin *b, Args *args);
 
+/* ---- loop.c ---- */
+
+const Val *call_scan(Elab *e, const Builtin *b, Args *args);
+const Val *call_fold_loop(Elab *e, const Builtin *b, Args *args);
+
 /* ---- builtin_conv.c ---- */
 
 const Val *call_conv(Elab *e, const Builtin *b, Args *args); /* conv1d, conv2d */

@@ -217,6 +217,16 @@ const Node *graph_call(Graph *g, const Def *def, const Node *const *in, uint32_t
     return graph_op(g, &(NodeSpec){.op = OP_CALL, .nin = nin, .in = in, .attr = &attr});
 }
 
+const Node *graph_loop(Graph *g, const ScanSpec *s, const Node *const *in, uint32_t nin)
+{
+    Attr attr[] = {{.kind = AK_DEF, .def = s->def},
+                   attr_int(s->carry),
+                   attr_int(s->xs),
+                   attr_int(s->reverse),
+                   attr_dim(s->length)};
+    return graph_op(g, &(NodeSpec){.op = OP_SCAN, .nin = nin, .in = in, .attr = attr});
+}
+
 const Node *graph_get(Graph *g, const Node *tuple, uint32_t i)
 {
     if (tuple && !tuple->type->is_tuple && i == 0)

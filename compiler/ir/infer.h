@@ -24,6 +24,10 @@ const Type *infer_group(Ir *ir, const Node *n, Span span);
 const Type *infer_tuple(Ir *ir, const Node *n, Span span);
 const Type *infer_get(Ir *ir, const Node *n, Span span);
 
+/* ---- infer_loop.c ---- */
+
+const Type *infer_loop(Ir *ir, const Node *n, Span span);
+
 /* ---- infer_shape.c: rules that make new dims ---- */
 
 const Type *infer_reshape(Ir *ir, const Node *n, Span span);

@@ -196,6 +196,45 @@ static Cell run_call(Run *r, const Node *n)
     return cell_of(out, body->results.n, n->type);
 }
 
+/* Row `at` of a stacked value, as a value of its own. */
+static Value *slice_value(Run *r, const Value *stack, const Type *type, int64_t at)
+{
+    Value *v = value_shaped(r->arena, type, stack->rank - 1, stack->dim + 1);
+    v->sym_values = stack->sym_values;
+    v->bits = stack->bits;
+    memcpy(v->at, stack->at + at * v->count, sizeof(double) * (size_t)v->count);
+    return v;
+}
+
+static Cell run_loop(Run *r, const Node *n)
+{
+    const Graph *body = node_def(n)->body;
+    uint32_t carry = (uint32_t)node_int(n, "carry"), xs = (uint32_t)node_int(n, "xs");
+    uint32_t nresult = body->results.n;
+    int64_t length = dim_eval(node_dim(n, "length"), r->b->sym_values);
+    Value **all = operands(r, n), **in = NEW_ARRAY(r->arena, Value *, n->nin + 1);
+    Value **out = NEW_ARRAY(r->arena, Value *, nresult),
+          **last = NEW_ARRAY(r->arena, Value *, nresult);
+    memcpy(in, all, n->nin * sizeof *in);
+    for (uint32_t i = 0; i < nresult; i++)
+        last[i] =
+            i < carry ? all[i] : new_value(r, n->type->is_tuple ? n->type->elems[i] : n->type);
+    for (int64_t round = 0; round < length; round++) {
+        int64_t at = node_int(n, "reverse") ? length - 1 - round : round;
+        for (uint32_t k = carry; k < carry + xs; k++)
+            in[k] = slice_value(r, all[k], body->inputs.at[k]->type, at);
+        run_body(r, body, in, NULL, out);
+        for (uint32_t i = 0; i < nresult; i++) {
+            if (i < carry)
+                in[i] = last[i] = out[i];
+            else
+                memcpy(last[i]->at + at * out[i]->count, out[i]->at,
+                       sizeof(double) * (size_t)out[i]->count);
+        }
+    }
+    return cell_of(last, nresult, n->type);
+}
+
 /* count > 1: the body once per tensor set; ir.h at Def says how operands and results are laid out. */
 static Cell run_group(Run *r, const Node *n)
 {
@@ -231,6 +270,8 @@ static Cell run_node(Run *r, const Node *n)
         return (Cell){.v = leaf_random(r, n)};
     if (n->op == OP_CALL)
         return run_call(r, n);
+    if (n->op == OP_SCAN)
+        return run_loop(r, n);
     if (n->op == OP_GROUP)
         return run_group(r, n);
     if (n->op == OP_TUPLE)

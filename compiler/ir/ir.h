@@ -18,7 +18,7 @@
 #include "diag.h"
 #include "dtype.h"
 
-enum { IR_MAX_RANK = 8, IR_MAX_ATTR = 4 };
+enum { IR_MAX_RANK = 8, IR_MAX_ATTR = 5 };
 
 /* ---- session (ir.c) ---- */
 
@@ -128,6 +128,7 @@ typedef enum OpClass {
     OC_CONTRACT, /* dot, conv */
     OC_SCATTER,  /* writes at computed places */
     OC_MULTI,    /* any number of tensors of any shapes at once (global norm) */
+    OC_LOOP,     /* scan: a Def, round by round */
     OC_CALL,     /* a composite op: a Def */
     OC_TUPLE,    /* tuple and get */
     OC_GROUP     /* a fused group: a Def with a kernel class */
@@ -338,6 +339,14 @@ typedef struct DotAxes {
 const Node *graph_dot(Graph *g, const Node *a, const Node *b, const DotAxes *axes);
 void node_dot_axes(const Node *n, DotAxes *out);
 const Node *graph_call(Graph *g, const Def *def, const Node *const *in, uint32_t nin);
+/* Operands: the first carries, the sequences, the constants. */
+typedef struct ScanSpec {
+    const Def *def;
+    uint32_t carry, xs;
+    bool reverse;
+    const Dim *length;
+} ScanSpec;
+const Node *graph_loop(Graph *g, const ScanSpec *s, const Node *const *in, uint32_t nin);
 const Node *graph_get(Graph *g, const Node *tuple,
                       uint32_t i); /* n itself if it is no tuple and i == 0 */
 const Node *graph_tuple(Graph *g, const Node *const *in, uint32_t n);
@@ -348,7 +357,7 @@ double graph_flops(const Graph *g);
 
 /* ---- defs (def.c) ---- */
 
-typedef enum DefKind { DEF_COMPOSITE, DEF_GROUP } DefKind;
+typedef enum DefKind { DEF_COMPOSITE, DEF_GROUP, DEF_SCAN } DefKind;
 
 /* A graph as an attribute. Interned by canonical hash: equal bodies are one pointer, which dedupes
  * kernels. A call's result is the only result's type, or the tuple of all results.
@@ -356,6 +365,9 @@ typedef enum DefKind { DEF_COMPOSITE, DEF_GROUP } DefKind;
  * vjp reads (lse, rstd). vjp: inputs = the op's inputs, then all its results, then one cotangent per
  * visible result ("d<name>"); results = one cotangent per float input, named "d<input>", in input
  * order (a float input without one has result name absent).
+ *
+ * SCAN: inputs = the carries, a slice of each sequence, the constants; results = the next carries, what the
+ * round makes (visible), then the carries as the round got them (hidden: its gradient reads them).
  *
  * GROUP with count == 1: operands are the body's inputs, in order, results as for a call. count > 1
  * (one body for many tensor sets): the body has p inputs per set, then s shared scalars; operands =

@@ -248,6 +248,7 @@ static bool read_body(Parser *p, Body *b)
 
 typedef struct DefHead {
     Sym label, name, kind;
+    DefKind def_kind;
     uint32_t nvisible;
     Attr vjp; /* .def NULL: none */
 } DefHead;
@@ -258,8 +259,11 @@ static bool read_def_head(Parser *p, DefHead *h)
     if (!parse_expect(p, "@") || !parse_word(p, &h->label) || !parse_word(p, &h->kind))
         return false;
     h->name = h->label;
-    if (strcmp(h->kind, "composite") != 0 && strcmp(h->kind, "group") != 0)
-        return parse_fail(p, DIAG_E0102, "expected `composite` or `group`");
+    h->def_kind = DEF_COMPOSITE;
+    while (h->def_kind <= DEF_SCAN && strcmp(h->kind, text_def_kind(h->def_kind)) != 0)
+        h->def_kind++;
+    if (h->def_kind > DEF_SCAN)
+        return parse_fail(p, DIAG_E0102, "expected `composite`, `group` or `scan`");
     if (map_get(p->defs, MAP_KEY(h->label)))
         return parse_fail(p, DIAG_E0202, "def `%s` is defined twice", h->label);
     if (parse_accept(p, "name=") && !parse_string(p, &h->name))
@@ -288,7 +292,7 @@ static bool read_def(Parser *p)
         return parse_fail(p, DIAG_E0109, "defs are nested more than %d deep", TEXT_MAX_DEPTH);
     TextDef *d = NEW(p->scratch, TextDef);
     d->depth = p->depth + 1;
-    d->def = def_intern(p->ir, &(Def){.kind = *h.kind == 'g' ? DEF_GROUP : DEF_COMPOSITE,
+    d->def = def_intern(p->ir, &(Def){.kind = h.def_kind,
                                       .name = h.name,
                                       .body = b.g,
                                       .nvisible = h.nvisible,

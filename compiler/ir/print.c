@@ -22,6 +22,13 @@ const char *text_state_kind(StateKind kind)
     return state_names[kind];
 }
 
+const char *text_def_kind(DefKind kind)
+{
+    static const char *const names[] = {
+        [DEF_COMPOSITE] = "composite", [DEF_GROUP] = "group", [DEF_SCAN] = "scan"};
+    return names[kind];
+}
+
 bool text_is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -198,7 +205,7 @@ static void print_def(Printer *p, const Def *d)
         print_def(p, d->vjp);
     print_defs_of(p, d->body);
     const char *label = make_label(p, d);
-    sb_printf(p->sb, "def @%s %s", label, d->kind == DEF_GROUP ? "group" : "composite");
+    sb_printf(p->sb, "def @%s %s", label, text_def_kind(d->kind));
     if (strcmp(label, d->name) != 0) {
         sb_puts(p->sb, " name=");
         print_quoted(p->sb, d->name);

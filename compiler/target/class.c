@@ -33,6 +33,7 @@ bool target_runs(const Target *t, OpClass cls)
     case OC_GROUP:
         return true;
     case OC_SCAN:
+    case OC_LOOP:
         return false;
     }
     BUG("no such class of operations: %d", (int)cls);

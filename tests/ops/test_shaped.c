@@ -407,11 +407,11 @@ static const bool shaped[] = {
 #undef OP
 };
 
-/* Calls and tuples are covered by tests/unit/test_autodiff.c. */
+/* Calls and tuples are covered by tests/unit/test_autodiff.c, loops by test_scan.c. */
 static bool needs_case(OpKind op)
 {
     OpClass cls = op_info(op)->cls;
-    return shaped[op] && autodiff_flows(op) && cls != OC_CALL && cls != OC_TUPLE;
+    return shaped[op] && autodiff_flows(op) && cls != OC_CALL && cls != OC_LOOP && cls != OC_TUPLE;
 }
 
 static void test_every_row_has_a_case(void **state)

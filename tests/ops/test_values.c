@@ -342,6 +342,31 @@ static void check_structure(Bench *b)
 }
 
 /* One body for two sets of different shapes and a shared scalar. */
+/* s' = s + 2 x, made in each round: s x. Forwards and backwards. */
+static void check_loop(Bench *b)
+{
+    const Type *f = type_scalar(b->ir, DT_F32);
+    Graph *g = graph_new(b->ir, b->arena, sym(b->ir->syms, "round"));
+    const Node *s = graph_input(g, sym(b->ir->syms, "s"), f),
+               *x = graph_input(g, sym(b->ir->syms, "x"), f),
+               *two = graph_input(g, sym(b->ir->syms, "two"), f);
+    graph_result(g, sym(b->ir->syms, "s"),
+                 graph_binary(g, OP_ADD, s, graph_binary(g, OP_MUL, two, x)));
+    graph_result(g, sym(b->ir->syms, "y"), graph_binary(g, OP_MUL, s, x));
+    const Def *def =
+        def_intern(b->ir, &(Def){.kind = DEF_SCAN, .name = g->name, .body = g, .nvisible = 2});
+    const Node *in[] = {graph_const(b->g, DT_F32, 1), given(b, DT_F32, SHAPE(3), NUMBERS(1, 2, 3)),
+                        graph_const(b->g, DT_F32, 2)};
+    ScanSpec spec = {.def = def, .carry = 1, .xs = 1, .length = at(b, 3)};
+    const Node *loop = graph_loop(b->g, &spec, in, 3);
+    EXPECT(b, graph_get(b->g, loop, 0), 13);
+    EXPECT(b, graph_get(b->g, loop, 1), 1, 6, 21);
+    spec.reverse = true;
+    loop = graph_loop(b->g, &spec, in, 3);
+    EXPECT(b, graph_get(b->g, loop, 0), 13);
+    EXPECT(b, graph_get(b->g, loop, 1), 11, 14, 3);
+}
+
 static void check_group(Bench *b)
 {
     Graph *g = b->g;
@@ -409,6 +434,7 @@ static const Check checks[] = {
     {check_empty, {OP_SUM, OP_COUNT}},
     {check_dot, {OP_DOT, OP_COUNT}},
     {check_structure, {OP_TUPLE, OP_GET, OP_CALL, OP_COUNT}},
+    {check_loop, {OP_SCAN, OP_COUNT}},
     {check_group, {OP_GROUP, OP_COUNT}},
 };
 

@@ -1,6 +1,7 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* test_init.c: the generator against its published vectors, the distributions against their
  * moments, and weights from files. Plans here have states only, so nothing is compiled. */
+#include "philox.h"
 #include "runtime.h"
 #include <math.h>
 #include <setjmp.h>
