@@ -5,10 +5,11 @@
 #include "builtin.h"
 #include <math.h>
 
-/* False after E0309 where draws would repeat: a loop runs one call many times. */
+/* False after E0309 where draws would repeat: a loop runs one call many times. Of dropout that is wanted:
+ * one mask for all rounds of a recurrence. */
 static bool can_draw(Elab *e, const Builtin *b, Span span)
 {
-    const OpBody *loop = e->body;
+    const OpBody *loop = b->fn == call_dropout ? NULL : e->body;
     while (loop && !loop->loops) {
         loop = loop->up;
     }
