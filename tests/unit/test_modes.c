@@ -346,13 +346,45 @@ static void test_mode_names(void **state)
     lab_close(&l);
 }
 
+/* A frozen tower neither drops out nor moves its statistics, one without parameters follows the whole. */
+static void test_frozen(void **state)
+{
+    UNUSED(state);
+    static const char text[] =
+        "module Tower() {\n  fc: Linear(4, 4)\n  drop: Dropout(0.5)\n  buffer n: f32[4] ~ zeros\n"
+        "  fn forward(x: [B, 4]) -> [B, 4] {\n    n.set(n + 1)\n    x |> fc |> drop\n  }\n}\n"
+        "module Net() {\n  a: Tower()\n  b: Tower()\n  drop: Dropout(0.25)\n"
+        "  fn forward(x: [B, 4]) -> [B, 4] = x |> a |> b |> drop\n}\nmodel net = Net()\n"
+        "data rows { source = npz(\"x.npz\", x: \"x\")\n  x: f32[4] = row => row.x\n}\n"
+        "train net { data = rows; loss = b => mean(net(b.x)); lr = 1; batch = 2; steps = 1\n  "
+        "freeze a.**\n}\n";
+    Lab l = lab_open(text);
+    Program *p = front_stage(l.front, NULL, planb_new(l.arena));
+    if (!p)
+        print_error("%s", lab_reports(&l));
+    assert_non_null(p);
+    const Graph *micro = program_entry(p, "micro");
+    uint32_t draws = 0, sets = 0;
+    for (uint32_t i = 0; i < micro->nodes.n; i++)
+        draws += micro->nodes.at[i]->op == OP_RNG;
+    for (uint32_t i = 0; i < micro->writes.n; i++) {
+        const State *s = p->states.at[micro->writes.at[i].state];
+        sets += s->kind == SK_BUFFER;
+        assert_true(s->kind != SK_BUFFER || strcmp(s->path, "b.n") == 0);
+    }
+    assert_int_equal(draws, 2); /* of b, and of the whole */
+    assert_int_equal(sets, 1);
+    lab_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_buffers),   cmocka_unit_test(test_batch_norm),
-        cmocka_unit_test(test_cache),     cmocka_unit_test(test_empty_cache),
-        cmocka_unit_test(test_recurrent), cmocka_unit_test(test_free_extent),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_mode_names),
+        cmocka_unit_test(test_buffers),    cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_cache),      cmocka_unit_test(test_empty_cache),
+        cmocka_unit_test(test_recurrent),  cmocka_unit_test(test_free_extent),
+        cmocka_unit_test(test_frozen),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mode_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

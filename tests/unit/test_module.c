@@ -66,6 +66,33 @@ static void test_parameters(void **state)
     "  param b: [D]? ~ zeros as \"bias\"\n" \
     "}\n"
 
+/* Instances received as arguments: made there, they are parts; `as` gives them keys under the receiver. */
+static void test_received(void **state)
+{
+    UNUSED(state);
+    check_states(PART "module LoRA(base: Part, r = 2) {\n"
+                      "  base as \"\"\n"
+                      "  let D = base.D\n"
+                      "  param a: [base.D, r] ~ normal(0.5)\n"
+                      "  fn forward(x: [.., base.D]) -> [.., base.D] = x\n"
+                      "}\n"
+                      "module Named(p: Part) {\n"
+                      "  p as \"other\"\n"
+                      "}\n"
+                      "module M() {\n"
+                      "  own: Part(2, b: none) as \"was\"\n"
+                      "  x: LoRA(Part(4, b: none), r: 3) as \"model.x\"\n"
+                      "  y: Named(own) as \"model.y\"\n"
+                      "  z[1]: Named(Part(1, b: none))\n"
+                      "  fn forward() = 1\n"
+                      "}\n"
+                      "model m = M()\n",
+                 "own.w [model.y.other.w] f32[2] ones\n"
+                 "x.base.w [model.x.w] f32[4] ones\n"
+                 "x.a [model.x.a] f32[4, 3] normal 0.5\n"
+                 "z.0.p.w [z.0.other.w] f32[1] ones\n");
+}
+
 static void test_keys(void **state)
 {
     UNUSED(state);
@@ -325,11 +352,12 @@ static void test_two_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parameters), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_overrides),  cmocka_unit_test(test_ties),
-        cmocka_unit_test(test_arguments),  cmocka_unit_test(test_where),
-        cmocka_unit_test(test_imports),    cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_hash),       cmocka_unit_test(test_two_models),
+        cmocka_unit_test(test_parameters), cmocka_unit_test(test_received),
+        cmocka_unit_test(test_keys),       cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_ties),       cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_where),      cmocka_unit_test(test_imports),
+        cmocka_unit_test(test_settings),   cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_two_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
