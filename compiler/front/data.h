@@ -62,8 +62,9 @@ Env *template_scope(Elab *e, Env *up);
 
 /* ---- data.c ---- */
 
-/* Sizes that a batch brings: the upper end of their range. */
-enum { BATCH_SIZE_MAX = 1 << 30 };
+/* Sizes that a batch brings, such as its images: the upper end of their range. It is no free size, and small
+ * enough that a tensor for each image stays below the limit of elements. */
+enum { BATCH_SIZE_MAX = 1 << 20 };
 
 typedef enum FieldKind { FK_FIXED, FK_RAGGED, FK_TEXT } FieldKind;
 
