@@ -77,7 +77,7 @@ static void overrides_are_checked(void **state)
     o = RUN(*state, "check", "a.mdl", "--set", "train.batch=");
     check_failure(&o, 1, "error[E01", "--set");
     o = RUN(*state, "check", "a.mdl", "--set", "train.batch=0");
-    check_failure(&o, 1, "error[E0806]", "a batch of 0");
+    check_failure(&o, 1, "error[E0806]", "`batch` is a whole number from 1");
 }
 
 static void call_says_what_the_arguments_lack(void **state)

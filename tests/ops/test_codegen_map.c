@@ -245,7 +245,7 @@ static Graph *make_casts(Harness *h, int a, int b, int c)
     return result(h, g, y);
 }
 
-/* Narrow storage: arithmetic in f32, rounded to the type after every operation. */
+/* Narrow storage: floats are computed with in f32 and rounded to the type by a cast. */
 static Graph *make_narrow(Harness *h, int a, int b, int c)
 {
     UNUSED(c);
@@ -253,9 +253,12 @@ static Graph *make_narrow(Harness *h, int a, int b, int c)
     Graph *g = body(h);
     for (size_t i = 0; i < COUNT(types); i++) {
         const Node *x = input(h, g, arena_printf(h->arena, "x%zu", i), shape(h, types[i], 2, a, b));
-        const Node *y = graph_binary(g, OP_MUL, graph_cast(g, DT_F32, x),
-                                     graph_fill(g, shape(h, DT_F32, 2, a, b), 2));
-        graph_result(g, sym_printf(h->ir->syms, "copy%zu", i), graph_unary(g, OP_NEG, x));
+        const Node *wide = graph_cast(g, DT_F32, x);
+        const Node *y = graph_binary(g, OP_MUL, wide, graph_fill(g, shape(h, DT_F32, 2, a, b), 2));
+        const Node *minus = dtype_is_float(types[i])
+                                ? graph_cast(g, types[i], graph_unary(g, OP_NEG, wide))
+                                : graph_unary(g, OP_NEG, x);
+        graph_result(g, sym_printf(h->ir->syms, "minus%zu", i), minus);
         graph_result(g, sym_printf(h->ir->syms, "y%zu", i), y);
     }
     return g;
