@@ -427,6 +427,11 @@ static const Val *call_size(Elab *e, const Builtin *b, Args *args)
     return val_dim(e, len ? t->dims[0] : type_count(e->ir, t), args->call);
 }
 
+bool builtin_is_size(const Builtin *b)
+{
+    return b->fn == call_size;
+}
+
 /* ---- the tables ---- */
 
 static const Builtin functions[] = {

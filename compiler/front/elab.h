@@ -576,6 +576,7 @@ const Builtin *builtin_find(const char *name);
 const Builtin *builtin_at(uint32_t i); /* NULL at the end; for suggestions */
 const Val *builtin_call(Elab *e, const Builtin *b, Args *args);
 /* False after E0302: b has no named argument of that name. */
+bool builtin_is_size(const Builtin *b); /* len, count */
 bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span);
 /* Argument i or name; NULL when absent. Marks it used. */
 const Val *args_get(const Args *args, uint32_t i, const char *name);

@@ -185,7 +185,7 @@ static bool right_index(Equation *q, const Ast *a, const Type *t)
 
 static bool right_indices(Equation *q, const Ast *a)
 {
-    if (a->kind == A_LAMBDA || a->kind == A_T_TENSOR || a->kind == A_T_NAME) {
+    if (a->kind == A_LAMBDA || a->kind == A_T_TENSOR || a->kind == A_T_NAME || eq_is_size(q, a)) {
         return true;
     }
     if (a->kind == A_COALESCE || a->kind == A_IF) {

@@ -60,6 +60,8 @@ bool eq_has_index(const Equation *q, const Ast *a);
 /* False after E0416: an index expression that may leave 0..extent. */
 bool eq_in_range(Equation *q, const Ast *a, const Dim *extent);
 /* True after E0406: a tensor of some rank that stands without brackets. */
+/* len(x) or count(x) of a whole tensor: a number, whatever the indices are. */
+bool eq_is_size(Equation *q, const Ast *a);
 bool eq_lacks_indices(Equation *q, const Ast *a);
 /* True after E0199: indices inside something that is evaluated as a whole. */
 bool eq_uses_indices(Equation *q, const Ast *a);

@@ -333,8 +333,20 @@ static EqValue call_any(Equation *q, const Val *fn, const EqArgs *args)
                               : call_elements(q, fn, args);
 }
 
+bool eq_is_size(Equation *q, const Ast *a)
+{
+    if (a->kind != A_CALL || a->kid[0]->kind != A_ID || eq_has_index(q, a)) {
+        return false;
+    }
+    const Val *fn = env_find(q->e, q->env, a->kid[0]->name, a->kid[0]->span);
+    return fn && fn->kind == V_BUILTIN && builtin_is_size(fn->builtin);
+}
+
 EqValue eq_call(Equation *q, const Ast *a)
 {
+    if (eq_is_size(q, a)) {
+        return (EqValue){eval(q->e, q->env, a), 0};
+    }
     const Val *fn = eval(q->e, q->env, a->kid[0]);
     EqArgs args = evaluate_args(q, a);
     for (uint32_t i = 0; i < args.n; i++) {

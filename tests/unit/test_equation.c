@@ -295,6 +295,8 @@ static void test_right_sides(void **state)
         {"none_here = none\nr[d] = w[d] + (none_here[d] ?? 0)", {D}, plain},
         {"r[d] = if N > 2 { w[d] } else { x[d] }", {D}, plain},
         {"r[d] = w[d] / D", {D}, scaled},
+        {"r[d] = w[d] / len(w)", {D}, scaled},
+        {"r[d] = w[d] * len(q) / count(q)", {D}, scaled},
         {"r[d] = floor(w[d]) as i32", {D}, floored},
         {"r[d] = f32(d > 1) - w[d]", {D}, difference},
     };
