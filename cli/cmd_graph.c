@@ -81,7 +81,7 @@ static void draw(Arena *arena, const Graph *g, const Program *p, const GraphUse 
 
 static bool show(Cli *cli, Compile *c, void *user, Err *err)
 {
-    uint32_t entry;
+    uint32_t entry = 0;
     if (!elaborate(cli, c, user, &entry, err))
         return false;
     const Graph *g = compile_graph(c, entry, -1, err);

@@ -174,10 +174,11 @@ static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *dat
         return;
     }
     bool eye = state->init == PI_EYE;
+    uint64_t columns = dim[1] > 0 ? (uint64_t)dim[1] : 1;
     double scale = scale_of((PlanInit)state->init, state->init_a, fans_of(dim, t->rank));
     for (uint64_t i = 0; i < n; i++)
         dtype_store((DType)t->dtype, data, i,
-                    eye && i / (uint64_t)dim[1] != i % (uint64_t)dim[1]
+                    eye && i / columns != i % columns
                         ? 0
                         : scale * draw((PlanInit)state->init, &stream, i));
 }

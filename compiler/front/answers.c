@@ -53,7 +53,7 @@ const Val *answers_mean(Elab *e, const Builtin *b, Args *args)
         diag_at(e->diags, DIAG_E0303, args->call, "`%s` needs a function of one answer", b->name);
         return poison(e, args->call);
     }
-    return datum_new(e, b->name, &number, at, n, args->call);
+    return datum_new(e, b->name, &number, (DatumArgs){at, n}, args->call);
 }
 
 bool answer_metric(Elab *e, Env *env, const Ast *m, const DataSpec *s)

@@ -55,7 +55,7 @@ static bool image_function(DataCx *cx)
     Elab *e = cx->e;
     const Ast *a = block_attr(cx->block, "image");
     DatumType image = {.kind = DA_IMAGE};
-    const Val *arg = datum_new(e, "image", &image, NULL, 0, cx->s->span);
+    const Val *arg = datum_new(e, "image", &image, (DatumArgs){0}, cx->s->span);
     if (!row_function(cx, "image", arg, DA_ARRAY, &cx->s->image) || !cx->s->image) {
         return !a || a->kind == A_NONE;
     }

@@ -118,7 +118,7 @@ static const Val *call_node(Elab *e, const Builtin *b, Args *args, const DatumTy
         copy->name = args->name[i];
         arg[i] = copy;
     }
-    const Val *v = datum_new(e, b->name, type, NULL, 0, args->call);
+    const Val *v = datum_new(e, b->name, type, (DatumArgs){0}, args->call);
     Datum *d = COPY_ARRAY(e->arena, Datum, v->datum, 1);
     d->narg = args->n;
     d->arg = arg;
@@ -239,7 +239,7 @@ static const Val *call_anyres(Elab *e, const Builtin *b, Args *args)
     }
     DatumType tile = image_type(size[0], size[0]);
     Args one = {.call = each->span};
-    args_push(e, &one, NULL, datum_new(e, "tile", &tile, NULL, 0, args->call));
+    args_push(e, &one, NULL, datum_new(e, "tile", &tile, (DatumArgs){0}, args->call));
     const Val *r = call_value(e, NULL, each, &one);
     if (val_is_poison(r)) {
         return r;
@@ -250,7 +250,7 @@ static const Val *call_anyres(Elab *e, const Builtin *b, Args *args)
     DatumType out = r->datum->type;
     out.tiles = true;
     const Val *arg[] = {image, r};
-    return datum_new(e, b->name, &out, arg, 2, args->call);
+    return datum_new(e, b->name, &out, (DatumArgs){arg, 2}, args->call);
 }
 
 /* Every name of `fields: [..]` is a column that the row has. */

@@ -18,7 +18,7 @@ const Val *datum_val(Elab *e, const Datum *d)
 const Val *datum_row(Elab *e, const Columns *columns, Span span)
 {
     DatumType t = {.kind = DA_ROW, .columns = columns};
-    return datum_new(e, "row", &t, NULL, 0, span);
+    return datum_new(e, "row", &t, (DatumArgs){0}, span);
 }
 
 static Datum *leaf(Elab *e, const char *op, DatumKind kind, Span span)
@@ -73,20 +73,19 @@ const Datum *datum_of(Elab *e, const Val *v)
     return NULL;
 }
 
-const Val *datum_new(Elab *e, const char *op, const DatumType *type, const Val *const *arg,
-                     uint32_t n, Span span)
+const Val *datum_new(Elab *e, const char *op, const DatumType *type, DatumArgs args, Span span)
 {
-    const Datum **args = NEW_ARRAY(e->arena, const Datum *, n + 1);
-    for (uint32_t i = 0; i < n; i++) {
-        args[i] = datum_of(e, arg[i]);
-        if (!args[i]) {
+    const Datum **arg = NEW_ARRAY(e->arena, const Datum *, args.n + 1);
+    for (uint32_t i = 0; i < args.n; i++) {
+        arg[i] = datum_of(e, args.at[i]);
+        if (!arg[i]) {
             return poison(e, span);
         }
     }
     Datum *d = leaf(e, op, type->kind, span);
     d->type = *type;
-    d->narg = n;
-    d->arg = args;
+    d->narg = args.n;
+    d->arg = arg;
     return datum_val(e, d);
 }
 
@@ -148,7 +147,7 @@ const Val *datum_made(Elab *e, const Ast *type)
     Columns *any = NEW(e->arena, Columns);
     any->open = true;
     t.columns = any;
-    return datum_new(e, "made", &t, NULL, 0, type->span);
+    return datum_new(e, "made", &t, (DatumArgs){0}, type->span);
 }
 
 bool datum_dims_known(const DatumType *t)
@@ -290,7 +289,7 @@ const Val *datum_apply(Elab *e, const char *op, const Val *const *arg, uint32_t 
                 datum_text(e, &t[0]), datum_text(e, &t[1]));
         return poison(e, span);
     }
-    return datum_new(e, op, &out, arg, n, span);
+    return datum_new(e, op, &out, (DatumArgs){arg, n}, span);
 }
 
 /* ---- members, elements, casts ---- */
@@ -367,7 +366,7 @@ static const Val *element(Elab *e, const Val *v, int64_t i, const Ast *at)
     for (uint32_t k = 1; k < t->rank; k++) {
         out.dim[out.rank++] = t->dim[k];
     }
-    const Val *r = datum_new(e, "index", &out, &v, 1, at->span);
+    const Val *r = datum_new(e, "index", &out, (DatumArgs){&v, 1}, at->span);
     Datum *d = COPY_ARRAY(e->arena, Datum, r->datum, 1);
     d->num = (double)i;
     return datum_val(e, d);
@@ -413,7 +412,7 @@ const Val *datum_as(Elab *e, const Val *v, const Dim *const *dims, uint32_t rank
     DatumType out = *t;
     out.kind = DA_ARRAY;
     if (!dims) {
-        return datum_new(e, "as", &out, &v, 1, span);
+        return datum_new(e, "as", &out, (DatumArgs){&v, 1}, span);
     }
     const Dim *have = dim_const(e->ir, 1), *want = have;
     out = (DatumType){.kind = DA_ARRAY, .shaped = true, .rank = rank};
@@ -429,5 +428,5 @@ const Val *datum_as(Elab *e, const Val *v, const Dim *const *dims, uint32_t rank
                 datum_text(e, &out));
         return poison(e, span);
     }
-    return datum_new(e, "as", &out, &v, 1, span);
+    return datum_new(e, "as", &out, (DatumArgs){&v, 1}, span);
 }

@@ -64,8 +64,11 @@ bool is_datum(const Val *v);
 const Val *datum_val(Elab *e, const Datum *d);
 const Val *datum_row(Elab *e, const Columns *columns, Span span);
 /* A node without special arguments; type.kind and the rest as given. */
-const Val *datum_new(Elab *e, const char *op, const DatumType *type, const Val *const *arg,
-                     uint32_t n, Span span);
+typedef struct DatumArgs {
+    const Val *const *at;
+    uint32_t n;
+} DatumArgs;
+const Val *datum_new(Elab *e, const char *op, const DatumType *type, DatumArgs args, Span span);
 /* Numbers, strings, tuples of them, and data-time values as a tree; NULL after E0205. */
 const Datum *datum_of(Elab *e, const Val *v);
 /* An operator or elementwise function of ops.def on operands of which one is a datum. */

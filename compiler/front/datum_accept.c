@@ -56,7 +56,7 @@ static const Val *accept_partly(const Accept *x, const Ast *type, const Val *v)
         fits = !out.dim[i] || !have || out.dim[i] == have;
         out.dim[i] = out.dim[i] ? out.dim[i] : have;
     }
-    return fits ? datum_new(x->e, "as", &out, &v, 1, v->span)
+    return fits ? datum_new(x->e, "as", &out, (DatumArgs){&v, 1}, v->span)
                 : unify_wrong_kind(x, type, v, unify_expected(x, type));
 }
 

@@ -73,7 +73,7 @@ static bool image_fits(Elab *e, Env *env, const Ast *block)
         return true;
     }
     e->at_data = true;
-    const Val *v = data_call(e, env, a, datum_new(e, "image", &image, NULL, 0, a->span));
+    const Val *v = data_call(e, env, a, datum_new(e, "image", &image, (DatumArgs){0}, a->span));
     e->at_data = false;
     if (v && !(is_datum(v) && v->datum->type.kind == DA_ARRAY)) {
         diag_at(e->diags, DIAG_E0802, v->span, "`image` gives numbers, got %s", val_text(e, v));

@@ -164,7 +164,7 @@ bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanR
     Schedule x = {e, b, v};
     bool ok = false;
     run->segment0 = b->segments.n;
-    if (v->kind == V_CLOSURE) {
+    if (expr && v->kind == V_CLOSURE) {
         ok = lambda(e, v, expr->span);
     } else if (strcmp(name, "constant") == 0) {
         ok = one_curve(&x, PC_HOLD);
@@ -176,7 +176,7 @@ bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanR
         ok = stable_decay(&x);
     } else if (strcmp(name, "piecewise") == 0) {
         ok = steps(&x);
-    } else if (!val_is_poison(v)) {
+    } else if (expr && !val_is_poison(v)) {
         diag_at(e->diags, DIAG_E0802, expr->span,
                 "expected a schedule: constant, linear, cosine, wsd or piecewise, got %s",
                 val_text(e, v));

@@ -45,7 +45,7 @@ const Val *mask_join(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
         return a->kind == V_BOOL ? join_known(e, op, a, b, span) : join_known(e, op, b, a, span);
     }
     if (!mask_fits(a) || (b && !mask_fits(b))) {
-        const Val *wrong = mask_fits(a) ? b : a;
+        const Val *wrong = b && mask_fits(a) ? b : a;
         diag_at(e->diags, DIAG_E0501, wrong->span,
                 "`%s` takes masks, functions of (b, t, u), got %s", op_info(op)->name,
                 val_text(e, wrong));

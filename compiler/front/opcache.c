@@ -28,6 +28,39 @@ static void put_double(OpKey *key, double f)
     put(key, bits);
 }
 
+static void put_value(OpKey *key, const Val *v);
+
+static void put_number(OpKey *key, const Val *v)
+{
+    put(key, (uint64_t)v->num);
+    put(key, (uint64_t)v->den);
+    put_double(key, v->f);
+    put(key, MAP_KEY(v->unit));
+}
+
+static void put_list(OpKey *key, const Val *v)
+{
+    put(key, v->list.n);
+    for (uint32_t i = 0; i < v->list.n && key->fits; i++) {
+        put_value(key, v->list.at[i]);
+    }
+}
+
+static void put_mask(OpKey *key, const Val *v)
+{
+    put(key, v->mask.op);
+    put_value(key, v->mask.a);
+    if (v->mask.b) {
+        put_value(key, v->mask.b);
+    }
+}
+
+static void put_code(OpKey *key, const Val *v)
+{
+    put(key, MAP_KEY(v->code.ast));
+    put(key, MAP_KEY(v->code.env));
+}
+
 static void put_value(OpKey *key, const Val *v)
 {
     put(key, v->kind);
@@ -40,10 +73,7 @@ static void put_value(OpKey *key, const Val *v)
     case V_REAL:
     case V_PERCENT:
     case V_QUANTITY:
-        put(key, (uint64_t)v->num);
-        put(key, (uint64_t)v->den);
-        put_double(key, v->f);
-        put(key, MAP_KEY(v->unit));
+        put_number(key, v);
         return;
     case V_BOOL:
         put(key, v->b);
@@ -54,28 +84,19 @@ static void put_value(OpKey *key, const Val *v)
     case V_TUPLE:
     case V_LIST:
     case V_RANGE:
-        put(key, v->list.n);
-        for (uint32_t i = 0; i < v->list.n && key->fits; i++) {
-            put_value(key, v->list.at[i]);
-        }
+        put_list(key, v);
         return;
     case V_MASK:
-        put(key, v->mask.op);
-        put_value(key, v->mask.a);
-        if (v->mask.b) {
-            put_value(key, v->mask.b);
-        }
+        put_mask(key, v);
         return;
     case V_CLOSURE: /* names of a frame may be bound anew between two calls */
         key->fits = key->fits && val_is_plain(v);
-        put(key, MAP_KEY(v->code.ast));
-        put(key, MAP_KEY(v->code.env));
+        put_code(key, v);
         return;
     case V_RECORD:
     case V_MODULE:
     case V_BLOCK:
-        put(key, MAP_KEY(v->code.ast));
-        put(key, MAP_KEY(v->code.env));
+        put_code(key, v);
         return;
     case V_BUILTIN:
         put(key, MAP_KEY(v->builtin));

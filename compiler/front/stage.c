@@ -150,7 +150,7 @@ static bool sample_action(Stage *s, const Ast *a, Env *env, const File *file)
     Elab *e = s->e;
     const Ast *chat = a->nkid > 1 ? a->kid[1] : NULL;
     const Item *item = chat && chat->kind == A_ID ? file_action(file, chat->name) : NULL;
-    if (a->nkid != 3 || chat->kind != A_ID) {
+    if (a->nkid != 3 || !chat || chat->kind != A_ID) {
         diag_at(e->diags, DIAG_E0303, a->span, "`sample` takes a chat block and a prompt");
         return false;
     }

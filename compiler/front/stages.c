@@ -187,7 +187,7 @@ static void resolve_like(Reader *r, Block *b, Part *p)
 {
     const Ast *like = p->like;
     if (!like || p->busy) {
-        if (p->busy) {
+        if (like && p->busy) {
             r->f->stages_wrong = true;
             diag_at(r->f->ir->diags, DIAG_E0805, like->span, "`%s` is like itself", p->name);
         }
@@ -379,6 +379,7 @@ static void resolve_after(Reader *r, uint32_t stage)
 {
     Front *f = r->f;
     StageDef *d = f->stages.at[stage];
+    ASSERT(stage < r->afters.n);
     const Afters *afters = &r->afters.at[stage];
     d->after = NEW_ARRAY(f->arena, uint32_t, afters->n + 1);
     for (uint32_t i = 0; i < afters->n; i++) {

@@ -18,8 +18,8 @@ static const OpBound tight = {.bound = 1e-10, .floor = 1e-3};
  * and random numbers (tests/unit/test_rng.c). */
 static bool needs_case(OpKind op)
 {
-    static const char *const elsewhere[] = {"input", "state", "slot", "const", "sumsq",
-                                            "update", "rng", "randint"};
+    static const char *const elsewhere[] = {"input", "state",  "slot", "const",
+                                            "sumsq", "update", "rng",  "randint"};
     for (size_t i = 0; i < COUNT(elsewhere); i++)
         if (strcmp(op_info(op)->name, elsewhere[i]) == 0)
             return false;

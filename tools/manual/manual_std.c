@@ -7,6 +7,7 @@
 /* Line by line, because a parameter is one. */
 static void put_members(StrBuf *sb, const char *text, const Ast *members)
 {
+    ASSERT(members);
     sb_puts(sb, " {\n");
     for (uint32_t i = 0; i < members->nkid; i++) {
         const Ast *m = members->kid[i];
