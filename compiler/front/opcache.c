@@ -38,6 +38,14 @@ static void put_number(OpKey *key, const Val *v)
     put(key, MAP_KEY(v->unit));
 }
 
+static uint64_t word_of(const Val *v)
+{
+    return v->kind == V_BOOL    ? (uint64_t)v->b
+           : v->kind == V_DTYPE ? (uint64_t)v->dtype
+           : v->kind == V_MODE  ? (uint64_t)v->mode
+                                : MAP_KEY(v->str);
+}
+
 static void put_list(OpKey *key, const Val *v)
 {
     put(key, v->list.n);
@@ -76,10 +84,10 @@ static void put_value(OpKey *key, const Val *v)
         put_number(key, v);
         return;
     case V_BOOL:
-        put(key, v->b);
-        return;
     case V_STR:
-        put(key, MAP_KEY(v->str));
+    case V_DTYPE:
+    case V_MODE:
+        put(key, word_of(v));
         return;
     case V_TUPLE:
     case V_LIST:
@@ -100,12 +108,6 @@ static void put_value(OpKey *key, const Val *v)
         return;
     case V_BUILTIN:
         put(key, MAP_KEY(v->builtin));
-        return;
-    case V_DTYPE:
-        put(key, v->dtype);
-        return;
-    case V_MODE:
-        put(key, v->mode);
         return;
     case V_TENSOR:
         put(key, MAP_KEY(v->node->type));
