@@ -47,7 +47,6 @@ bool schema_check_body(Elab *e, const char *what, const Ast *body);
 const Ast *block_attr(const Ast *block, const char *name); /* its expression, or NULL */
 /* Typed attributes: false after E0802. Missing ones leave *out alone. */
 bool attr_int(Elab *e, Env *env, const Ast *block, const char *name, int64_t *out);
-bool attr_double(Elab *e, Env *env, const Ast *block, const char *name, double *out);
 bool attr_bool(Elab *e, Env *env, const Ast *block, const char *name, bool *out);
 
 /* attribute.c, schema.c */

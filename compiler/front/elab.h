@@ -617,6 +617,5 @@ const Val *record_arg(Elab *e, const Val *record, uint32_t i, const char *name);
 bool not_yet(Elab *e, Span span, const char *what);
 
 /* files.c */
-File *files_find(Front *f, Sym name);
 
 #endif

@@ -11,7 +11,6 @@ typedef struct Front Front;
 /* What `mode` is in the program: one `forward` yields all four programs. */
 typedef enum Mode { MODE_EVAL, MODE_TRAIN, MODE_PREFILL, MODE_DECODE } Mode;
 enum { MODE_COUNT = 4 };
-const char *mode_name(Mode mode); /* "train" */
 bool mode_find(const char *name, Mode *out);
 
 typedef struct FrontOptions {

@@ -7,11 +7,6 @@ static const char *const names[MODE_COUNT] = {[MODE_TRAIN] = "train",
                                               [MODE_PREFILL] = "prefill",
                                               [MODE_DECODE] = "decode"};
 
-const char *mode_name(Mode mode)
-{
-    return names[mode];
-}
-
 bool mode_find(const char *name, Mode *out)
 {
     for (uint32_t m = 0; m < MODE_COUNT; m++) {

@@ -206,16 +206,6 @@ bool attr_int(Elab *e, Env *env, const Ast *block, const char *name, int64_t *ou
     return true;
 }
 
-bool attr_double(Elab *e, Env *env, const Ast *block, const char *name, double *out)
-{
-    const Ast *a = block_attr(block, name);
-    if (!a) {
-        return true;
-    }
-    const Val *v = eval(e, env, a);
-    return val_as_double(v, out) ? true : wrong_type(e, a, name, "a number", v);
-}
-
 bool attr_bool(Elab *e, Env *env, const Ast *block, const char *name, bool *out)
 {
     const Ast *a = block_attr(block, name);

@@ -162,6 +162,9 @@ typedef struct Attr {
     };
 } Attr;
 
+/* Equal to the bit; interned parts (dims, Defs, symbols) of one session. */
+bool attr_same(const Attr *a, const Attr *b);
+
 typedef struct Node Node;
 typedef struct Graph Graph;
 typedef struct Ix Ix;

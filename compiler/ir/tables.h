@@ -56,6 +56,5 @@ uint64_t type_hash(const Ir *ir, const Type *t);
 
 /* The content hash of an attribute. */
 uint64_t attr_hash(const Ir *ir, const Attr *a);
-bool attr_same(const Attr *a, const Attr *b);
 
 #endif

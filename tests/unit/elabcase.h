@@ -19,6 +19,21 @@
 
 #include <cmocka.h>
 
+/* A model of so many layers (a string) with tensors of several ranks, for tests of blocks. */
+#define LAB_NET(layers)                                                \
+    "module Block(D) {\n"                                              \
+    "  norm: LayerNorm(D)\n"                                           \
+    "  fc: Linear(D, D)\n"                                             \
+    "  fn forward(x: [.., D]) -> [.., D] = x + fc(norm(x))\n"          \
+    "}\n"                                                              \
+    "module Net(D, L) {\n"                                             \
+    "  embed: Linear(2, D, bias: none)\n"                              \
+    "  layers[L]: Block(D)\n"                                          \
+    "  head: Linear(D, 3)\n"                                           \
+    "  fn forward(x: [B, 2]) -> [B, 3] = embed(x) |> layers |> head\n" \
+    "}\n"                                                              \
+    "model net = Net(4, " layers ")\n"
+
 enum { LAB_INPUTS = 8 };
 
 typedef struct Lab {

@@ -2,19 +2,7 @@
 /* test_blocks.c: data, train and eval blocks: the tables of a plan, which parameters train, entries. */
 #include "elabcase.h"
 
-#define MODEL                                                          \
-    "module Block(D) {\n"                                              \
-    "  norm: LayerNorm(D)\n"                                           \
-    "  fc: Linear(D, D)\n"                                             \
-    "  fn forward(x: [.., D]) -> [.., D] = x + fc(norm(x))\n"          \
-    "}\n"                                                              \
-    "module Net(D, L) {\n"                                             \
-    "  embed: Linear(2, D, bias: none)\n"                              \
-    "  layers[L]: Block(D)\n"                                          \
-    "  head: Linear(D, 3)\n"                                           \
-    "  fn forward(x: [B, 2]) -> [B, 3] = embed(x) |> layers |> head\n" \
-    "}\n"                                                              \
-    "model net = Net(4, 2)\n"
+#define MODEL LAB_NET("2")
 #define DATA                                                   \
     "data points(split: str, n = 100) {\n"                     \
     "  source = npz(split + \".npz\", x: \"xs\", y: \"ys\")\n" \

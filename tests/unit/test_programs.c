@@ -64,41 +64,6 @@ static const char *graph_text(Arena *arena, const Graph *g, const Program *p)
     return sb_text(&sb);
 }
 
-/* -0 and 0 differ, NaN is itself. */
-static bool same_bits(double a, double b)
-{
-    uint64_t x, y;
-    memcpy(&x, &a, sizeof x);
-    memcpy(&y, &b, sizeof y);
-    return x == y;
-}
-
-static bool attrs_equal(const Attr *a, const Attr *b)
-{
-    if (a->kind != b->kind || a->n != b->n)
-        return false;
-    switch (a->kind) {
-    case AK_NONE:
-        return true;
-    case AK_INT:
-    case AK_DTYPE:
-        return a->i == b->i;
-    case AK_NUM:
-        return same_bits(a->f, b->f);
-    case AK_SYM:
-        return a->s == b->s;
-    case AK_INTS:
-        return memcmp(a->ints, b->ints, a->n * sizeof *a->ints) == 0;
-    case AK_DIM:
-        return a->dim == b->dim;
-    case AK_DIMS:
-        return memcmp(a->dims, b->dims, a->n * sizeof(void *)) == 0;
-    case AK_DEF:
-        return a->def == b->def;
-    }
-    return false;
-}
-
 /* In one session types, dims and defs are interned, so equality of nodes is equality of pointers. */
 static bool nodes_equal(const Node *a, const Node *b)
 {
@@ -107,7 +72,7 @@ static bool nodes_equal(const Node *a, const Node *b)
     for (uint32_t i = 0; equal && i < a->nin; i++)
         equal = a->in[i]->id == b->in[i]->id;
     for (uint32_t i = 0; equal && i < a->nattr; i++)
-        equal = attrs_equal(&a->attr[i], &b->attr[i]);
+        equal = attr_same(&a->attr[i], &b->attr[i]);
     return equal;
 }
 

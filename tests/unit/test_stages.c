@@ -3,23 +3,12 @@
  * update does with them, and what is known of them without graphs. */
 #include "elabcase.h"
 
-#define MODEL                                                          \
-    "module Block(D) {\n"                                              \
-    "  norm: LayerNorm(D)\n"                                           \
-    "  fc: Linear(D, D)\n"                                             \
-    "  fn forward(x: [.., D]) -> [.., D] = x + fc(norm(x))\n"          \
-    "}\n"                                                              \
-    "module Net(D, L) {\n"                                             \
-    "  embed: Linear(2, D, bias: none)\n"                              \
-    "  layers[L]: Block(D)\n"                                          \
-    "  head: Linear(D, 3)\n"                                           \
-    "  fn forward(x: [B, 2]) -> [B, 3] = embed(x) |> layers |> head\n" \
-    "}\n"                                                              \
-    "model net = Net(4, 3)\n"                                          \
-    "data points {\n"                                                  \
-    "  source = npz(\"p.npz\", x: \"xs\", y: \"ys\")\n"                \
-    "  x: f32[2] = row => row.x\n"                                     \
-    "  y: i32 = row => row.y\n"                                        \
+#define MODEL                                           \
+    LAB_NET("3")                                        \
+    "data points {\n"                                   \
+    "  source = npz(\"p.npz\", x: \"xs\", y: \"ys\")\n" \
+    "  x: f32[2] = row => row.x\n"                      \
+    "  y: i32 = row => row.y\n"                         \
     "}\n"
 #define LOSS "  data = points\n  loss = b => cross_entropy(net(b.x), b.y)\n"
 
