@@ -1,7 +1,7 @@
 /* cmd_bench.c: `mdl bench`: how long an update takes, kernel by kernel. */
 #include "program.h"
+#include "results.h"
 #include "runfolder.h"
-#include <jansson.h>
 
 typedef struct BenchUse {
     Plan *plan;
@@ -100,13 +100,7 @@ static bool put_json(const Plan *plan, int threads, const BenchResult *r)
         plan_text(plan, run->model), "mdl", MDL_VERSION, "isa", plan_text(plan, plan->meta->isa),
         "batch", (json_int_t)run->batch, "threads", threads, "updates", (json_int_t)r->updates,
         "least", r->least, "median", r->median, "cpu", r->cpu);
-    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-    if (text)
-        puts(text);
-    bool ok = text != NULL;
-    free(text);
-    json_decref(root);
-    return ok;
+    return print_json(root, 6);
 }
 
 static bool measure(Cli *cli, const Plan *plan, Runtime *rt, Err *err)

@@ -1,6 +1,5 @@
 /* results.c: `accuracy 0.9731  (10000 rows)`, or one JSON object per eval. */
 #include "results.h"
-#include <jansson.h>
 #include <math.h>
 
 static void put_text(const char *name, const EvalMetric *m, int64_t rows)
@@ -11,6 +10,17 @@ static void put_text(const char *name, const EvalMetric *m, int64_t rows)
            *name ? " " : "", m->name, m->value, (long long)rows);
 }
 
+bool print_json(json_t *root, int digits)
+{
+    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION((size_t)digits)) : NULL;
+    if (text)
+        puts(text);
+    bool ok = text != NULL;
+    free(text);
+    json_decref(root);
+    return ok;
+}
+
 static bool put_json(const char *name, const EvalMetric *m, uint32_t n, int64_t rows)
 {
     json_t *metrics = json_object();
@@ -19,13 +29,7 @@ static bool put_json(const char *name, const EvalMetric *m, uint32_t n, int64_t 
                             isfinite(m[i].value) ? json_real(m[i].value) : json_null());
     json_t *root = json_pack("{s:s, s:s, s:I, s:o}", "schema", "mdl.eval.1", "eval", name, "rows",
                              (json_int_t)rows, "metrics", metrics);
-    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    if (text)
-        puts(text);
-    bool ok = text != NULL;
-    free(text);
-    json_decref(root);
-    return ok;
+    return print_json(root, 17);
 }
 
 bool print_eval(const Cli *cli, Runtime *rt, uint32_t eval, bool named, Err *err)

@@ -79,7 +79,7 @@ static Verdict fit_long_fold(Fuse *fx, const Body *body, const Node *fold)
     return fine;
 }
 
-static const Node *first_fold(const Fuse *fx, const Body *body)
+const Node *fuse_first_fold(const Fuse *fx, const Body *body)
 {
     for (uint32_t i = 0; i < body->members.n; i++) {
         const Node *n = fuse_node(fx, body->members.at[i]);
@@ -91,7 +91,7 @@ static const Node *first_fold(const Fuse *fx, const Body *body)
 
 bool fuse_is_wide_column(const Fuse *fx, const Body *body)
 {
-    const Node *fold = first_fold(fx, body);
+    const Node *fold = fuse_first_fold(fx, body);
     int64_t axes[IR_MAX_RANK];
     if (!fold)
         return false;

@@ -152,6 +152,8 @@ Verdict fuse_check_maps(Fuse *fx, const Body *body);
 
 /* ---- fuse_fit.c: legality by class ---- */
 
+/* The first member that folds; NULL: none does. */
+const Node *fuse_first_fold(const Fuse *fx, const Body *body);
 Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls);
 /* A fold over other than the innermost axes that also stores values of its whole operand: columns
  * are walked in parallel, so it has fewer tasks than a map. */

@@ -94,16 +94,6 @@ static void visit(Maps *m, const Node *n, const Ix *const *ix)
         visit_operands(m, n, ix);
 }
 
-static const Node *first_fold(const Fuse *fx, const Body *body)
-{
-    for (uint32_t i = 0; i < body->members.n; i++) {
-        const Node *n = fuse_node(fx, body->members.at[i]);
-        if (fuse_class(n) == OC_REDUCE)
-            return n;
-    }
-    return NULL;
-}
-
 Verdict fuse_check_maps(Fuse *fx, const Body *body)
 {
     Maps m = {.fx = fx, .body = body, .verdict = {FUSE_OK, NULL}};
@@ -111,7 +101,7 @@ Verdict fuse_check_maps(Fuse *fx, const Body *body)
     m.depends = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
     m.done = map_new(fx->scratch);
     const Type *root = fuse_node(fx, body->stored.at[0])->type;
-    space_make(fx->cx->ir, &m.space, first_fold(fx, body), root);
+    space_make(fx->cx->ir, &m.space, fuse_first_fold(fx, body), root);
     for (uint32_t i = 0; i < body->stored.n; i++) {
         const Node *n = fuse_node(fx, body->stored.at[i]);
         const Ix *const *at = space_identity(&m.space, n->type);

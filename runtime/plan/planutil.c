@@ -7,33 +7,32 @@ const char *plan_text(const Plan *plan, PStr s)
     return plan->text + s;
 }
 
-/* plan_verify has shown that no step of this overflows for extents in their ranges. */
-int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms)
+/* syms: the values of run-time sizes; NULL: their upper ends. plan_verify has shown that no step of
+ * this overflows for extents in their ranges. */
+static int64_t value_of(const Plan *plan, uint32_t dim, const int64_t *syms)
 {
     ASSERT(dim < plan->ndims);
     const PlanTerm *term = plan->terms + plan->dims[dim].term0;
     int64_t sum = 0;
     for (uint32_t i = 0; i < plan->dims[dim].nterm; i++) {
         int64_t product = term[i].coef;
-        for (uint32_t k = 0; k < term[i].nsym; k++)
-            product *= syms[term[i].sym[k]];
+        for (uint32_t k = 0; k < term[i].nsym; k++) {
+            uint32_t sym = term[i].sym[k];
+            product *= syms ? syms[sym] : plan->syms[sym].hi;
+        }
         sum += product;
     }
     return sum;
 }
 
+int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms)
+{
+    return value_of(plan, dim, syms);
+}
+
 int64_t plan_dim_hi(const Plan *plan, uint32_t dim)
 {
-    ASSERT(dim < plan->ndims);
-    const PlanTerm *term = plan->terms + plan->dims[dim].term0;
-    int64_t sum = 0;
-    for (uint32_t i = 0; i < plan->dims[dim].nterm; i++) {
-        int64_t product = term[i].coef;
-        for (uint32_t k = 0; k < term[i].nsym; k++)
-            product *= plan->syms[term[i].sym[k]].hi;
-        sum += product;
-    }
-    return sum;
+    return value_of(plan, dim, NULL);
 }
 
 uint64_t plan_hash(const Plan *plan)

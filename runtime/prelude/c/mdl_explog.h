@@ -55,16 +55,7 @@ MDL_FN vf mdl_log2_vf(vf x)
     vi e = bits >> 23;
     vf m = (vf)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
     vf z = m * m;
-    vf p = mdl_set1_vf(7.0376836292e-2f);
-    p = mdl_fma_vf(p, m, mdl_set1_vf(-1.1514610310e-1f));
-    p = mdl_fma_vf(p, m, mdl_set1_vf(1.1676998740e-1f));
-    p = mdl_fma_vf(p, m, mdl_set1_vf(-1.2420140846e-1f));
-    p = mdl_fma_vf(p, m, mdl_set1_vf(1.4249322787e-1f));
-    p = mdl_fma_vf(p, m, mdl_set1_vf(-1.6668057665e-1f));
-    p = mdl_fma_vf(p, m, mdl_set1_vf(2.0000714765e-1f));
-    p = mdl_fma_vf(p, m, mdl_set1_vf(-2.4999993993e-1f));
-    p = mdl_fma_vf(p, m, mdl_set1_vf(3.3333331174e-1f));
-    vf low = mdl_fma_vf(z, mdl_set1_vf(-0.5f), p * m * z); /* log(1 + m) - m */
+    vf low = mdl_fma_vf(z, mdl_set1_vf(-0.5f), mdl_log_poly_vf(m) * m * z); /* log(1 + m) - m */
     vf r = low * 0.44269504088896341f;
     r = mdl_fma_vf(m, mdl_set1_vf(0.44269504088896341f), r) + low + m;
     r = r + mdl_cast_vi_vf(e - (tiny & 25));

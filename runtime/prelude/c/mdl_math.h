@@ -254,16 +254,9 @@ MDL_FN vf mdl_exp_vf(vf x)
     return mdl_scale_vf(p, n);
 }
 
-/* Natural logarithm: x = m 2^e with m in [sqrt(1/2), sqrt(2)), Cephes' polynomial, <= 1 ulp. */
-MDL_FN vf mdl_log_vf(vf x)
+/* (log(1 + m) - m + m^2 / 2) / m^3 for sqrt(1/2) <= 1 + m < sqrt(2): Cephes' polynomial. */
+MDL_FN vf mdl_log_poly_vf(vf m)
 {
-    vi tiny = x < mdl_set1_vf(0x1p-126f);
-    vf y = mdl_select_vf(tiny, x * 0x1p25f, x);
-    vi bits = (vi)y - 0x3f3504f3; /* sqrt(1/2) */
-    vi e = bits >> 23;
-    vf m = (vf)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
-    vf en = mdl_cast_vi_vf(e - (tiny & 25));
-    vf z = m * m;
     vf p = mdl_set1_vf(7.0376836292e-2f);
     p = mdl_fma_vf(p, m, mdl_set1_vf(-1.1514610310e-1f));
     p = mdl_fma_vf(p, m, mdl_set1_vf(1.1676998740e-1f));
@@ -273,7 +266,20 @@ MDL_FN vf mdl_log_vf(vf x)
     p = mdl_fma_vf(p, m, mdl_set1_vf(2.0000714765e-1f));
     p = mdl_fma_vf(p, m, mdl_set1_vf(-2.4999993993e-1f));
     p = mdl_fma_vf(p, m, mdl_set1_vf(3.3333331174e-1f));
-    vf r = p * m * z;
+    return p;
+}
+
+/* Natural logarithm: x = m 2^e with m in [sqrt(1/2), sqrt(2)), <= 1 ulp. */
+MDL_FN vf mdl_log_vf(vf x)
+{
+    vi tiny = x < mdl_set1_vf(0x1p-126f);
+    vf y = mdl_select_vf(tiny, x * 0x1p25f, x);
+    vi bits = (vi)y - 0x3f3504f3; /* sqrt(1/2) */
+    vi e = bits >> 23;
+    vf m = (vf)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
+    vf en = mdl_cast_vi_vf(e - (tiny & 25));
+    vf z = m * m;
+    vf r = mdl_log_poly_vf(m) * m * z;
     r = mdl_fma_vf(en, mdl_set1_vf(-2.12194440e-4f), r);
     r = mdl_fma_vf(z, mdl_set1_vf(-0.5f), r);
     r = mdl_fma_vf(en, mdl_set1_vf(0.693359375f), m + r);
