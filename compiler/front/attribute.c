@@ -200,11 +200,8 @@ bool value_fits(Elab *e, SchemaKind kind, const Val *v, const char *what)
     if (val_is_poison(v)) {
         return false;
     }
-    if (v->kind == V_RECORD && !ctor_check(e, v)) {
-        return false;
-    }
     if (kinds[kind].is(e, v)) {
-        return true;
+        return v->kind != V_RECORD || ctor_check(e, v);
     }
     bool block = kinds[kind].code == DIAG_E0205;
     diag_at(e->diags, kinds[kind].code, v->span,

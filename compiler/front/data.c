@@ -90,7 +90,8 @@ static bool text_type(DataCx *cx, const Ast *a, DataField *f)
         }
         return d != NULL;
     }
-    if (!f->length) {
+    bool unknown = cx->s->open && block_attr(cx->block, "length");
+    if (!f->length && !unknown) {
         diag_at(e->diags, DIAG_E0803, type->span,
                 "the field `%s` needs a length: `text[128]`, or `length` of the block", a->name);
     }
@@ -197,7 +198,7 @@ static bool field_value(DataCx *cx, DataField *f)
         diag_at(e->diags, DIAG_E0803, v->span, "turns(..) needs `template` of the data");
         return false;
     }
-    return f->value && (text || !is_datum(r) || shape_fits(e, f, &f->value->type));
+    return f->value && (text || !f->type || !is_datum(r) || shape_fits(e, f, &f->value->type));
 }
 
 /* False after E0202: an earlier field has the name. */
@@ -228,8 +229,10 @@ static bool fields(DataCx *cx)
         }
         DataField *f = &s->field[s->nfield++];
         f->ast = a;
-        bool fits = once(cx->e, body, i) && field_type(cx, a, f) && field_value(cx, f);
-        ok = fits && ok;
+        uint32_t errors = diags_reported(cx->e->diags);
+        bool fits = once(cx->e, body, i) && field_type(cx, a, f);
+        bool go_on = fits || (s->open && diags_reported(cx->e->diags) == errors);
+        ok = go_on && field_value(cx, f) && fits && ok;
     }
     return ok;
 }
@@ -262,6 +265,9 @@ static uint32_t texts(const DataSpec *s)
 static bool complete(DataCx *cx)
 {
     DataSpec *s = cx->s;
+    if (!s->info) {
+        return false; /* the source is an argument that is not known */
+    }
     uint32_t ntext = texts(s);
     bool own = s->info->stream || s->info->conversations, ok = true;
     if ((own || ntext) && !s->info->tokens) {
@@ -374,10 +380,23 @@ static bool mix_parts(Elab *e, DataSpec *s, bool training)
     return n > 0;
 }
 
+/* A source that depends on arguments that are not known. */
+static bool open_source(Elab *e, DataSpec *s, const Val *v)
+{
+    Columns *any = NEW(e->arena, Columns);
+    any->open = true;
+    s->columns = any;
+    s->info = v->kind == V_RECORD ? source_find(record_name(v)) : NULL;
+    if (s->info && !s->info->arrays && !s->info->mix) {
+        s->columns = source_columns(e, s->info, v);
+    }
+    return s->open && !(s->info && s->info->mix);
+}
+
 static bool source(Elab *e, DataSpec *s, const Val *v, bool training)
 {
     if (!value_fits(e, SV_SOURCE, v, "`source`")) {
-        return false;
+        return open_source(e, s, v);
     }
     s->source = v;
     s->info = source_find(record_name(v));
@@ -416,8 +435,10 @@ static bool block_spec(Elab *e, DataSpec *s, const Ast *block, bool training)
         }
         return same != NULL;
     }
-    if (!schema_values(e, s->env, block) || !attributes(&cx, training) ||
-        !source(e, s, eval(e, s->env, block_attr(block, "source")), training)) {
+    uint32_t errors = diags_reported(e->diags);
+    bool good = schema_values(e, s->env, block) && attributes(&cx, training);
+    good = good || (s->open && diags_reported(e->diags) == errors);
+    if (!good || !source(e, s, eval(e, s->env, block_attr(block, "source")), training)) {
         return false;
     }
     if (s->npart) {
@@ -429,6 +450,19 @@ static bool block_spec(Elab *e, DataSpec *s, const Ast *block, bool training)
     ok = image_function(&cx) && ok;
     ok = fields(&cx) && ok;
     return complete(&cx) && ok;
+}
+
+/* Did data_check_open bind some formal? */
+static bool has_unknown(const Env *env, const Ast *block)
+{
+    const Ast *formals = block->kid[1];
+    for (uint32_t i = 0; formals && i < formals->nkid; i++) {
+        const Val *v = env_local(env, formals->kid[i]->name);
+        if (v && val_is_poison(v)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool spec(Elab *e, const Val *v, DataSpec *s, bool training)
@@ -447,6 +481,7 @@ static bool spec(Elab *e, const Val *v, DataSpec *s, bool training)
     }
     e->pending = &here;
     s->env = scope_of(e, v);
+    s->open = s->env && has_unknown(s->env, s->block);
     bool ok = s->env && block_spec(e, s, s->block, training);
     e->pending = here.up;
     return ok;
@@ -466,6 +501,22 @@ const DataSpec *data_of(Elab *e, const Val *v, bool training)
     e->mode = mode;
     e->at_data = at_data;
     return ok ? s : NULL;
+}
+
+bool data_check_open(Elab *e, const Val *block)
+{
+    const Ast *formals = block->code.ast->kid[1];
+    Env *frame = env_new(e, ENV_FRAME, block->code.env);
+    e->left_open = true;
+    for (uint32_t i = 0; i < formals->nkid; i++) {
+        const Ast *f = formals->kid[i];
+        env_bind(e, frame, f->name, f->kid[1] ? eval(e, frame, f->kid[1]) : poison(e, f->span));
+    }
+    Val *v = COPY_ARRAY(e->arena, Val, block, 1);
+    uint32_t errors = diags_reported(e->diags);
+    v->code.env = frame;
+    data_of(e, v, false);
+    return diags_reported(e->diags) == errors;
 }
 
 const Columns *data_answers(Elab *e, const DataSpec *s)

@@ -90,6 +90,7 @@ struct DataSpec {
     const Tokenizer *tokenizer;
     const Template *template;
     int64_t length; /* 0: none */
+    bool open;      /* some formals have no values: what depends on them is not known */
     bool packs;     /* several samples in a row */
     bool shuffle;
     int64_t limit;                     /* rows, -1: all */
@@ -101,6 +102,8 @@ struct DataSpec {
 };
 /* The data that `data d`, `d(..)` or mix(..) means; NULL after diagnostics. */
 const DataSpec *data_of(Elab *e, const Val *v, bool training);
+/* A block whose formals nobody gives: whatever does not depend on them is checked. */
+bool data_check_open(Elab *e, const Val *block);
 bool data_tokens(const DataSpec *s); /* its batches have tokens, pos, .. of their own */
 /* What an answer of an `eval` with `generate` has: the row, and text. */
 const Columns *data_answers(Elab *e, const DataSpec *s);

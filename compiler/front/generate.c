@@ -134,5 +134,5 @@ bool block_check(Elab *e, const Item *item)
     if (strcmp(block->text, "data") != 0) {
         return true;
     }
-    return stands_alone(block) ? data_of(e, v, false) != NULL : schema_check(e, block);
+    return stands_alone(block) ? data_of(e, v, false) != NULL : data_check_open(e, v);
 }
