@@ -167,6 +167,8 @@ struct Inst {
     Inst *up;               /* the place it was made at, or NULL: who contains whom, for cycles */
     Inst *parent;           /* the instance it is a part of now; NULL for a root */
     const struct Param *of; /* optimizer instances: the parameter they update, else NULL */
+    Env *dims;              /* of these: its dimensions by name, once asked for */
+    bool misfit;            /* of these: they cannot update it, which was reported */
     Sym path, key;          /* "" for the root; without a trailing dot */
     Span made;              /* its declaration, or the call */
     bool clashes;           /* a key of it was reported */
@@ -477,8 +479,6 @@ bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const
 
 /* module.c */
 const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, const Ast *decl);
-/* An instance of an optimizer module whose states have p's shape. */
-const Val *optimizer_instantiate(Elab *e, const Val *module, Args *args, const Param *p);
 const Val *inst_member(Elab *e, Inst *inst, Sym name, Span span); /* NULL when absent */
 const char *inst_text(Elab *e, const Inst *inst); /* llm.layers.3 = Block(D: 64) for notes */
 
@@ -489,6 +489,11 @@ Args *module_args(Elab *e, Env *env, const Val *module, const Ast *call, const I
 /* param.c: declarations `param`, `buffer` and `state` of an instance */
 const Val *param_value(Elab *e, Inst *inst, const Ast *a);
 const Val *state_value(Elab *e, Inst *inst, const Ast *a);
+
+/* optimizer.c: what differs in the instance of an optimizer: its states, and `shape` among the formals, the
+ * list of the parameter's extents; NULL for another formal or instance. */
+const Val *optimizer_state(Elab *e, Inst *inst, const Ast *a);
+const Val *optimizer_shape(Elab *e, const Inst *inst, const Ast *formal);
 
 /* initialiser.c: what `~` or an argument says; rank of the tensor. False after a diagnostic. */
 bool initialiser_read(Elab *e, const Val *v, uint32_t rank, Init *out);

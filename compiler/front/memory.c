@@ -141,13 +141,14 @@ const Val *memory_read(Elab *e, Env *env, const Val *v)
 
 static const Val *set_optimizer(Elab *e, const Val *self, const Val *v, Span span)
 {
-    const Node *n = tensor_of(e, v);
+    const State *s = self->state->state;
+    const Node *n = val_is_number(v) ? arith_fill(e, v, s->type, v->span) : tensor_of(e, v);
     if (!n) {
         return poison(e, span);
     }
-    if (n->type != self->state->state->type) {
-        diag_at(e->diags, DIAG_E0402, span, "the state is `%s`, got `%s`",
-                type_text(e->ir, self->state->state->type), type_text(e->ir, n->type));
+    if (n->type != s->type) {
+        diag_at(e->diags, DIAG_E0402, v->span, "the state `%s` is `%s`, got `%s`", s->path,
+                type_text(e->ir, s->type), type_text(e->ir, n->type));
         return poison(e, span);
     }
     self->state->now = n;
@@ -301,11 +302,11 @@ const Val *memory_call(Elab *e, Env *env, const Val *method, Args *args)
     if (val_is_poison(args->at[0])) {
         return args->at[0];
     }
-    if (self->kind == V_STATE) {
-        return set_optimizer(e, self, args->at[0], args->call);
-    }
     if (!in_order(e, name_of(self), set ? "set" : "appended to", args->call)) {
         return poison(e, args->call);
+    }
+    if (self->kind == V_STATE) {
+        return set_optimizer(e, self, args->at[0], args->call);
     }
     if (!memory) {
         return set_buffer(e, self, args->at[0], args->call);

@@ -144,15 +144,6 @@ static const Val *array_value(Elab *e, Inst *inst, const Ast *a)
     return v;
 }
 
-const Val *optimizer_instantiate(Elab *e, const Val *module, Args *args, const Param *p)
-{
-    Inst *parent = NEW(e->arena, Inst);
-    parent->path = p->state->path;
-    parent->key = sym(e->ir->syms, "");
-    parent->of = p;
-    return module_instantiate(e, module, args, parent, NULL);
-}
-
 /* ---- members ---- */
 
 static const Val *member_value(Elab *e, Inst *inst, const Ast *a)
@@ -425,6 +416,8 @@ static bool bind_formals(Elab *e, Inst *inst, Args *args)
     for (uint32_t i = 0; i < formals->nkid; i++) {
         const Ast *f = formals->kid[i];
         const Val *missing = f->kid[1] ? eval(e, inst->env, f->kid[1]) : NULL;
+        const Val *bound = optimizer_shape(e, inst, f);
+        missing = bound ? bound : missing;
         const Val *v = formal[i] ? formal[i] : missing;
         if (!v && !type_is_optional(f->kid[0]) && misspelt(e, inst, f, args)) {
             v = poison(e, args->call);

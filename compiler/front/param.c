@@ -1,5 +1,4 @@
-/* param.c: the tensors of an instance: parameters and buffers with their initialisers, ties, states of
- * optimizers. Paths name tensors for people, keys for files; `as "..."` replaces a component of the
+/* param.c: the tensors of an instance: parameters and buffers with their initialisers, ties, states. Paths name tensors for people, keys for files; `as "..."` replaces a component of the
  * key, "" removes it (language.md 2.6). */
 #include "elab.h"
 
@@ -79,8 +78,25 @@ static const Val *tie(Elab *e, Inst *inst, const Ast *a, const Val *other, const
     return other;
 }
 
+/* An optimizer has no parameters: one report for each part that has. */
+static const Val *of_optimizer(Elab *e, Inst *inst, const Ast *a)
+{
+    if (!inst->misfit) {
+        Diag *d =
+            diag_at(e->diags, DIAG_E0205, inst->made,
+                    "`%s` is no optimizer: `%s` is a %s, and an optimizer has states only",
+                    inst->module->name, a->name, a->kind == A_BUFFER ? "buffer" : "parameter");
+        diag_also(d, a->span, "declared here");
+    }
+    inst->misfit = true;
+    return poison(e, a->span);
+}
+
 const Val *param_value(Elab *e, Inst *inst, const Ast *a)
 {
+    if (inst->of) {
+        return of_optimizer(e, inst, a);
+    }
     bool optional = type_is_optional(a->kid[0]);
     const Val *given = map_get(inst->args, MAP_KEY(a->name));
     if (given && given->kind == V_NONE) {
@@ -131,32 +147,16 @@ static bool grows_known(Elab *e, const Ast *a)
     return found;
 }
 
-/* `state m: [..]` of an optimizer: one tensor of the parameter's shape, zero at first. Those of a model
- * get their types when a pass uses them. */
+/* `state m: [..]`: those of a model get their types when a pass uses them. */
 const Val *state_value(Elab *e, Inst *inst, const Ast *a)
 {
-    if (!inst->of) {
-        Memory *m = NEW(e->arena, Memory);
-        m->ast = a;
-        m->inst = inst;
-        Val *v = val_new(e, V_MEMORY, a->span);
-        v->memory = m;
-        return grows_known(e, a) ? v : poison(e, a->span);
+    if (inst->of) {
+        return optimizer_state(e, inst, a);
     }
-    const State *w = inst->of->state;
-    Env *frame = env_new(e, ENV_FRAME, inst->env);
-    env_bind_pack(e, frame, sym(e->ir->syms, ".."), w->type->dims, w->type->rank);
-    State proto = {.kind = SK_OPT,
-                   .path = inst_join(e, w->path, a->name),
-                   .type = sig_type(e, frame, a->kid[0]),
-                   .of = w->id,
-                   .span = a->span};
-    if (!proto.type) {
-        return poison(e, a->span);
-    }
-    OptState *s = NEW(e->arena, OptState);
-    s->state = program_state(e->program, &proto);
-    Val *v = val_new(e, V_STATE, a->span);
-    v->state = s;
-    return v;
+    Memory *m = NEW(e->arena, Memory);
+    m->ast = a;
+    m->inst = inst;
+    Val *v = val_new(e, V_MEMORY, a->span);
+    v->memory = m;
+    return grows_known(e, a) ? v : poison(e, a->span);
 }

@@ -3,6 +3,7 @@
  *   stages.c      stage, after, like: blocks taken apart into StageDefs
  *   stage.c       one stage as a Program            stage_attr.c  its attributes and their types
  *   clause.c      train, freeze, adapt ..: which parameters train, and how
+ *   update.c      the entry that changes them       optimizer.c   by which module
  *   listing.c     front_stages(): what is known without building graphs
  */
 #ifndef MDL_STAGES_H
@@ -116,6 +117,19 @@ const char *stage_text(const Stage *s); /* `stage align`, `train mlp` */
 /* The model, the attributes and the clauses: all that needs no graph. */
 bool stage_begin(Stage *s, Elab *e, PlanBuilder *b, const StageDef *def);
 bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def);
+
+/* optimizer.c */
+enum { STEP_ARGS = 4 };
+typedef struct Optimizer { /* `adamw(..)`: instances come later, one a parameter */
+    const Val *module;
+    Args *args;
+} Optimizer;
+/* The value of an attribute `optimizer`; false after E0802, E0205 .. */
+bool optimizer_find(Elab *e, Env *env, const Ast *expr, Optimizer *o);
+/* An instance for the parameter; NULL after a diagnostic, E0406 when it cannot update such a one. */
+Inst *optimizer_make(Elab *e, const Optimizer *o, const Param *p);
+/* The parameter's new value, states written; arg: w, g, lr, t. NULL after a diagnostic. */
+const Node *optimizer_step(Elab *e, Inst *inst, const Val *const arg[STEP_ARGS]);
 
 /* update.c */
 bool update_entry(Stage *s);

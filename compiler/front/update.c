@@ -4,8 +4,7 @@
 
 /* One group of parameters: its optimizer and learning rate. */
 typedef struct Method {
-    const Val *module;
-    Args *args;
+    Optimizer optimizer;
     const Val *lr;
 } Method;
 
@@ -15,7 +14,7 @@ typedef struct Update {
     const Node *scale; /* of every gradient: clip factor / total weight */
     const Node *rate;
     const Val *t;
-    Method *methods; /* by group; a module that is NULL: not needed yet */
+    Method *methods; /* by group; an optimizer that is NULL: not needed yet */
 } Update;
 
 static State *loop_state(Elab *e, const char *path)
@@ -118,34 +117,19 @@ static const Node *clip_factor(Stage *s, const Node *inverse)
 
 /* ---- optimizers ---- */
 
-/* `optimizer = adamw(..)`: a module and its arguments; instances come later, one a parameter. */
-static bool find_optimizer(Elab *e, Env *env, const Ast *expr, Method *m)
-{
-    m->module = eval(e, env, expr->kind == A_CALL ? expr->kid[0] : expr);
-    if (m->module->kind != V_MODULE) {
-        if (!val_is_poison(m->module)) {
-            diag_at(e->diags, DIAG_E0802, expr->span, "expected an optimizer module, got %s",
-                    val_text(e, m->module));
-        }
-        return false;
-    }
-    m->args = args_eval(e, env, expr->kind == A_CALL ? expr : NULL, NULL);
-    m->args->call = expr->span;
-    return true;
-}
-
 /* The argument `weight_decay` of the group instead of the optimizer's own. */
 static void set_decay(Elab *e, Method *m, const Group *g)
 {
     Sym name = sym(e->ir->syms, "weight_decay");
     const Val *v = val_real(e, g->weight_decay, g->clause->ast->span);
-    for (uint32_t i = 0; i < m->args->n; i++) {
-        if (m->args->name[i] == name) {
-            m->args->at[i] = v;
+    Args *args = m->optimizer.args;
+    for (uint32_t i = 0; i < args->n; i++) {
+        if (args->name[i] == name) {
+            args->at[i] = v;
             return;
         }
     }
-    args_push(e, m->args, name, v);
+    args_push(e, args, name, v);
 }
 
 /* The peak rate of a group as a multiple of the stage's, whose schedule the run time follows. */
@@ -171,7 +155,7 @@ static bool begin_method(const Update *u, uint32_t group)
                : line       ? stage_env(s, line->scope)
                             : s->def->file->env;
     const Ast *expr = g->optimizer ? g->optimizer : line ? line->ast->kid[0] : &missing;
-    if (!find_optimizer(e, env, expr, m)) {
+    if (!optimizer_find(e, env, expr, &m->optimizer)) {
         return false;
     }
     if (g->weight_decay >= 0) {
@@ -187,33 +171,17 @@ static const Node *step_piece(const Update *u, const Method *m, State *w, const 
     Elab *e = u->e;
     Param *p = NEW(e->arena, Param);
     p->state = piece_state(e, w, rows);
-    const Val *inst = optimizer_instantiate(e, m->module, m->args, p);
-    if (inst->kind != V_INSTANCE) {
-        return NULL;
-    }
-    const Val *step = inst_member(e, inst->inst, sym(e->ir->syms, "step"), m->args->call);
-    if (!step || step->kind != V_CLOSURE) {
-        diag_at(e->diags, DIAG_E0205, m->args->call,
-                "`%s` is no optimizer: it has no `fn step(w, g, lr, t)`", inst->inst->module->name);
+    Inst *inst = optimizer_make(e, &m->optimizer, p);
+    if (!inst) {
         return NULL;
     }
     Graph *g = e->g;
+    Span span = m->optimizer.args->call;
     const Node *grad = rows_of(e, state_node(e, program_grad(e->program, w->id)), rows);
-    grad = graph_binary(g, OP_MUL, grad, arith_broadcast(e, u->scale, grad->type, m->args->call));
+    grad = graph_binary(g, OP_MUL, grad, arith_broadcast(e, u->scale, grad->type, span));
     const Node *old = graph_cast(g, DT_F32, rows_of(e, state_node(e, w), rows));
-    Args args = {.call = m->args->call};
-    args_push(e, &args, NULL, val_node(e, old, args.call));
-    args_push(e, &args, NULL, val_node(e, grad, args.call));
-    args_push(e, &args, NULL, m->lr);
-    args_push(e, &args, NULL, u->t);
-    const Val *v = call_closure(e, step, &args);
-    const Node *next = val_is_poison(v) ? NULL : tensor_of(e, v);
-    for (uint32_t i = 0; next && i < map_count(inst->inst->members); i++) {
-        const Val *x = map_value_at(inst->inst->members, i);
-        if (x->kind == V_STATE && x->state->now) {
-            graph_write(g, x->state->state->id, x->state->now);
-        }
-    }
+    const Val *arg[STEP_ARGS] = {val_node(e, old, span), val_node(e, grad, span), m->lr, u->t};
+    const Node *next = optimizer_step(e, inst, arg);
     return next ? graph_cast(g, w->type->dtype, next) : NULL;
 }
 
@@ -222,7 +190,7 @@ static bool step_parameter(const Update *u, State *w)
     const Choice *c = &u->s->choices[w->id];
     const Node **new = NEW_ARRAY(u->e->arena, const Node *, pieces(c));
     const Method *m = &u->methods[c->group];
-    if (!m->module && !begin_method(u, c->group)) {
+    if (!m->optimizer.module && !begin_method(u, c->group)) {
         return false;
     }
     for (uint32_t i = 0; i < pieces(c); i++) {
