@@ -97,7 +97,7 @@ static bool load_parameters(const Cli *cli, Runtime *rt, const EvalUse *u, Err *
     CkptPosition pos;
     bool found;
     if (cli_has(cli, OPT_weights))
-        return rt_init(rt, 0, err) && rt_load_weights(rt, cli->value[OPT_weights], err);
+        return rt_init_from(rt, 0, cli->value[OPT_weights], err);
     if (!ckpt_load(rt, u->folder.dir, &pos, &found, err))
         return false;
     if (found)

@@ -37,7 +37,7 @@ static double *load_all(Arena *arena, const Type *type, const void *data)
 static bool set_parameters(const Cli *cli, Runtime *rt, uint64_t seed, Err *err)
 {
     const char *weights = cli->value[OPT_weights];
-    return rt_init(rt, seed, err) && (!weights || rt_load_weights(rt, weights, err));
+    return weights ? rt_init_from(rt, seed, weights, err) : rt_init(rt, seed, err);
 }
 
 /* ---- compiled ---- */

@@ -180,19 +180,29 @@ static PlanInit plan_init(InitKind k)
                                      [INIT_XAVIER_UNIFORM] = PI_XAVIER_UNIFORM,
                                      [INIT_ORTHOGONAL] = PI_ORTHOGONAL,
                                      [INIT_EYE] = PI_EYE,
-                                     [INIT_ROW_MEAN] = PI_ZEROS,
-                                     [INIT_FUNCTION] = PI_ZEROS};
+                                     [INIT_ROW_MEAN] = PI_LOADED,
+                                     [INIT_FUNCTION] = PI_TABLE};
     return inits[k];
 }
 
-/* Known, but not drawn by the runtime yet; a plan that runs nothing gets its values from a file. */
-static void refuse_init(const PlanCx *cx, const State *s)
+/* What a function of the indices gives: values for the axes it reads. */
+static uint32_t add_values(PlanCx *cx, const State *s)
 {
-    bool later = s->init.kind == INIT_ROW_MEAN || s->init.kind == INIT_FUNCTION;
-    if (later && cx->mk->nentry) {
-        diag_at(cx->ir->diags, DIAG_E0199, s->span, "`%s`: this initialiser cannot be run yet",
-                s->path);
+    uint32_t first = cx->b->values.n;
+    if (s->init.kind != INIT_FUNCTION) {
+        return 0;
     }
+    ASSERT(s->init.values);
+    int64_t n = 1, extent;
+    for (uint32_t k = 0; k < s->type->rank; k++) {
+        bool known = dim_is_const(s->type->dims[k], &extent);
+        ASSERT(known);
+        n *= s->init.axes >> k & 1 ? extent : 1;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        VEC_PUSH(cx->arena, &cx->b->values, s->init.values[i]);
+    }
+    return first;
 }
 
 /* State i is tensor i: states come first. Returns the bytes of the state arena. */
@@ -201,7 +211,6 @@ static uint64_t make_states(PlanCx *cx)
     uint64_t offset = 0;
     for (uint32_t i = 0; i < cx->mk->program->states.n; i++) {
         const State *s = cx->mk->program->states.at[i];
-        refuse_init(cx, s);
         PlanTensor t = tensor_of_type(cx, s->type, s->path, s->path);
         t.arena = PA_STATE;
         t.offset = offset;
@@ -212,7 +221,9 @@ static uint64_t make_states(PlanCx *cx)
                         .of = s->kind == SK_GRAD || s->kind == SK_OPT ? s->of : i,
                         .init = plan_init(s->init.kind),
                         .trained = s->trained,
-                        .init_a = s->init.a};
+                        .init_a = s->init.a,
+                        .value0 = add_values(cx, s),
+                        .axes = s->init.axes};
         VEC_PUSH(cx->arena, &cx->b->states, ps);
     }
     return offset;

@@ -301,6 +301,8 @@ static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *
                  .source_path = c->opt.path,
                  .source_hash = compile_hash(c),
                  .want_lines = c->opt.lines};
+    if (!front_first_values(c->front, c->program))
+        return finish(c, false, "front_first_values", err);
     tell(c, "writing", "kernels");
     codegen_plan(b, &mk);
     if (!finish(c, true, "codegen_plan", err))

@@ -78,10 +78,12 @@ static double scale_of(PlanInit init, double a, Fans fans)
 {
     switch (init) {
     case PI_ZEROS:
+    case PI_LOADED:
         return 0;
     case PI_ONES:
     case PI_ORTHOGONAL:
     case PI_EYE:
+    case PI_TABLE:
         return 1;
     case PI_CONSTANT:
     case PI_NORMAL:
@@ -103,6 +105,8 @@ static double draw(PlanInit init, const Stream *s, uint64_t i)
     case PI_ONES:
     case PI_CONSTANT:
     case PI_EYE:
+    case PI_TABLE:
+    case PI_LOADED:
         return 1;
     case PI_NORMAL:
     case PI_ORTHOGONAL:
@@ -157,6 +161,26 @@ static void fill_orthogonal(const PlanTensor *t, const int64_t *dim, const Strea
     arena_free(arena);
 }
 
+/* Values from the plan: those of the axes that they depend on, repeated along the others. */
+static void fill_table(const Plan *p, const PlanState *state, const int64_t *dim, void *data)
+{
+    const PlanTensor *t = &p->tensors[state->tensor];
+    uint64_t n = 1, step[PLAN_MAX_RANK] = {0}, within = 1;
+    for (uint32_t k = t->rank; k-- > 0;) {
+        step[k] = state->axes >> k & 1 ? within : 0;
+        within *= step[k] ? (uint64_t)dim[k] : 1;
+        n *= (uint64_t)dim[k];
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t rest = i, at = state->value0;
+        for (uint32_t k = t->rank; k-- > 0;) {
+            at += rest % (uint64_t)dim[k] * step[k];
+            rest /= (uint64_t)dim[k];
+        }
+        dtype_store((DType)t->dtype, data, i, p->values[at]);
+    }
+}
+
 static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *data)
 {
     const PlanTensor *t = &p->tensors[state->tensor];
@@ -173,6 +197,10 @@ static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *dat
         fill_orthogonal(t, dim, &stream, data);
         return;
     }
+    if (state->init == PI_TABLE) {
+        fill_table(p, state, dim, data);
+        return;
+    }
     bool eye = state->init == PI_EYE;
     uint64_t columns = dim[1] > 0 ? (uint64_t)dim[1] : 1;
     double scale = scale_of((PlanInit)state->init, state->init_a, fans_of(dim, t->rank));
@@ -183,10 +211,21 @@ static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *dat
                         : scale * draw((PlanInit)state->init, &stream, i));
 }
 
-bool rt_init(Runtime *rt, uint64_t seed, Err *err)
+/* Rows that no weights fill are the mean of those they fill; without weights they are nothing. */
+static bool has_values(const Plan *p, Err *err)
+{
+    for (uint32_t i = 0; i < p->nstates; i++)
+        if (p->states[i].init == PI_LOADED) {
+            err_set(err, ERR_DATA, "`%s` begins as the mean of the rows that weights fill",
+                    plan_text(p, p->tensors[p->states[i].tensor].path));
+            return err_help(err, "there are no weights: give `--weights`, or another initialiser");
+        }
+    return true;
+}
+
+static void fill_all(Runtime *rt, uint64_t seed)
 {
     const Plan *p = rt_plan(rt);
-    UNUSED(err); /* a device with its own memory can fail to copy */
     for (uint32_t i = 0; i < p->nstates; i++) {
         const PlanState *state = &p->states[i];
         size_t bytes;
@@ -196,5 +235,18 @@ bool rt_init(Runtime *rt, uint64_t seed, Err *err)
         else
             memset(data, 0, bytes);
     }
+}
+
+bool rt_init(Runtime *rt, uint64_t seed, Err *err)
+{
+    if (!has_values(rt_plan(rt), err))
+        return false;
+    fill_all(rt, seed);
     return true;
+}
+
+bool rt_init_from(Runtime *rt, uint64_t seed, const char *weights, Err *err)
+{
+    fill_all(rt, seed);
+    return rt_load_weights(rt, weights, err);
 }

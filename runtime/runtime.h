@@ -54,6 +54,8 @@ const RtKernelTime *rt_kernel_times(const Runtime *rt);
 /* Fills all states: parameters and buffers by their initialisers (Philox 4x32-10 keyed by seed and
  * path, in f64), everything else with zeros. */
 bool rt_init(Runtime *rt, uint64_t seed, Err *err);
+/* The same, then weights from a file; so every state has a value. */
+bool rt_init_from(Runtime *rt, uint64_t seed, const char *weights, Err *err);
 
 /* ---- safetensors.c, sttype.c ---- */
 

@@ -10,6 +10,7 @@
  *   call.c         calling functions, modules
  *   module.c       instances, members                 param.c   parameters, keys, ties
  *   initialiser.c  first values of parameters         replace.c  instances that move: new keys, `adapt`
+ *   initvalues.c   those that are functions
  *   memory.c       buffers and states in program order    mode.c    train, eval, prefill, decode
  *   opdef.c        `op` -> Def with vjp               opcache.c its Defs by call
  *   capture.c      tensors that its functions read    mask.c    masks

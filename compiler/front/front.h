@@ -50,6 +50,10 @@ Program *front_stage(Front *f, const char *name, PlanBuilder *b);
  * a plan asks; whoever looks at graphs, or interprets them, does not. */
 bool front_runnable(Front *f, const Program *p);
 
+/* Calls the functions that initialise states of p, for every element; what they give lies in Init.values.
+ * Whoever makes a plan asks, before codegen. False after diagnostics. */
+bool front_first_values(Front *f, const Program *p);
+
 /* What is known of a stage without building graphs: `after` by number, trained parameters. */
 typedef struct FrontStage {
     Sym path, name, block, model;

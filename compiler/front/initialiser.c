@@ -30,7 +30,7 @@ static bool from_record(Elab *e, const Val *record, Init *out)
         }
         const char *name = kinds[i].argument;
         const Val *v = name ? record_arg(e, record, 0, name) : NULL;
-        *out = (Init){kinds[i].kind, kinds[i].missing};
+        *out = (Init){.kind = kinds[i].kind, .a = kinds[i].missing};
         if (v && val_is_poison(v)) {
             return false;
         }
@@ -85,7 +85,7 @@ static bool from_lambda(Elab *e, const Val *v, uint32_t rank, Init *out)
         }
         return false;
     }
-    *out = (Init){INIT_FUNCTION, 0};
+    *out = (Init){.kind = INIT_FUNCTION, .function = v};
     return true;
 }
 

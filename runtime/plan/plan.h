@@ -60,6 +60,8 @@ typedef struct PlanState {
     uint32_t init; /* enum PlanInit */
     uint32_t trained;
     double init_a;
+    uint32_t value0; /* TABLE: the first of its values */
+    uint32_t axes;   /* TABLE: bit k: they depend on axis k; one for each element of these axes */
 } PlanState;
 
 typedef enum PlanInit {
@@ -72,7 +74,9 @@ typedef enum PlanInit {
     PI_KAIMING_UNIFORM,
     PI_XAVIER_UNIFORM,
     PI_ORTHOGONAL,
-    PI_EYE
+    PI_EYE,
+    PI_TABLE,
+    PI_LOADED /* the mean of rows that weights fill: nothing without them */
 } PlanInit;
 
 /* One emitted kernel: C text with one function per phase:

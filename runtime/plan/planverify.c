@@ -180,12 +180,33 @@ static bool verify_tensors(const Plan *p, Err *err)
     return true;
 }
 
+/* One value for each element of the axes that the values depend on. */
+static bool verify_values(const Row *r, const PlanState *s)
+{
+    const Plan *p = r->plan;
+    const PlanTensor *t = &p->tensors[s->tensor];
+    uint64_t n = 1;
+    if (s->init != PI_TABLE)
+        return true;
+    if (s->axes >> t->rank != 0)
+        return row_bad(r, "its values depend on axes that it lacks");
+    for (uint32_t k = 0; k < t->rank; k++) {
+        Bounds b;
+        if (!(s->axes >> k & 1) || !dim_bounds(p, t->dim[k], &b))
+            continue;
+        if (b.hi > 0 && n > p->nvalues / (uint64_t)b.hi)
+            return row_bad(r, "it has more elements than there are values");
+        n *= (uint64_t)b.hi;
+    }
+    return row_range(r, "values", s->value0, (uint32_t)n, p->nvalues);
+}
+
 static bool verify_state(const Row *r, const PlanState *s)
 {
     const Plan *p = r->plan;
     if (!row_index(r, "tensor", s->tensor, p->ntensors) ||
         !row_index(r, "kind", s->kind, PS_KV + 1) || !row_text(r, "key", s->key) ||
-        !row_index(r, "init", s->init, PI_EYE + 1) || !row_index(r, "trained", s->trained, 2))
+        !row_index(r, "init", s->init, PI_LOADED + 1) || !row_index(r, "trained", s->trained, 2))
         return false;
     const PlanTensor *t = &p->tensors[s->tensor];
     if (t->arena != PA_STATE)
@@ -195,6 +216,8 @@ static bool verify_state(const Row *r, const PlanState *s)
         if (!dim_bounds(p, t->dim[k], &b) || b.lo != b.hi)
             return row_bad(r, "its shape is not constant");
     }
+    if (!verify_values(r, s))
+        return false;
     if (s->kind != PS_GRAD && s->kind != PS_OPT)
         return true;
     return row_index(r, "of", s->of, p->nstates) &&

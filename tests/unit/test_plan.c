@@ -330,6 +330,9 @@ WRONG(state_of, b->states.at[SS_GRAD].of = SS_SUM)
 WRONG(state_overlap, b->tensors.at[ST_GRAD].offset = 64)
 WRONG(state_key, b->states.at[SS_BIAS].key = b->states.at[SS_WEIGHT].key)
 WRONG(state_init, b->states.at[0].init = 99)
+WRONG(state_axes, b->states.at[0].init = PI_TABLE; b->states.at[0].axes = 1 << 7)
+WRONG(state_values, b->states.at[0].init = PI_TABLE; b->states.at[0].axes = 1)
+WRONG(state_value, b->states.at[0].init = PI_TABLE)
 WRONG(phase, b->kernels.at[2].phase0 = 4)
 WRONG(no_phase, b->kernels.at[2].nphase = 0)
 WRONG(symbol, b->phases.at[0].symbol = planb_text(b, "system(\"x\")"))
@@ -389,6 +392,9 @@ static const Wrong wrongs[] = {
     {"states[1]: it overlaps state 0", wrong_state_overlap},
     {"states[4]: it has the key of state 0", wrong_state_key},
     {"states[0]: init", wrong_state_init},
+    {"states[0]: its values depend on axes that it lacks", wrong_state_axes},
+    {"states[0]: it has more elements than there are values", wrong_state_values},
+    {"states[0]: values is 0..1 of 0", wrong_state_value},
     {"kernels[2]: phases is 4..5 of 4", wrong_phase},
     {"kernels[2]: 0 phases", wrong_no_phase},
     {"phases[0]: the symbol is not a C name", wrong_symbol},
