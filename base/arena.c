@@ -6,6 +6,9 @@
  * object, and a reset gives the chunks to ASan's quarantine instead of reusing them, so that a
  * pointer kept across passes fails in the first test that touches it.
  *
+ * A copy of an arena keeps the bytes of its chunks, which are put back at their addresses, so that every
+ * pointer between them holds; chunks made since are given up like those of a reset.
+ *
  * There is no recovery from lack of memory in a compiler that holds everything in arenas: the
  * process ends with the exit code for it. It is not a BUG, since any input may be too large. */
 #include "base.h"
@@ -24,10 +27,12 @@
 #include <sanitizer/asan_interface.h>
 #define POISON(p, n)   ASAN_POISON_MEMORY_REGION((p), (n))
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION((p), (n))
+#define UNCHECKED      __attribute__((noinline, no_sanitize("address")))
 enum { GAP = 16, RECYCLE = false };
 #else
 #define POISON(p, n)   UNUSED(p)
 #define UNPOISON(p, n) UNUSED(p)
+#define UNCHECKED
 enum { GAP = 0, RECYCLE = true };
 #endif
 
@@ -86,23 +91,28 @@ void arena_free(Arena *arena)
     free(arena);
 }
 
+/* The newest chunk and all its objects. */
+static void give_up_newest(Arena *arena)
+{
+    Chunk *chunk = arena->chunks;
+    arena->chunks = chunk->next;
+    if (!RECYCLE) {
+        UNPOISON(chunk_bytes(chunk), chunk->cap);
+        free(chunk);
+        return;
+    }
+    if (chunk->dirty < chunk->used)
+        chunk->dirty = chunk->used;
+    chunk->used = 0;
+    chunk->next = arena->spare;
+    arena->spare = chunk;
+}
+
 void arena_reset(Arena *arena)
 {
     arena->used = 0;
-    if (!RECYCLE) {
-        free_list(arena->chunks);
-        arena->chunks = NULL;
-        return;
-    }
-    while (arena->chunks) {
-        Chunk *chunk = arena->chunks;
-        arena->chunks = chunk->next;
-        if (chunk->dirty < chunk->used)
-            chunk->dirty = chunk->used;
-        chunk->used = 0;
-        chunk->next = arena->spare;
-        arena->spare = chunk;
-    }
+    while (arena->chunks)
+        give_up_newest(arena);
 }
 
 /* A spare chunk of at least `need` bytes, taken off its list, or NULL. */
@@ -212,6 +222,68 @@ char *arena_printf(Arena *arena, const char *fmt, ...)
     vsnprintf(text, (size_t)n + 1, fmt, again);
     va_end(again);
     return text;
+}
+
+/* ---- copies ---- */
+
+typedef struct ChunkCopy {
+    Chunk *chunk;
+    size_t used;
+    char *bytes;
+} ChunkCopy;
+
+struct ArenaCopy {
+    const Arena *arena;
+    size_t used, next_cap;
+    uint32_t n;
+    ChunkCopy *chunk; /* newest first */
+};
+
+/* Words, gaps between objects included, which memcpy may not read under ASan; volatile, so that no
+ * compiler makes a memcpy of the loop. */
+UNCHECKED static void copy_words(char *to, const char *from, size_t bytes)
+{
+    volatile uint64_t *out = (volatile uint64_t *)(void *)to;
+    const uint64_t *in = (const uint64_t *)(const void *)from;
+    for (size_t i = 0; i < bytes / sizeof *in; i++)
+        out[i] = in[i];
+}
+
+ArenaCopy *arena_copy(const Arena *arena, Arena *into)
+{
+    ASSERT(arena != into);
+    ArenaCopy *copy = NEW(into, ArenaCopy);
+    *copy = (ArenaCopy){.arena = arena, .used = arena->used, .next_cap = arena->next_cap};
+    for (const Chunk *chunk = arena->chunks; chunk; chunk = chunk->next)
+        copy->n++;
+    copy->chunk = NEW_ARRAY(into, ChunkCopy, copy->n);
+    Chunk *chunk = arena->chunks;
+    for (uint32_t i = 0; i < copy->n; i++, chunk = chunk->next) {
+        char *bytes = arena_alloc(into, chunk->used);
+        copy_words(bytes, chunk_bytes(chunk), chunk->used);
+        copy->chunk[i] = (ChunkCopy){chunk, chunk->used, bytes};
+    }
+    return copy;
+}
+
+void arena_restore(Arena *arena, const ArenaCopy *copy)
+{
+    ASSERT(arena == copy->arena);
+    Chunk *newest = copy->n ? copy->chunk[0].chunk : NULL;
+    while (arena->chunks != newest) {
+        ASSERT(arena->chunks); /* else the arena was reset since */
+        give_up_newest(arena);
+    }
+    for (uint32_t i = 0; i < copy->n; i++) {
+        const ChunkCopy *c = &copy->chunk[i];
+        if (c->chunk->dirty < c->chunk->used)
+            c->chunk->dirty = c->chunk->used;
+        c->chunk->used = c->used;
+        copy_words(chunk_bytes(c->chunk), c->bytes, c->used);
+        POISON(chunk_bytes(c->chunk) + c->used, c->chunk->cap - c->used);
+    }
+    arena->used = copy->used;
+    arena->next_cap = copy->next_cap;
 }
 
 /* Doubling; the old array stays where it is, so copies of the vec's header remain readable. */

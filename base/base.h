@@ -80,6 +80,14 @@ char *arena_join(Arena *arena, const char *const *part, uint32_t n); /* one behi
 char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void *arena_memdup(Arena *arena, const void *data, size_t bytes);
 
+/* What an arena holds at one moment, to come back to: something is loaded once and used for many inputs,
+ * each of which may change it and add to it. The copy lives in `into`, another arena. Restoring puts back
+ * every byte of every object there was (pointers between them hold) and frees all objects made since; any
+ * number of times, and of several copies the older ones stay good. A reset of the arena ends its copies. */
+typedef struct ArenaCopy ArenaCopy;
+ArenaCopy *arena_copy(const Arena *arena, Arena *into);
+void arena_restore(Arena *arena, const ArenaCopy *copy);
+
 #define NEW(arena, T)                 ((T *)arena_alloc((arena), sizeof(T)))
 #define NEW_ARRAY(arena, T, n)        ((T *)arena_alloc((arena), sizeof(T) * (size_t)(n)))
 #define COPY_ARRAY(arena, T, data, n) ((T *)arena_memdup((arena), (data), sizeof(T) * (size_t)(n)))

@@ -532,34 +532,28 @@ static const Builtin elementwise[OP_COUNT] = {
 #undef OP
 };
 
-const Builtin *builtin_at(uint32_t i)
+static void add_builtin(Map *to, Syms *syms, const Builtin *b)
 {
-    if (i < COUNT(functions)) {
-        return &functions[i];
-    }
-    uint32_t k = i - (uint32_t)COUNT(functions);
-    for (uint32_t op = 0; op < OP_COUNT; op++) {
-        if (callable((OpKind)op) && k-- == 0) {
-            return &elementwise[op];
-        }
-    }
-    return data_builtin_at(k);
+    Sym name = sym(syms, b->name);
+    ASSERT(!map_get(to, MAP_KEY(name)));
+    map_put(to, MAP_KEY(name), (void *)b);
 }
 
-const Builtin *builtin_find(const char *name)
+Map *builtins_new(Arena *arena, Syms *syms)
 {
-    OpKind op;
+    Map *all = map_new(arena);
     for (size_t i = 0; i < COUNT(functions); i++) {
-        if (strcmp(functions[i].name, name) == 0) {
-            return &functions[i];
+        add_builtin(all, syms, &functions[i]);
+    }
+    for (uint32_t op = 0; op < OP_COUNT; op++) {
+        if (callable((OpKind)op)) {
+            add_builtin(all, syms, &elementwise[op]);
         }
     }
     for (uint32_t i = 0; data_builtin_at(i); i++) {
-        if (strcmp(data_builtin_at(i)->name, name) == 0) {
-            return data_builtin_at(i);
-        }
+        add_builtin(all, syms, data_builtin_at(i));
     }
-    return op_find(name, &op) && callable(op) ? &elementwise[op] : NULL;
+    return all;
 }
 
 bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span)

@@ -578,8 +578,7 @@ typedef struct Builtin {
     uint32_t npositional; /* constructors: at most so many arguments without a name */
     const char *named;    /* names of arguments, with blanks between; NULL: any */
 } Builtin;
-const Builtin *builtin_find(const char *name);
-const Builtin *builtin_at(uint32_t i); /* NULL at the end; for suggestions */
+Map *builtins_new(Arena *arena, Syms *syms); /* all: Sym -> Builtin */
 const Val *builtin_call(Elab *e, const Builtin *b, Args *args);
 /* False after E0302: b has no named argument of that name. */
 bool builtin_is_size(const Builtin *b); /* len, count */

@@ -171,7 +171,7 @@ static void declare(Front *f, File *file)
             check_place(f, a);
             check_wellformed(f, a);
             add_item(f, file, item.name, &item);
-            const Builtin *b = builtin_find(a->name);
+            const Builtin *b = map_get(f->builtins, MAP_KEY(a->name));
             bool hides = file_item(f->std, a->name) || (b && !builtin_at_data(b));
             if (file != f->std && !is_action(a) && hides) {
                 diag_at(f->ir->diags, DIAG_W0102, named_at(a), "`%s` hides the standard library's",

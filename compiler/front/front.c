@@ -24,25 +24,23 @@ Elab *elab_new(Front *f, Program *program, Arena *arena)
     return e;
 }
 
-Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
+Front *front_new(Ir *ir)
 {
     Front *f = NEW(ir->arena, Front);
     f->ir = ir;
     f->arena = ir->arena;
     f->by_path = map_new(f->arena);
     f->ops = map_new(f->arena);
-    f->builtins = map_new(f->arena);
-    for (uint32_t i = 0; builtin_at(i); i++) {
-        const char *name = builtin_at(i)->name;
-        map_put(f->builtins, MAP_KEY(sym(ir->syms, name)), (void *)builtin_find(name));
-    }
+    f->builtins = builtins_new(f->arena, ir->syms);
     f->called = map_new(f->arena);
-    if (!std_load(f)) {
-        err_set(err, ERR_PROGRAM, "the standard library has errors");
-        return NULL;
-    }
+    return std_load(f) ? f : NULL;
+}
+
+bool front_load(Front *f, const FrontOptions *opt, Err *err)
+{
+    ASSERT(f->files.n == 0);
     if (!file_load(f, opt->path, err)) {
-        return NULL;
+        return false;
     }
     const File *file = f->files.at[0];
     f->allowance = elab_allowance(f->bytes);
@@ -56,12 +54,21 @@ Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
     }
     for (uint32_t i = 0; i < opt->nset; i++) {
         if (!setting_apply(f, opt->set[i])) {
-            err_set(err, ERR_PROGRAM, "a setting is wrong");
-            return NULL;
+            return err_set(err, ERR_PROGRAM, "a setting is wrong");
         }
     }
     stages_find(f);
-    return f;
+    return true;
+}
+
+Front *front_open(Ir *ir, const FrontOptions *opt, Err *err)
+{
+    Front *f = front_new(ir);
+    if (!f) {
+        err_set(err, ERR_PROGRAM, "the standard library has errors");
+        return NULL;
+    }
+    return front_load(f, opt, err) ? f : NULL;
 }
 
 uint32_t front_stage_count(const Front *f)

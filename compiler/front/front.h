@@ -23,6 +23,10 @@ typedef struct FrontOptions {
  * the overrides; resolves top-level names. ERR_FILE when the file cannot be read, ERR_PROGRAM when
  * diagnostics were reported (they are in ir->diags). */
 Front *front_open(Ir *ir, const FrontOptions *opt, Err *err);
+/* Its two steps, for who checks many programs: the embedded standard library alone (NULL after
+ * diagnostics), and one program on top of it. After an arena_restore to between them comes the next. */
+Front *front_new(Ir *ir);
+bool front_load(Front *f, const FrontOptions *opt, Err *err);
 
 /* Elaborates everything that can be: every model, train block and eval. False when there were errors. */
 bool front_check(Front *f);

@@ -6,7 +6,8 @@ const Val *record_new(Elab *e, Env *env, const Ast *a)
 {
     uint32_t positional = 0;
     bool ok = true;
-    const Builtin *b = builtin_find(a->kind == A_CALL ? a->kid[0]->name : a->name);
+    Sym name = a->kind == A_CALL ? a->kid[0]->name : a->name;
+    const Builtin *b = map_get(e->front->builtins, MAP_KEY(name));
     for (uint32_t i = 1; a->kind == A_CALL && i < a->nkid; i++) {
         const Ast *k = a->kid[i];
         bool named = k->kind == A_NAMED;

@@ -314,8 +314,9 @@ static void collect_names(Elab *e, const Env *env, Names *names)
             }
         }
     }
-    const Builtin *b;
-    for (uint32_t i = 0; (b = builtin_at(i)); i++) {
+    const Map *builtins = e->front->builtins;
+    for (uint32_t i = 0; i < map_count(builtins); i++) {
+        const Builtin *b = map_value_at(builtins, i);
         VEC_PUSH(e->arena, names, sym(e->ir->syms, b->name));
     }
 }

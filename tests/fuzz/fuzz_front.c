@@ -2,35 +2,21 @@
 /* fuzz_front.c: programs that may say anything, from text to checked graphs. What is refused must be
  * refused with a diagnostic, and what every stage accepts must hold the invariants of graphs. */
 #define _GNU_SOURCE
-#include "fuzz_file.h"
-
-#include "front.h"
-
-static void check_stage(Arena *arena, Ir *ir, Front *f, const char *name)
-{
-    PlanBuilder *b = planb_new(arena);
-    const Program *p = front_stage(f, name, b);
-    ASSERT(p || diags_errors(ir->diags) > 0);
-    for (uint32_t i = 0; p && i < p->entries.n; i++)
-        graph_verify(p->entries.at[i], p);
-}
+#include "fuzz_program.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+    static FuzzStd s;
+    if (!s.arena)
+        s = fuzz_std_new();
     FuzzFile file = fuzz_file_open(data, n);
-    Arena *arena = arena_new();
-    Ir *ir = ir_new(arena, syms_new(arena), diags_new(arena));
-    Err err = {0};
-    Front *f = front_open(ir, &(FrontOptions){.path = file.path}, &err);
-    ASSERT(f || err.kind == ERR_FILE || diags_errors(ir->diags) > 0);
-    if (f) {
-        bool good = front_check(f);
-        ASSERT(good == (diags_errors(ir->diags) == 0));
-        for (uint32_t i = 0; i < front_stage_count(f); i++)
-            check_stage(arena, ir, f, front_stage_path(f, i));
+    if (fuzz_load(&s, file.path)) {
+        bool good = front_check(s.front);
+        ASSERT(good == (diags_errors(s.ir->diags) == 0));
+        fuzz_stages(&s);
     }
-    ASSERT(diags_render(ir->diags, arena, DIAG_HUMAN, false));
-    arena_free(arena);
+    ASSERT(diags_render(s.ir->diags, s.arena, DIAG_HUMAN, false));
+    fuzz_std_restore(&s);
     fuzz_file_close(&file);
     return 0;
 }

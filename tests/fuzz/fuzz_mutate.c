@@ -3,9 +3,8 @@
  * and what is behind it are reached. What is accepted must differentiate or say why not, survive
  * printing and reading, and be computed by the interpreter where that is little work. */
 #define _GNU_SOURCE
-#include "fuzz_file.h"
+#include "fuzz_program.h"
 
-#include "front.h"
 #include "mutate.h"
 #include "passes.h"
 
@@ -120,32 +119,31 @@ static void take(void *user, Program *p, Arena *arena)
     }
 }
 
-static void check(const char *text)
+static void check(const FuzzStd *s, const char *text)
 {
     FuzzFile file = fuzz_file_open(text, strlen(text));
-    Arena *arena = arena_new();
-    Ir *ir = ir_new(arena, syms_new(arena), diags_new(arena));
-    Err err = {0};
-    Front *f = front_open(ir, &(FrontOptions){.path = file.path}, &err);
-    ASSERT(f || diags_errors(ir->diags) > 0);
-    if (f) {
-        bool good = front_check_each(f, take, ir);
-        ASSERT(good || diags_errors(ir->diags) > 0);
-        for (uint32_t i = 0; good && i < front_stage_count(f); i++) { /* as a plan is made */
-            const Program *p = front_stage(f, front_stage_path(f, i), planb_new(arena));
-            ASSERT(p || diags_errors(ir->diags) > 0);
-        }
+    if (fuzz_load(s, file.path)) {
+        bool good = front_check_each(s->front, take, s->ir);
+        ASSERT(good || diags_errors(s->ir->diags) > 0);
+        if (good)
+            fuzz_stages(s);
     }
-    ASSERT(diags_render(ir->diags, arena, DIAG_HUMAN, false));
-    arena_free(arena);
+    ASSERT(diags_render(s->ir->diags, s->arena, DIAG_HUMAN, false));
+    fuzz_std_restore(s);
     fuzz_file_close(&file);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+    static FuzzStd s;
+    static const Corpus *originals;
+    if (!originals) {
+        s = fuzz_std_new();
+        originals = corpus_new(arena_new());
+    }
     Arena *arena = arena_new();
     Chooser r = {.bytes = true, .data = data, .n = n};
-    check(corpus_mutant(corpus_new(arena), &r));
+    check(&s, corpus_mutant(originals, arena, &r));
     arena_free(arena);
     return 0;
 }

@@ -136,9 +136,18 @@ static Token random_word(Chooser *r)
     return literal(words[choose(r, COUNT(words))], 'a');
 }
 
+typedef struct Mutant {
+    const Corpus *c;
+    Arena *arena;
+    Chooser *r;
+    Text text;
+} Mutant;
+
 /* Another token for one of this kind: mostly of the same kind, so that the program still parses. */
-static Token replacement(const Corpus *c, const Text *from, Token old, Chooser *r)
+static Token replacement(const Mutant *m, Token old)
 {
+    const Corpus *c = m->c;
+    Chooser *r = m->r;
     if (old.kind == '0' && choose(r, 8))
         return random_number(r);
     if (old.kind == 'a' && choose(r, 4) == 0)
@@ -150,23 +159,25 @@ static Token replacement(const Corpus *c, const Text *from, Token old, Chooser *
     if (!strchr("0a\"n ", old.kind) && choose(r, 4))
         return c->operators.at[choose(r, c->operators.n)];
     for (int i = 0; i < 20; i++) {
-        Token k = from->token.at[choose(r, from->token.n)];
+        Token k = m->text.token.at[choose(r, m->text.token.n)];
         if (k.kind == old.kind)
             return k;
     }
-    return from->token.at[choose(r, from->token.n)];
+    return m->text.token.at[choose(r, m->text.token.n)];
 }
 
-static void erase(Text *t, uint32_t at, uint32_t n)
+static void erase(Mutant *m, uint32_t at, uint32_t n)
 {
+    Text *t = &m->text;
     memmove(t->token.at + at, t->token.at + at + n, (t->token.n - at - n) * sizeof(Token));
     t->token.n -= n;
 }
 
-static void insert(Corpus *c, Text *t, uint32_t at, const Token *k, uint32_t n)
+static void insert(Mutant *m, uint32_t at, const Token *k, uint32_t n)
 {
-    Token *copy = COPY_ARRAY(c->arena, Token, k, n);
-    VEC_RESERVE(c->arena, &t->token, t->token.n + n);
+    Text *t = &m->text;
+    Token *copy = COPY_ARRAY(m->arena, Token, k, n);
+    VEC_RESERVE(m->arena, &t->token, t->token.n + n);
     memmove(t->token.at + at + n, t->token.at + at, (t->token.n - at) * sizeof(Token));
     memcpy(t->token.at + at, copy, n * sizeof(Token));
     t->token.n += n;
@@ -184,63 +195,65 @@ static uint32_t line_of(const Text *t, uint32_t at, uint32_t *first)
     return end - at + (end < t->token.n);
 }
 
-static void edit_line(Corpus *c, Text *t, uint32_t at, Chooser *r)
+static void edit_line(Mutant *m, uint32_t at)
 {
     uint32_t first, from;
-    const Text *other = &c->text.at[choose(r, c->text.n)];
-    uint32_t n = line_of(t, at, &first);
-    switch (choose(r, 3)) {
+    const Text *other = &m->c->text.at[choose(m->r, m->c->text.n)];
+    uint32_t n = line_of(&m->text, at, &first);
+    switch (choose(m->r, 3)) {
     case 0:
-        erase(t, first, n);
+        erase(m, first, n);
         return;
     case 1:
-        insert(c, t, first, t->token.at + first, n);
+        insert(m, first, m->text.token.at + first, n);
         return;
     }
-    n = line_of(other, choose(r, other->token.n), &from);
-    insert(c, t, first, other->token.at + from, n);
+    n = line_of(other, choose(m->r, other->token.n), &from);
+    insert(m, first, other->token.at + from, n);
 }
 
-static void edit(Corpus *c, Text *t, Chooser *r)
+static void edit(Mutant *m)
 {
+    Text *t = &m->text;
+    Chooser *r = m->r;
     uint32_t at = choose(r, t->token.n), how = choose(r, 16);
     for (int i = 0; i < 20 && strchr(" n", t->token.at[at].kind); i++)
         at = choose(r, t->token.n);
     if (how == 0) {
-        erase(t, at, 1);
+        erase(m, at, 1);
     } else if (how == 1) {
-        insert(c, t, at, t->token.at + at, 1);
+        insert(m, at, t->token.at + at, 1);
     } else if (how == 2) {
         Token *k = t->token.at, swap = k[at];
         uint32_t with = choose(r, t->token.n);
         k[at] = k[with];
         k[with] = swap;
     } else if (how == 3) {
-        Token k = c->operators.at[choose(r, c->operators.n)];
-        insert(c, t, at, &k, 1);
+        Token k = m->c->operators.at[choose(r, m->c->operators.n)];
+        insert(m, at, &k, 1);
     } else if (how < 6) {
-        edit_line(c, t, at, r);
+        edit_line(m, at);
     } else {
-        t->token.at[at] = replacement(c, t, t->token.at[at], r);
+        t->token.at[at] = replacement(m, t->token.at[at]);
     }
 }
 
-static const char *text_of(const Corpus *c, const Text *t)
+static const char *text_of(Arena *arena, const Text *t)
 {
-    StrBuf sb = sb_new(c->arena);
+    StrBuf sb = sb_new(arena);
     for (uint32_t i = 0; i < t->token.n; i++)
         sb_putn(&sb, t->token.at[i].at, t->token.at[i].n);
     return sb_text(&sb);
 }
 
-const char *corpus_mutant(Corpus *c, Chooser *r)
+const char *corpus_mutant(const Corpus *c, Arena *arena, Chooser *r)
 {
-    Text t = {{0}};
+    Mutant m = {c, arena, r, {{0}}};
     const Text *from = &c->text.at[choose(r, c->text.n)];
-    insert(c, &t, 0, from->token.at, from->token.n);
-    for (uint32_t edits = 1 + choose(r, 3) * choose(r, 3); edits && t.token.n; edits--)
-        edit(c, &t, r);
-    return text_of(c, &t);
+    insert(&m, 0, from->token.at, from->token.n);
+    for (uint32_t edits = 1 + choose(r, 3) * choose(r, 3); edits && m.text.token.n; edits--)
+        edit(&m);
+    return text_of(arena, &m.text);
 }
 
 uint32_t corpus_count(const Corpus *c)
@@ -248,9 +261,9 @@ uint32_t corpus_count(const Corpus *c)
     return c->text.n;
 }
 
-const char *corpus_text(Corpus *c, uint32_t i)
+const char *corpus_text(const Corpus *c, Arena *arena, uint32_t i)
 {
-    return text_of(c, &c->text.at[i]);
+    return text_of(arena, &c->text.at[i]);
 }
 
 Corpus *corpus_new(Arena *arena)

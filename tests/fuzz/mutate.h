@@ -18,7 +18,7 @@ uint32_t choose(Chooser *r, uint32_t n); /* 0 <= result < n */
 typedef struct Corpus Corpus;
 Corpus *corpus_new(Arena *arena); /* the seeds of fuzz_front, and small examples */
 uint32_t corpus_count(const Corpus *c);
-const char *corpus_text(Corpus *c, uint32_t i);
-const char *corpus_mutant(Corpus *c, Chooser *r); /* in the corpus's arena */
+const char *corpus_text(const Corpus *c, Arena *arena, uint32_t i);
+const char *corpus_mutant(const Corpus *c, Arena *arena, Chooser *r);
 
 #endif

@@ -63,6 +63,51 @@ static void arena_objects_are_zero_aligned_and_apart(void **state)
     }
 }
 
+typedef struct Link {
+    struct Link *next;
+    char text[24];
+} Link;
+
+static void put_link(Arena *arena, Link **list, const char *text)
+{
+    Link *link = NEW(arena, Link);
+    snprintf(link->text, sizeof link->text, "%s", text);
+    link->next = *list;
+    *list = link;
+}
+
+/* Of objects in several chunks, all of which were written to, and freed ones that come again zeroed. */
+static void arena_copies_come_back(void **state)
+{
+    Arena *arena = *state, *copies = arena_new();
+    const ArenaCopy *empty = arena_copy(arena, copies);
+    Link **list = NEW(arena, Link *);
+    for (int i = 0; i < 3000; i++)
+        put_link(arena, list, "old");
+    size_t used = arena_used(arena);
+    const ArenaCopy *full = arena_copy(arena, copies);
+    for (int round = 0; round < 3; round++) {
+        for (Link *x = *list; x; x = x->next)
+            memset(x->text, 'x', sizeof x->text);
+        unsigned char *p = arena_alloc(arena, 5000);
+        for (int i = 0; i < 5000; i++)
+            assert_int_equal(p[i], 0);
+        memset(p, 0xa5, 5000);
+        for (int i = 0; i < 3000 * round; i++)
+            put_link(arena, list, "new");
+        arena_restore(arena, full);
+        assert_int_equal(arena_used(arena), used);
+        int n = 0;
+        for (const Link *x = *list; x; x = x->next, n++)
+            assert_string_equal(x->text, "old");
+        assert_int_equal(n, 3000);
+    }
+    arena_restore(arena, empty);
+    assert_int_equal(arena_used(arena), 0);
+    assert_int_equal(*(char *)arena_alloc(arena, 1), 0);
+    arena_free(copies);
+}
+
 static void arena_texts(void **state)
 {
     Arena *arena = *state;
@@ -152,6 +197,21 @@ static void want_too_much(Arena *arena)
     arena_alloc(arena, SIZE_MAX / 2);
 }
 
+static void restore_after_reset(Arena *arena)
+{
+    NEW(arena, int);
+    const ArenaCopy *copy = arena_copy(arena, arena_new());
+    arena_reset(arena);
+    arena_restore(arena, copy);
+}
+
+static void a_reset_ends_copies(void **state)
+{
+    char text[4096];
+    assert_int_not_equal(status_of_child(restore_after_reset, *state, text, sizeof text), 0);
+    assert_non_null(strstr(text, "assertion failed"));
+}
+
 static void out_of_memory_is_exit_code_5(void **state)
 {
     char text[4096];
@@ -170,6 +230,16 @@ static void use_after_reset(Arena *arena)
     *p = *q + 1;
 }
 
+static void use_after_restore(Arena *arena)
+{
+    NEW(arena, int);
+    Arena *copies = arena_new();
+    const ArenaCopy *copy = arena_copy(arena, copies);
+    volatile int *p = NEW(arena, int);
+    arena_restore(arena, copy);
+    *p = 1;
+}
+
 static void write_behind_object(Arena *arena)
 {
     volatile char *p = arena_alloc(arena, 5);
@@ -181,6 +251,8 @@ static void asan_catches_stale_and_wild_pointers(void **state)
 {
     char text[4096];
     assert_int_not_equal(status_of_child(use_after_reset, *state, text, sizeof text), 0);
+    assert_non_null(strstr(text, "AddressSanitizer"));
+    assert_int_not_equal(status_of_child(use_after_restore, *state, text, sizeof text), 0);
     assert_non_null(strstr(text, "AddressSanitizer"));
     assert_int_not_equal(status_of_child(write_behind_object, *state, text, sizeof text), 0);
     assert_non_null(strstr(text, "AddressSanitizer"));
@@ -548,9 +620,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_objects_are_zero_aligned_and_apart),
+        cmocka_unit_test(arena_copies_come_back),
         cmocka_unit_test(arena_texts),
         cmocka_unit_test(vec_grows_and_keeps),
         cmocka_unit_test(bug_prints_context_and_aborts),
+        cmocka_unit_test(a_reset_ends_copies),
         cmocka_unit_test(out_of_memory_is_exit_code_5),
         cmocka_unit_test(asan_catches_stale_and_wild_pointers),
         cmocka_unit_test(err_first_wins_and_is_cut),

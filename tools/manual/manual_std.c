@@ -59,7 +59,6 @@ static void put_builtin(StrBuf *sb, const Builtin *b)
 void manual_std(StrBuf *sb)
 {
     Arena *arena = arena_new();
-    const Builtin *b;
     StdFile file;
     sb_puts(sb,
             "# What needs no import\n\n"
@@ -70,8 +69,9 @@ void manual_std(StrBuf *sb)
     for (uint32_t i = 0; std_file_get(i, &file); i++)
         put_file(arena, sb, &file);
     sb_puts(sb, "\n## Built in\n\n| name | |\n|---|---|\n");
-    for (uint32_t i = 0; (b = builtin_at(i)); i++) {
-        put_builtin(sb, b);
+    const Map *all = builtins_new(arena, syms_new(arena));
+    for (uint32_t i = 0; i < map_count(all); i++) {
+        put_builtin(sb, map_value_at(all, i));
     }
     arena_free(arena);
 }
