@@ -84,6 +84,31 @@ const char *diags_text(const Diags *diags, uint32_t file, size_t *n)
     return source->text;
 }
 
+static bool in_library(const Diags *diags, Span span)
+{
+    const Source *source = diags_find_source(diags, span.file);
+    return source && source->library;
+}
+
+void diags_library(Diags *diags, uint32_t file)
+{
+    ASSERT(diags_find_source(diags, file));
+    diags->sources.at[file - 1].library = true;
+}
+
+Span diags_call(Diags *diags, Span call)
+{
+    Span outer = diags->call;
+    if (call.file && !in_library(diags, call))
+        diags->call = call;
+    return outer;
+}
+
+void diags_return(Diags *diags, Span outer)
+{
+    diags->call = outer;
+}
+
 uint32_t source_line(const Source *source, uint32_t offset)
 {
     uint32_t lo = 0, hi = source->starts.n; /* starts[lo] <= offset < starts[hi] */
@@ -156,7 +181,10 @@ Diag *diag_at(Diags *diags, DiagCode code, Span span, const char *fmt, ...)
     va_end(args);
     diag->diags = diags;
     diag->code = code;
-    diag->span = span;
+    bool moved = diags->call.file && in_library(diags, span);
+    diag->span = moved ? diags->call : span;
+    if (moved)
+        diag_also(diag, span, "seen here, in the standard library");
     bool warning = diag_code_name(code)[0] == 'W' && !diags->denied[code];
     diag->level = warning ? DIAG_WARNING : DIAG_ERROR;
     diags->reported += diag->level == DIAG_ERROR;

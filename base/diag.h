@@ -37,6 +37,13 @@ const char *diags_text(const Diags *diags, uint32_t file, size_t *n);
 /* 1-based line and byte column of a span's start. */
 void diags_place(const Diags *diags, Span span, uint32_t *line, uint32_t *column);
 
+/* The source is text that the user has not written. A report in it stands at the user's call that led
+ * there, where one is known; the place in the library becomes a second one. */
+void diags_library(Diags *diags, uint32_t file);
+/* A call begins; calls by a library change nothing. Returns the one that goes on when it ends. */
+Span diags_call(Diags *diags, Span call);
+void diags_return(Diags *diags, Span outer);
+
 /* Warnings of this code are errors from now on. */
 void diags_deny(Diags *diags, DiagCode code);
 /* The code of that name; false when there is none. */

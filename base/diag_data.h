@@ -9,6 +9,7 @@ typedef struct Source {
     const char *text;
     uint32_t n;
     VEC(uint32_t) starts; /* offset of each line; at least one */
+    bool library;         /* not the user's text */
 } Source;
 
 typedef enum ExtraKind { EXTRA_NOTE, EXTRA_HELP, EXTRA_FIX } ExtraKind;
@@ -46,6 +47,7 @@ struct Diags {
     bool denied[DIAG_COUNT];
     uint32_t errors, warnings;
     uint32_t reported; /* errors with repetitions */
+    Span call;         /* of the user, that is being worked on; zero: none */
 };
 
 /* NULL for the zero span and unknown files. */

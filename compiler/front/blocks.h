@@ -83,6 +83,8 @@ bool eval_item(Elab *e, PlanBuilder *b, const Item *item, uint32_t *index);
 
 /* generate.c: a block of the file by itself, whether anything uses it or not. */
 bool block_check(Elab *e, const Item *item);
+/* The models of chat and generate blocks as decoding calls them. */
+void decode_check(Elab *e, const File *file);
 
 /* load.c: the `load` clauses of a model, whose states are those from `first` on; kept in e->loads. False
  * after diagnostics. */

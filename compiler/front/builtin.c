@@ -482,6 +482,9 @@ static const Builtin functions[] = {
     {"one_hot", call_one_hot, OP_EQ, "one_hot(ids, n): bool[.., n]", 2, ""},
     {"len", call_size, OP_IOTA, "first extent, or number of entries", 1, ""},
     {"count", call_size, OP_IOTA, "number of elements", 1, ""},
+    {"one_of", call_one_of, OP_CONST, "one_of(s, \"a\", \"b\"): s, which must be one of these",
+     UINT32_MAX, ""},
+    {"fail", call_fail, OP_CONST, "fail(\"text\"): the call of this function is an error", 1, ""},
     {"start", call_other_weights, OP_STATE, "start(m): m as it was when the stage began", 1, "m"},
     {"ema", call_other_weights, OP_STATE, "ema(m): m with the averages of its weights", 1, "m"},
     {"tap", call_tap, OP_STATE, "tap(x, \"name\"): x; its mean goes to the log", 2, "x name"},
@@ -596,6 +599,13 @@ static bool fits_data(Elab *e, const Builtin *b, const Args *args)
     return true;
 }
 
+/* Works on values of compile time. */
+static bool without_graph(const Builtin *b)
+{
+    return b->fn == call_elementwise || b->fn == call_size || b->fn == call_clamp ||
+           b->fn == call_one_of || b->fn == call_fail;
+}
+
 const Val *builtin_call(Elab *e, const Builtin *b, Args *args)
 {
     if (e->answers && b->fn == call_mean) {
@@ -604,8 +614,7 @@ const Val *builtin_call(Elab *e, const Builtin *b, Args *args)
     if (!fits_data(e, b, args)) {
         return poison(e, args->call);
     }
-    if (!e->g && !builtin_at_data(b) && b->fn != call_elementwise && b->fn != call_size &&
-        b->fn != call_clamp) {
+    if (!e->g && !builtin_at_data(b) && !without_graph(b)) {
         diag_at(e->diags, DIAG_E0205, args->call, "`%s` needs run-time values", b->name);
         return poison(e, args->call);
     }

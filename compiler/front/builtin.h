@@ -61,4 +61,9 @@ const Val *call_scatter_add(Elab *e, const Builtin *b, Args *args);
 const Val *call_other_weights(Elab *e, const Builtin *b, Args *args); /* start, ema */
 const Val *call_tap(Elab *e, const Builtin *b, Args *args);
 
+/* ---- builtin_refuse.c ---- */
+
+const Val *call_one_of(Elab *e, const Builtin *b, Args *args);
+const Val *call_fail(Elab *e, const Builtin *b, Args *args);
+
 #endif

@@ -245,7 +245,7 @@ static const Val *call_fn(Elab *e, const Val *fn, Args *args)
     frame->function = ast;
     frame->generic_float = inst == NULL;
     frame->call = args->call;
-    CallFrame call = {ast, inst, e->calls};
+    CallFrame call = {ast, inst, e->calls, frame};
     map_put(e->front->called, MAP_KEY(ast), (void *)ast);
     e->passes += inst && !in_instance(e->calls);
     Sym path = e->g ? e->g->path : NULL;
@@ -264,7 +264,10 @@ static const Val *call_fn(Elab *e, const Val *fn, Args *args)
 
 const Val *call_closure(Elab *e, const Val *fn, Args *args)
 {
-    return fn->code.ast->kind == A_LAMBDA ? call_lambda(e, fn, args) : call_fn(e, fn, args);
+    Span outer = diags_call(e->diags, args->call);
+    const Val *v = fn->code.ast->kind == A_LAMBDA ? call_lambda(e, fn, args) : call_fn(e, fn, args);
+    diags_return(e->diags, outer);
+    return mask_result(e, fn, v);
 }
 
 static const Val *call_instance(Elab *e, Inst *inst, Args *args)
@@ -333,7 +336,7 @@ static const Val *call_dtype(Elab *e, DType dt, Args *args)
     return n ? val_node(e, n, args->call) : poison(e, args->call);
 }
 
-const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
+static const Val *call_any(Elab *e, Env *env, const Val *fn, Args *args)
 {
     if (val_is_poison(fn)) {
         return fn;
@@ -381,4 +384,12 @@ const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
     }
     diag_at(e->diags, DIAG_E0305, args->call, "%s cannot be called", val_text(e, fn));
     return poison(e, args->call);
+}
+
+const Val *call_value(Elab *e, Env *env, const Val *fn, Args *args)
+{
+    Span outer = diags_call(e->diags, args->call);
+    const Val *v = call_any(e, env, fn, args);
+    diags_return(e->diags, outer);
+    return v;
 }

@@ -75,7 +75,8 @@ typedef struct LossTerm {
 
 struct Val {
     VKind kind;
-    Span span; /* of the expression that made it */
+    Span span;    /* of the expression that made it */
+    bool is_mask; /* CLOSURE: taken as a mask, so it gives a bool */
     bool open; /* TENSOR: its node is a rounding cast that arithmetic may still undo (narrow.c) */
     union {
         const Dim *dim;
@@ -454,6 +455,7 @@ typedef struct CallFrame {
     const Ast *fn;
     const Inst *inst;
     const struct CallFrame *up;
+    const Env *frame; /* its formals; NULL while they are not bound */
 } CallFrame;
 typedef struct Args {
     uint32_t n, cap;
@@ -538,6 +540,9 @@ Graph *capture_root(const Elab *e, Span span);
 bool mask_is(const Val *v);
 bool mask_fits(const Val *v);
 /* a mask, or a function of three */ /* a mask, or a function that can be one */
+/* A function that fits, as a mask; and what it gave: poison after E0205 when that is no bool. */
+const Val *mask_taken(Elab *e, const Val *v);
+const Val *mask_result(Elab *e, const Val *mask, const Val *result);
 /* and, or, not (b: NULL) of masks, one of which may be true or false */
 const Val *mask_join(Elab *e, OpKind op, const Val *a, const Val *b, Span span);
 /* m(b, t, u) outside equations: elementwise on tensors of one shape. */

@@ -286,12 +286,12 @@ static EqValue call_inline(Equation *q, const Val *fn, const EqArgs *args)
     if (!lambda && call_recursive(e, ast, inst, args->call)) {
         return eq_poison(q, args->call);
     }
-    CallFrame frame = {ast, inst, e->calls};
     Equation *in = COPY_ARRAY(e->arena, Equation, q, 1);
     in->env = env_new(e, ENV_FRAME, fn->code.env);
     in->env->function = lambda ? NULL : ast;
     in->env->generic_float = !lambda && !inst;
     in->env->call = args->call;
+    CallFrame frame = {ast, inst, e->calls, in->env};
     in->local = NULL;
     in->called = true;
     if (lambda ? !bind_params(in, ast, args) : !bind_formals(in, ast, args)) {
@@ -328,9 +328,13 @@ static EqValue call_mask(Equation *q, const Val *m, const EqArgs *args)
 
 static EqValue call_any(Equation *q, const Val *fn, const EqArgs *args)
 {
-    return fn->kind == V_MASK ? call_mask(q, fn, args)
-           : inlines(fn)      ? call_inline(q, fn, args)
-                              : call_elements(q, fn, args);
+    Span outer = diags_call(q->e->diags, args->call);
+    EqValue v = fn->kind == V_MASK ? call_mask(q, fn, args)
+                : inlines(fn)      ? call_inline(q, fn, args)
+                                   : call_elements(q, fn, args);
+    diags_return(q->e->diags, outer);
+    v.v = mask_result(q->e, fn, v.v);
+    return v;
 }
 
 bool eq_is_size(Equation *q, const Ast *a)

@@ -216,6 +216,7 @@ bool std_load(Front *f)
     for (uint32_t i = 0; std_file_get(i, &s); i++) {
         const char *path = arena_printf(f->arena, "std/%s", s.name);
         uint32_t source = diags_source(f->ir->diags, path, s.text, s.n);
+        diags_library(f->ir->diags, source);
         f->std->ast = ast_parse(f->arena, f->ir->syms, f->ir->diags, source);
         f->hash = hash_mix(f->hash, hash_bytes(s.text, s.n));
         declare(f, f->std);

@@ -201,6 +201,7 @@ bool front_check_each(Front *f, FrontVisit visit, void *user)
     }
     f->later.n = later; /* of programs that are gone */
     if (diags_reported(f->ir->diags) == errors) {
+        decode_check(e, file);
         uncalled_check(e, file);
         unread_check(e, file);
     }

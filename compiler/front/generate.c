@@ -136,3 +136,35 @@ bool block_check(Elab *e, const Item *item)
     }
     return stands_alone(block) ? data_of(e, v, false) != NULL : data_check_open(e, v);
 }
+
+/* The prompt at once, then token by token, with states that last. */
+static void decode(Elab *e, Inst *inst, Span at)
+{
+    static const Mode modes[] = {MODE_PREFILL, MODE_DECODE};
+    const Val *f = inst_member(e, inst, sym(e->ir->syms, "forward"), at);
+    for (size_t i = 0; i < COUNT(modes) && f && f->kind == V_CLOSURE; i++) {
+        pass_begin(e, graph_new(e->ir, e->arena, f->code.ast->name), modes[i]);
+        uncalled_value(e, f);
+    }
+    e->g = NULL;
+    e->mode = MODE_EVAL;
+}
+
+void decode_check(Elab *e, const File *file)
+{
+    Map *done = map_new(e->arena);
+    for (uint32_t i = 0; i < map_count(file->actions); i++) {
+        const Item *item = map_value_at(file->actions, i);
+        const Ast *a = item->ast, *model = block_attr(a, "model");
+        bool tokens = strcmp(a->text, "chat") == 0 ||
+                      (strcmp(a->text, "generate") == 0 && !block_attr(a, "call"));
+        if (!tokens || !model || item->file != file) {
+            continue;
+        }
+        const Val *m = eval(e, item->file->env, model);
+        if (m->kind == V_INSTANCE && !map_get(done, MAP_KEY(m->inst))) {
+            map_put(done, MAP_KEY(m->inst), m->inst);
+            decode(e, m->inst, model->span);
+        }
+    }
+}

@@ -29,6 +29,32 @@ bool mask_fits(const Val *v)
     return needed <= MASK_INDICES && formals->nkid >= MASK_INDICES;
 }
 
+const Val *mask_taken(Elab *e, const Val *v)
+{
+    if (v->kind != V_CLOSURE) {
+        return v;
+    }
+    Val *taken = COPY_ARRAY(e->arena, Val, v, 1);
+    taken->is_mask = true;
+    return taken;
+}
+
+const Val *mask_result(Elab *e, const Val *mask, const Val *v)
+{
+    bool fits = v->kind == V_BOOL || (is_tensor(v) && tensor_type(v)->dtype == DT_BOOL);
+    if (!mask->is_mask || fits || val_is_poison(v)) {
+        return v;
+    }
+    const Ast *fn = mask->code.ast;
+    bool lambda = fn->kind == A_LAMBDA;
+    const char *got =
+        is_tensor(v) ? name_quoted(e, dtype_info(tensor_type(v)->dtype)->name) : val_text(e, v);
+    Diag *d = diag_at(e->diags, DIAG_E0205, lambda ? fn->kid[1]->span : fn->name_span,
+                      "a mask says true or false for (b, t, u), got %s", got);
+    diag_help(d, "compare: `(b, t, u) => u <= t`");
+    return poison(e, v->span);
+}
+
 /* true and false are the masks of everything and of nothing. */
 static const Val *join_known(Elab *e, OpKind op, const Val *known, const Val *other, Span span)
 {
@@ -53,8 +79,8 @@ const Val *mask_join(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
     }
     Val *v = val_new(e, V_MASK, span);
     v->mask.op = op;
-    v->mask.a = a;
-    v->mask.b = b;
+    v->mask.a = mask_taken(e, a);
+    v->mask.b = b ? mask_taken(e, b) : NULL;
     return v;
 }
 

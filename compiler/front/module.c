@@ -462,7 +462,7 @@ static bool contains_itself(Elab *e, const Inst *inst, Span span)
     return (outer && outer->module) || depth > MAX_MODULE_DEPTH;
 }
 
-const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, const Ast *decl)
+static const Val *instantiate(Elab *e, const Val *module, Args *args, Inst *up, const Ast *decl)
 {
     Inst *inst = NEW(e->arena, Inst);
     Span span = decl ? decl->span : args->call;
@@ -500,5 +500,13 @@ const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, 
     }
     Val *v = val_new(e, V_INSTANCE, span);
     v->inst = inst;
+    return v;
+}
+
+const Val *module_instantiate(Elab *e, const Val *module, Args *args, Inst *up, const Ast *decl)
+{
+    Span outer = diags_call(e->diags, args->call);
+    const Val *v = instantiate(e, module, args, up, decl);
+    diags_return(e->diags, outer);
     return v;
 }

@@ -406,7 +406,6 @@ static bool evaluate_body(OpCx *x, const Args *args)
     e->g = x->body;
     e->body = &x->captures;
     e->in_op++;
-    x->frame = env_new(e, ENV_FRAME, x->scope);
     x->frame->generic_float = true;
     x->frame->function = x->ast;
     x->frame->call = args->call;
@@ -434,7 +433,8 @@ static const Val *inlined(Elab *e, const Val *op, Args *args)
 static const Def *specialise(OpCx *x, const Args *args)
 {
     Elab *e = x->e;
-    CallFrame call = {x->ast, NULL, e->calls};
+    x->frame = env_new(e, ENV_FRAME, x->scope);
+    CallFrame call = {x->ast, NULL, e->calls, x->frame};
     const Ast *vjp = vjp_of(x->ast);
     make_inputs(x);
     e->calls = &call;

@@ -163,7 +163,10 @@ static const Val *accept_word(const Accept *x, const Ast *type, const Val *v)
             text = "a mask, which is a function of (b, t, u)";
             kinds = 0;
         }
-        return kinds >> v->kind & 1 ? v : unify_wrong_kind(x, type, v, text);
+        bool fits = kinds >> v->kind & 1;
+        return !fits                 ? unify_wrong_kind(x, type, v, text)
+               : kinds >> V_MASK & 1 ? mask_taken(x->e, v)
+                                     : v;
     }
     DType dt;
     bool is_float;
