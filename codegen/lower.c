@@ -241,7 +241,8 @@ const KExpr *lower_fit(Lower *lo, DType dt, const KExpr *e)
     bool narrow = dtype_info(dt)->bytes < 4 && dtype_info(dt)->kind != DK_BOOLEAN;
     if (!narrow)
         return e;
-    const char *text = arena_printf(lo->arena, "mdl_fit_%s%%t(%%0)", dtype_info(dt)->name);
+    const char *how = dtype_is_float(dt) ? "fit" : "wrap";
+    const char *text = arena_printf(lo->arena, "mdl_%s_%s%%t(%%0)", how, dtype_info(dt)->name);
     return ke_apply(lo, e->type, text, e, NULL);
 }
 

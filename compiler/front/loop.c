@@ -13,7 +13,7 @@ typedef struct Loop {
     const Val *step;
     Span span;
     const Val *init, *xs;
-    uint32_t axis;
+    int64_t axis;   /* from the end when negative */
     Nodes carry, x; /* outside; x with the axis in front */
     const Dim *length;
     OpBody body;
@@ -65,6 +65,13 @@ static const Val *tree_of(Elab *e, const Val *like, const Node *const *at)
 
 /* ---- axes ---- */
 
+/* The axis of a tensor of that rank, or the rank where it has none such. */
+static uint32_t axis_in(const Loop *l, uint32_t rank)
+{
+    int64_t k = l->axis < 0 ? l->axis + rank : l->axis;
+    return k >= 0 && k < rank ? (uint32_t)k : rank;
+}
+
 /* x with the axis `from` at place `to`, the others in order. */
 static const Node *move_axis(Graph *g, const Node *x, uint32_t from, uint32_t to)
 {
@@ -87,19 +94,20 @@ static bool take_xs(Loop *l)
     }
     for (uint32_t i = 0; i < xs.n; i++) {
         const Type *t = xs.at[i]->type;
-        if (t->rank <= l->axis) {
-            diag_at(e->diags, DIAG_E0406, l->xs->span, "`%s` has no axis %u to run along: `%s`",
-                    l->b->name, l->axis, type_text(e->ir, t));
+        uint32_t axis = axis_in(l, t->rank);
+        if (axis == t->rank) {
+            diag_at(e->diags, DIAG_E0406, l->xs->span, "`%s` has no axis %lld to run along: `%s`",
+                    l->b->name, (long long)l->axis, type_text(e->ir, t));
             return false;
         }
-        l->length = l->length ? l->length : t->dims[l->axis];
-        if (l->length != t->dims[l->axis]) {
+        l->length = l->length ? l->length : t->dims[axis];
+        if (l->length != t->dims[axis]) {
             diag_at(e->diags, DIAG_E0402, l->xs->span,
-                    "`%s` runs along axis %u of `%s` and `%s`, which differ in it", l->b->name,
-                    l->axis, type_text(e->ir, xs.at[0]->type), type_text(e->ir, t));
+                    "`%s` runs along axis %lld of `%s` and `%s`, which differ in it", l->b->name,
+                    (long long)l->axis, type_text(e->ir, xs.at[0]->type), type_text(e->ir, t));
             return false;
         }
-        const Node *x = move_axis(e->g, xs.at[i], l->axis, 0);
+        const Node *x = move_axis(e->g, xs.at[i], axis, 0);
         if (!x) {
             return false;
         }
@@ -237,13 +245,14 @@ static const Val *stacked(Loop *l, const Node *loop, const Val *out)
     const Node **at = NEW_ARRAY(e->arena, const Node *, l->y.n + 1);
     for (uint32_t i = 0; i < l->y.n; i++) {
         const Node *y = graph_get(e->g, loop, l->next.n + i);
-        if (y && y->type->rank <= l->axis) {
+        uint32_t axis = y ? axis_in(l, y->type->rank) : 0;
+        if (y && axis == y->type->rank) {
             diag_at(e->diags, DIAG_E0406, l->step->span,
-                    "an output `%s` cannot be stacked along axis %u",
-                    type_text(e->ir, l->y.at[i]->type), l->axis);
+                    "an output `%s` cannot be stacked along axis %lld",
+                    type_text(e->ir, l->y.at[i]->type), (long long)l->axis);
             return poison(e, l->span);
         }
-        at[i] = y ? move_axis(e->g, y, 0, l->axis) : NULL;
+        at[i] = y ? move_axis(e->g, y, 0, axis) : NULL;
         if (!at[i]) {
             return poison(e, l->span);
         }
@@ -304,10 +313,10 @@ const Val *call_scan(Elab *e, const Builtin *b, Args *args)
     if (!args_count(e, b, args, 3) || !callable(e, b, args_get(args, 0, NULL))) {
         return poison(e, args->call);
     }
-    if (!axis || !val_as_int(axis, &k) || k < 0 || k >= IR_MAX_RANK) {
+    if (!axis || !val_as_int(axis, &k) || k < -IR_MAX_RANK || k >= IR_MAX_RANK) {
         if (!axis || !val_is_poison(axis)) {
             diag_at(e->diags, axis ? DIAG_E0416 : DIAG_E0303, axis ? axis->span : args->call,
-                    axis ? "the axis of `scan` is a number from 0 on, got %s"
+                    axis ? "the axis of `scan` is a whole number below the rank, got %s"
                          : "`axis: k` is missing",
                     axis ? val_text(e, axis) : "");
         }
@@ -316,7 +325,7 @@ const Val *call_scan(Elab *e, const Builtin *b, Args *args)
     l.step = args_get(args, 0, NULL);
     l.init = args_get(args, 1, NULL);
     l.xs = args_get(args, 2, NULL);
-    l.axis = (uint32_t)k;
+    l.axis = k;
     return run_loop(&l, false);
 }
 

@@ -85,13 +85,13 @@ void eval_cumsum(const Node *n, const Value *const *in, Value *out);
 void eval_cumprod(const Node *n, const Value *const *in, Value *out);
 void eval_argsort(const Node *n, const Value *const *in, Value *out);
 
-/* ---- eval_round.c: bits mode ---- */
+/* ---- eval_round.c: integers wrap; in bits mode floats are rounded ---- */
 
-/* A partial result of a fold, as an accumulator of v's type holds it; x itself in f64. */
+/* A partial result of a fold, as an accumulator of v's type holds it; a float as it is, in f64. */
 double value_round(const Value *v, double x);
-/* a * b + sum in the accumulator of v: fused in bits mode. */
+/* a * b + sum in the accumulator of v: fused in bits mode, and all bits of whole numbers. */
 double value_fma(const Value *v, double a, double b, double sum);
-/* Every element becomes a number of the type. Does nothing in f64. */
+/* Every element becomes a number of the type; floats stay in f64. */
 void value_round_all(Value *v);
 
 /* ---- eval_walk.c: iteration through strides ---- */

@@ -126,13 +126,14 @@ static Value *run_elementwise(Run *r, const Node *n, const Value *const *in)
 {
     Value *out = new_value(r, n->type);
     EvalFn eval = op_info(n->op)->eval;
+    bool exact = n->op == OP_MUL && n->type->dtype == DT_I32;
     for (uint32_t k = 0; k < n->nin; k++)
         ASSERT(in[k]->count == out->count);
     for (int64_t i = 0; i < out->count; i++) {
         double a = in[0]->at[i];
         double b = n->nin > 1 ? in[1]->at[i] : 0;
         double c = n->nin > 2 ? in[2]->at[i] : 0;
-        out->at[i] = eval(a, b, c);
+        out->at[i] = exact ? value_fma(out, a, b, 0) : eval(a, b, c);
     }
     value_round_all(out);
     return out;

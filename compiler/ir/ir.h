@@ -565,9 +565,9 @@ typedef struct InterpBinding {
 Value *value_new(Arena *arena, const Type *type, const int64_t *sym_values); /* zeroed */
 /* Runs g, composites and groups through their bodies. results/writes are in g's order.
  *
- * In f64 casts between floats are the identity. With `bits` every node has the numbers of its type:
+ * Integers wrap. In f64 casts between floats are the identity. With `bits` every node has the numbers of its type:
  * an elementwise operation is computed in f64 and rounded once (so + - * / sqrt give the bits of the
- * machine), integers of 32 bits wrap, and folds, prefix sums and contractions go through their
+ * machine), and folds, prefix sums and contractions go through their
  * elements in row-major order with an accumulator of the result's type, products by fused
  * multiply-add. Inputs, states and slots are numbers of their types already. */
 void interp_run(const Graph *g, Arena *arena, const InterpBinding *b, Value **results,

@@ -23,6 +23,7 @@ static const char program[] =
     "fn nll(z: f32[B, C], t: i32[B]) -> loss = cross_entropy(z, t)\n"
     "fn step(x: f32[A]) -> f32[A] = if mode == train { x } else { 2 * x }\n"
     "fn wide(y: i64[A], x: u8[A]) -> (i64[A], u8[A]) = (y, x)\n"
+    "fn small(x: u8[A], y: u8[A]) = (x + y, x - y, x * y, x + y > x)\n"
     "fn tenth(x: f32[A]) -> f32[A] = x / 10\n"
     "fn alone() -> f32[2] = 3 * [1, 2][1]\n";
 
@@ -119,6 +120,22 @@ static void losses_and_nested_results(void **state)
     assert_true(result(tool, "out", 1) == 2);
     CALL(tool, "step", "--mode=decode", "--reference");
     assert_true(result(tool, "out", 1) == 4);
+}
+
+/* tests/recorded/special.mdl has all cases, for the interpreter. */
+static void kernels_wrap_like_the_interpreter(void **state)
+{
+    Tool *tool = *state;
+    static const uint8_t x[] = {200, 1}, y[] = {100, 2};
+    const StTensor in[] = {INTS("x", DT_U8, x), INTS("y", DT_U8, y)};
+    static const double want[][2] = {{44, 3}, {100, 255}, {32, 2}, {0, 1}};
+    put(tool, "x.st", in, 2);
+    for (int how = 0; how < 3; how++) {
+        CALL(tool, "small", (const char *const[]){"--reference", "--bits", "--quiet"}[how]);
+        for (size_t k = 0; k < COUNT(want); k++)
+            for (size_t i = 0; i < 2; i++)
+                assert_true(result(tool, arena_printf(tool->arena, "out.%zu", k), i) == want[k][i]);
+    }
 }
 
 static void whole_numbers_keep_all_bits(void **state)
@@ -229,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(arguments_are_tensors_and_expressions, setup,
                                         tool_teardown),
         cmocka_unit_test_setup_teardown(losses_and_nested_results, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(kernels_wrap_like_the_interpreter, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(whole_numbers_keep_all_bits, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(bits_are_those_of_the_types, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(weights_of_an_index, setup, tool_teardown),

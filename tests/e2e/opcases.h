@@ -23,7 +23,7 @@ typedef struct OpFile {
     bool kernels;   /* the CPU runs all of them */
 } OpFile;
 
-enum { OP_FILES = 4 };
+enum { OP_FILES = 5 };
 extern const OpFile op_files[OP_FILES];
 
 Lab *opcases_open(const OpFile *file);

@@ -24,7 +24,7 @@ static bool needs_case(OpKind op)
         if (strcmp(op_info(op)->name, elsewhere[i]) == 0)
             return false;
     OpClass cls = op_info(op)->cls;
-    return cls != OC_CALL && cls != OC_LOOP && cls != OC_TUPLE && cls != OC_GROUP;
+    return cls != OC_CALL && cls != OC_TUPLE && cls != OC_GROUP;
 }
 
 static bool uses(const Graph *g, OpKind op)

@@ -112,6 +112,22 @@ case("bce_extreme", lambda z, t: loss(F.binary_cross_entropy_with_logits(z, t, r
      z=f32(800, -800, 0, 1e30), t=f32(0, 1, 0.5, 1))
 case("window_of_zeros", lambda x: x.abs().amax(1), x=f32([0, -0.0], [-0.0, -0.0]))
 
+
+def whole(name, dtype, x, y):
+    """Arithmetic of integers, which keeps the lowest bits."""
+    x, y = (m.reshape(-1).astype(dtype) for m in np.meshgrid(x, y))
+    for k, a in (("x", x), ("y", y)):
+        tensors[f"wrap_{name}/in.{k}"] = a
+    a, b = torch.from_numpy(x), torch.from_numpy(y)
+    for k, v in enumerate([a + b, a - b, a * b, -a, (a * b) + a > b]):
+        tensors[f"wrap_{name}/out.{k}"] = v.numpy()
+
+
+whole("u8", np.uint8, [0, 1, 2, 100, 127, 128, 200, 255], [0, 1, 3, 56, 128, 255])
+whole("i8", np.int8, [0, 1, -1, 100, 127, -128, -77], [0, 1, -1, 3, 127, -128])
+whole("i16", np.int16, [0, 1, -1, 300, 32767, -32768, -9999], [0, 1, -1, 300, 32767, -32768])
+whole("i32", np.int32, [0, 1, -1, 70000, 2**31 - 1, -(2**31)], [0, 1, -1, 70000, 2**31 - 1, -(2**31)])
+
 save_file(tensors, os.path.join(os.path.dirname(os.path.abspath(__file__)), "special.safetensors"),
           metadata={"torch": torch.__version__, "numpy": np.__version__})
 print(len({k.split("/")[0] for k in tensors}), "cases")

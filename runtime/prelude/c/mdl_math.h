@@ -113,6 +113,19 @@ MDL_FN vi mdl_cast_vi_vi(vi x)
 MDL_FIT_INT(i8, -128, 127)
 MDL_FIT_INT(u8, 0, 255)
 MDL_FIT_INT(i16, -32768, 32767)
+/* What the lowest bits of a register value are in a narrower integer type. */
+#define MDL_WRAP_INT(name, T, kept)                 \
+    MDL_FN int32_t mdl_wrap_##name##_i32(int32_t x) \
+    {                                               \
+        return (T)x;                                \
+    }                                               \
+    MDL_FN vi mdl_wrap_##name##_vi(vi x)            \
+    {                                               \
+        return kept;                                \
+    }
+MDL_WRAP_INT(i8, int8_t, (x << 24) >> 24)
+MDL_WRAP_INT(u8, uint8_t, x & 255)
+MDL_WRAP_INT(i16, int16_t, (x << 16) >> 16)
 #define MDL_FIT_FLOAT(name)                            \
     MDL_FN float mdl_fit_##name##_f32(float x)         \
     {                                                  \
