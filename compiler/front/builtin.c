@@ -3,82 +3,6 @@
 #include "builtin.h"
 #include <math.h>
 
-const Val *args_get(const Args *args, uint32_t i, const char *name)
-{
-    uint32_t position = 0;
-    for (uint32_t k = 0; k < args->n; k++) {
-        if (args->name[k] ? name && strcmp(args->name[k], name) == 0 : position == i) {
-            return args->at[k];
-        }
-        position += !args->name[k];
-    }
-    return NULL;
-}
-
-uint32_t args_positional(const Args *args)
-{
-    uint32_t n = 0;
-    for (uint32_t k = 0; k < args->n; k++) {
-        n += !args->name[k];
-    }
-    return n;
-}
-
-bool args_count(Elab *e, const Builtin *b, const Args *args, uint32_t n)
-{
-    if (args_positional(args) != n) {
-        diag_at(e->diags, DIAG_E0303, args->call, "`%s` takes %u argument%s, got %u", b->name, n,
-                n == 1 ? "" : "s", args_positional(args));
-        return false;
-    }
-    return true;
-}
-
-const Node *args_tensor(Elab *e, const Args *args, uint32_t i)
-{
-    const Val *v = args_get(args, i, NULL);
-    return val_is_poison(v) ? NULL : tensor_of(e, v);
-}
-
-const Node *args_wide(Elab *e, const Args *args, uint32_t i, DType *dt)
-{
-    const Val *v = args_get(args, i, NULL);
-    const Node *n = val_is_poison(v) ? NULL : tensor_of(e, v);
-    *dt = n ? n->type->dtype : DT_F32;
-    return n && is_tensor(v) ? narrow_wide(e, v) : n;
-}
-
-/* `axis: k` of a tensor of this rank, negative from the end. */
-static bool axis_value(Elab *e, const Val *v, uint32_t rank, int64_t *axis)
-{
-    if (val_is_poison(v)) {
-        return false;
-    }
-    if (!val_as_int(v, axis)) {
-        diag_at(e->diags, DIAG_E0503, v->span, "an axis is a compile-time integer, got %s",
-                val_text(e, v));
-        return false;
-    }
-    *axis += *axis < 0 ? rank : 0;
-    if (*axis < 0 || *axis >= rank) {
-        diag_at(e->diags, DIAG_E0416, v->span, "axis %s of a tensor of rank %u", val_text(e, v),
-                rank);
-        return false;
-    }
-    return true;
-}
-
-bool args_axis(Elab *e, const Args *args, uint32_t rank, int64_t missing, int64_t *axis)
-{
-    const Val *v = args_get(args, UINT32_MAX, "axis");
-    if (!v && missing == AXIS_NEEDED) {
-        diag_at(e->diags, DIAG_E0303, args->call, "`axis: k` is missing");
-        return false;
-    }
-    return v ? axis_value(e, v, rank, axis)
-             : axis_value(e, val_int(e, missing, args->call), rank, axis);
-}
-
 /* ---- elementwise ---- */
 
 static const Val *binary(Elab *e, OpKind op, const Val *a, const Val *b, Span span)
@@ -152,7 +76,7 @@ static bool fold_axes(Elab *e, const Args *args, uint32_t rank, int64_t *axes, u
     uint32_t seen = 0;
     for (uint32_t i = 0; i < (tuple ? v->list.n : 1); i++) {
         int64_t k;
-        if (!axis_value(e, tuple ? v->list.at[i] : v, rank, &k)) {
+        if (!axis_read(e, tuple ? v->list.at[i] : v, rank, &k)) {
             return false;
         }
         seen |= 1u << k;
@@ -435,81 +359,81 @@ bool builtin_is_size(const Builtin *b)
 /* ---- the tables ---- */
 
 static const Builtin functions[] = {
-    {"sum", call_fold, OP_SUM, "sum over an axis", 1, "axis"},
-    {"prod", call_fold, OP_PROD, "product over an axis", 1, "axis"},
-    {"amax", call_fold, OP_AMAX, "largest over an axis", 1, "axis"},
-    {"amin", call_fold, OP_AMIN, "smallest over an axis", 1, "axis"},
-    {"mean", call_mean, OP_SUM, "mean over an axis; without one, a loss", 1, "axis"},
-    {"weighted_mean", call_weighted_mean, OP_SUM, "a loss: sum of w*x over sum of w", 2, ""},
-    {"argmax", call_argreduce, OP_ARGMAX, "index of the largest", 1, "axis"},
-    {"argmin", call_argreduce, OP_ARGMIN, "index of the smallest", 1, "axis"},
-    {"cumsum", call_cumulative, OP_CUMSUM, "sum up to each element of an axis", 1, "axis"},
-    {"cumprod", call_cumulative, OP_CUMPROD, "product up to each element", 1, "axis"},
-    {"sort", call_sort, OP_ARGSORT, "elements in order, stable", 1, "axis descending"},
-    {"argsort", call_sort, OP_ARGSORT, "their indices in order", 1, "axis descending"},
-    {"topk", call_topk, OP_ARGSORT, "topk(x, k): the k largest and their indices", 2, "axis"},
-    {"conv1d", call_conv, OP_DOT, "conv1d(x: [B, C, X], w, b)", 3,
-     "b stride padding dilation groups"},
-    {"conv2d", call_conv, OP_DOT, "conv2d(x: [B, C, Y, X], w, b)", 3,
-     "b stride padding dilation groups"},
+    {"sum", call_fold, OP_SUM, "sum over an axis", "x, axis:"},
+    {"prod", call_fold, OP_PROD, "product over an axis", "x, axis:"},
+    {"amax", call_fold, OP_AMAX, "largest over an axis", "x, axis:"},
+    {"amin", call_fold, OP_AMIN, "smallest over an axis", "x, axis:"},
+    {"mean", call_mean, OP_SUM, "mean over an axis; without one, a loss", "x, axis:"},
+    {"weighted_mean", call_weighted_mean, OP_SUM, "a loss: sum of w*x over sum of w", "x, w"},
+    {"argmax", call_argreduce, OP_ARGMAX, "index of the largest", "x, axis:"},
+    {"argmin", call_argreduce, OP_ARGMIN, "index of the smallest", "x, axis:"},
+    {"cumsum", call_cumulative, OP_CUMSUM, "sum up to each element of an axis", "x, axis:"},
+    {"cumprod", call_cumulative, OP_CUMPROD, "product up to each element", "x, axis:"},
+    {"sort", call_sort, OP_ARGSORT, "elements in order, stable", "x, axis:, descending:"},
+    {"argsort", call_sort, OP_ARGSORT, "their indices in order", "x, axis:, descending:"},
+    {"topk", call_topk, OP_ARGSORT, "the k largest and their indices", "x, k, axis:"},
+    {"conv1d", call_conv, OP_DOT, "cross-correlation of x: [B, C, X]",
+     "x, w, b, stride:, padding:, dilation:, groups:"},
+    {"conv2d", call_conv, OP_DOT, "cross-correlation of x: [B, C, Y, X]",
+     "x, w, b, stride:, padding:, dilation:, groups:"},
     {"conv_transpose2d", call_conv_transpose, OP_DOT, "the adjoint of conv2d, weights [C, O, k, k]",
-     3, "b stride padding"},
-    {"max_pool2d", call_pool, OP_AMAX, "max_pool2d(x, k, stride: k, padding: 0)", 2,
-     "stride padding"},
-    {"avg_pool2d", call_pool, OP_SUM, "avg_pool2d(x, k, stride: k, padding: 0)", 2,
-     "stride padding"},
-    {"clamp", call_clamp, OP_MIN, "clamp(x, lo, hi)", 3, ""},
-    {"concat", call_concat, OP_CONCAT, "concat(a, b, .., axis: k)", UINT32_MAX, "axis"},
-    {"stack", call_stack, OP_CONCAT, "stack(a, b, .., axis: k): along a new axis", UINT32_MAX,
-     "axis"},
-    {"pad", call_pad, OP_PAD, "pad(x, lo, hi, axis: k, value: 0)", 3, "axis lo hi value"},
-    {"flip", call_flip, OP_GATHER, "an axis backwards", 1, "axis"},
-    {"roll", call_roll, OP_CONCAT, "roll(x, n, axis: k): element i goes to i + n", 2, "axis"},
-    {"repeat", call_repeat, OP_EXPAND, "repeat(x, n, axis: k): each slice n times", 2, "axis"},
-    {"scatter_add", call_scatter_add, OP_SCATTER_ADD, "scatter_add(x, at, rows: R)", 2, "rows"},
-    {"unbind", call_unbind, OP_SLICE, "tuple of slices without the axis", 1, "axis"},
-    {"split", call_split, OP_SLICE, "tuple of n equal parts, or of given extents", 2, "axis"},
-    {"rand", call_rand, OP_RNG, "rand([B, T]): f32 in [0, 1)", 1, ""},
-    {"randn", call_rand, OP_RNG, "randn([B, T]): standard normal", 1, ""},
-    {"randint", call_randint, OP_RANDINT, "randint(n, [B]): i32 in 0..n", 2, ""},
-    {"bernoulli", call_bernoulli, OP_RNG, "bernoulli(p, [B]): true with probability p", 2, ""},
-    {"permutation", call_permutation, OP_RANDINT,
-     "permutation(n): i32[n], 0 .. n-1 in random order", 1, ""},
-    {"dropout", call_dropout, OP_RNG, "dropout(x, p): 0 with probability p while training", 2, ""},
-    {"scan", call_scan, OP_SCAN, "scan(step, init, xs, axis: k): a loop over time", 3, "axis"},
-    {"fold", call_fold_loop, OP_SCAN, "fold(f, x, xs): f(x, one of xs), in turn", 3, ""},
-    {"iota", call_iota, OP_IOTA, "0, 1, .. n-1", 1, ""},
-    {"one_hot", call_one_hot, OP_EQ, "one_hot(ids, n): bool[.., n]", 2, ""},
-    {"len", call_size, OP_IOTA, "first extent, or number of entries", 1, ""},
-    {"count", call_size, OP_IOTA, "number of elements", 1, ""},
-    {"one_of", call_one_of, OP_CONST, "one_of(s, \"a\", \"b\"): s, which must be one of these",
-     UINT32_MAX, ""},
-    {"fail", call_fail, OP_CONST, "fail(\"text\"): the call of this function is an error", 1, ""},
-    {"start", call_other_weights, OP_STATE, "start(m): m as it was when the stage began", 1, "m"},
-    {"ema", call_other_weights, OP_STATE, "ema(m): m with the averages of its weights", 1, "m"},
-    {"tap", call_tap, OP_STATE, "tap(x, \"name\"): x; its mean goes to the log", 2, "x name"},
-    {"all", call_all, OP_IOTA, "every axis", 0, ""},
-#define RECORD(name, npositional, named)                           \
-    {                                                              \
-#name, NULL, OP_CONST, "a constructor", npositional, named \
+     "x, w, b, stride:, padding:"},
+    {"max_pool2d", call_pool, OP_AMAX, "largest of each window; stride: k unless given",
+     "x, k, stride:, padding:"},
+    {"avg_pool2d", call_pool, OP_SUM, "mean of each window, margins counted as zeros",
+     "x, k, stride:, padding:"},
+    {"clamp", call_clamp, OP_MIN, "between lo and hi", "x, lo, hi"},
+    {"concat", call_concat, OP_CONCAT, "tensors a, b, .. or a list of them along an axis",
+     ".., axis:"},
+    {"stack", call_stack, OP_CONCAT, "the same along a new axis", ".., axis:"},
+    {"pad", call_pad, OP_PAD, "lo and hi elements `value` before and behind",
+     "x, lo, hi, axis:, value:"},
+    {"flip", call_flip, OP_GATHER, "an axis backwards", "x, axis:"},
+    {"roll", call_roll, OP_CONCAT, "element i goes to i + n", "x, n, axis:"},
+    {"repeat", call_repeat, OP_EXPAND, "each slice n times", "x, n, axis:"},
+    {"scatter_add", call_scatter_add, OP_SCATTER_ADD,
+     "row i of x is added to row at[i] of `rows` rows", "x, at, rows:"},
+    {"unbind", call_unbind, OP_SLICE, "tuple of slices without the axis", "x, axis:"},
+    {"split", call_split, OP_SLICE, "tuple of n equal parts, or of given extents", "x, n, axis:"},
+    {"rand", call_rand, OP_RNG, "f32 in [0, 1)", "shape"},
+    {"randn", call_rand, OP_RNG, "standard normal", "shape"},
+    {"randint", call_randint, OP_RANDINT, "i32 in 0..n", "n, shape"},
+    {"bernoulli", call_bernoulli, OP_RNG, "true with probability p", "p, shape"},
+    {"permutation", call_permutation, OP_RANDINT, "i32[n], 0 .. n-1 in random order", "n"},
+    {"dropout", call_dropout, OP_RNG, "0 with probability p while training", "x, p"},
+    {"scan", call_scan, OP_SCAN, "a loop over time", "step, init, xs, axis:"},
+    {"fold", call_fold_loop, OP_SCAN, "f(x, one of xs), in turn", "f, x, xs"},
+    {"iota", call_iota, OP_IOTA, "0, 1, .. n-1", "n"},
+    {"one_hot", call_one_hot, OP_EQ, "bool[.., n]", "ids, n"},
+    {"len", call_size, OP_IOTA, "first extent, or number of entries", "x"},
+    {"count", call_size, OP_IOTA, "number of elements", "x"},
+    {"one_of", call_one_of, OP_CONST, "s, which must be one of the strings behind it", "s, .."},
+    {"fail", call_fail, OP_CONST, "the call of this function is an error of this text", "text"},
+    {"start", call_other_weights, OP_STATE, "m as it was when the stage began", "m"},
+    {"ema", call_other_weights, OP_STATE, "m with the averages of its weights", "m"},
+    {"tap", call_tap, OP_STATE, "x; its mean goes to the log", "x, name"},
+    {"all", call_all, OP_IOTA, "every axis", ""},
+#define RECORD(name, formals)                           \
+    {                                                   \
+#name, NULL, OP_CONST, "a constructor", formals \
     }
-    RECORD(zeros, 0, ""),
-    RECORD(ones, 0, ""),
-    RECORD(constant, 1, "c warmup"),
-    RECORD(normal, 1, "std"),
-    RECORD(truncated, 1, "std"),
-    RECORD(uniform, 1, "a"),
-    RECORD(kaiming_uniform, 1, "a"),
-    RECORD(xavier_uniform, 0, ""),
-    RECORD(orthogonal, 0, ""),
-    RECORD(eye, 0, ""),
-    RECORD(row_mean, 0, ""),
-    RECORD(linear, 2, "warmup final"),
-    RECORD(cosine, 2, "warmup final"),
-    RECORD(wsd, 3, "warmup decay final"),
-    RECORD(piecewise, UINT32_MAX, ""),
-    RECORD(perplexity, 1, ""),
-    RECORD(save, 0, "keep best"),
+    RECORD(zeros, ""),
+    RECORD(ones, ""),
+    RECORD(constant, "c, warmup:"),
+    RECORD(normal, "std"),
+    RECORD(truncated, "std"),
+    RECORD(uniform, "a"),
+    RECORD(kaiming_uniform, "a"),
+    RECORD(xavier_uniform, ""),
+    RECORD(orthogonal, ""),
+    RECORD(eye, ""),
+    RECORD(row_mean, ""),
+    RECORD(linear, "warmup, final"),
+    RECORD(cosine, "warmup, final"),
+    RECORD(wsd, "warmup, decay, final"),
+    RECORD(piecewise, ".."),
+    RECORD(perplexity, "f"),
+    RECORD(save, "keep:, best:"),
 #undef RECORD
 };
 
@@ -530,7 +454,7 @@ static bool callable(OpKind op)
 
 static const Builtin elementwise[OP_COUNT] = {
 #define OP(id, text, documentation, ...) \
-    [OP_##id] = {text, call_elementwise, OP_##id, documentation, UINT32_MAX, ""},
+    [OP_##id] = {text, call_elementwise, OP_##id, documentation, NULL},
 #include "ops.def"
 #undef OP
 };
@@ -557,18 +481,6 @@ Map *builtins_new(Arena *arena, Syms *syms)
         add_builtin(all, syms, data_builtin_at(i));
     }
     return all;
-}
-
-bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span)
-{
-    if (!b->named || word_in(b->named, name)) {
-        return true;
-    }
-    Diag *d = diag_at(e->diags, DIAG_E0302, span, "`%s` has no argument `%s`", b->name, name);
-    if (b->named[0]) {
-        diag_note(d, "its named arguments are: %s", b->named);
-    }
-    return false;
 }
 
 /* In a function that an equation calls, a tensor stands for one of its elements: no folds, no shapes. */
@@ -621,10 +533,8 @@ const Val *builtin_call(Elab *e, const Builtin *b, Args *args)
     if (e->g) {
         e->g->span = args->call;
     }
-    for (uint32_t i = 0; i < args->n; i++) {
-        if (args->name[i] && !builtin_check_name(e, b, args->name[i], args->name_span[i])) {
-            return poison(e, args->call);
-        }
+    if (!args_place(e, b, args)) {
+        return poison(e, args->call);
     }
     return e->lifted && !on_elements(e, b, args) ? poison(e, args->call) : b->fn(e, b, args);
 }

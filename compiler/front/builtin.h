@@ -4,7 +4,7 @@
 
 #include "elab.h"
 
-/* ---- arguments (builtin.c): each is false or NULL after a diagnostic, or where one was given ---- */
+/* ---- arguments (args.c): each is false or NULL after a diagnostic, or where one was given ---- */
 
 uint32_t args_positional(const Args *args);
 bool args_count(Elab *e, const Builtin *b, const Args *args, uint32_t n);
@@ -14,6 +14,7 @@ const Node *args_wide(Elab *e, const Args *args, uint32_t i, DType *dt);
 /* `axis: k` as an index below rank; negative counts from the end. Without one it is `missing`; where
  * that is AXIS_NEEDED there must be one. */
 enum { AXIS_NEEDED = INT32_MIN };
+bool axis_read(Elab *e, const Val *v, uint32_t rank, int64_t *axis);
 bool args_axis(Elab *e, const Args *args, uint32_t rank, int64_t missing, int64_t *axis);
 /* The operands of concat(a, b, ..) or concat([a, b, ..]). */
 const Node **args_tensors(Elab *e, const Builtin *b, const Args *args, uint32_t *n);

@@ -346,51 +346,52 @@ static const Val *call_text_metric(Elab *e, const Builtin *b, Args *args)
 /* ---- the table ---- */
 
 static const Builtin functions[] = {
-#define ROW(name, fn, npositional, named, doc)       \
-    {                                                \
-#name, fn, OP_CONST, doc, npositional, named \
+#define ROW(name, fn, formals, doc)       \
+    {                                     \
+#name, fn, OP_CONST, doc, formals \
     }
-    ROW(pad_square, call_pad_square, 1, "fill", "pad_square(img, fill:): to a square"),
-    ROW(resize, call_resize, 2, "side filter", "resize(img, n or (h, w), side:, filter:)"),
-    ROW(center_crop, call_crop, 2, "", "center_crop(img, n)"),
-    ROW(random_crop, call_crop, 2, "padding", "random_crop(img, n, padding:)"),
-    ROW(random_resized_crop, call_crop, 2, "scale ratio", "random_resized_crop(img, n)"),
-    ROW(random_flip, call_random_flip, 1, "fields", "left and right, with probability 1/2"),
-    ROW(color_jitter, call_color_jitter, 4, "b c s", "brightness, contrast, saturation"),
-    ROW(normalize, call_normalize, 3, "mean std", "an image as f32[3, h, w]"),
-    ROW(gray, call_gray, 1, "", "an image as f32[h, w] in 0..1"),
-    ROW(anyres, call_anyres, 1, "tile patch max each", "an image as tiles of one size"),
-    ROW(turns, call_turns, 0, "system user assistant", "a conversation"),
-    ROW(exact_match, call_text_metric, 2, "text answer", "1 where the answers are equal"),
-    ROW(contains, call_text_metric, 2, "text answer", "1 where the text has the answer in it"),
-    ROW(token_recall, call_text_metric, 2, "text answer", "share of the answer's words"),
-    ROW(token_f1, call_text_metric, 2, "text answer", "F1 of the words"),
-    ROW(bleu, call_text_metric, 2, "text answer", "BLEU-4 of one answer"),
-    ROW(rouge_l, call_text_metric, 2, "text answer", "F1 by the longest common subsequence"),
+    ROW(pad_square, call_pad_square, "img, fill:", "to a square"),
+    ROW(resize, call_resize, "img, n, side:, filter:", "n is a side or (h, w)"),
+    ROW(center_crop, call_crop, "img, n", "n x n in the middle"),
+    ROW(random_crop, call_crop, "img, n, padding:", "n x n anywhere, of the padded image"),
+    ROW(random_resized_crop, call_crop,
+        "img, n, scale:, ratio:", "a part of random size and shape, resized to n x n"),
+    ROW(random_flip, call_random_flip, "img, fields:", "left and right, with probability 1/2"),
+    ROW(color_jitter, call_color_jitter, "img, b, c, s", "brightness, contrast, saturation"),
+    ROW(normalize, call_normalize, "img, mean, std", "an image as f32[3, h, w]"),
+    ROW(gray, call_gray, "img", "an image as f32[h, w] in 0..1"),
+    ROW(anyres, call_anyres, "img, tile:, patch:, max:, each:", "an image as tiles of one size"),
+    ROW(turns, call_turns, "system:, user:, assistant:", "a conversation"),
+    ROW(exact_match, call_text_metric, "text, answer", "1 where the answers are equal"),
+    ROW(contains, call_text_metric, "text, answer", "1 where the text has the answer in it"),
+    ROW(token_recall, call_text_metric, "text, answer", "share of the answer's words"),
+    ROW(token_f1, call_text_metric, "text, answer", "F1 of the words"),
+    ROW(bleu, call_text_metric, "text, answer", "BLEU-4 of one answer"),
+    ROW(rouge_l, call_text_metric, "text, answer", "F1 by the longest common subsequence"),
 #undef ROW
-#define RECORD(name, npositional, named)                           \
-    {                                                              \
-#name, NULL, OP_CONST, "a constructor", npositional, named \
+#define RECORD(name, formals)                           \
+    {                                                   \
+#name, NULL, OP_CONST, "a constructor", formals \
     }
-    RECORD(idx, 0, "images labels"),
-    RECORD(npz, 1, NULL),
-    RECORD(npy, 0, NULL),
-    RECORD(conversations, 1, "json images"),
-    RECORD(pairs, 1, "csv images"),
-    RECORD(jsonl, 1, "file images audio"),
-    RECORD(text, 1, "glob"),
-    RECORD(bin, 2, "file dtype"),
-    RECORD(tar, 1, "glob"),
-    RECORD(folders, 1, "dir"),
-    RECORD(mix, UINT32_MAX, ""),
-    RECORD(hf, 1, "name pad special image legacy"),
-    RECORD(sentencepiece, 1, "file pad special image legacy"),
-    RECORD(bpe, 1, "file pad special image"),
-    RECORD(bytes, 0, "pad special image"),
-    RECORD(file, 1, "path"),
-    RECORD(stage, 1, "name"),
-    RECORD(greedy, 0, "max_tokens"),
-    RECORD(sample, 2, "temperature top_k top_p min_p seed max_tokens"),
+    RECORD(idx, "images:, labels:"),
+    RECORD(npz, "file, ..:"),
+    RECORD(npy, "..:"),
+    RECORD(conversations, "json, images:"),
+    RECORD(pairs, "csv, images:"),
+    RECORD(jsonl, "file, images:, audio:"),
+    RECORD(text, "glob"),
+    RECORD(bin, "file, dtype"),
+    RECORD(tar, "glob"),
+    RECORD(folders, "dir"),
+    RECORD(mix, ".."),
+    RECORD(hf, "name, pad:, special:, image:, legacy:"),
+    RECORD(sentencepiece, "file, pad:, special:, image:, legacy:"),
+    RECORD(bpe, "file, pad:, special:, image:"),
+    RECORD(bytes, "pad:, special:, image:"),
+    RECORD(file, "path"),
+    RECORD(stage, "name"),
+    RECORD(greedy, "max_tokens:"),
+    RECORD(sample, "temperature, top_k, top_p:, min_p:, seed:, max_tokens:"),
 #undef RECORD
 };
 

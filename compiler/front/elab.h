@@ -580,15 +580,21 @@ typedef struct Builtin {
     BuiltinFn fn; /* NULL: a RECORD constructor */
     OpKind op;    /* elementwise ops and folds */
     const char *doc;
-    uint32_t npositional; /* constructors: at most so many arguments without a name */
-    const char *named;    /* names of arguments, with blanks between; NULL: any */
+    const char *formals; /* what it takes (args.c): "x, n, axis:"; NULL: by the op's arity */
 } Builtin;
 Map *builtins_new(Arena *arena, Syms *syms); /* all: Sym -> Builtin */
 const Val *builtin_call(Elab *e, const Builtin *b, Args *args);
-/* False after E0302: b has no named argument of that name. */
 bool builtin_is_size(const Builtin *b); /* len, count */
+
+/* args.c: what builtins take and get */
+const char *builtin_formals(const Builtin *b);
+uint32_t builtin_places(const Builtin *b); /* at most so many arguments without a name */
+/* False after E0302: b has no argument of that name. */
 bool builtin_check_name(Elab *e, const Builtin *b, Sym name, Span span);
-/* Argument i or name; NULL when absent. Marks it used. */
+/* Named arguments that have a place, and follow those given by place, become such. False after
+ * diagnostics: names that b has not, an argument given twice. */
+bool args_place(Elab *e, const Builtin *b, Args *args);
+/* Argument i or name; NULL when absent. */
 const Val *args_get(const Args *args, uint32_t i, const char *name);
 
 /* datafns.c: functions and constructors of data time; words such as bicubic. */

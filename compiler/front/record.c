@@ -13,7 +13,7 @@ const Val *record_new(Elab *e, Env *env, const Ast *a)
         bool named = k->kind == A_NAMED;
         if (named) {
             ok = builtin_check_name(e, b, k->name, k->name_span) && ok;
-        } else if (positional++ == b->npositional) {
+        } else if (positional++ == builtin_places(b)) {
             diag_at(e->diags, DIAG_E0303, k->span, "too many arguments for `%s`", b->name);
             ok = false;
         }

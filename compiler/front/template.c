@@ -80,8 +80,8 @@ static const Val *call_token(Elab *e, const Builtin *b, Args *args)
 }
 
 static const Builtin functions[] = {
-    {"learn", call_learn, OP_CONST, "learn(..): what is trained on", 0, ""},
-    {"token", call_token, OP_CONST, "a special token", 1, ""},
+    {"learn", call_learn, OP_CONST, "what is trained on", ".."},
+    {"token", call_token, OP_CONST, "a special token", "name"},
 };
 
 bool template_builtin(const Builtin *b)

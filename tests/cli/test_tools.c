@@ -41,8 +41,9 @@ static void fmt_leaves_wrong_files(void **state)
     check_has(o.err, "with --stdin there are no files");
 }
 
-#define WRONG "let a = 1.\nlet b = true&&!false\nlet c = max(a, b = 3.)\nlet d = (1 + .5)\n"
-#define FIXED "let a = 1.0\nlet b = true and not false\nlet c = max(a, b: 3.0)\nlet d = (1 + 0.5)\n"
+#define WRONG "let a = 1.\nlet b = true&&!false\nlet c = max(a, bb = 3.)\nlet d = (1 + .5)\n"
+#define FIXED \
+    "let a = 1.0\nlet b = true and not false\nlet c = max(a, bb: 3.0)\nlet d = (1 + 0.5)\n"
 
 static void fix_makes_what_is_certain(void **state)
 {
@@ -53,7 +54,7 @@ static void fix_makes_what_is_certain(void **state)
     check_has(o.out, "corrections made\n");
     check_lacks(o.err, "E0101");
     check_code(&o, 1);
-    check_has(o.err, "error[E0302]"); /* `max` has no argument `b`: that is left */
+    check_has(o.err, "error[E0302]"); /* `max` has no argument `bb`: that is left */
     tool_write(tool, "a.mdl", "let a = 1\n");
     assert_string_equal(GOOD(tool, "fix", "a.mdl"), "");
 }

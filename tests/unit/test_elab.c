@@ -409,15 +409,36 @@ static void test_modes(void **state)
     lab_close(&l);
 }
 
+/* Built-in functions take what has a place by name too, in any order behind those given by place. */
+static void test_named_arguments(void **state)
+{
+    UNUSED(state);
+    Lab l = lab_open("fn f(x: [4]) {\n"
+                     "  a = clamp(x, hi: 2, lo: 0)\n"
+                     "  b = x |> roll(n: 1, axis: 0)\n"
+                     "  c = scatter_add(at: iota(4) % 2, x: x, rows: 2)\n"
+                     "  d = max(a: x, b: 0)\n"
+                     "  (a, b, c, d)\n"
+                     "}\n");
+    lab_input(&l, "x", DT_F32, (double[]){-1, 1, 3, 5}, 1, (int64_t[]){4});
+    Value **out = lab_call(&l, "f");
+    ASSERT_VALUES(out[0], 0, 1, 2, 2);
+    ASSERT_VALUES(out[1], 5, -1, 1, 3);
+    ASSERT_VALUES(out[2], 2, 6);
+    ASSERT_VALUES(out[3], 0, 1, 3, 5);
+    lab_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_integers),     cmocka_unit_test(test_logic),
-        cmocka_unit_test(test_shapes),       cmocka_unit_test(test_functions),
-        cmocka_unit_test(test_scopes),       cmocka_unit_test(test_statements),
-        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_lets),
-        cmocka_unit_test(test_float),        cmocka_unit_test(test_losses),
-        cmocka_unit_test(test_call_targets), cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_integers),        cmocka_unit_test(test_logic),
+        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_scopes),          cmocka_unit_test(test_statements),
+        cmocka_unit_test(test_numbers),         cmocka_unit_test(test_lets),
+        cmocka_unit_test(test_float),           cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_call_targets),    cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_named_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,14 +44,9 @@ static void put_file(Arena *arena, StrBuf *sb, const StdFile *file)
         put_item(sb, file->text, ast->kid[i]);
 }
 
-/* Constructors are known by their arguments: `normal(std)`. */
 static void put_builtin(StrBuf *sb, const Builtin *b)
 {
-    bool known = !b->fn && b->named && *b->named;
-    sb_printf(sb, "| `%s%s", b->name, known ? "(" : "");
-    for (const char *at = known ? b->named : ""; *at; at++)
-        sb_puts(sb, *at == ' ' ? ", " : (char[]){*at, '\0'});
-    sb_printf(sb, "%s` | ", known ? ")" : "");
+    sb_printf(sb, "| `%s(%s)` | ", b->name, builtin_formals(b));
     manual_cell(sb, b->doc ? b->doc : "");
     sb_puts(sb, " |\n");
 }
