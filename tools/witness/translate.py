@@ -116,7 +116,6 @@ BINARY = {"Add": "a + b", "Sub": "a - b", "Mul": "a * b", "Max": "max", "Min": "
 def binary(c):
     if c.array[0].dtype.kind in "OSU":
         raise NotApplicable("strings")
-    c.no_overflow()
     c.elementwise(BINARY[c.op], ["a", "b"])
 
 
@@ -149,6 +148,16 @@ def power(c):
     exponent = ("b" if a.kind == "f" and b == a else f"{c.dtype(0) if a.kind == 'f' else 'f64'}(b)")
     c.elementwise(f"{base} ** {exponent}" if a.kind == "f"
                   else f"round({base} ** {exponent}) as {c.dtype(0)}", ["a", "b"])
+
+
+@rule("BitShift")
+def shift(c):
+    """Of numbers that are not negative; what leaves the type on the left is lost."""
+    t = c.dtype(0)
+    if c.attr("direction", b"") == b"LEFT":
+        c.elementwise(f"a * (round(f64(2) ** f64(b)) as {t})", ["a", "b"])
+    else:
+        c.elementwise(f"floor(f64(a) / f64(2) ** f64(b)) as {t}", ["a", "b"])
 
 
 @rule("Where")
@@ -394,6 +403,21 @@ def letters(text):
 
 
 # ---- shapes ----
+
+@rule("Shape", "Size")
+def extents(c):
+    """What the compiler knows of an argument, as numbers of the run."""
+    if c.op == "Size":
+        c.say("y: i64 = count(x0)")
+    else:
+        sizes = [f"len(x0{'[' + ', '.join('0' * k) + ']' if k else ''})" for k in range(c.array[0].ndim)]
+        sizes = sizes[slice(c.attr("start", 0), c.attr("end", None))]
+        text = "0"
+        for k, size in reversed(list(enumerate(sizes))):
+            text = f"select(i0 == {k}, {size}, {text})"
+        c.say(f"y[i0]: i64[{len(sizes)}] = {text}")
+    c.result("y")
+
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def reshape(c):
