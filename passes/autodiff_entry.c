@@ -59,15 +59,16 @@ static void report_missing(const PassCx *cx, const Graph *g, const State *s, con
                            const Node *loss)
 {
     const Node *cut = read ? find_cut(cx, g, read, loss) : NULL;
+    Span at = s->chosen.file ? s->chosen : s->span;
     if (cut) {
         const char *name = op_info(cut->op)->name;
-        Diag *d = diag_at(cx->ir->diags, DIAG_E0602, s->span,
+        Diag *d = diag_at(cx->ir->diags, DIAG_E0602, at,
                           "no derivative through `%s` on the way to `%s`", name, s->path);
         if (cut->span.file)
             diag_also(d, cut->span, "`%s` here", name);
         return;
     }
-    Diag *d = diag_at(cx->ir->diags, DIAG_E0601, s->span,
+    Diag *d = diag_at(cx->ir->diags, DIAG_E0601, at,
                       "`%s` is trained, but the loss does not depend on it", s->path);
     diag_help(d, "freeze it, or use it in the loss");
 }

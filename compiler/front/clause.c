@@ -185,7 +185,7 @@ static bool read_freeze(Stage *s, const StageLine *line, const Ast **store)
 typedef struct Effect {
     bool train;
     uint32_t group, clause; /* clause: its number, to know what it has done already */
-    const Ast *store;
+    const Ast *store, *glob;
 } Effect;
 
 static void apply(Stage *s, const Effect *x, State *w, const Rows *rows)
@@ -205,7 +205,9 @@ static void apply(Stage *s, const Effect *x, State *w, const Rows *rows)
             c->nrows = 1;
         }
         w->trained = true;
+        w->chosen = x->glob->span;
         c->group = x->group;
+        c->glob = x->glob;
     } else if (rows && w->trained) {
         change_rows(s->e, c, *rows, false, n);
         w->trained = c->nrows > 0;
@@ -217,9 +219,10 @@ static void apply(Stage *s, const Effect *x, State *w, const Rows *rows)
     c->clause = x->clause;
 }
 
-static bool apply_glob(Stage *s, const Effect *x, const Ast *glob)
+static bool apply_glob(Stage *s, const Effect *x)
 {
     Elab *e = s->e;
+    const Ast *glob = x->glob;
     size_t n;
     const char *text = rows_of(glob->text, &n);
     uint32_t found = 0;
@@ -260,7 +263,8 @@ static bool apply_clause(Stage *s, const StageLine *line, uint32_t number)
         ok = read_freeze(s, line, &x.store);
     }
     for (uint32_t i = 0; i < a->kid[0]->nkid; i++) {
-        ok = apply_glob(s, &x, a->kid[0]->kid[i]) && ok;
+        x.glob = a->kid[0]->kid[i];
+        ok = apply_glob(s, &x) && ok;
     }
     return ok;
 }
@@ -336,7 +340,7 @@ static bool check_stored(Stage *s, const State *w)
     return false;
 }
 
-static bool make_gradient(Stage *s, State *w)
+static bool can_train(Stage *s, State *w)
 {
     Elab *e = s->e;
     if (!check_stored(s, w)) {
@@ -351,13 +355,6 @@ static bool make_gradient(Stage *s, State *w)
     }
     if (w->trained && w->type->dtype != DT_F32) {
         not_yet(e, w->span, "training parameters of another type than f32");
-    }
-    if (w->trained) {
-        State grad = {.kind = SK_GRAD,
-                      .path = sym_printf(e->ir->syms, "%s.grad", w->path),
-                      .type = type_tensor(e->ir, DT_F32, w->type->rank, w->type->dims),
-                      .of = w->id};
-        program_state(e->program, &grad);
     }
     return true;
 }
@@ -379,11 +376,12 @@ bool stage_clauses(Stage *s)
     for (uint32_t i = 0; i < s->nparam; i++) {
         State *w = e->program->states.at[i];
         w->trained = all && w->kind == SK_PARAM && dtype_is_float(w->type->dtype);
+        w->chosen = s->def->span;
     }
     ok = each_clause(s) && ok;
     uint32_t trained = 0;
     for (uint32_t i = 0; ok && i < s->nparam; i++) {
-        ok = make_gradient(s, e->program->states.at[i]) && ok;
+        ok = can_train(s, e->program->states.at[i]) && ok;
         trained += e->program->states.at[i]->trained;
     }
     if (ok && !trained) {

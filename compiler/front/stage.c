@@ -248,6 +248,9 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
     if (diags_reported(e->diags) > errors) {
         return false; /* the eval blocks would find the same mistakes in other words */
     }
+    if (!stage_gradients(&s)) {
+        return false;
+    }
     s.run.update = entry_begin(e, "update", MODE_TRAIN);
     bool ok = update_entry(&s);
     ok = schedule(&s) && ok;

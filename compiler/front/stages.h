@@ -4,6 +4,7 @@
  *   stage.c       one stage as a Program            stage_attr.c  its attributes and their types
  *   clause.c      train, freeze, adapt ..: which parameters train, and how
  *   update.c      the entry that changes them       optimizer.c   by which module
+ *   influence.c   those that the loss depends on: they get gradients
  *   listing.c     front_stages(): what is known without building graphs
  */
 #ifndef MDL_STAGES_H
@@ -65,6 +66,7 @@ typedef struct Rows {
 typedef struct Choice {
     uint32_t group;   /* into groups; 0: no options */
     uint32_t clause;  /* the last that matched, counted from 1 */
+    const Ast *glob;  /* the pattern by which it trains, or NULL: nothing names it */
     uint32_t nrows;   /* 0: all rows, when it trains */
     Rows *rows;       /* ascending, apart from each other */
     const Ast *store; /* frozen: how it is kept, or NULL */
@@ -107,6 +109,11 @@ bool stage_clauses(Stage *s);
 /* The instances of the model that a pattern means, and how many. */
 uint32_t matching(Stage *s, const Ast *glob, Inst ***out);
 bool no_match(Stage *s, const Ast *glob, const char *what); /* false after E0804 */
+
+/* influence.c */
+/* Trained parameters that the loss does not depend on: E0601 where a clause names them, else they are left
+ * as they are (W0101). The others get a GRAD state. False after an error. */
+bool stage_gradients(Stage *s);
 
 /* adapt.c: replaces submodules; shard.c: dimensions over axes of the mesh. */
 bool adapt_clause(Stage *s, const StageLine *line);

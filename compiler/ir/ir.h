@@ -504,6 +504,7 @@ typedef struct State {
     bool trained; /* PARAM */
     uint32_t of;  /* GRAD, OPT: the parameter's id; else its own id */
     Span span;
+    Span chosen; /* PARAM, trained: the text that says so, for messages; may be zero */
 } State;
 
 typedef struct Program {

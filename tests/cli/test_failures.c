@@ -64,10 +64,10 @@ static void mistakes_of_programs_have_place_and_help(void **state)
 static void missing_derivative_is_found_by_check(void **state)
 {
     Tool *tool = *state;
-    tool_program(tool, "a.mdl", "  fc2: Linear(Hidden, Out)\n",
-                 "  fc2: Linear(Hidden, Out)\n  idle: Linear(In, Out)\n");
+    tool_program(tool, "a.mdl", "|> relu", "|> floor");
     Outcome o = RUN(tool, "check", "a.mdl");
-    check_failure(&o, 1, "error[E0601]: `idle.weight` is trained", "freeze it");
+    check_failure(&o, 1, "error[E0602]: no derivative through `floor` on the way to `fc1.weight`",
+                  "a.mdl:19:");
 }
 
 static void overrides_are_checked(void **state)

@@ -158,6 +158,31 @@ static void test_clauses(void **state)
     }
 }
 
+/* What no loss reads: without clauses it is left alone, with its moments. */
+static void test_unread(void **state)
+{
+    UNUSED(state);
+    char text[4000];
+    snprintf(text, sizeof text,
+             LAB_NET("2") DATA "train net {\n"
+                               "  data = points(\"train\")\n"
+                               "  loss = b => mean(net.embed(b.x))\n"
+                               "  lr = 1e-2\n"
+                               "  batch = 8\n"
+                               "  steps = 1\n"
+                               "}\n");
+    Stage s = stage_of(text, NULL);
+    assert_string_equal(trained(&s), "embed.weight");
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < s.p->states.n; i++) {
+        const State *w = s.p->states.at[i];
+        others += (w->kind == SK_GRAD || w->kind == SK_OPT) &&
+                  strcmp(s.p->states.at[w->of]->path, "embed.weight") != 0;
+    }
+    assert_int_equal(others, 0);
+    end(&s);
+}
+
 /* ---- schedules, actions, numbers ---- */
 
 static void check_segments(const char *statements, const PlanSegment *want, uint32_t n)
@@ -403,11 +428,12 @@ static void test_failing_twice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_data),         cmocka_unit_test(test_clauses),
-        cmocka_unit_test(test_schedules),    cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_entries),      cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_mean_of_rows), cmocka_unit_test(test_update),
-        cmocka_unit_test(test_several),      cmocka_unit_test(test_failing_twice),
+        cmocka_unit_test(test_data),          cmocka_unit_test(test_clauses),
+        cmocka_unit_test(test_unread),        cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_mean_of_rows),
+        cmocka_unit_test(test_update),        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_failing_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static void test_bindings(void **state)
                  "    s[b] += c[b, i]\n"
                  "    let k = h * 2\n"
                  "    for i in 0..2 { s = s * 2 }\n"
-                 "    a[:, :h]\n"
+                 "    c[:, :h]\n"
                  "  }\n"
                  "}\n"
                  "model m = M(8)\n" DATA TRAIN,
@@ -52,7 +52,7 @@ static void test_bindings(void **state)
                  "    s[b] += c[b, i]                  # s: f32[B]\n"
                  "    let k = h * 2                    # k = 8\n"
                  "    for i in 0..2 { s = s * 2 }      # s: f32[B]\n"
-                 "    a[:, :h]\n"
+                 "    c[:, :h]\n"
                  "  }\n"
                  "}\n"
                  "model m = M(8)\n" DATA TRAIN);
