@@ -199,6 +199,11 @@ Diag *diag_at(Diags *diags, DiagCode code, Span span, const char *fmt, ...)
     return diag;
 }
 
+void diag_again(const Diag *first)
+{
+    first->diags->reported += first->level == DIAG_ERROR;
+}
+
 void diag_label(Diag *diag, const char *fmt, ...)
 {
     va_list args;

@@ -52,6 +52,8 @@ bool diag_code_find(const char *name, DiagCode *out);
 /* Starts an error or warning (level by the code's first letter: E error, W warning). Never NULL.
  * Identical (code, span, text) reports are merged. */
 Diag *diag_at(Diags *diags, DiagCode code, Span span, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* An error that an earlier report has said already: counted among the reported ones, not shown. */
+void diag_again(const Diag *first);
 /* Text beside the primary caret. */
 void diag_label(Diag *diag, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A second place with its own text. */

@@ -30,8 +30,9 @@ static void bind_names(Elab *e, Env *env, const Ast *left, const Val *v)
     bool fits = v->kind == V_TUPLE && v->list.n == left->nkid;
     if (!fits && !val_is_poison(v)) {
         uint32_t n = v->kind == V_TUPLE ? v->list.n : 1;
-        diag_at(e->diags, DIAG_E0408, left->span, "%u value%s, %u names", n, n == 1 ? "" : "s",
-                left->nkid);
+        const Diag *d = diag_at(e->diags, DIAG_E0408, left->span, "%u value%s, %u names", n,
+                                n == 1 ? "" : "s", left->nkid);
+        env->lost = n > left->nkid ? d : env->lost;
     }
     for (uint32_t i = 0; i < left->nkid; i++) {
         bind_name(e, env, left->kid[i], fits ? v->list.at[i] : poison(e, left->span));

@@ -207,6 +207,7 @@ struct Env {
     bool has_float;
     DType float_type;
     Map *packs;                      /* Sym (".." for bare ..) -> Pack*; NULL while none */
+    const Diag *lost;                /* the error that left names unbound, or NULL */
     const Ast *function;             /* FN, OP or NULL; for messages */
     Span call;                       /* where it was called */
     const struct Equation *equation; /* indices in scope, or NULL */
@@ -260,6 +261,7 @@ struct Front {
     uint64_t allowance; /* how many there are, for so many bytes of text */
     uint64_t bytes;
     Span work_span;           /* where they ran out */
+    Map *unknown;             /* names by scope -> the Diag that said so */
     Map *called;              /* functions, ops and modules that were evaluated: by Ast */
     VEC(const Item *) trains; /* of the program's file, in order */
     VEC(const Item *) evals;
@@ -372,6 +374,16 @@ const Val *env_local(const Env *env, Sym name);           /* innermost frame cha
 const Val *env_find(Elab *e, Env *env, Sym name, Span span);
 const Val *env_get(Elab *e, Env *env, Sym name, Span span); /* E0201 with a suggestion, poison */
 void env_suggest(Elab *e, const Env *env, Sym name, Span span, Diag *d); /* a similar name */
+/* Reports a name that nothing has, once for each function or module that uses it; `of`: whose member it
+ * would be, or NULL. NULL when it was reported before. */
+typedef struct Unknown {
+    DiagCode code;
+    Sym name;
+    Span span;
+    const void *of;
+    const char *text; /* of the report */
+} Unknown;
+Diag *env_unknown(Elab *e, const Env *env, const Unknown *u);
 const Val *item_value(Elab *e, const Item *item, Span span);
 /* The model once more, with parameters of its own whose paths begin with `prefix`. */
 const Val *model_copy(Elab *e, const Item *item, Sym prefix);

@@ -302,14 +302,19 @@ static const Val *no_member(Elab *e, const Val *v, const Ast *a)
     return poison(e, a->span);
 }
 
-static const Val *instance_member(Elab *e, const Val *v, const Ast *a)
+static const Val *instance_member(Elab *e, const Env *env, const Val *v, const Ast *a)
 {
     const Val *m = inst_member(e, v->inst, a->name, a->span);
     if (m) {
         return val_at(e, m, a->span);
     }
-    Diag *d = diag_at(e->diags, DIAG_E0201, a->name_span, "%s has no member `%s`", val_text(e, v),
-                      a->name);
+    const char *const text[] = {val_text(e, v), " has no member `", a->name, "`"};
+    Unknown u = {DIAG_E0201, a->name, a->name_span, v->inst->module,
+                 arena_join(e->arena, text, COUNT(text))};
+    Diag *d = env_unknown(e, env, &u);
+    if (!d) {
+        return poison(e, a->span);
+    }
     Sym near = sym_nearest(a->name, v->inst->names.at, v->inst->names.n);
     if (near) {
         diag_fix(d, a->name_span, near, "a similar member exists");
@@ -349,7 +354,7 @@ static const Val *member_value(Elab *e, Env *env, const Ast *a)
         return datum_member(e, v, a);
     }
     if (v->kind == V_INSTANCE) {
-        return instance_member(e, v, a);
+        return instance_member(e, env, v, a);
     }
     if (v->kind == V_FILE) {
         Item *item = file_item(v->file, a->name);
@@ -450,8 +455,12 @@ static bool dims_known(Elab *e, Env *env, const Ast *a)
 {
     bool ok = true;
     if (a->kind == A_ID && !env_find(e, env, a->name, a->span)) {
-        Diag *d = diag_at(e->diags, DIAG_E0401, a->span, "unknown dimension `%s`", a->name);
-        env_suggest(e, env, a->name, a->span, d);
+        const char *const text[] = {"unknown dimension `", a->name, "`"};
+        Unknown u = {DIAG_E0401, a->name, a->span, NULL, arena_join(e->arena, text, COUNT(text))};
+        Diag *d = env_unknown(e, env, &u);
+        if (d) {
+            env_suggest(e, env, a->name, a->span, d);
+        }
         return false;
     }
     for (uint32_t i = 0; i < a->nkid && (a->kind == A_BIN || a->kind == A_PAREN); i++) {

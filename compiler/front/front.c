@@ -33,6 +33,7 @@ Front *front_new(Ir *ir)
     f->ops = map_new(f->arena);
     f->builtins = builtins_new(f->arena, ir->syms);
     f->called = map_new(f->arena);
+    f->unknown = map_new(f->arena);
     return std_load(f) ? f : NULL;
 }
 

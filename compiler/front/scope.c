@@ -335,14 +335,55 @@ void env_suggest(Elab *e, const Env *env, Sym name, Span span, Diag *d)
     }
 }
 
+/* What a name belongs to: a function, a module, a file. *lost: the error that may have left it
+ * unbound. */
+static const void *scope_of(const Env *env, const Diag **lost)
+{
+    *lost = NULL;
+    for (; env->up; env = env->up) {
+        *lost = env->lost ? env->lost : *lost;
+        if (env->kind == ENV_FRAME && env->function) {
+            return env->function;
+        }
+        if (env->kind == ENV_INSTANCE) {
+            return env->inst->module;
+        }
+        if (env->kind == ENV_FILE) {
+            return env->file;
+        }
+    }
+    return env;
+}
+
+Diag *env_unknown(Elab *e, const Env *env, const Unknown *u)
+{
+    Map *known = e->front->unknown;
+    const Diag *lost;
+    uint64_t key = hash_mix(MAP_KEY(scope_of(env, &lost)), MAP_KEY(u->name));
+    key = u->of ? hash_mix(key, MAP_KEY(u->of)) : key;
+    const Diag *first = map_get(known, key);
+    first = first || u->of ? first : lost;
+    if (first) {
+        diag_again(first);
+        return NULL;
+    }
+    Diag *d = diag_at(e->diags, u->code, u->span, "%s", u->text);
+    map_put(known, key, d);
+    return d;
+}
+
 const Val *env_get(Elab *e, Env *env, Sym name, Span span)
 {
     const Val *v = env_find(e, env, name, span);
     if (v) {
         return v;
     }
-    Diag *d = diag_at(e->diags, DIAG_E0201, span, "unknown name `%s`", name);
-    env_suggest(e, env, name, span, d);
+    const char *const text[] = {"unknown name `", name, "`"};
+    Unknown u = {DIAG_E0201, name, span, NULL, arena_join(e->arena, text, COUNT(text))};
+    Diag *d = env_unknown(e, env, &u);
+    if (d) {
+        env_suggest(e, env, name, span, d);
+    }
     return poison(e, span);
 }
 

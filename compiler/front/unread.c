@@ -86,6 +86,7 @@ static void read_names(Reader *r, const Ast *a)
     if (a->kind == A_ID && !is_known(r, a->name)) {
         Diag *d = diag_at(r->e->diags, DIAG_E0201, a->span, "unknown name `%s`", a->name);
         env_suggest(r->e, r->file->env, a->name, a->span, d);
+        bind(r, a->name); /* once */
     }
     bool type = a->kind == A_T_NAME || a->kind == A_T_TENSOR || a->kind == A_T_TUPLE ||
                 a->kind == A_T_OPTIONAL;
