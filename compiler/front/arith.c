@@ -352,9 +352,15 @@ const Val *arith_binary(Elab *e, OpKind op, const Val *a, const Val *b, Span spa
                 dtype_info(dt)->name);
         return poison(e, span);
     }
-    if ((op == OP_IDIV || op == OP_MOD) && dtype_is_float(dt)) {
+    double divisor;
+    bool divides = op == OP_IDIV || op == OP_MOD;
+    if (divides && dtype_is_float(dt)) {
         diag_at(e->diags, DIAG_E0501, span, "`//` and `%%` are for integers, got `%s`",
                 dtype_info(dt)->name);
+        return poison(e, span);
+    }
+    if (divides && val_is_number(b) && val_as_double(b, &divisor) && fabs(divisor) <= 0) {
+        diag_at(e->diags, DIAG_E0403, span, "division by zero");
         return poison(e, span);
     }
     e->g->span = span;

@@ -265,6 +265,7 @@ struct Front {
     Map *called;              /* functions, ops and modules that were evaluated: by Ast */
     VEC(const Item *) trains; /* of the program's file, in order */
     VEC(const Item *) evals;
+    Map *measured;                 /* eval blocks that were checked: by Ast */
     VEC(struct StageDef *) stages; /* of the trains, in order: stages.h */
     bool stage_errors;             /* they were reported when the stages were found */
     bool stages_wrong;             /* and some stage is not what it should be: none is elaborated */
@@ -577,6 +578,8 @@ bool equation_is(const Ast *bind); /* left side has brackets, or a folding opera
 void uncalled_check(Elab *e, const File *file);
 /* unread.c: the names in what cannot be called. */
 void unread_check(Elab *e, const File *file);
+/* contains.c: modules that contain themselves. */
+void contains_check(Elab *e, const File *file);
 /* What fn gives for such tensors, which become inputs of e->g; NULL when its arguments cannot be made up. */
 const Val *uncalled_value(Elab *e, const Val *fn);
 /* True when d is a free size of such a call: what depends on it is left open, poison without a report. */

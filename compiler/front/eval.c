@@ -200,6 +200,7 @@ bool eval_item(Elab *e, PlanBuilder *b, const Item *item, uint32_t *index)
         known = NEW(e->arena, uint32_t);
         map_put(e->evals, MAP_KEY(item->ast), known);
         ok = eval_entry(e, b, item);
+        map_put(e->front->measured, MAP_KEY(item->ast), (void *)item);
         *known = b->evals.n > n ? n : PLAN_NONE;
     }
     *index = *known;

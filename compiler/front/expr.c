@@ -54,10 +54,28 @@ static const Val *eval_paren(Elab *e, Env *env, const Ast *a)
     return eval(e, env, a->kid[0]);
 }
 
+/* False after E0202: an earlier entry has the name of this one. */
+static bool entry_once(Elab *e, Map **names, const Ast *entry)
+{
+    *names = *names ? *names : map_new(e->arena);
+    const Ast *first = map_get(*names, MAP_KEY(entry->name));
+    if (first) {
+        Diag *d = diag_at(e->diags, DIAG_E0202, entry->name_span, "two entries are called `%s`",
+                          entry->name);
+        diag_also(d, first->name_span, "first here");
+    }
+    map_put(*names, MAP_KEY(entry->name), (void *)entry);
+    return !first;
+}
+
 static const Val *eval_list(Elab *e, Env *env, const Ast *a)
 {
     const Val **at = NEW_ARRAY(e->arena, const Val *, a->nkid + 1);
+    Map *names = NULL;
     for (uint32_t i = 0; i < a->nkid; i++) {
+        if (a->kid[i]->kind == A_NAMED && !entry_once(e, &names, a->kid[i])) {
+            return poison(e, a->span);
+        }
         const Ast *k = a->kid[i]->kind == A_NAMED ? a->kid[i]->kid[0] : a->kid[i];
         at[i] = eval(e, env, k);
     }

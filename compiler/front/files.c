@@ -108,13 +108,48 @@ static const char *import_cycle(Front *f, const File *from)
     return arena_printf(f->arena, "%s%s", text, from->name);
 }
 
+/* `import nn`: a file of the standard library, whose items are in scope anyway; NULL when there is none. */
+static File *std_part(Front *f, Sym name)
+{
+    const char *path = arena_printf(f->arena, "std/%s.mdl", name);
+    uint32_t source = diags_sources(f->ir->diags);
+    while (source && strcmp(diags_path(f->ir->diags, source), path) != 0) {
+        source--;
+    }
+    File *part = source && f->std ? file_new(f, path, source, f->std->ast) : NULL;
+    for (uint32_t i = 0; part && i < map_count(f->std->values); i++) {
+        const Item *item = map_value_at(f->std->values, i);
+        if (item->ast->span.file == source) {
+            add_item(f, part, item->name, item);
+        }
+    }
+    return part;
+}
+
+static void import_file(Front *f, File *file, const Ast *a, File *from)
+{
+    import_names(f, file, a, from);
+    const char *dot = strrchr(a->name, '.');
+    Sym local = a->text ? a->text : dot ? sym(f->ir->syms, dot + 1) : a->name;
+    Item whole = {a, from, local};
+    if (!file_item(file, local)) {
+        add_item(f, file, local, &whole);
+    }
+}
+
 static void import(Front *f, File *file, const Ast *a)
 {
     const char *path = import_path(f, file, a->name);
     Err err = {0};
+    File *std = path ? NULL : std_part(f, a->name);
+    if (std) {
+        import_file(f, file, a, std);
+        return;
+    }
     if (!path) {
         diag_at(f->ir->diags, DIAG_E0203, named_at(a),
-                "cannot find `%s.mdl` beside this file or in $MDL_PATH", a->name);
+                "cannot find `%s.mdl` beside this file, in $MDL_PATH or in the standard library",
+                a->name);
         return;
     }
     Sym key = sym(f->ir->syms, path);
@@ -130,13 +165,7 @@ static void import(Front *f, File *file, const Ast *a)
         }
         return;
     }
-    import_names(f, file, a, from);
-    const char *dot = strrchr(a->name, '.');
-    Sym local = a->text ? a->text : dot ? sym(f->ir->syms, dot + 1) : a->name;
-    Item whole = {a, from, local};
-    if (!file_item(file, local)) {
-        add_item(f, file, local, &whole);
-    }
+    import_file(f, file, a, from);
 }
 
 /* `train net as first`: several blocks may train one model. */

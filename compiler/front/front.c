@@ -34,6 +34,7 @@ Front *front_new(Ir *ir)
     f->builtins = builtins_new(f->arena, ir->syms);
     f->called = map_new(f->arena);
     f->unknown = map_new(f->arena);
+    f->measured = map_new(f->arena);
     return std_load(f) ? f : NULL;
 }
 
@@ -185,6 +186,21 @@ static bool check_values(Elab *e, const File *file)
     return ok;
 }
 
+/* The eval blocks that no stage has looked at: they are about other models. */
+static void check_evals(Front *f, Arena *scratch)
+{
+    for (uint32_t i = 0; i < f->evals.n; i++) {
+        const Item *item = f->evals.at[i];
+        uint32_t index;
+        if (!map_get(f->measured, MAP_KEY(item->ast))) {
+            arena_reset(scratch);
+            Elab *e = elab_new(f, program_new(f->ir, item->name), scratch);
+            e->brief = true;
+            eval_item(e, planb_new(scratch), item, &index);
+        }
+    }
+}
+
 bool front_check_each(Front *f, FrontVisit visit, void *user)
 {
     const File *file = f->files.at[0];
@@ -200,8 +216,12 @@ bool front_check_each(Front *f, FrontVisit visit, void *user)
             visit(user, p, scratch);
         }
     }
+    if (diags_reported(f->ir->diags) == errors) {
+        check_evals(f, scratch);
+    }
     f->later.n = later; /* of programs that are gone */
     if (diags_reported(f->ir->diags) == errors) {
+        contains_check(e, file);
         decode_check(e, file);
         uncalled_check(e, file);
         unread_check(e, file);

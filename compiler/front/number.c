@@ -134,6 +134,12 @@ static const Val *approximate(Elab *e, char op, double a, double b, Span span)
                : op == '^' ? pow(a, b)
                : op == 'f' ? q
                            : a - q * b;
+    if (!isfinite(r) && isfinite(a) && isfinite(b)) {
+        bool zero = fabs(a) <= 0 && op == '^';
+        diag_at(e->diags, zero ? DIAG_E0403 : DIAG_E0504, span,
+                zero ? "division by zero" : "the result is no finite number");
+        return poison(e, span);
+    }
     return val_real(e, r, span);
 }
 
@@ -295,6 +301,10 @@ const Val *num_literal(Elab *e, const Ast *a)
 {
     if (a->kind == A_INT) {
         return int_literal(e, a);
+    }
+    if (a->kind == A_FLOAT && !isfinite(digits_value(e, a->text))) {
+        diag_at(e->diags, DIAG_E0104, a->span, "`%s` is larger than any f64", a->text);
+        return poison(e, a->span);
     }
     if (a->kind == A_FLOAT) {
         return decimal_literal(e, a->text, a->span);

@@ -2,6 +2,20 @@
  * what they mean reads their arguments. */
 #include "elab.h"
 
+/* False after E0303. Where the caller names things, they are looked at by whoever reads them. */
+static bool given_once(Elab *e, const Builtin *b, const Ast *call, uint32_t i)
+{
+    const Ast *k = call->kid[i];
+    bool any = strstr(builtin_formals(b), "..:") != NULL;
+    for (uint32_t j = 1; j < i && !any; j++) {
+        if (call->kid[j]->kind == A_NAMED && call->kid[j]->name == k->name) {
+            diag_at(e->diags, DIAG_E0303, k->span, "`%s` gets `%s` twice", b->name, k->name);
+            return false;
+        }
+    }
+    return true;
+}
+
 const Val *record_new(Elab *e, Env *env, const Ast *a)
 {
     uint32_t positional = 0;
@@ -12,7 +26,7 @@ const Val *record_new(Elab *e, Env *env, const Ast *a)
         const Ast *k = a->kid[i];
         bool named = k->kind == A_NAMED;
         if (named) {
-            ok = builtin_check_name(e, b, k->name, k->name_span) && ok;
+            ok = builtin_check_name(e, b, k->name, k->name_span) && given_once(e, b, a, i) && ok;
         } else if (positional++ == builtin_places(b)) {
             diag_at(e->diags, DIAG_E0303, k->span, "too many arguments for `%s`", b->name);
             ok = false;
