@@ -286,6 +286,7 @@ static EqValue call_inline(Equation *q, const Val *fn, const EqArgs *args)
     if (!lambda && call_recursive(e, ast, inst, args->call)) {
         return eq_poison(q, args->call);
     }
+    map_put(e->front->called, MAP_KEY(ast), (void *)ast);
     Equation *in = COPY_ARRAY(e->arena, Equation, q, 1);
     in->env = env_new(e, ENV_FRAME, fn->code.env);
     in->env->function = lambda ? NULL : ast;

@@ -189,6 +189,14 @@ static void check_place(Front *f, const Ast *a)
     }
 }
 
+/* A name that may be called or computed with, as the library's may. A block (data, template, model ..) is
+ * used in other places: who takes it for the library's is told so there. */
+static bool hides_std(Front *f, const Ast *a)
+{
+    const Builtin *b = map_get(f->builtins, MAP_KEY(a->name));
+    return a->kind != A_BLOCK && (file_item(f->std, a->name) || (b && !builtin_at_data(b)));
+}
+
 static void declare(Front *f, File *file)
 {
     for (uint32_t i = 0; i < file->ast->nkid; i++) {
@@ -200,9 +208,7 @@ static void declare(Front *f, File *file)
             check_place(f, a);
             check_wellformed(f, a);
             add_item(f, file, item.name, &item);
-            const Builtin *b = map_get(f->builtins, MAP_KEY(a->name));
-            bool hides = file_item(f->std, a->name) || (b && !builtin_at_data(b));
-            if (file != f->std && !is_action(a) && hides) {
+            if (file != f->std && hides_std(f, a)) {
                 diag_at(f->ir->diags, DIAG_W0102, named_at(a), "`%s` hides the standard library's",
                         a->name);
             }

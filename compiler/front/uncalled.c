@@ -83,6 +83,9 @@ static const Val *make_value(const Made *m, const Ast *type, Sym name)
     if (type->kind == A_T_NAME && word->kind == A_ID && strcmp(word->name, "int") == 0) {
         return val_dim(e, dim_of(e->ir, dim_named(e, name, 1, DIM_FREE)), type->span);
     }
+    if (type->kind == A_T_NAME && word->kind == A_ID && strcmp(word->name, "bool") == 0) {
+        return val_bool(e, true, type->span); /* an `if` may ask for it */
+    }
     bool scalar = type->kind == A_T_NAME && word->kind == A_ID &&
                   (strcmp(word->name, "float") == 0 || dtype_find(word->name, &dt));
     if (!scalar && (type->kind != A_T_TENSOR || !make_dims(m, type))) {

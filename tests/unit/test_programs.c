@@ -13,25 +13,10 @@
 
 #include <cmocka.h>
 
-/* Programs that use what is not there yet, and what that is. One that is accepted leaves the list. */
-static const struct {
-    const char *file, *lacks;
-} later[] = {
-    {"more/t5.mdl", "adafactor"},
-};
-
 static bool ends_with(const char *path, const char *end)
 {
     size_t n = strlen(path), m = strlen(end);
     return n >= m && strcmp(path + n - m, end) == 0;
-}
-
-static const char *lacking(const char *path)
-{
-    for (size_t i = 0; i < COUNT(later); i++)
-        if (ends_with(path, later[i].file))
-            return later[i].lacks;
-    return NULL;
 }
 
 /* ---- one compilation ---- */
@@ -186,13 +171,13 @@ static uint64_t compile_once(const char *path, bool check)
 }
 
 /* As `mdl check` does it: with the derivatives. */
-static bool checked(const char *path, bool show)
+static bool checked(const char *path)
 {
     Compile *c = compile_new(&(CompileOptions){.path = path});
     Err err = {0};
     Arena *arena = arena_new();
     bool good = compile_load(c, &err) && compile_check(c, &err);
-    if (!good && show)
+    if (!good)
         print_error("%s", diags_render(compile_diags(c), arena, DIAG_SHORT, false));
     arena_free(arena);
     compile_free(c);
@@ -201,14 +186,9 @@ static bool checked(const char *path, bool show)
 
 static void check_program(void **state)
 {
-    const char *path = *state, *lacks = lacking(path);
+    const char *path = *state;
     check_fmt(path);
-    bool good = checked(path, !lacks);
-    if (!good && lacks) {
-        print_message("%s needs what is missing: %s\n", path, lacks);
-        skip();
-    }
-    assert_true(good);
+    assert_true(checked(path));
     assert_int_equal(compile_once(path, true), compile_once(path, false));
 }
 
@@ -254,7 +234,6 @@ static void check_total(void **state)
     const Total *t = *state;
     Arena *arena = arena_new();
     const char *path = path_join(arena, examples(arena), t->file);
-    const char *lacks = lacking(path);
     struct stat st;
     if (stat(path, &st) != 0) {
         arena_free(arena);
@@ -272,13 +251,10 @@ static void check_total(void **state)
             tensors++;
         }
     }
-    if (!p && !lacks)
+    if (!p)
         print_error("%s", reports(&s));
-    bool missing = !p && lacks;
     arena_free(s.arena);
     arena_free(arena);
-    if (missing)
-        skip();
     assert_non_null(p);
     assert_int_equal(parameters, t->parameters);
     assert_true(!t->tensors || tensors == t->tensors);
