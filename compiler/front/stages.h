@@ -138,6 +138,9 @@ Inst *optimizer_make(Elab *e, const Optimizer *o, const Param *p);
 /* The parameter's new value, states written; arg: w, g, lr, t. NULL after a diagnostic. */
 const Node *optimizer_step(Elab *e, Inst *inst, const Val *const arg[STEP_ARGS]);
 
+/* decay.c: W0106 for the trained parameters of a group; args: those of its optimizer. */
+void decay_check(Stage *s, uint32_t group, const Args *args);
+
 /* update.c */
 bool update_entry(Stage *s);
 

@@ -252,5 +252,8 @@ bool update_entry(Stage *s)
             }
         }
     }
+    for (uint32_t i = 0; i < s->groups.n; i++) {
+        decay_check(s, i, u.methods[i].optimizer.args);
+    }
     return true;
 }
