@@ -505,6 +505,8 @@ Args *module_args(Elab *e, Env *env, const Val *module, const Ast *call, const I
 /* param.c: declarations `param`, `buffer` and `state` of an instance */
 const Val *param_value(Elab *e, Inst *inst, const Ast *a);
 const Val *state_value(Elab *e, Inst *inst, const Ast *a);
+/* The declaration asks for a tensor that can be kept; false after E0401, E0109. */
+bool param_storable(Elab *e, const Ast *a, const Type *t);
 
 /* optimizer.c: what differs in the instance of an optimizer: its states, and `shape` among the formals, the
  * list of the parameter's extents; NULL for another formal or instance. */

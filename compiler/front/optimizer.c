@@ -78,6 +78,9 @@ static void wrong_rank(Elab *e, const Inst *inst, const Ast *type)
 static bool rank_fits(const Ast *type, uint32_t rank)
 {
     bool pack = false;
+    if (type->kind != A_T_TENSOR) { /* `w: f32`; the call refuses what is no type of a tensor */
+        return type->kind != A_T_NAME || rank == 0;
+    }
     for (uint32_t i = 1; i < type->nkid; i++) {
         pack = pack || type->kid[i]->kind == A_PACK;
     }
@@ -90,11 +93,11 @@ static bool bind_dims(Elab *e, const Inst *inst, Env *frame)
     const Ast *step = map_get(inst->pending, MAP_KEY(step_name(e)));
     const Ast *formals = step && step->kind == A_FN ? step->kid[0] : NULL;
     const Ast *type = formals && formals->nkid ? formals->kid[0]->kid[0] : NULL;
+    if (type && !rank_fits(type, w->rank)) {
+        wrong_rank(e, inst, type);
+        return false;
+    }
     if (type && type->kind == A_T_TENSOR) {
-        if (!rank_fits(type, w->rank)) {
-            wrong_rank(e, inst, type);
-            return false;
-        }
         Val v = {.kind = V_PARAM, .span = inst->made, .param = (struct Param *)inst->of};
         const char *what = arena_printf(e->arena, "`%s` as `%s` of `%s`", inst->of->state->path,
                                         formals->kid[0]->name, inst->module->name);
@@ -125,7 +128,7 @@ const Val *optimizer_state(Elab *e, Inst *inst, const Ast *a)
 {
     Env *frame = dims_frame(e, inst);
     const Type *type = frame ? sig_type(e, frame, a->kid[0]) : NULL;
-    if (!type) {
+    if (!type || !param_storable(e, a, type)) {
         return poison(e, a->span);
     }
     if (a->text) {

@@ -5,7 +5,7 @@
 #define MAX_ELEMENTS ((int64_t)1 << 40) /* of one parameter: 4 TiB */
 
 /* Constant dimensions, none of them 0, and not more elements than a tensor can have. */
-static bool storable(Elab *e, const Ast *a, const Type *t)
+bool param_storable(Elab *e, const Ast *a, const Type *t)
 {
     int64_t v, count = 1;
     for (uint32_t i = 0; i < t->rank; i++) {
@@ -108,7 +108,7 @@ const Val *param_value(Elab *e, Inst *inst, const Ast *a)
     }
     Env *frame = env_new(e, ENV_FRAME, inst->env);
     const Type *type = sig_type(e, frame, optional ? a->kid[0]->kid[0] : a->kid[0]);
-    if (!type || !storable(e, a, type)) {
+    if (!type || !param_storable(e, a, type)) {
         return poison(e, a->span);
     }
     if (given && given->kind == V_PARAM) {
