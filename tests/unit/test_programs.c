@@ -1,10 +1,12 @@
-/* LIBS: mdl_compile mdl_front mdl_ir mdl_plan mdl_base */
+/* LIBS: mdl_compile mdl_passes mdl_front mdl_ir mdl_plan mdl_base */
 /* test_programs.c: every .mdl file there is: the models, the standard library, the examples, and those
  * of the specification where the test data is there. Each must be accepted, be read the same after
- * `mdl fmt`, and give graphs that survive printing and reading, the same ones whenever it is compiled. */
+ * `mdl fmt`, and give graphs that survive printing and reading, the same ones whenever it is compiled: as
+ * written, and with gradients. */
 #include "compile.h"
 #include "fmt.h"
 #include "front.h"
+#include "passes.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -141,13 +143,25 @@ typedef struct Compilation {
     uint64_t hash; /* of everything, for comparing compilations */
 } Compilation;
 
+static void take_graph(Compilation *c, const Graph *g, const Program *p, Arena *arena)
+{
+    if (c->check)
+        round_trip(c->session, g, p);
+    c->hash = hash_mix(c->hash, hash_text(graph_text(arena, g, p)));
+}
+
 static void take(void *user, Program *p, Arena *arena)
 {
     Compilation *c = user;
-    for (uint32_t i = 0; i < p->entries.n; i++) {
-        if (c->check)
-            round_trip(c->session, p->entries.at[i], p);
-        c->hash = hash_mix(c->hash, hash_text(graph_text(arena, p->entries.at[i], p)));
+    const Graph *micro = program_entry(p, "micro");
+    for (uint32_t i = 0; i < p->entries.n; i++)
+        take_graph(c, p->entries.at[i], p, arena);
+    if (micro) {
+        PassCx *cx = passes_begin(c->session->ir, arena, p, NULL);
+        const Graph *derived = passes_run(cx, micro, &(PassOptions){.limit = PASS_autodiff + 1});
+        if (!derived)
+            fail_msg("%s", reports(c->session));
+        take_graph(c, derived, p, arena);
     }
     for (uint32_t i = 0; i < p->states.n; i++)
         c->hash = hash_mix(c->hash, hash_text(p->states.at[i]->path));
