@@ -490,7 +490,7 @@ typedef struct Init {
     InitKind kind;
     double a; /* constant: value; normal, truncated: std; uniform, kaiming_uniform: bound or gain */
     const void *function; /* FUNCTION: what the front calls */
-    const double *values; /* FUNCTION: see front_first_values; over the axes below, in their order */
+    const double *values; /* FUNCTION: over these axes in order; see front_first_values */
     uint32_t axes;        /* bit k: the function reads the index of axis k */
 } Init;
 

@@ -11,12 +11,13 @@
 
 #include <cmocka.h>
 
-#define RECORDED MDL_SOURCE_DIR "/tests/recorded/dropout"
+static const char program[] = MDL_SOURCE_DIR "/tests/recorded/dropout.mdl";
+static const char numbers[] = MDL_SOURCE_DIR "/tests/recorded/dropout.safetensors";
 
 static StFile *recorded(void)
 {
     Err err = {0};
-    StFile *f = st_open(RECORDED ".safetensors", &err);
+    StFile *f = st_open(numbers, &err);
     if (!f)
         fail_msg("%s", err.text);
     return f;
@@ -57,7 +58,7 @@ static void check_step(Tool *tool, const char *how, double bound)
     take(tool, want, "batch.", "b.st");
     take(tool, want, "weight.", "w.st");
     const char *said =
-        GOOD(tool, "grad", RECORDED ".mdl", "--batch=b.st", "--weights=w.st", "--out=g.st", how);
+        GOOD(tool, "grad", program, "--batch=b.st", "--weights=w.st", "--out=g.st", how);
     double loss = st_load(st_find(want, "loss"), 0);
     assert_true(fabs(strtod(strstr(said, "loss ") + 5, NULL) - loss) <= bound * loss);
     StFile *got = tool_tensors(tool, "g.st");
