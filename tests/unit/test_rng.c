@@ -74,6 +74,41 @@ static void test_distributions(void **state)
     lab_close(&l);
 }
 
+enum { CELLS = 16 };
+
+/* Pearson's statistic of counts that should be equal: about cells - 1, and above that plus
+ * 5 sqrt(2 (cells - 1)) only once in thousands of streams. */
+static void assert_even(const int64_t *count, int cells, int64_t n)
+{
+    double chi = 0, expected = (double)n / cells;
+    for (int i = 0; i < cells; i++)
+        chi += ((double)count[i] - expected) * ((double)count[i] - expected) / expected;
+    if (!(chi < cells - 1 + 5 * sqrt(2.0 * (cells - 1))))
+        fail_msg("chi square %g in %d cells", chi, cells);
+}
+
+/* Each distribution through its distribution function is uniform, and so are pairs of neighbours. */
+static void test_shapes_of_distributions(void **state)
+{
+    UNUSED(state);
+    Lab l = lab_open("fn f() = (rand([20000]), randn([20000]), randint(7, [20000]))\n");
+    Value **out = draw(&l, "f", MODE_EVAL, (Key){11, 4});
+    int64_t uniform[CELLS] = {0}, normal[CELLS] = {0}, whole[7] = {0}, pairs[CELLS] = {0};
+    for (int64_t i = 0; i < 20000; i++) {
+        double u = out[0]->at[i], p = 0.5 * (1 + erf(out[1]->at[i] / sqrt(2)));
+        uniform[(int)(u * CELLS)]++;
+        normal[(int)(p * CELLS)]++;
+        whole[(int)out[2]->at[i]]++;
+        if (i % 2)
+            pairs[(int)(u * 4) * 4 + (int)(out[0]->at[i - 1] * 4)]++;
+    }
+    assert_even(uniform, CELLS, 20000);
+    assert_even(normal, CELLS, 20000);
+    assert_even(whole, 7, 20000);
+    assert_even(pairs, CELLS, 10000);
+    lab_close(&l);
+}
+
 /* Element i of call n at a path: the words of one block, whatever stands around it. */
 static void test_definition(void **state)
 {
@@ -151,9 +186,8 @@ static void test_dropout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_distributions),
-        cmocka_unit_test(test_definition),
-        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_distributions), cmocka_unit_test(test_shapes_of_distributions),
+        cmocka_unit_test(test_definition),    cmocka_unit_test(test_streams),
         cmocka_unit_test(test_dropout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
