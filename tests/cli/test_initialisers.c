@@ -182,12 +182,25 @@ static void what_has_no_value_is_said(void **state)
     }
 }
 
+static void endless_work_is_refused(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "w.mdl",
+               "module Weights() {\n  param a: [5000, 5000] ~ ((i, j) => i * j)\n"
+               "  fn forward(x: f32[1]) = a[0] + x[0]\n}\nmodel weights = Weights()\n");
+    GOOD(tool, "check", "w.mdl");
+    Outcome o = RUN(tool, "call", "w.mdl", "weights", "--in=x.st", "--out=y.st", "--reference");
+    check_code(&o, 1);
+    check_has(o.err, "error[E0109]: this function would be called for 25000000 elements of `a`");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scales_are_those_of_torch),
         cmocka_unit_test(functions_are_called_as_often_as_needed),
         cmocka_unit_test(what_has_no_value_is_said),
+        cmocka_unit_test(endless_work_is_refused),
     };
     return cmocka_run_group_tests(tests, tool_setup, tool_teardown);
 }
