@@ -628,7 +628,7 @@ const Val *answers_mean(Elab *e, const Builtin *b, Args *args);
 /* data.c: `d("train")`: the block with its formals bound. */
 const Val *block_apply(Elab *e, const Val *block, Args *args);
 /* load.c: does some `load` of the model fill this path? */
-bool loads_cover(const Ast *model, const char *path);
+bool loads_cover(const Elab *e, const char *path);
 /* batch.c */
 const Val *batch_member(Elab *e, const Val *v, const Ast *a);
 

@@ -9,9 +9,17 @@ static bool covers(const char *pattern, const char *path)
     return below || match_pattern(pattern, path);
 }
 
-bool loads_cover(const Ast *model, const char *path)
+/* The path within the model: those of a second model of a program begin with its name. */
+static const char *within(Sym prefix, const char *path)
 {
-    const Ast *body = model ? model->kid[3] : NULL;
+    size_t n = prefix ? strlen(prefix) : 0;
+    return n && strncmp(path, prefix, n) == 0 && path[n] == '.' ? path + n + 1 : path;
+}
+
+bool loads_cover(const Elab *e, const char *path)
+{
+    const Ast *body = e->model ? e->model->kid[3] : NULL;
+    path = within(e->prefix, path);
     for (uint32_t i = 0; body && i < body->nkid; i++) {
         const Ast *a = body->kid[i];
         for (uint32_t g = 0; a->kind == A_CLAUSE && g < a->kid[0]->nkid; g++) {
@@ -72,7 +80,7 @@ static bool load_one(LoadCx *cx, const Val *model, const Ast *glob, uint32_t fir
     for (uint32_t i = first; i < e->program->states.n; i++) {
         State *s = e->program->states.at[i];
         bool weight = s->kind == SK_PARAM || s->kind == SK_BUFFER;
-        if (weight && covers(glob->text, s->path)) {
+        if (weight && covers(glob->text, within(model->inst->path, s->path))) {
             VEC_PUSH(e->arena, &list, s);
         }
     }

@@ -115,7 +115,7 @@ const Val *param_value(Elab *e, Inst *inst, const Ast *a)
         return tie(e, inst, a, given, type);
     }
     Init init = {.kind = INIT_ZEROS};
-    bool loaded = !a->kid[1] && loads_cover(e->model, inst_join(e, inst->path, a->name));
+    bool loaded = !a->kid[1] && loads_cover(e, inst_join(e, inst->path, a->name));
     if (!given && loaded) {
         return param_new(e, inst, a, type, &init);
     }

@@ -431,14 +431,40 @@ static void test_loads(void **state)
     end(&d);
 }
 
+/* Of a model that is read beside the one in training, and of its copies: paths begin within it. */
+static void test_loads_of_others(void **state)
+{
+    UNUSED(state);
+    Lab l = lab_open("module Net(D) {\n  a: Linear(D, D)\n  param w: [D]\n"
+                     "  fn forward(x: [.., D]) -> [.., D] = a(x) * w\n}\n"
+                     "model big = Net(4) {\n  load a, w from file(\"b.safetensors\")\n}\n"
+                     "model net = Linear(4, 4)\n"
+                     "data d {\n  source = npz(\"a.npz\")\n  x: f32[4] = row => row.x\n}\n"
+                     "train net {\n  data = d; lr = 1; batch = 2; steps = 1\n"
+                     "  loss = b => mean(net(b.x) - big(b.x))\n}\n"
+                     "train big {\n  data = d; lr = 1; batch = 2; steps = 1\n"
+                     "  loss = b => {\n    let first = start(big)\n"
+                     "    mean(big(b.x) - first(b.x))\n  }\n}\n");
+    assert_non_null(l.front);
+    if (!front_check(l.front))
+        fail_msg("%s", lab_reports(&l));
+    lab_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_template),   cmocka_unit_test(test_tokenizer),
-        cmocka_unit_test(test_batches),    cmocka_unit_test(test_row_functions),
-        cmocka_unit_test(test_text_entry), cmocka_unit_test(test_plan_refuses),
-        cmocka_unit_test(test_open_npz),   cmocka_unit_test(test_accuracy),
-        cmocka_unit_test(test_keys),       cmocka_unit_test(test_loads),
+        cmocka_unit_test(test_template),
+        cmocka_unit_test(test_tokenizer),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_row_functions),
+        cmocka_unit_test(test_text_entry),
+        cmocka_unit_test(test_plan_refuses),
+        cmocka_unit_test(test_open_npz),
+        cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_loads),
+        cmocka_unit_test(test_loads_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
