@@ -101,6 +101,26 @@ static void run(Arena *arena, const Graph *g, const Program *p)
 
 /* ---- one mutant ---- */
 
+/* As `ls`, `graph` and `check --shapes` look at it, in one of the modes. */
+static void look(const FuzzStd *s, Mode mode)
+{
+    StrBuf sb = sb_new(s->arena);
+    FrontStage about;
+    const FrontLine *lines;
+    for (uint32_t i = 0; i < front_model_count(s->front); i++) {
+        const Program *p = front_model(s->front, i, mode);
+        ASSERT(p || diags_reported(s->ir->diags) > 0);
+        for (uint32_t k = 0; p && k < p->entries.n; k++)
+            round_trip(s->ir, s->arena, p->entries.at[k], p);
+    }
+    for (uint32_t i = 0; i < front_stage_count(s->front); i++) {
+        ASSERT(front_stage_about(s->front, i, &about) || diags_reported(s->ir->diags) > 0);
+        front_stage_lines(s->front, i, &lines);
+    }
+    front_shapes_print(s->front, &sb);
+    ASSERT(*sb_text(&sb));
+}
+
 static void take(void *user, Program *p, Arena *arena)
 {
     Ir *ir = user;
@@ -123,10 +143,13 @@ static void check(const FuzzStd *s, const char *text)
 {
     FuzzFile file = fuzz_file_open(text, strlen(text));
     if (fuzz_load(s, file.path)) {
+        front_shapes_begin(s->front);
         bool good = front_check_each(s->front, take, s->ir);
         ASSERT(good || diags_errors(s->ir->diags) > 0);
-        if (good)
+        if (good) {
             fuzz_stages(s);
+            look(s, (Mode)(strlen(text) % MODE_COUNT));
+        }
     }
     ASSERT(diags_render(s->ir->diags, s->arena, DIAG_HUMAN, false));
     fuzz_std_restore(s);

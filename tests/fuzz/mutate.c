@@ -27,7 +27,8 @@ typedef struct Text {
 
 struct Corpus {
     Arena *arena;
-    VEC(Text) text;
+    VEC(Text) text; /* the first `own` are mutated; the others give lines */
+    uint32_t own;
     VEC(Token) names, operators;
 };
 
@@ -130,9 +131,19 @@ static Token random_number(Chooser *r)
 static Token random_word(Chooser *r)
 {
     static const char *const words[] = {
-        "none",  "true", "inf",    "x",   "B",     "D",     "float", "f64",     "i32",    "bool",
-        "sum",   "mean", "max",    "abs", "all",   "axis",  "len",   "concat",  "select", "argmax",
-        "zeros", "mode", "Linear", "fn",  "param", "state", "vjp",   "softmax", "mnist",  "gelu"};
+        "none",    "true",    "inf",    "x",       "B",         "D",      "float",   "f64",
+        "i32",     "bool",    "sum",    "mean",    "max",       "abs",    "all",     "axis",
+        "len",     "concat",  "select", "argmax",  "zeros",     "mode",   "Linear",  "fn",
+        "param",   "state",   "vjp",    "softmax", "mnist",     "gelu",   "bf16",    "f8e4m3",
+        "u8",      "count",   "iota",   "one_hot", "split",     "unbind", "stack",   "pad",
+        "flip",    "roll",    "repeat", "topk",    "sort",      "cumsum", "scan",    "fold",
+        "rand",    "dropout", "step",   "causal",  "attention", "rope",   "place",   "train",
+        "decode",  "stop",    "muon",   "adapt",   "freeze",    "buffer", "grows",   "stage",
+        "like",    "after",   "load",   "where",   "in",        "metric", "greedy",  "mix",
+        "learn",   "content", "ema",    "start",   "as",        "for",    "if",      "let",
+        "argsort", "prod",    "conv1d", "not",     "and",       "pi",     "op",      "loss",
+        "text",    "image",   "row",    "str",     "int",       "num",    "mask",    "permutation",
+        "randint", "mesh",    "shard",  "remat",   "import",    "module", "forward", "interpolate"};
     return literal(words[choose(r, COUNT(words))], 'a');
 }
 
@@ -212,11 +223,109 @@ static void edit_line(Mutant *m, uint32_t at)
     insert(m, first, other->token.at + from, n);
 }
 
+/* Every token that reads like this one: dimensions stay equal, names stay bound. */
+static void edit_all(Mutant *m, uint32_t at)
+{
+    Text *t = &m->text;
+    Token old = t->token.at[at], by = replacement(m, old);
+    for (uint32_t i = 0; i < t->token.n; i++) {
+        Token *k = &t->token.at[i];
+        if (k->n == old.n && memcmp(k->at, old.at, old.n) == 0)
+            *k = by;
+    }
+}
+
+/* The tokens in the brackets that open next at or behind `at`: [first, first + n), n 0 when none do. */
+static uint32_t group_of(const Text *t, uint32_t at, uint32_t *first)
+{
+    while (at < t->token.n && !strchr("([{", t->token.at[at].kind))
+        at++;
+    *first = at + 1;
+    uint32_t depth = 0;
+    for (uint32_t end = at; end < t->token.n; end++) {
+        depth += strchr("([{", t->token.at[end].kind) != NULL;
+        depth -= strchr(")]}", t->token.at[end].kind) != NULL;
+        if (depth == 0)
+            return end - *first;
+    }
+    return 0;
+}
+
+/* What is in brackets becomes what is in others, of the same program or of another. */
+static void edit_group(Mutant *m, uint32_t at)
+{
+    uint32_t first, from;
+    const Text *other = choose(m->r, 2) ? &m->text : &m->c->text.at[choose(m->r, m->c->text.n)];
+    uint32_t n = group_of(&m->text, at, &first);
+    uint32_t with = group_of(other, choose(m->r, other->token.n), &from);
+    if (n == 0 || with == 0 || with > 200)
+        return;
+    const Token *copy = COPY_ARRAY(m->arena, Token, other->token.at + from, with);
+    erase(m, first, n);
+    insert(m, first, copy, with);
+}
+
+/* A name, or a name and the brackets behind it, within more. */
+static void wrap(Mutant *m, uint32_t at)
+{
+    static const char *const around[][2] = {{"softmax(", ")"},
+                                            {"sum(", ", axis: 0)"},
+                                            {"stop(", ")"},
+                                            {"-", ""},
+                                            {"(", " as i32)"},
+                                            {"(", " as f64)"},
+                                            {"(", " as bf16)"},
+                                            {"(", " as [2, 3])"},
+                                            {"flip(", ", axis: -1)"},
+                                            {"concat(", ", x, axis: 0)"},
+                                            {"(x => x + ", ")"},
+                                            {"(if mode == train { ", " } else { 0 })"},
+                                            {"(", ", 1)"},
+                                            {"", ".0"},
+                                            {"", "[0]"},
+                                            {"", "[1:]"},
+                                            {"", "[.., 0]"},
+                                            {"", "?"},
+                                            {"", " ?? 0"},
+                                            {"", " |> relu"},
+                                            {"sort(", ", axis: 0)"},
+                                            {"topk(", ", 2).0"},
+                                            {"dropout(", ", 0.5)"},
+                                            {"fold((s, i) => s + i, ", ", 3)"},
+                                            {"len(", ")"},
+                                            {"mean(", ")"},
+                                            {"", " @ x"},
+                                            {"[", "]"},
+                                            {"1 / ", ""},
+                                            {"2 * ", ""},
+                                            {"", " // 2"},
+                                            {"", "[x]"},
+                                            {"sqrt(", ")"}};
+    const Text *t = &m->text;
+    if (t->token.at[at].kind != 'a')
+        return;
+    const char *const *with = around[choose(m->r, COUNT(around))];
+    uint32_t end = at + 1, first;
+    if (end < t->token.n && t->token.at[end].kind == '(' && choose(m->r, 2))
+        end += group_of(t, end, &first) + 2;
+    Token before = literal(with[0], '('), behind = literal(with[1], ')');
+    insert(m, end < t->token.n ? end : t->token.n, &behind, 1);
+    insert(m, at, &before, 1);
+}
+
+static void swap(Mutant *m, uint32_t at)
+{
+    Token *k = m->text.token.at, old = k[at];
+    uint32_t with = choose(m->r, m->text.token.n);
+    k[at] = k[with];
+    k[with] = old;
+}
+
 static void edit(Mutant *m)
 {
     Text *t = &m->text;
     Chooser *r = m->r;
-    uint32_t at = choose(r, t->token.n), how = choose(r, 16);
+    uint32_t at = choose(r, t->token.n), how = choose(r, 20);
     for (int i = 0; i < 20 && strchr(" n", t->token.at[at].kind); i++)
         at = choose(r, t->token.n);
     if (how == 0) {
@@ -224,15 +333,18 @@ static void edit(Mutant *m)
     } else if (how == 1) {
         insert(m, at, t->token.at + at, 1);
     } else if (how == 2) {
-        Token *k = t->token.at, swap = k[at];
-        uint32_t with = choose(r, t->token.n);
-        k[at] = k[with];
-        k[with] = swap;
+        swap(m, at);
     } else if (how == 3) {
         Token k = m->c->operators.at[choose(r, m->c->operators.n)];
         insert(m, at, &k, 1);
     } else if (how < 6) {
         edit_line(m, at);
+    } else if (how < 9) {
+        edit_all(m, at);
+    } else if (how < 11) {
+        edit_group(m, at);
+    } else if (how < 14) {
+        wrap(m, at);
     } else {
         t->token.at[at] = replacement(m, t->token.at[at]);
     }
@@ -249,7 +361,7 @@ static const char *text_of(Arena *arena, const Text *t)
 const char *corpus_mutant(const Corpus *c, Arena *arena, Chooser *r)
 {
     Mutant m = {c, arena, r, {{0}}};
-    const Text *from = &c->text.at[choose(r, c->text.n)];
+    const Text *from = &c->text.at[choose(r, c->own)];
     insert(&m, 0, from->token.at, from->token.n);
     for (uint32_t edits = 1 + choose(r, 3) * choose(r, 3); edits && m.text.token.n; edits--)
         edit(&m);
@@ -258,7 +370,7 @@ const char *corpus_mutant(const Corpus *c, Arena *arena, Chooser *r)
 
 uint32_t corpus_count(const Corpus *c)
 {
-    return c->text.n;
+    return c->own;
 }
 
 const char *corpus_text(const Corpus *c, Arena *arena, uint32_t i)
@@ -273,5 +385,7 @@ Corpus *corpus_new(Arena *arena)
     read_folder(c, MDL_SOURCE_DIR "/tests/fuzz/corpus/front");
     read_folder(c, MDL_SOURCE_DIR "/examples/digits");
     ASSERT(c->text.n > 5);
+    c->own = c->text.n;
+    read_folder(c, MDL_SOURCE_DIR "/models");
     return c;
 }
