@@ -239,9 +239,17 @@ static bool fields(DataCx *cx)
 
 /* ---- what must be there ---- */
 
+static const Val *attr_value(DataCx *cx, const char *name)
+{
+    const Ast *a = block_attr(cx->block, name);
+    const Val *v = a ? eval(cx->e, cx->s->env, a) : NULL;
+    return v && v->kind == V_NONE ? NULL : v;
+}
+
+/* `none` is not there; anything else that does not do was reported. */
 static bool need(DataCx *cx, bool there, const char *name, const char *why)
 {
-    if (!there && !block_attr(cx->block, name)) {
+    if (!there && !attr_value(cx, name)) {
         diag_at(cx->e->diags, DIAG_E0803, cx->block->name_span, "`data %s` needs `%s`: %s",
                 cx->block->name, name, why);
     }
@@ -297,12 +305,6 @@ static bool complete(DataCx *cx)
 
 /* ---- attributes ---- */
 
-static const Val *attr_value(DataCx *cx, const char *name)
-{
-    const Ast *a = block_attr(cx->block, name);
-    return a && a->kind != A_NONE ? eval(cx->e, cx->s->env, a) : NULL;
-}
-
 static bool attributes(DataCx *cx, bool training)
 {
     Elab *e = cx->e;
@@ -322,9 +324,9 @@ static bool attributes(DataCx *cx, bool training)
     ok = attr_bool(e, s->env, cx->block, "pack", &s->packs) && ok;
     ok = attr_bool(e, s->env, cx->block, "shuffle", &s->shuffle) && ok;
     s->shuffle = s->shuffle && training;
-    if (s->length > MAX_EXTENT) {
-        diag_at(e->diags, DIAG_E0802, block_attr(cx->block, "length")->span,
-                "a row has at most 16,777,216 tokens");
+    const Ast *length = block_attr(cx->block, "length");
+    if (ok && length && (s->length < 1 || s->length > MAX_EXTENT)) {
+        diag_at(e->diags, DIAG_E0802, length->span, "a row has 1 to 16,777,216 tokens");
         ok = false;
     }
     return ok;
