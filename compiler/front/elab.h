@@ -89,6 +89,7 @@ struct Val {
         Sym str;
         struct {
             uint32_t n, depth; /* depth: 1 when no entry is a list */
+            uint32_t total;    /* entries, and those of entries that are lists */
             bool plain;        /* only compile-time values: see val_is_plain */
             const Val *const *at;
         } list; /* TUPLE, LIST, RANGE (lo, hi) */

@@ -32,7 +32,10 @@ const Val *narrow_val(Elab *e, const Node *n, DType dt, Span span)
 
 const Val *narrow_bound(Elab *e, const Val *v)
 {
-    if (v->kind == V_TUPLE || v->kind == V_LIST) {
+    if ((v->kind == V_TUPLE || v->kind == V_LIST) && !v->list.plain) {
+        if (!elab_spend(e, v->list.n, v->span)) {
+            return poison(e, v->span);
+        }
         const Val **at = NEW_ARRAY(e->arena, const Val *, v->list.n + 1);
         bool same = true;
         for (uint32_t i = 0; i < v->list.n; i++) {

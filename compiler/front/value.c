@@ -1,7 +1,8 @@
 /* value.c: what expressions evaluate to: constructors, tests, and how values read in messages. */
 #include "datum.h"
 
-enum { MAX_LIST_DEPTH = 100, TEXT_ENOUGH = 200 };
+/* MAX_ENTRIES: of lists of tensors, which are walked often; x = (x, x) doubles them. */
+enum { MAX_LIST_DEPTH = 100, MAX_ENTRIES = 100000, TEXT_ENOUGH = 200 };
 
 Val *val_new(Elab *e, VKind kind, Span span)
 {
@@ -73,6 +74,7 @@ const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n, Span 
     v->list.at = COPY_ARRAY(e->arena, const Val *, at, n);
     v->list.depth = 1;
     v->list.plain = true;
+    uint64_t total = n;
     for (uint32_t i = 0; i < n; i++) {
         if (val_is_poison(at[i])) {
             return at[i]; /* one mistake, one error */
@@ -81,10 +83,17 @@ const Val *val_list(Elab *e, VKind kind, const Val *const *at, uint32_t n, Span 
         if (list && at[i]->list.depth >= v->list.depth) {
             v->list.depth = at[i]->list.depth + 1;
         }
+        total += list ? at[i]->list.total : 0;
         v->list.plain = v->list.plain && val_is_plain(at[i]);
     }
     if (v->list.depth > MAX_LIST_DEPTH) {
         diag_at(e->diags, DIAG_E0109, span, "lists are nested more than %d deep", MAX_LIST_DEPTH);
+        return poison(e, span);
+    }
+    v->list.total = total < UINT32_MAX ? (uint32_t)total : UINT32_MAX;
+    if (total > MAX_ENTRIES && !v->list.plain) {
+        diag_at(e->diags, DIAG_E0109, span,
+                "a list of tensors has more than %d entries, with those of its lists", MAX_ENTRIES);
         return poison(e, span);
     }
     return elab_spend(e, n / 4, span) ? v : poison(e, span);

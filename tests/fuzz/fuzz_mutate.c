@@ -7,6 +7,7 @@
 
 #include "mutate.h"
 #include "passes.h"
+#include <stdlib.h>
 
 #define MAX_WORK 2e5 /* elements an entry may compute */
 
@@ -166,7 +167,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     Arena *arena = arena_new();
     Chooser r = {.bytes = true, .data = data, .n = n};
-    check(&s, corpus_mutant(originals, arena, &r));
+    const char *text = corpus_mutant(originals, arena, &r);
+    if (getenv("MDL_SHOW"))
+        fputs(text, stderr);
+    check(&s, text);
     arena_free(arena);
     return 0;
 }
