@@ -22,10 +22,10 @@ static bool parse_rows(Elab *e, const char *p, Span span, KeyPattern *out)
         out->stacked = true;
         return true;
     }
-    bool ok = p[1] >= '0' && p[1] <= '9' && strlen(p) < 32;
+    bool ok = p[1] >= '0' && p[1] <= '9' && strlen(p) < 32; /* too large: INT64_MAX */
     out->rows = true;
     out->lo = ok ? (int64_t)strtoll(p + 1, &end, 10) : 0;
-    out->hi = out->lo + 1;
+    out->hi = out->lo < INT64_MAX ? out->lo + 1 : 0;
     if (ok && strncmp(end, "..", 2) == 0) {
         out->one = false;
         ok = end[2] >= '0' && end[2] <= '9';

@@ -40,6 +40,22 @@ static const Tokenizer *build(Elab *e, const Val *v, const char *kind)
     return t;
 }
 
+/* `tokenizer t = hf(..)`, or one that is known. */
+static const Tokenizer *named(Elab *e, const Val *v)
+{
+    const Ast *block = v->code.ast;
+    Pending here = {MAP_KEY(block), block->name, e->pending};
+    if (pending_cycle(e, here.key, here.name, v->span)) {
+        return NULL;
+    }
+    const Val *is = eval(e, v->code.env, block->kid[2]);
+    const char *what = arena_printf(e->arena, "`tokenizer %s`", block->name);
+    e->pending = &here;
+    const Tokenizer *t = value_fits(e, SV_TOKENIZER, is, what) ? tokenizer_of(e, is) : NULL;
+    e->pending = here.up;
+    return t;
+}
+
 const Tokenizer *tokenizer_of(Elab *e, const Val *v)
 {
     if (!value_fits(e, SV_TOKENIZER, v, "`tokenizer`")) {
@@ -49,11 +65,8 @@ const Tokenizer *tokenizer_of(Elab *e, const Val *v)
         return build(e, v, record_name(v));
     }
     const Ast *block = v->code.ast;
-    if (block->kid[2] && !block->kid[3]) { /* tokenizer t = hf(..) */
-        const Val *record = eval(e, v->code.env, block->kid[2]);
-        bool ok = value_fits(e, SV_TOKENIZER, record,
-                             arena_printf(e->arena, "`tokenizer %s`", block->name));
-        return ok ? tokenizer_of(e, record) : NULL;
+    if (block->kid[2] && !block->kid[3]) {
+        return named(e, v);
     }
     return schema_check(e, block) && schema_values(e, v->code.env, block) ? build(e, v, "file")
                                                                           : NULL;
