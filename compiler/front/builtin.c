@@ -173,7 +173,7 @@ const Node **args_tensors(Elab *e, const Builtin *b, const Args *args, uint32_t 
     *n = listed ? list->list.n : args_positional(args);
     const Node **in = NEW_ARRAY(e->arena, const Node *, *n + 1);
     if (!*n) {
-        args_count(e, b, args, 1);
+        diag_at(e->diags, DIAG_E0303, args->call, "`%s` needs at least one tensor", b->name);
         return NULL;
     }
     for (uint32_t i = 0; i < *n; i++) {
