@@ -218,10 +218,14 @@ static bool given_ranges(Equation *q)
     Elab *e = q->e;
     const Ast *type = q->ast->kid[2], *ranges = q->ast->nkid > 3 ? q->ast->kid[3] : NULL;
     for (uint32_t i = 0; ranges && i < ranges->nkid; i++) {
-        const Ast *r = ranges->kid[i];
+        const Ast *r = ranges->kid[i], *range = r->kid[0];
+        if (range->kind != A_RANGE) {
+            diag_at(e->diags, DIAG_E0411, range->span, "a range is written `0..n`");
+            return false;
+        }
         int64_t lo = 1;
-        const Val *from = eval(e, q->env, r->kid[0]->kid[0]);
-        const Dim *hi = eval_dim(e, q->env, r->kid[0]->kid[1]);
+        const Val *from = eval(e, q->env, range->kid[0]);
+        const Dim *hi = eval_dim(e, q->env, range->kid[1]);
         if (!hi || !val_as_int(from, &lo) || lo != 0) {
             diag_at(e->diags, DIAG_E0411, r->span, "the range of an index starts at 0");
             return false;
