@@ -163,8 +163,8 @@ static uint32_t add_tensor(PlanCx *cx, const PlanTensor *t)
 static PlanStateKind plan_state_kind(StateKind k)
 {
     static const PlanStateKind kinds[] = {
-        [SK_PARAM] = PS_PARAM,   [SK_GRAD] = PS_GRAD, [SK_OPT] = PS_OPT,
-        [SK_BUFFER] = PS_BUFFER, [SK_LOOP] = PS_LOOP, [SK_KV] = PS_KV};
+        [SK_PARAM] = PS_PARAM, [SK_GRAD] = PS_GRAD, [SK_OPT] = PS_OPT,      [SK_BUFFER] = PS_BUFFER,
+        [SK_LOOP] = PS_LOOP,   [SK_KV] = PS_KV,     [SK_MASTER] = PS_MASTER};
     return kinds[k];
 }
 
@@ -218,7 +218,7 @@ static uint64_t make_states(PlanCx *cx)
         PlanState ps = {.tensor = add_tensor(cx, &t),
                         .kind = plan_state_kind(s->kind),
                         .key = s->key ? planb_text(cx->b, s->key) : 0,
-                        .of = s->kind == SK_GRAD || s->kind == SK_OPT ? s->of : i,
+                        .of = s->of,
                         .init = plan_init(s->init.kind),
                         .trained = s->trained,
                         .init_a = s->init.a,

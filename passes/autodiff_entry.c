@@ -103,7 +103,8 @@ Graph *pass_autodiff(PassCx *cx, const Graph *in)
     g->path = NULL;
     for (uint32_t i = 0; i < w.n; i++) {
         if (dx[i] && w.node[i]) {
-            graph_write(g, program_grad(cx->program, w.state[i]->id)->id, dx[i]);
+            const State *grad = program_grad(cx->program, w.state[i]->id);
+            graph_write(g, grad->id, graph_cast(g, grad->type->dtype, dx[i]));
             continue;
         }
         report_missing(cx, g, w.state[i], w.node[i], loss);

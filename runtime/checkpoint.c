@@ -86,6 +86,7 @@ static int file_of(const PlanState *state)
     case PS_BUFFER:
         return 0;
     case PS_OPT:
+    case PS_MASTER:
         return 1;
     case PS_GRAD:
     case PS_LOOP:

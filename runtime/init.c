@@ -184,7 +184,9 @@ static void fill_table(const Plan *p, const PlanState *state, const int64_t *dim
 static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *data)
 {
     const PlanTensor *t = &p->tensors[state->tensor];
-    const char *path = plan_text(p, t->path ? t->path : t->name);
+    const PlanTensor *named =
+        state->kind == PS_MASTER ? &p->tensors[p->states[state->of].tensor] : t;
+    const char *path = plan_text(p, named->path ? named->path : named->name);
     uint64_t key = hash_mix(hash_mix(0, seed), hash_text(path));
     const Stream stream = {{(uint32_t)key, (uint32_t)(key >> 32)}};
     int64_t dim[PLAN_MAX_RANK] = {0};
@@ -223,6 +225,20 @@ static bool has_values(const Plan *p, Err *err)
     return true;
 }
 
+/* A parameter is the rounding of its master. */
+static void round_master(Runtime *rt, uint32_t master)
+{
+    const Plan *p = rt_plan(rt);
+    uint32_t param = p->states[master].of;
+    DType from = (DType)p->tensors[p->states[master].tensor].dtype;
+    DType to = (DType)p->tensors[p->states[param].tensor].dtype;
+    size_t bytes, rounded;
+    const void *exact = rt_state(rt, master, &bytes);
+    void *data = rt_state(rt, param, &rounded);
+    for (size_t i = 0; i < rounded / dtype_info(to)->bytes; i++)
+        dtype_store(to, data, i, dtype_load(from, exact, i));
+}
+
 static void fill_all(Runtime *rt, uint64_t seed)
 {
     const Plan *p = rt_plan(rt);
@@ -230,11 +246,14 @@ static void fill_all(Runtime *rt, uint64_t seed)
         const PlanState *state = &p->states[i];
         size_t bytes;
         void *data = rt_state(rt, i, &bytes);
-        if (state->kind == PS_PARAM || state->kind == PS_BUFFER)
+        if (state->kind == PS_PARAM || state->kind == PS_BUFFER || state->kind == PS_MASTER)
             fill(p, state, seed, data);
         else
             memset(data, 0, bytes);
     }
+    for (uint32_t i = 0; i < p->nstates; i++)
+        if (p->states[i].kind == PS_MASTER)
+            round_master(rt, i);
 }
 
 bool rt_init(Runtime *rt, uint64_t seed, Err *err)

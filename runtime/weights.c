@@ -60,18 +60,27 @@ static void copy(DType dtype, void *to, const StTensor *from, size_t bytes)
         dtype_store(dtype, to, i, st_load(from, i));
 }
 
+/* The key of a weight, 0 of other states. A master is its parameter with more bits. */
+static PStr weight_key(const Plan *p, const PlanState *s)
+{
+    if (s->kind == PS_MASTER)
+        return p->states[s->of].key;
+    return s->kind == PS_PARAM || s->kind == PS_BUFFER ? s->key : 0;
+}
+
 static bool load(Runtime *rt, const StFile *file, Err *err)
 {
     const Plan *p = rt_plan(rt);
     for (int pass = 0; pass < 2; pass++) { /* checks all before it changes any */
         for (uint32_t i = 0; i < p->nstates; i++) {
             const PlanState *state = &p->states[i];
-            if (!state->key || (state->kind != PS_PARAM && state->kind != PS_BUFFER))
+            PStr key = weight_key(p, state);
+            if (!key)
                 continue;
             const PlanTensor *want = &p->tensors[state->tensor];
-            const StTensor *have = st_find(file, plan_text(p, state->key));
+            const StTensor *have = st_find(file, plan_text(p, key));
             if (!have)
-                return is_missing(file, plan_text(p, state->key), err);
+                return is_missing(file, plan_text(p, key), err);
             if (!check_type(p, want, have, err))
                 return false;
             size_t bytes;

@@ -11,7 +11,7 @@ bool is_tensor(const Val *v)
 const Type *tensor_type(const Val *v)
 {
     return v->kind == V_TENSOR  ? v->node->type
-           : v->kind == V_PARAM ? v->param->state->type
+           : v->kind == V_PARAM ? v->param->type
                                 : v->state->state->type;
 }
 
@@ -82,8 +82,9 @@ const Node *tensor_of(Elab *e, const Val *v)
                           : s->kind == SK_BUFFER ? map_get(e->now, MAP_KEY(s))
                                                  : NULL;
         g->span = v->span;
-        return capture_node(e,
-                            now && g == e->entry ? now : graph_state(g, s->id, s->type, s->path));
+        const Node *n =
+            capture_node(e, now && g == e->entry ? now : graph_state(g, s->id, s->type, s->path));
+        return graph_cast(e->g, tensor_type(v)->dtype, n);
     }
     return number ? arith_fill(e, v, type_scalar(e->ir, DT_F32), v->span)
                   : graph_const(e->g, DT_BOOL, v->b);

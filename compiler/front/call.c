@@ -143,7 +143,7 @@ bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const
 const Val *call_ast_body(Elab *e, Env *frame, const Ast *fn)
 {
     DType generic = e->generic;
-    e->generic = frame->generic_float && frame->has_float ? frame->float_type : DT_COUNT;
+    e->generic = frame->generic_float && frame->has_float ? frame->float_type : narrow_generic(e);
     const Val *v = eval_body(e, frame, fn->kid[2]);
     e->generic = generic;
     if (fn->kid[1] && !val_is_poison(v)) {

@@ -353,9 +353,6 @@ static bool can_train(Stage *s, State *w)
         diag_help(d, "leave it out of `train %s`: `freeze %s`", s->def->model, w->path);
         return false;
     }
-    if (w->trained && w->type->dtype != DT_F32) {
-        not_yet(e, w->span, "training parameters of another type than f32");
-    }
     return true;
 }
 

@@ -138,6 +138,8 @@ static bool field_type(DataCx *cx, const Ast *a, DataField *f)
         env_bind(e, frame, ragged,
                  val_dim(e, dim_of(e->ir, dim_named(e, ragged, 0, BATCH_SIZE_MAX)), a->span));
     }
+    frame->has_float = true; /* batches are what the loader makes, whatever the model computes in */
+    frame->float_type = DT_F32;
     f->type = sig_type(e, frame, a->kid[0]);
     return f->type && extents_fit(e, a, f->type, ragged != NULL);
 }

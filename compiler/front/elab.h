@@ -144,10 +144,11 @@ typedef struct Batch {
 
 /* A parameter or buffer of one instance. */
 typedef struct Param {
-    State *state; /* in the program */
-    Span span;    /* its declaration */
-    Span made;    /* where its key comes from: the instance, or the declaration */
-    Inst *owner;  /* whose declaration made it; others may be tied to it */
+    State *state;     /* in the program */
+    Span span;        /* its declaration */
+    Span made;        /* where its key comes from: the instance, or the declaration */
+    Inst *owner;      /* whose declaration made it; others may be tied to it */
+    const Type *type; /* as functions see it: rounded or widened to `float` */
 } Param;
 
 /* A state of an optimizer instance: old value, and the new one once set. */
@@ -283,6 +284,12 @@ typedef struct OpBody {
     VEC(const Node *) inner; /* .. and the inputs of the body that stand for them */
 } OpBody;
 
+/* The element types of a stage (language.md 2.9): `float` is compute; what is declared `float` is stored as
+ * params; optimizers change masters, in this type; their states that are `float` are `state`. */
+typedef struct Precision {
+    DType compute, params, grads, master, state;
+} Precision;
+
 struct Elab {
     Front *front;
     Ir *ir;
@@ -292,8 +299,9 @@ struct Elab {
     bool at_data;     /* a function of rows or images is evaluated: no graph, but a mode */
     Map *loads;       /* model block -> Loads (load.h) */
     const Ast *model; /* the block whose instance is made, or NULL */
-    DType generic;    /* `float` of the op or file-level fn being evaluated, DT_COUNT outside */
-    uint32_t in_op;   /* > 0 in the body of an op and in its vjp */
+    Precision precision;
+    DType generic;  /* `float` of the op or file-level fn being evaluated, DT_COUNT outside */
+    uint32_t in_op; /* > 0 in the body of an op and in its vjp */
     const struct Columns *answers; /* what `mean(a => ..)` is over, in an eval that generates */
     Graph *g;           /* where run-time values are built now; NULL: compile time only */
     OpBody *body;       /* whose g is that, or NULL */
@@ -437,6 +445,8 @@ const Node *arith_broadcast(Elab *e, const Node *n, const Type *like,
 
 /* narrow.c: f16, bf16 and 8-bit floats */
 bool narrow_is(DType dt);
+DType narrow_generic(
+    const Elab *e); /* e->generic where nothing but the stage says what `float` is */
 const Node *narrow_wide(Elab *e,
                         const Val *v); /* the tensor to compute with: f32 for narrow ones */
 const Val *narrow_val(Elab *e, const Node *n, DType dt,
@@ -459,7 +469,8 @@ const Type *sig_type(Elab *e, Env *frame, const Ast *type);
 const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span);
 Pack *env_pack(const Env *env, Sym name);
 void env_bind_pack(Elab *e, Env *frame, Sym name, const Dim *const *dims, uint32_t n);
-DType env_float(const Env *env); /* what `float` means here */
+DType env_float(const Elab *e, const Env *env); /* what `float` means here */
+bool sig_is_float(const Ast *type);             /* no element type, or `float` */
 /* In ops and file-level functions the first float argument of a `float` type fixes it. */
 void sig_fix_float(Env *frame, const Ast *type, const Val *v);
 bool type_is_optional(const Ast *type);

@@ -119,12 +119,34 @@ static void report_unread(Stage *s, const Unread *u, bool error)
     }
 }
 
+/* The states that training adds to a parameter: its gradient, and more bits where it has few. */
+static void add_training(Stage *s, const State *w)
+{
+    Elab *e = s->e;
+    const Precision *x = &e->precision;
+    State grad = {.kind = SK_GRAD,
+                  .path = sym_printf(e->ir->syms, "%s.grad", w->path),
+                  .type = type_with_dtype(e->ir, w->type, x->grads),
+                  .of = w->id};
+    State master = *w;
+    master.kind = SK_MASTER;
+    master.path = sym_printf(e->ir->syms, "%s.master", w->path);
+    master.type = type_with_dtype(e->ir, w->type, x->master);
+    master.key = NULL;
+    master.of = w->id;
+    program_state(e->program, &grad);
+    if (dtype_info(w->type->dtype)->bytes < dtype_info(x->master)->bytes) {
+        s->masters[w->id] = program_state(e->program, &master);
+    }
+}
+
 bool stage_gradients(Stage *s)
 {
     Elab *e = s->e;
     const bool *read = read_states(e, graph_result_find(e->g, "loss.sum"));
     uint32_t trained = 0;
     bool ok = true;
+    s->masters = NEW_ARRAY(e->arena, const State *, s->nparam + 1);
     Unreads unread = {0};
     Map *places = map_new(e->arena);
     for (uint32_t i = 0; i < s->nparam; i++) {
@@ -133,11 +155,7 @@ bool stage_gradients(Stage *s)
             add_unread(e, &unread, places, &s->choices[i], w);
             w->trained = false;
         } else if (w->trained) {
-            State grad = {.kind = SK_GRAD,
-                          .path = sym_printf(e->ir->syms, "%s.grad", w->path),
-                          .type = type_tensor(e->ir, DT_F32, w->type->rank, w->type->dims),
-                          .of = w->id};
-            program_state(e->program, &grad);
+            add_training(s, w);
             trained++;
         }
     }

@@ -70,7 +70,7 @@ bool front_stage_about(Front *f, uint32_t i, FrontStage *out)
                         .batch = s.run.batch,
                         .micro = s.micro,
                         .lr = s.run.lr,
-                        .precision = dtype_info(s.compute)->name};
+                        .precision = dtype_info(s.e->precision.compute)->name};
     uint64_t *trained = NEW_ARRAY(f->arena, uint64_t, s.nparam + 1);
     for (uint32_t k = 0; k < s.nparam; k++) {
         trained[k] = trained_elements(&s, p->states.at[k]);

@@ -143,6 +143,9 @@ static const Val *set_optimizer(Elab *e, const Val *self, const Val *v, Span spa
 {
     const State *s = self->state->state;
     const Node *n = val_is_number(v) ? arith_fill(e, v, s->type, v->span) : tensor_of(e, v);
+    n = n && narrow_is(s->type->dtype) && dtype_is_float(n->type->dtype)
+            ? graph_cast(e->g, s->type->dtype, n)
+            : n;
     if (!n) {
         return poison(e, span);
     }

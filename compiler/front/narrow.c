@@ -9,6 +9,13 @@ bool narrow_is(DType dt)
     return dtype_is_float(dt) && dtype_info(dt)->bytes < 4;
 }
 
+/* f32 mixes with nothing but itself; a narrow `float` does, as in an op: so a program that is right in f32
+ * is right in bf16. */
+DType narrow_generic(const Elab *e)
+{
+    return narrow_is(e->precision.compute) ? e->precision.compute : DT_COUNT;
+}
+
 const Node *narrow_wide(Elab *e, const Val *v)
 {
     const Node *n = tensor_of(e, v);

@@ -141,6 +141,9 @@ const Val *optimizer_state(Elab *e, Inst *inst, const Ast *a)
                    .type = type,
                    .of = inst->of->state->id,
                    .span = a->span};
+    if (sig_is_float(a->kid[0])) {
+        proto.type = type_with_dtype(e->ir, type, e->precision.state);
+    }
     OptState *s = NEW(e->arena, OptState);
     s->state = program_state(e->program, &proto);
     Val *v = val_new(e, V_STATE, a->span);

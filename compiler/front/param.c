@@ -42,10 +42,12 @@ static const Val *key_clash(Elab *e, Inst *inst, const Ast *a, const Param *same
 /* A parameter of its own: a state of the program. */
 static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type, const Init *init)
 {
+    const Ast *said = type_is_optional(a->kid[0]) ? a->kid[0]->kid[0] : a->kid[0];
     State proto = {.kind = a->kind == A_BUFFER ? SK_BUFFER : SK_PARAM,
                    .path = inst_join(e, inst->path, a->name),
                    .key = inst_join(e, inst->key, a->text ? a->text : a->name),
-                   .type = type,
+                   .type = sig_is_float(said) ? type_with_dtype(e->ir, type, e->precision.params)
+                                              : type,
                    .init = *init,
                    .span = a->span};
     if (!elab_spend(e, 4 + strlen(proto.path) / 16, a->span)) {
@@ -58,6 +60,7 @@ static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type,
     Param *p = NEW(e->arena, Param);
     p->state = program_state(e->program, &proto);
     p->span = a->span;
+    p->type = type;
     p->owner = inst;
     VEC_PUSH(e->arena, &inst->params, p);
     p->made = inst->up && !a->text ? inst->made : a->span;
@@ -69,9 +72,13 @@ static const Val *param_new(Elab *e, Inst *inst, const Ast *a, const Type *type,
 
 static const Val *tie(Elab *e, Inst *inst, const Ast *a, const Val *other, const Type *type)
 {
-    if (other->param->state->type != type) {
+    const Type *theirs = other->param->type;
+    if (theirs != type) {
+        /* the element type is worth a word where it differs: a stage may have another one */
+        bool shapes = theirs->dtype == type->dtype;
+        const char *want = type_text(e->ir, type), *got = type_text(e->ir, theirs);
         diag_at(e->diags, DIAG_E0310, other->span, "cannot tie `%s` of `%s` to `%s`", a->name,
-                type_text(e->ir, type), type_text(e->ir, other->param->state->type));
+                shapes ? strchr(want, '[') : want, shapes ? strchr(got, '[') : got);
         return poison(e, other->span);
     }
     VEC_PUSH(e->arena, &inst->params, other->param);

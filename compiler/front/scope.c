@@ -263,7 +263,7 @@ static const Val *builtin_value(Elab *e, const Env *env, Sym name, Span span)
     bool generic = strcmp(name, "float") == 0;
     if (generic || dtype_find(name, &dt)) {
         v = val_new(e, V_DTYPE, span);
-        v->dtype = generic ? env_float(env) : dt;
+        v->dtype = generic ? env_float(e, env) : dt;
         return v;
     }
     if (strcmp(name, "pi") == 0) {

@@ -22,14 +22,21 @@ static bool type_dtype(const Ast *name, DType *dt, bool *is_float)
 }
 
 /* `float` of a frame: fixed by its first float argument where generic, else the compute type. */
-DType env_float(const Env *frame)
+DType env_float(const Elab *e, const Env *frame)
 {
     for (; frame && frame->kind == ENV_FRAME; frame = frame->up) {
         if (frame->has_float) {
             return frame->float_type;
         }
     }
-    return DT_F32;
+    return e->precision.compute;
+}
+
+bool sig_is_float(const Ast *type)
+{
+    DType dt;
+    bool is_float;
+    return type->nkid && type_dtype(type->kid[0], &dt, &is_float) && is_float;
 }
 
 void sig_fix_float(Env *frame, const Ast *type, const Val *v)
@@ -57,7 +64,7 @@ static const Node *accept_dtype(const Accept *x, const Ast *name, const Val *v, 
         diag_at(x->e->diags, DIAG_E0201, name->span, "`%s` is not an element type", name->name);
         return NULL;
     }
-    dt = is_float ? env_float(x->frame) : dt;
+    dt = is_float ? env_float(x->e, x->frame) : dt;
     if (n->type->dtype == dt) {
         return n;
     }
@@ -284,7 +291,7 @@ const Type *sig_type(Elab *e, Env *frame, const Ast *type)
     if (!word && !type_dims(e, frame, type, dims, &rank)) {
         return NULL;
     }
-    return type_tensor(e->ir, is_float ? env_float(frame) : dt, rank, dims);
+    return type_tensor(e->ir, is_float ? env_float(e, frame) : dt, rank, dims);
 }
 
 /* True when the numbers of elements differ, and free sizes may make them equal: `[B, N] as [B, 784]`. */
@@ -328,7 +335,7 @@ const Val *sig_as(Elab *e, Env *env, const Val *v, const Ast *type, Span span)
         return poison(e, span);
     }
     if (is_float && name) {
-        dt = env_float(env);
+        dt = env_float(e, env);
     }
     n = arith_cast(e, is_float && !name ? n->type->dtype : dt, n, span);
     if (!n || type->kind == A_T_NAME) {

@@ -161,15 +161,6 @@ static const Ast *group_attr(const Ast *body, const char *name)
     return NULL;
 }
 
-static bool float_type(Elab *e, const char *name, const Val *v, DType *out)
-{
-    if (v->kind != V_DTYPE || !dtype_is_float(v->dtype)) {
-        return wrong(e, name, "a float type, as bf16", v);
-    }
-    *out = v->dtype;
-    return true;
-}
-
 /* A whole number, alone or in steps or epochs. */
 static bool interval_of(Elab *e, const Val *v, double *steps)
 {
@@ -181,36 +172,6 @@ static bool interval_of(Elab *e, const Val *v, double *steps)
                wrong(e, "every", "a number of steps, epochs or min", v);
     }
     return wrong(e, "every", "a number of steps, epochs or min", v);
-}
-
-static bool read_precision(Stage *s)
-{
-    static const char *const names[] = {"compute", "params", "grads", "master", "state"};
-    Elab *e = s->e;
-    const StageLine *line = stage_line(s->def, "precision");
-    DType dt = DT_F32;
-    bool ok = true, plain = true;
-    if (!line) {
-        return true;
-    }
-    Env *env = stage_env(s, line->scope);
-    if (line->ast->kind == A_ATTR) {
-        ok = float_type(e, "precision", eval(e, env, line->ast->kid[0]), &s->compute);
-        plain = s->compute == DT_F32;
-    } else {
-        ok = schema_check_body(e, "precision", line->ast->kid[0]);
-        for (size_t i = 0; i < COUNT(names); i++) {
-            const Ast *a = group_attr(line->ast->kid[0], names[i]);
-            bool right = !a || float_type(e, names[i], eval(e, env, a), &dt);
-            ok = ok && right;
-            plain = plain && (!a || dt == DT_F32);
-            s->compute = a && right && i == 0 ? dt : s->compute;
-        }
-    }
-    if (ok && !plain) {
-        not_yet(e, line->ast->span, "training in another precision than f32");
-    }
-    return ok;
 }
 
 static bool read_log(Stage *s)
@@ -448,7 +409,6 @@ bool stage_attrs(Stage *s)
     ok = read_choices(s) && ok;
     ok = read_log(s) && ok;
     ok = read_checkpoint(s) && ok;
-    ok = read_precision(s) && ok;
     s->run.seed = (uint64_t)seed;
     if (s->ema > 0) {
         not_yet(e, stage_line(s->def, "ema")->ast->span, "averages of weights");

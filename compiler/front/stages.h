@@ -88,10 +88,11 @@ typedef struct Stage {
     VEC(Axis) axes;   /* of the mesh */
     int64_t micro;    /* 0: auto */
     int64_t tokens;   /* 0: none */
-    DType compute;
     VEC(Group) groups;
     uint32_t nbase, nparam; /* states of the model: 0 .. nparam; from nbase on of adapters */
     Choice *choices;        /* by state */
+    const State *
+        *masters; /* by state: of parameters with fewer bits than training needs, else NULL */
     PlanRun run;
 } Stage;
 
@@ -99,6 +100,8 @@ typedef struct Stage {
 Env *stage_env(Stage *s, const StageScope *scope);
 /* The value of an attribute, NULL where it is not given; poison after a diagnostic. */
 const Val *stage_value(Stage *s, const char *name);
+/* `precision`: e->precision. Goes before the model is built: its parameters have these types. */
+bool stage_precision(Stage *s);
 /* All attributes with their types, but data, loss, optimizer, schedule: false after a diagnostic. */
 bool stage_attrs(Stage *s);
 bool number_of(Elab *e, const Val *v, const char *name, double *out); /* finite, >= 0; E0802 */

@@ -101,7 +101,8 @@ static const Node *clip_factor(Stage *s, const Node *inverse)
         const State *x = e->program->states.at[i];
         const Choice *c = x->kind == SK_GRAD ? &s->choices[x->of] : NULL;
         for (uint32_t k = 0; c && k < pieces(c); k++) {
-            VEC_PUSH(e->arena, &grad, rows_of(e, state_node(e, x), piece(c, k)));
+            const Node *rows = rows_of(e, state_node(e, x), piece(c, k));
+            VEC_PUSH(e->arena, &grad, graph_cast(g, DT_F32, rows));
         }
     }
     NodeSpec spec = {.op = OP_SUMSQ, .nin = grad.n, .in = grad.at};
@@ -165,12 +166,19 @@ static bool begin_method(const Update *u, uint32_t group)
     return true;
 }
 
+/* What the optimizer changes: the parameter, or its master. */
+static const State *exact(const Stage *s, const State *w)
+{
+    return s->masters[w->id] ? s->masters[w->id] : w;
+}
+
 /* The new value of the parameter, or of some of its rows; NULL after a diagnostic. */
 static const Node *step_piece(const Update *u, const Method *m, State *w, const Rows *rows)
 {
     Elab *e = u->e;
     Param *p = NEW(e->arena, Param);
     p->state = piece_state(e, w, rows);
+    p->type = p->state->type;
     Inst *inst = optimizer_make(e, &m->optimizer, p);
     if (!inst) {
         return NULL;
@@ -178,11 +186,12 @@ static const Node *step_piece(const Update *u, const Method *m, State *w, const 
     Graph *g = e->g;
     Span span = m->optimizer.args->call;
     const Node *grad = rows_of(e, state_node(e, program_grad(e->program, w->id)), rows);
+    grad = graph_cast(g, DT_F32, grad);
     grad = graph_binary(g, OP_MUL, grad, arith_broadcast(e, u->scale, grad->type, span));
-    const Node *old = graph_cast(g, DT_F32, rows_of(e, state_node(e, w), rows));
+    const Node *old = graph_cast(g, DT_F32, rows_of(e, state_node(e, exact(u->s, w)), rows));
     const Val *arg[STEP_ARGS] = {val_node(e, old, span), val_node(e, grad, span), m->lr, u->t};
     const Node *next = optimizer_step(e, inst, arg);
-    return next ? graph_cast(g, w->type->dtype, next) : NULL;
+    return next ? graph_cast(g, exact(u->s, w)->type->dtype, next) : NULL;
 }
 
 static bool step_parameter(const Update *u, State *w)
@@ -199,7 +208,12 @@ static bool step_parameter(const Update *u, State *w)
             return false;
         }
     }
-    graph_write(u->e->g, w->id, put_rows(u->e, state_node(u->e, w), c, new));
+    const State *kept = exact(u->s, w);
+    const Node *all = put_rows(u->e, state_node(u->e, kept), c, new);
+    graph_write(u->e->g, kept->id, all);
+    if (kept != w) {
+        graph_write(u->e->g, w->id, graph_cast(u->e->g, w->type->dtype, all));
+    }
     return true;
 }
 
@@ -228,7 +242,7 @@ static bool like_another(const Stage *s, const State *w, Map *seen)
     return true;
 }
 
-bool update_entry(Stage *s)
+static bool update_all(Stage *s)
 {
     Elab *e = s->e;
     Graph *g = e->g;
@@ -256,4 +270,17 @@ bool update_entry(Stage *s)
         decay_check(s, i, u.methods[i].optimizer.args);
     }
     return true;
+}
+
+/* Optimizers compute in f32, whatever the model does. */
+bool update_entry(Stage *s)
+{
+    Elab *e = s->e;
+    const DType compute = e->precision.compute, generic = e->generic;
+    e->precision.compute = DT_F32;
+    e->generic = narrow_generic(e);
+    bool ok = update_all(s);
+    e->precision.compute = compute;
+    e->generic = generic;
+    return ok;
 }

@@ -467,8 +467,17 @@ void ix_print(const Ir *ir, const Ix *e, StrBuf *sb);
 
 /* ---- states and programs ---- */
 
-/* KV: kept between the passes of one sequence, zero before the first; saved nowhere. */
-typedef enum StateKind { SK_PARAM, SK_GRAD, SK_OPT, SK_BUFFER, SK_LOOP, SK_KV } StateKind;
+/* KV: kept between the passes of one sequence, zero before the first; saved nowhere. MASTER: a parameter
+ * once more, with the bits that training needs; the parameter is its rounding. */
+typedef enum StateKind {
+    SK_PARAM,
+    SK_GRAD,
+    SK_OPT,
+    SK_BUFFER,
+    SK_LOOP,
+    SK_KV,
+    SK_MASTER
+} StateKind;
 
 typedef enum InitKind {
     INIT_ZEROS,
@@ -502,7 +511,7 @@ typedef struct State {
     const Type *type; /* dims are constants */
     Init init;
     bool trained; /* PARAM */
-    uint32_t of;  /* GRAD, OPT: the parameter's id; else its own id */
+    uint32_t of;  /* GRAD, OPT, MASTER: the parameter's id; else its own id */
     Span span;
     Span chosen; /* PARAM, trained: the text that says so, for messages; may be zero */
 } State;

@@ -14,8 +14,8 @@ typedef struct Printer {
 } Printer;
 
 static const char *const state_names[] = {
-    [SK_PARAM] = "param",   [SK_GRAD] = "grad", [SK_OPT] = "opt",
-    [SK_BUFFER] = "buffer", [SK_LOOP] = "loop", [SK_KV] = "kv"};
+    [SK_PARAM] = "param", [SK_GRAD] = "grad", [SK_OPT] = "opt",      [SK_BUFFER] = "buffer",
+    [SK_LOOP] = "loop",   [SK_KV] = "kv",     [SK_MASTER] = "master"};
 
 const char *text_state_kind(StateKind kind)
 {

@@ -50,7 +50,15 @@ typedef struct PlanTensor {
     uint64_t bytes;  /* planned, for the upper end of DYN dims */
 } PlanTensor;
 
-typedef enum PlanStateKind { PS_PARAM, PS_GRAD, PS_OPT, PS_BUFFER, PS_LOOP, PS_KV } PlanStateKind;
+typedef enum PlanStateKind {
+    PS_PARAM,
+    PS_GRAD,
+    PS_OPT,
+    PS_BUFFER,
+    PS_LOOP,
+    PS_KV,
+    PS_MASTER
+} PlanStateKind;
 
 typedef struct PlanState {
     uint32_t tensor;

@@ -50,6 +50,7 @@ static void put_states(const Plan *p, StrBuf *sb)
     static const char *const names[] = {
         [PS_PARAM] = "parameters", [PS_GRAD] = "gradients", [PS_OPT] = "optimizer",
         [PS_BUFFER] = "buffers",   [PS_LOOP] = "running",   [PS_KV] = "sequences",
+        [PS_MASTER] = "masters",
     };
     sb_puts(sb, "states     ");
     uint64_t elements = 0;

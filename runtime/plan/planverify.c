@@ -205,7 +205,7 @@ static bool verify_state(const Row *r, const PlanState *s)
 {
     const Plan *p = r->plan;
     if (!row_index(r, "tensor", s->tensor, p->ntensors) ||
-        !row_index(r, "kind", s->kind, PS_KV + 1) || !row_text(r, "key", s->key) ||
+        !row_index(r, "kind", s->kind, PS_MASTER + 1) || !row_text(r, "key", s->key) ||
         !row_index(r, "init", s->init, PI_LOADED + 1) || !row_index(r, "trained", s->trained, 2))
         return false;
     const PlanTensor *t = &p->tensors[s->tensor];
@@ -218,7 +218,7 @@ static bool verify_state(const Row *r, const PlanState *s)
     }
     if (!verify_values(r, s))
         return false;
-    if (s->kind != PS_GRAD && s->kind != PS_OPT)
+    if (s->kind != PS_GRAD && s->kind != PS_OPT && s->kind != PS_MASTER)
         return true;
     return row_index(r, "of", s->of, p->nstates) &&
            (p->states[s->of].kind == PS_PARAM || row_bad(r, "`of` is not a parameter"));

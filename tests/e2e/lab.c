@@ -226,7 +226,8 @@ Value **lab_run(const Lab *lab, const Graph *g, World *w)
     Value **inputs = NEW_ARRAY(lab->arena, Value *, g->inputs.n + 1);
     for (uint32_t i = 0; i < g->inputs.n; i++)
         inputs[i] = lab_need(lab, "%s%s", w->input_prefix, node_sym(g->inputs.at[i], "name"));
-    InterpBinding b = {.inputs = inputs, .states = w->states, .slot = slot, .user = w};
+    InterpBinding b = {
+        .bits = w->bits, .inputs = inputs, .states = w->states, .slot = slot, .user = w};
     Value **results = NEW_ARRAY(lab->arena, Value *, g->results.n + 1);
     Value **writes = NEW_ARRAY(lab->arena, Value *, g->writes.n + 1);
     interp_run(g, lab->arena, &b, results, writes);

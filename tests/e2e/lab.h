@@ -55,6 +55,7 @@ typedef struct World {
     Value **states;           /* by state id */
     const char *input_prefix; /* recorded name of input x: prefix + x */
     double lr, step;
+    bool bits; /* numbers are those of their types, not all f64 */
 } World;
 
 /* States: parameters from "<prefix>KEY", all others zero. */
