@@ -91,12 +91,17 @@ static void field(Elab *e, FieldList *out, const DataField *f, const Dim *rows)
     }
 }
 
+bool data_packs(const DataSpec *s)
+{
+    bool text = s->nfield == 1 && s->field[0].kind == FK_TEXT;
+    return s->npart ? data_packs(s->part[0]) : s->packs && (s->info->conversations || text);
+}
+
 /* Packed samples fill fewer rows than there are samples. */
 static const Dim *rows_of(Elab *e, const DataSpec *s, const Dim *rows)
 {
     int64_t n;
-    bool text = s->nfield == 1 && s->field[0].kind == FK_TEXT;
-    if (!s->packs || !(s->info->conversations || text) || !dim_is_const(rows, &n) || n == 1) {
+    if (!data_packs(s) || !dim_is_const(rows, &n) || n == 1) {
         return rows;
     }
     return dim_of(e->ir, dim_named(e, sym(e->ir->syms, "B"), 1, n));

@@ -220,6 +220,7 @@ bool front_check_each(Front *f, FrontVisit visit, void *user)
     if (diags_reported(f->ir->diags) == errors) {
         check_evals(f, scratch);
     }
+    stages_check_joins(f);
     f->later.n = later; /* of programs that are gone */
     if (diags_reported(f->ir->diags) == errors) {
         contains_check(e, file);

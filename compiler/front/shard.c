@@ -87,6 +87,62 @@ static bool shard_glob(Stage *s, const Ast *glob, const Axis *axis)
     return found > 0;
 }
 
+/* ---- one axis, one dimension of a tensor ---- */
+
+/* The pattern of the clause that splits the size `name` of the instance, or NULL. */
+static const Ast *split_by(const Stage *s, const Inst *inst, const Ast *clause, const Ast *dim)
+{
+    if (!dim || dim->kind != A_ID) {
+        return NULL;
+    }
+    const Ast *globs = clause->kid[0];
+    Sym path = inst_join(s->e, inst->path, dim->name);
+    for (uint32_t i = 0; i < globs->nkid; i++) {
+        const char *text = globs->kid[i]->text;
+        if (match_pattern(text, path) || strcmp(text, dim->name) == 0) {
+            return globs->kid[i];
+        }
+    }
+    return NULL;
+}
+
+/* Looks at every tensor type in the text of the instance's module. */
+static bool check_types(Stage *s, const Inst *inst, const Ast *clause, const Ast *a)
+{
+    const Ast *first = NULL;
+    for (uint32_t i = 1; a->kind == A_T_TENSOR && i < a->nkid; i++) {
+        const Ast *glob = split_by(s, inst, clause, a->kid[i]);
+        if (glob && first) {
+            Diag *d =
+                diag_at(s->e->diags, DIAG_E0903, glob->span,
+                        "two dimensions of one tensor are split over `%s`", clause->kid[1]->name);
+            diag_also(d, a->span, "`%s` and `%s` of this one", first->name, a->kid[i]->name);
+            diag_help(d, "split one of them, or over another axis");
+            return false;
+        }
+        first = glob ? a->kid[i] : first;
+    }
+    for (uint32_t i = 0; i < a->nkid; i++) {
+        if (a->kid[i] && !check_types(s, inst, clause, a->kid[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_tensors(Stage *s, const Ast *clause)
+{
+    Inst **all;
+    uint32_t n = inst_match(s->e, s->model, "**", &all);
+    for (uint32_t i = 0; i <= n && elab_spend(s->e, 8, clause->span); i++) {
+        const Inst *inst = i ? all[i - 1] : s->model;
+        if (!check_types(s, inst, clause, inst->module->kid[1])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool shard_clause(Stage *s, const StageLine *line)
 {
     Elab *e = s->e;
@@ -103,5 +159,5 @@ bool shard_clause(Stage *s, const StageLine *line)
     for (uint32_t g = 0; g < a->kid[0]->nkid; g++) {
         ok = shard_glob(s, a->kid[0]->kid[g], axis) && ok;
     }
-    return ok;
+    return ok && check_tensors(s, a);
 }

@@ -1,5 +1,6 @@
 /* stage.c: one stage as a Program: entries micro and update, the eval entries, and the plan's run tables
  * (schedule, data, actions). */
+#include "data.h"
 #include "stages.h"
 
 enum { MAX_KEEP = 1 << 20 };
@@ -73,6 +74,32 @@ static uint32_t loop_state(Elab *e, const char *path)
     State proto = {
         .kind = SK_LOOP, .path = sym(e->ir->syms, path), .type = type_scalar(e->ir, DT_F32)};
     return program_state(e->program, &proto)->id;
+}
+
+/* Passes of a step are equal: `micro` rows on each of the devices over which the batch is split. Packed
+ * samples share rows, so there is nothing to divide. */
+static bool passes_divide(Stage *s, const DataUse *use)
+{
+    int64_t ways = 1;
+    for (uint32_t i = 0; i < s->axes.n; i++) {
+        bool data = strcmp(s->axes.at[i].name, "data") == 0 && s->axes.at[i].size;
+        ways = data ? s->axes.at[i].size : ways;
+    }
+    int64_t batch = s->run.batch, rows = s->micro * ways;
+    if (!s->micro || data_packs(use->spec) || batch % rows == 0) {
+        return true;
+    }
+    Diag *d = diag_at(s->e->diags, DIAG_E0806, stage_line(s->def, "micro")->ast->span,
+                      "batch %lld is not divisible into passes", (long long)batch);
+    diag_label(d, ways > 1 ? "%lld samples on each of %lld devices" : "%lld samples in a pass",
+               (long long)s->micro, (long long)ways);
+    if (batch > rows) {
+        diag_help(d, "use batch = %lld or %lld", (long long)(batch - batch % rows),
+                  (long long)(batch - batch % rows + rows));
+    } else {
+        diag_help(d, "use batch = %lld", (long long)rows);
+    }
+    return false;
 }
 
 /* Rows of one pass: all of the batch, where `micro` leaves it open. */
@@ -242,7 +269,7 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
                                                                                     : def->name);
     s.run.model = planb_text(b, def->model);
     if (!data_use(e, b, stage_env(&s, data->scope), data->ast->kid[0], &use) ||
-        !micro_entry(&s, &use)) {
+        !passes_divide(&s, &use) || !micro_entry(&s, &use)) {
         return false;
     }
     s.run.data = use.index;
@@ -252,6 +279,7 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
     if (!stage_gradients(&s)) {
         return false;
     }
+    stages_note_trained(&s);
     s.run.update = entry_begin(e, "update", MODE_TRAIN);
     bool ok = update_entry(&s);
     ok = schedule(&s) && ok;

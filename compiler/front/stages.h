@@ -5,6 +5,7 @@
  *   clause.c      train, freeze, adapt ..: which parameters train, and how
  *   update.c      the entry that changes them       optimizer.c   by which module
  *   influence.c   those that the loss depends on: they get gradients
+ *   joins.c       stages behind several others
  *   listing.c     front_stages(): what is known without building graphs
  */
 #ifndef MDL_STAGES_H
@@ -37,7 +38,8 @@ typedef struct StageDef {
     const Ast *header; /* that says `after`, or NULL */
     StageLines lines;
     uint32_t nafter;
-    uint32_t *after; /* numbers of stages */
+    uint32_t *after;  /* numbers of stages */
+    VEC(Sym) trained; /* keys of what it changes; known once it has been elaborated */
 } StageDef;
 
 /* Fills f->stages with those of the program's file; E0805, E0202, E0801 for what is wrong. */
@@ -117,6 +119,11 @@ bool no_match(Stage *s, const Ast *glob, const char *what); /* false after E0804
 /* Trained parameters that the loss does not depend on: E0601 where a clause names them, else they are left
  * as they are (W0101). The others get a GRAD state. False after an error. */
 bool stage_gradients(Stage *s);
+
+/* joins.c: a stage that begins with the weights of several others takes each tensor from the one that changed
+ * it (E0805: two did). Notes what the stage trains; then checks all stages of the file. */
+void stages_note_trained(Stage *s);
+void stages_check_joins(Front *f);
 
 /* adapt.c: replaces submodules; shard.c: dimensions over axes of the mesh. */
 bool adapt_clause(Stage *s, const StageLine *line);
