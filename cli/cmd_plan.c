@@ -10,6 +10,7 @@ typedef struct Row {
     uint64_t parameters, unused; /* elements of the model; of those that the loss never reads */
     const char *unused_names;
     uint64_t weight_bytes, grad_bytes, state_bytes;
+    bool up_to; /* sizes are open that data decide: operations are those of the largest batch */
     double forward, step; /* contractions of one pass, and of all passes of a step with gradients */
 } Row;
 
@@ -78,7 +79,8 @@ static void count_states(Cli *cli, const Program *p, const Graph *micro, Row *r)
         const State *s = p->states.at[i];
         uint64_t n = elements(p, s->type), bytes = n * dtype_info(s->type->dtype)->bytes;
         r->weight_bytes += s->kind == SK_PARAM || s->kind == SK_BUFFER ? bytes : 0;
-        r->state_bytes += s->kind == SK_OPT ? bytes : 0;
+        r->grad_bytes += s->kind == SK_GRAD ? bytes : 0;
+        r->state_bytes += s->kind == SK_OPT || s->kind == SK_MASTER ? bytes : 0;
         if (s->kind == SK_PARAM && i < r->about.nstate) {
             r->parameters += n;
             r->unused += read[i] ? 0 : n;
@@ -87,7 +89,16 @@ static void count_states(Cli *cli, const Program *p, const Graph *micro, Row *r)
         }
     }
     r->unused_names = sb_text(&sb);
-    r->grad_bytes = 4 * r->about.elements;
+}
+
+static bool has_open_size(const Program *p, const Graph *g)
+{
+    bool open = false;
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        int64_t n;
+        open = open || !dim_is_const(type_count(p->ir, g->inputs.at[i]->type), &n);
+    }
+    return open;
 }
 
 static bool look_at_graphs(Cli *cli, Compile *c, const char *path, Row *r, Err *err)
@@ -104,6 +115,7 @@ static bool look_at_graphs(Cli *cli, Compile *c, const char *path, Row *r, Err *
         if (!backward)
             return false;
         int64_t rows = r->about.micro ? r->about.micro : r->about.batch;
+        r->up_to = has_open_size(p, micro);
         r->forward = graph_flops(micro);
         r->step = graph_flops(backward) * (double)r->about.batch / (double)rows;
         count_states(cli, p, micro, r);
@@ -152,7 +164,7 @@ static void put_json(Cli *cli, const Row *r)
     sb_double(&sb, r->about.epochs);
     sb_puts(&sb, ",\"lr\":");
     sb_double(&sb, r->about.lr);
-    sb_puts(&sb, ",\"forward_flops\":");
+    sb_printf(&sb, ",\"flops_up_to\":%s,\"forward_flops\":", r->up_to ? "true" : "false");
     sb_double(&sb, r->forward);
     sb_puts(&sb, ",\"step_flops\":");
     sb_double(&sb, r->step);
@@ -198,6 +210,12 @@ static void put_stages(const Rows *rows)
 
 static void put_notes(const Rows *rows)
 {
+    for (uint32_t i = 0; i < rows->at.n; i++)
+        if (rows->at.at[i].up_to) {
+            puts("note: data decide how many images and rows a batch has: operations are an upper "
+                 "bound");
+            break;
+        }
     for (uint32_t i = 0; i < rows->at.n; i++) {
         const Row *r = &rows->at.at[i];
         bool said = i && rows->at.at[i - 1].unused == r->unused;

@@ -14,6 +14,9 @@ typedef struct Part {
     Sym name;
     const Ast *ast, *like; /* like: not copied yet */
     StageLines lines;
+    const Ast *
+        copied; /* what `like` was, a stage of this block: an heir copies its own stage of that name */
+    StageLines own; /* the lines without those copied */
     Afters after;
     const Ast *header;
     bool inherited, busy;
@@ -204,6 +207,8 @@ static void resolve_like(Reader *r, Block *b, Part *p)
         no_stage(r, of, like, "stage");
     } else {
         resolve_like(r, of, other);
+        p->copied = of == b ? like : NULL;
+        p->own = copy_lines(r, &p->lines);
         StageLines base = {0};
         if (of != b) {
             base = copy_lines(r, &of->lines);
@@ -243,7 +248,7 @@ static void read_stage(Reader *r, Block *b, const Ast *a)
     p->inherited = false;
     merge(r, &p->lines, &own);
     const Ast *like = header_part(a, A_LIKE), *after = header_part(a, A_AFTER);
-    p->like = like ? like->kid[0] : NULL;
+    p->like = like ? like->kid[0] : p->like;
     if (after) {
         p->header = after;
         p->after.n = 0;
@@ -268,7 +273,9 @@ static void inherit(Reader *r, Block *b, const Ast *like)
     b->lines = copy_lines(r, &of->lines);
     for (uint32_t i = 0; i < of->parts.n; i++) {
         Part *p = COPY_ARRAY(f->arena, Part, of->parts.at[i], 1);
-        p->lines = copy_lines(r, &p->lines);
+        p->like = p->copied;
+        p->lines = copy_lines(r, p->copied ? &p->own : &p->lines);
+        p->copied = NULL;
         p->after = (Afters){0};
         for (uint32_t k = 0; k < of->parts.at[i]->after.n; k++) {
             VEC_PUSH(f->arena, &p->after,

@@ -50,7 +50,7 @@ static const char curriculum[] = MODEL
     "train net as again like net {\n"
     "  batch = 16\n"
     "  stage tune { tokens = 1000; train embed.** }\n"
-    "  stage last after tune like net.more { batch = 2 }\n"
+    "  stage last after tune like net.more { batch = 2; micro = 1 }\n"
     "}\n";
 
 static void test_inheritance(void **state)
@@ -89,7 +89,10 @@ static void test_another_block(void **state)
     UNUSED(state);
     Lab l = lab_open(curriculum);
     FrontStage align = about(&l, "again.align"), tune = about(&l, "again.tune");
-    FrontStage last = about(&l, "again.last");
+    FrontStage last = about(&l, "again.last"), more = about(&l, "again.more");
+    assert_near(more.lr, 5); /* like the stage `tune` of its own block, as edited there */
+    assert_int_equal(more.tokens, 1000);
+    assert_string_equal(trained(&l, &more), "embed.weight:8");
     assert_int_equal(align.batch, 16);
     assert_near(align.lr, 1e-2);
     assert_int_equal(tune.tokens, 1000);

@@ -1,0 +1,89 @@
+/* LIBS: mdl_test_tool mdl_runtime mdl_base */
+/* test_plan_table.c: `mdl plan` against numbers worked out by hand from the shapes of published models. */
+#include "tool.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* The number behind `"key":` in the line of a stage. */
+static double number(const char *json, const char *stage, const char *key)
+{
+    char text[100];
+    snprintf(text, sizeof text, "{\"stage\":\"%s\"", stage);
+    const char *line = strstr(json, text);
+    assert_non_null(line);
+    snprintf(text, sizeof text, "\"%s\":", key);
+    const char *at = strstr(line, text), *end = strchr(line, '\n');
+    if (!at || (end && at > end))
+        fail_msg("%s of %s is not there", key, stage);
+    return strtod(at + strlen(text), NULL);
+}
+
+static void check_number(const char *json, const char *stage, const char *key, double want)
+{
+    double got = number(json, stage, key);
+    if (fabs(got - want) > 1e-12 * want)
+        fail_msg("%s of %s: %.17g, by hand %.17g", key, stage, got, want);
+}
+
+/* GPT-2 small: D 768, 12 layers, 50257 words, 1024 places; bf16 with f32 masters and AdamW. */
+static void gpt2(void **state)
+{
+    Tool *tool = *state;
+    const char *json = GOOD(tool, "plan", "-q", "--json", MDL_SOURCE_DIR "/models/gpt2.mdl");
+    const double d = 768, layers = 12, words = 50257, places = 1024, batch = 512;
+    double matrices = layers * 12 * d * d;
+    double vectors = layers * (2 * 2 * d + 3 * d + d + 4 * d + d) + 2 * d;
+    double n = matrices + vectors + words * d + places * d, tokens = batch * places;
+    check_number(json, "pretrain", "trained", n);
+    check_number(json, "pretrain", "steps", 300000);
+    check_number(json, "pretrain", "parameter_bytes", 2 * n);
+    check_number(json, "pretrain", "gradient_bytes", 4 * n);
+    check_number(json, "pretrain", "optimizer_bytes", (4 + 4 + 4) * n);
+    /* every matrix and the table of words once a token, scores and their sums over all places */
+    double forward = 2 * tokens * (matrices + words * d) + layers * 4 * places * d * tokens;
+    check_number(json, "pretrain", "forward_flops", forward);
+    check_number(json, "pretrain", "step_flops", 3 * forward);
+    /* 6 N a token leaves out attention, and counts vectors and places, which no product has */
+    double step = number(json, "pretrain", "step_flops"), rule = 6 * n * tokens;
+    assert_true(step > rule && step < 1.16 * rule);
+    check_has(json, "\"flops_up_to\":false");
+}
+
+/* LLaVA-Med: the projector alone, then with Mistral 7B; LoRA of rank 128 on its 7 products a layer. */
+static void llava_med(void **state)
+{
+    Tool *tool = *state;
+    const char *json = GOOD(tool, "plan", "-q", "--json", MDL_SOURCE_DIR "/models/llava_med.mdl");
+    const double d = 4096, projector = 1024 * d + d + d * d + d, llm = 7241732096;
+    const double tower = 303507456;
+    static const char *const later[] = {"llava.instruct", "llava.vqa_rad", "llava.path_vqa"};
+    check_number(json, "llava.align", "trained", projector);
+    check_number(json, "llava.align", "parameter_bytes", 2 * (projector + llm + tower));
+    check_number(json, "llava.align", "gradient_bytes", 4 * projector);
+    check_number(json, "llava.align", "optimizer_bytes", 12 * projector);
+    check_number(json, "llava.align", "epochs", 1);
+    for (size_t i = 0; i < COUNT(later); i++) {
+        check_number(json, later[i], "trained", projector + llm);
+        check_number(json, later[i], "optimizer_bytes", 12 * (projector + llm));
+    }
+    check_has(json, "\"flops_up_to\":true");
+    json = GOOD(tool, "plan", "-q", "--json", MDL_SOURCE_DIR "/models/llava_med_lora.mdl");
+    double f = 14336, kv = 1024, r = 128;
+    double lora = 32 * r * (2 * (d + d) + 2 * (d + kv) + 3 * (d + f));
+    check_number(json, "lora.align", "trained", projector);
+    check_number(json, "lora.instruct", "trained", projector + lora);
+    check_number(json, "lora.slake", "trained", projector + lora); /* the adapters stay */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gpt2),
+        cmocka_unit_test(llava_med),
+    };
+    return cmocka_run_group_tests(tests, tool_setup, tool_teardown);
+}
