@@ -126,7 +126,8 @@ bool frame_bind(Elab *e, Env *frame, const Ast *fn, const Val *const *arg, const
     }
     for (uint32_t i = 0; i < formals->nkid; i++) {
         const Ast *f = formals->kid[i];
-        const Val *v = bind_formal(e, frame, f, arg[i], who);
+        bool rests = !ok && !arg[i] && f->kid[1]; /* a default may need what is wrong */
+        const Val *v = rests ? poison(e, f->span) : bind_formal(e, frame, f, arg[i], who);
         if (!v) {
             Diag *d = diag_at(e->diags, DIAG_E0303, frame->call, "missing argument `%s` of %s",
                               f->name, who);

@@ -394,6 +394,8 @@ typedef struct Unknown {
     const char *text; /* of the report */
 } Unknown;
 Diag *env_unknown(Elab *e, const Env *env, const Unknown *u);
+/* habits.c: what is meant by a name, or a member of a tensor, of another language; false: nothing known. */
+bool habit_help(Diag *d, Sym name, bool member);
 const Val *item_value(Elab *e, const Item *item, Span span);
 /* The model once more, with parameters of its own whose paths begin with `prefix`. */
 const Val *model_copy(Elab *e, const Item *item, Sym prefix);

@@ -316,7 +316,11 @@ static const Val *eval_call(Elab *e, Env *env, const Ast *a)
 
 static const Val *no_member(Elab *e, const Val *v, const Ast *a)
 {
-    diag_at(e->diags, DIAG_E0201, a->name_span, "%s has no member `%s`", val_text(e, v), a->name);
+    Diag *d = diag_at(e->diags, DIAG_E0201, a->name_span, "%s has no member `%s`", val_text(e, v),
+                      a->name);
+    if (is_tensor(v)) {
+        habit_help(d, a->name, true);
+    }
     return poison(e, a->span);
 }
 

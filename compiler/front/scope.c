@@ -381,7 +381,7 @@ const Val *env_get(Elab *e, Env *env, Sym name, Span span)
     const char *const text[] = {"unknown name `", name, "`"};
     Unknown u = {DIAG_E0201, name, span, NULL, arena_join(e->arena, text, COUNT(text))};
     Diag *d = env_unknown(e, env, &u);
-    if (d) {
+    if (d && !habit_help(d, name, false)) {
         env_suggest(e, env, name, span, d);
     }
     return poison(e, span);
