@@ -224,9 +224,11 @@ bool front_check_each(Front *f, FrontVisit visit, void *user)
     f->later.n = later; /* of programs that are gone */
     if (diags_reported(f->ir->diags) == errors) {
         contains_check(e, file);
-        decode_check(e, file);
         uncalled_check(e, file);
         unread_check(e, file);
+    }
+    if (diags_reported(f->ir->diags) == errors) {
+        decode_check(e, file); /* last: what it calls would count as called */
     }
     arena_free(scratch);
     arena_free(values);

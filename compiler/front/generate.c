@@ -153,6 +153,8 @@ static void decode(Elab *e, Inst *inst, Span at)
 void decode_check(Elab *e, const File *file)
 {
     Map *done = map_new(e->arena);
+    struct Shapes *shapes = e->front->shapes;
+    e->front->shapes = NULL; /* shown are those of the whole sequence */
     for (uint32_t i = 0; i < map_count(file->actions); i++) {
         const Item *item = map_value_at(file->actions, i);
         const Ast *a = item->ast, *model = block_attr(a, "model");
@@ -167,4 +169,5 @@ void decode_check(Elab *e, const File *file)
             decode(e, m->inst, model->span);
         }
     }
+    e->front->shapes = shapes;
 }
