@@ -158,6 +158,14 @@ static const Val *set_optimizer(Elab *e, const Val *self, const Val *v, Span spa
     return val_none(e, span);
 }
 
+/* n without gradient. Narrow floats are widened for it, as for all that computes: that is exact. */
+static const Node *stopped(Elab *e, const Node *n)
+{
+    DType dt = n->type->dtype;
+    const Node *wide = narrow_is(dt) ? graph_cast(e->g, DT_F32, n) : n;
+    return graph_cast(e->g, dt, graph_unary(e->g, OP_STOP, wide));
+}
+
 /* What a pass sets carries no gradient into the next one, nor through itself. */
 static const Val *set_buffer(Elab *e, const Val *self, const Val *v, Span span)
 {
@@ -181,7 +189,7 @@ static const Val *set_buffer(Elab *e, const Val *self, const Val *v, Span span)
         return poison(e, span);
     }
     if (inst_mode(e, p->owner) == MODE_TRAIN) {
-        n = graph_unary(e->g, OP_STOP, n);
+        n = stopped(e, n);
         map_put(e->now, MAP_KEY(p->state), (void *)n);
         graph_write(e->g, p->state->id, n);
     }

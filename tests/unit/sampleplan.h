@@ -144,11 +144,11 @@ static inline void sample_tensors(PlanBuilder *b)
         VEC_PUSH(b->arena, &b->tensors, t);
     }
     const PlanState states[] = {
-        [SS_WEIGHT] = {ST_WEIGHT, PS_PARAM, planb_text(b, "fc.weight"), 0, PI_ONES, 1, 0},
-        [SS_GRAD] = {ST_GRAD, PS_GRAD, 0, SS_WEIGHT, PI_ZEROS, 0, 0},
-        [SS_SUM] = {ST_SUM, PS_LOOP, 0, 0, PI_ZEROS, 0, 0},
-        [SS_WSUM] = {ST_WSUM, PS_LOOP, 0, 0, PI_ZEROS, 0, 0},
-        [SS_BIAS] = {ST_BIAS, PS_PARAM, planb_text(b, "fc.bias"), 0, PI_UNIFORM, 1, 0.5},
+        [SS_WEIGHT] = {ST_WEIGHT, PS_PARAM, planb_text(b, "fc.weight"), 0, PI_ONES, 1, 0, 0, 0},
+        [SS_GRAD] = {ST_GRAD, PS_GRAD, 0, SS_WEIGHT, PI_ZEROS, 0, 0, 0, 0},
+        [SS_SUM] = {ST_SUM, PS_LOOP, 0, 0, PI_ZEROS, 0, 0, 0, 0},
+        [SS_WSUM] = {ST_WSUM, PS_LOOP, 0, 0, PI_ZEROS, 0, 0, 0, 0},
+        [SS_BIAS] = {ST_BIAS, PS_PARAM, planb_text(b, "fc.bias"), 0, PI_UNIFORM, 1, 0.5, 0, 0},
     };
     for (size_t i = 0; i < COUNT(states); i++)
         VEC_PUSH(b->arena, &b->states, states[i]);
