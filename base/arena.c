@@ -257,11 +257,11 @@ ArenaCopy *arena_copy(const Arena *arena, Arena *into)
     for (const Chunk *chunk = arena->chunks; chunk; chunk = chunk->next)
         copy->n++;
     copy->chunk = NEW_ARRAY(into, ChunkCopy, copy->n);
-    Chunk *chunk = arena->chunks;
-    for (uint32_t i = 0; i < copy->n; i++, chunk = chunk->next) {
+    uint32_t i = 0;
+    for (Chunk *chunk = arena->chunks; chunk; chunk = chunk->next) {
         char *bytes = arena_alloc(into, chunk->used);
         copy_words(bytes, chunk_bytes(chunk), chunk->used);
-        copy->chunk[i] = (ChunkCopy){chunk, chunk->used, bytes};
+        copy->chunk[i++] = (ChunkCopy){chunk, chunk->used, bytes};
     }
     return copy;
 }

@@ -67,6 +67,9 @@ static void mismatch(const Accept *x, const Ast *type, const Val *v, const char 
     if (v->kind == V_NONE && x->code == DIAG_E0407) {
         diag_help(d, "a function gives the value of its last statement");
     }
+    if (x->code == DIAG_E0417) {
+        diag_help(d, "sizes that are always equal have one name in the signature");
+    }
     add_context(x, d, type->span);
 }
 
@@ -142,8 +145,24 @@ static bool mentions(const Ast *a, Sym name)
     return found;
 }
 
-/* One dimension of a signature against the actual one; *equal = false when they differ. */
-static bool unify_dim(const Accept *x, const Ast *a, const Dim *actual, bool *equal)
+/* What comparing the dimensions of one shape said: sizes that only a run knows may be different names for
+ * the same number, while nothing makes one of them 32 each time. */
+typedef struct Fit {
+    bool equal;  /* all are */
+    bool differ; /* some are not, whatever the run */
+} Fit;
+
+static void compare_dims(const Accept *x, const Dim *want, const Dim *actual, Fit *fit)
+{
+    int64_t n;
+    bool differ = dim_is_const(want, &n) || dim_is_const(actual, &n) ||
+                  dim_is_const(dim_sub(x->e->ir, want, actual), &n);
+    fit->equal = fit->equal && want == actual;
+    fit->differ = fit->differ || (want != actual && differ);
+}
+
+/* One dimension of a signature against the actual one. */
+static bool unify_dim(const Accept *x, const Ast *a, const Dim *actual, Fit *fit)
 {
     Elab *e = x->e;
     if (a->kind == A_ID && strcmp(a->name, "_") == 0) {
@@ -154,7 +173,9 @@ static bool unify_dim(const Accept *x, const Ast *a, const Dim *actual, bool *eq
     free_names(e, x->frame, a, &unknown, &n);
     if (n == 0) {
         const Dim *d = eval_dim(e, x->frame, a);
-        *equal = *equal && d == actual;
+        if (d) {
+            compare_dims(x, d, actual, fit);
+        }
         return d != NULL;
     }
     if (a->kind == A_ID) {
@@ -168,7 +189,7 @@ static bool unify_dim(const Accept *x, const Ast *a, const Dim *actual, bool *eq
     const Ast *divisor = a->kind == A_BIN && strcmp(a->text, "/") == 0 ? a->kid[1] : NULL;
     if (divisor && !mentions(divisor, unknown)) {
         const Dim *d = eval_dim(e, x->frame, divisor);
-        return d && unify_dim(x, a->kid[0], dim_mul(e->ir, actual, d), equal);
+        return d && unify_dim(x, a->kid[0], dim_mul(e->ir, actual, d), fit);
     }
     return solve_dim(x, a, unknown, actual);
 }
@@ -184,19 +205,19 @@ void env_bind_pack(Elab *e, Env *frame, Sym name, const Dim *const *dims, uint32
     map_put(frame->packs, MAP_KEY(name), p);
 }
 
-static bool unify_pack(const Accept *x, const Ast *a, const Dim *const *dims, uint32_t n)
+static void unify_pack(const Accept *x, const Ast *a, const Dim *const *dims, uint32_t n, Fit *fit)
 {
     Sym name = unify_pack_name(x->e, a);
     Pack *p = env_pack(x->frame, name);
     if (!p) {
         env_bind_pack(x->e, x->frame, name, dims, n);
-        return true;
+        return;
     }
-    bool equal = p->n == n;
-    for (uint32_t i = 0; equal && i < n; i++) {
-        equal = p->dims[i] == dims[i];
+    fit->equal = fit->equal && p->n == n;
+    fit->differ = fit->differ || p->n != n;
+    for (uint32_t i = 0; i < n && p->n == n; i++) {
+        compare_dims(x, p->dims[i], dims[i], fit);
     }
-    return equal;
 }
 
 /* The value of a dimension, to be shown behind its name; NULL for plain numbers and unknown ones. */
@@ -293,18 +314,20 @@ bool unify_shape(const Accept *x, const Ast *type, const Val *v, const Type *t)
         add_context(x, d, type->span);
         return false;
     }
-    bool equal = true;
+    Fit fit = {.equal = true};
     uint32_t k = 0, spread = t->rank + 1 - want;
     for (uint32_t i = 1; i < type->nkid; i++) {
         if (i == pack) {
-            equal = unify_pack(x, type->kid[i], t->dims + k, spread) && equal;
+            unify_pack(x, type->kid[i], t->dims + k, spread, &fit);
             k += spread;
-        } else if (!unify_dim(x, type->kid[i], t->dims[k++], &equal)) {
+        } else if (!unify_dim(x, type->kid[i], t->dims[k++], &fit)) {
             return false;
         }
     }
-    if (!equal) {
-        mismatch(x, type, v, unify_expected(x, type));
+    if (!fit.equal) {
+        Accept as = *x;
+        as.code = x->code == DIAG_E0402 && !fit.differ ? DIAG_E0417 : x->code;
+        mismatch(&as, type, v, unify_expected(x, type));
     }
-    return equal;
+    return fit.equal;
 }

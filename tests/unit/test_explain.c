@@ -22,10 +22,8 @@ static const struct {
     const char *code, *why;
 } textual[] = {
     {"E0199", "what is not supported yet becomes less"},
-    {"E0417", "reserved"},
     {"E0505", "reported when a plan is made"},
     {"E0701", "reported when a run begins"},
-    {"E0809", "of `adapt`, which is not there yet"},
     {"E0810", "two programs in one run folder"},
     {"E0811", "given on the command line"},
     {"E1001", "of a file of weights"},
