@@ -15,8 +15,10 @@ static bool no_entry(Cli *cli, const Program *p, const char *name, Err *err)
     Sym *names = NEW_ARRAY(cli->arena, Sym, p->entries.n + (size_t)1);
     for (uint32_t i = 0; i < p->entries.n; i++)
         names[i] = p->entries.at[i]->name;
-    if (!p->entries.n)
-        return usage_error(err, "there is nothing to draw");
+    if (!p->entries.n) {
+        usage_error(err, "there is nothing to draw");
+        return err_help(err, "arguments that cannot be made up come from data: --stage NAME");
+    }
     Sym near = sym_nearest(name, names, p->entries.n);
     usage_error(err, "no entry `%s`", name);
     return err_help(err, "there is %s", near ? near : names[0]);
@@ -52,13 +54,23 @@ static bool elaborate_model(Cli *cli, Compile *c, const char *what, uint32_t *en
            choose_entry(cli, compile_program(c), entry_name, entry, err);
 }
 
-/* A train or eval block, when one is asked for or there is no model. */
+/* Some models take what cannot be made up, as a picture of any size: of these the first stage is drawn. */
+static bool has_functions(Compile *c, bool *has, Err *err)
+{
+    bool ok = compile_model(c, 0, err);
+    *has = ok && compile_program(c)->entries.n > 0;
+    return ok;
+}
+
+/* A train or eval block, when one is asked for or no model can be drawn. */
 static bool elaborate(Cli *cli, Compile *c, const GraphUse *use, uint32_t *entry, Err *err)
 {
-    bool block = cli_has(cli, OPT_stage) || cli_has(cli, OPT_entry) ||
-                 (!use->what && !compile_model_count(c));
+    bool block = cli_has(cli, OPT_stage) || cli_has(cli, OPT_entry);
+    bool model = use->what != NULL;
     const char *stage;
-    if (!block)
+    if (!block && !model && compile_model_count(c) && !has_functions(c, &model, err))
+        return false;
+    if (!block && model)
         return elaborate_model(cli, c, use->what, entry, err);
     if (use->what)
         return usage_error(err, "a model is drawn alone: without --stage and --entry");

@@ -112,6 +112,16 @@ static long next_number(const char **at, const char *key)
 enum { MAX_BOXES = 64 };
 
 /* Every arrow leads to a higher layer; the boxes read all parameters. */
+/* Pictures of any size cannot be made up: the model is drawn as the first stage uses it. */
+static void graph_draws_what_data_feed(void **state)
+{
+    const char *mlp = MDL_SOURCE_DIR "/models/mlp.mdl";
+    check_has(GOOD(*state, "graph", mlp), "layers.2  dot, add  1010 parameters");
+    Outcome o = RUN(*state, "graph", mlp, "mlp");
+    check_code(&o, 2);
+    check_has(o.err, "--stage NAME");
+}
+
 static void graph_draws_modules(void **state)
 {
     Tool *tool = *state;
@@ -290,6 +300,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(fix_makes_what_is_certain, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(diagnostics_for_programs, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(warnings_can_be_denied, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(graph_draws_what_data_feed, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(graph_draws_modules, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(graph_folds_arrays, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(graph_formats, tool_setup, tool_teardown),
