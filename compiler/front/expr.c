@@ -406,7 +406,7 @@ static const Val *eval_member(Elab *e, Env *env, const Ast *a)
 static const Val *eval_if(Elab *e, Env *env, const Ast *a)
 {
     bool c;
-    if (env->kind != ENV_FRAME) { /* of a let of a file or module: what the branch binds is its own */
+    if (env->kind != ENV_FRAME) { /* of a let of a file or module: its branches bind in their own */
         env = env_new(e, ENV_FRAME, env);
     }
     if (!eval_bool(e, env, a->kid[0], &c)) {

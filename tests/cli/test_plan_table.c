@@ -29,11 +29,17 @@ static void check_number(const char *json, const char *stage, const char *key, d
         fail_msg("%s of %s: %.17g, by hand %.17g", key, stage, got, want);
 }
 
+static const char *plan_of(Tool *tool, const char *model)
+{
+    const char *path = arena_printf(tool->arena, "%s/models/%s.mdl", MDL_SOURCE_DIR, model);
+    return GOOD(tool, "plan", "-q", "--json", path);
+}
+
 /* GPT-2 small: D 768, 12 layers, 50257 words, 1024 places; bf16 with f32 masters and AdamW. */
 static void gpt2(void **state)
 {
     Tool *tool = *state;
-    const char *json = GOOD(tool, "plan", "-q", "--json", MDL_SOURCE_DIR "/models/gpt2.mdl");
+    const char *json = plan_of(tool, "gpt2");
     const double d = 768, layers = 12, words = 50257, places = 1024, batch = 512;
     double matrices = layers * 12 * d * d;
     double vectors = layers * (2 * 2 * d + 3 * d + d + 4 * d + d) + 2 * d;
@@ -57,7 +63,7 @@ static void gpt2(void **state)
 static void llava_med(void **state)
 {
     Tool *tool = *state;
-    const char *json = GOOD(tool, "plan", "-q", "--json", MDL_SOURCE_DIR "/models/llava_med.mdl");
+    const char *json = plan_of(tool, "llava_med");
     const double d = 4096, projector = 1024 * d + d + d * d + d, llm = 7241732096;
     const double tower = 303507456;
     static const char *const later[] = {"llava.instruct", "llava.vqa_rad", "llava.path_vqa"};
@@ -71,7 +77,7 @@ static void llava_med(void **state)
         check_number(json, later[i], "optimizer_bytes", 12 * (projector + llm));
     }
     check_has(json, "\"flops_up_to\":true");
-    json = GOOD(tool, "plan", "-q", "--json", MDL_SOURCE_DIR "/models/llava_med_lora.mdl");
+    json = plan_of(tool, "llava_med_lora");
     double f = 14336, kv = 1024, r = 128;
     double lora = 32 * r * (2 * (d + d) + 2 * (d + kv) + 3 * (d + f));
     check_number(json, "lora.align", "trained", projector);
