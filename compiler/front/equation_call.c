@@ -226,7 +226,7 @@ static bool bind_formals(Equation *in, const Ast *fn, const EqArgs *args)
         if (val_is_poison(v.v) || !accept_element(in, f->kid[0], &v, what)) {
             return false;
         }
-        bool same = is_tensor(v.v) && tensor_type(before) == tensor_type(v.v);
+        bool same = is_tensor(before) && is_tensor(v.v) && tensor_type(before) == tensor_type(v.v);
         bind_local(in, f->name, i < args->n && same ? args->index[i] : -1, &v);
     }
     return true;
