@@ -34,48 +34,45 @@ static bool choose_entry(Cli *cli, const Program *p, const char *name, uint32_t 
     return (!name && p->entries.n) || no_entry(cli, p, name ? name : "", err);
 }
 
-/* A model alone, and which of its functions. */
+/* MODEL or MODEL.FN alone. */
 static bool elaborate_model(Cli *cli, Compile *c, const char *what, uint32_t *entry, Err *err)
 {
     uint32_t n = compile_model_count(c), i = 0;
-    size_t head = what ? strcspn(what, ".") : 0;
-    while (what && i < n &&
-           (strlen(compile_model_name(c, i)) != head ||
-            strncmp(compile_model_name(c, i), what, head) != 0))
+    size_t head = strcspn(what, ".");
+    while (i < n && (strlen(compile_model_name(c, i)) != head ||
+                     strncmp(compile_model_name(c, i), what, head) != 0))
         i++;
     if (i == n) {
-        usage_error(err, "no model `%s`", what ? what : "");
+        usage_error(err, "no model `%s`", what);
         return n ? err_help(err, "there is %s", compile_model_name(c, 0)) : false;
     }
-    const char *entry_name = what && what[head]
-                                 ? what
-                                 : arena_printf(cli->arena, "%s.forward", compile_model_name(c, i));
-    return compile_model(c, i, err) &&
-           choose_entry(cli, compile_program(c), entry_name, entry, err);
+    const char *name = what[head] ? what : arena_printf(cli->arena, "%s.forward", what);
+    return compile_model(c, i, err) && choose_entry(cli, compile_program(c), name, entry, err);
 }
 
-/* Some models take what cannot be made up, as a picture of any size: of these the first stage is drawn. */
-static bool has_functions(Compile *c, bool *has, Err *err)
+static bool elaborate_stage(Cli *cli, Compile *c, uint32_t *entry, Err *err)
 {
-    bool ok = compile_model(c, 0, err);
-    *has = ok && compile_program(c)->entries.n > 0;
-    return ok;
+    const char *stage;
+    return choose_stage(cli, c, &stage, err) && compile_stage(c, stage, err) &&
+           choose_entry(cli, compile_program(c), cli->value[OPT_entry], entry, err);
 }
 
-/* A train or eval block, when one is asked for or no model can be drawn. */
+/* A train or eval block when one is asked for, else a model. The first model may take what cannot be made
+ * up, as a picture of any size: then it is drawn as the first stage uses it. */
 static bool elaborate(Cli *cli, Compile *c, const GraphUse *use, uint32_t *entry, Err *err)
 {
     bool block = cli_has(cli, OPT_stage) || cli_has(cli, OPT_entry);
-    bool model = use->what != NULL;
-    const char *stage;
-    if (!block && !model && compile_model_count(c) && !has_functions(c, &model, err))
-        return false;
-    if (!block && model)
-        return elaborate_model(cli, c, use->what, entry, err);
-    if (use->what)
+    if (block && use->what)
         return usage_error(err, "a model is drawn alone: without --stage and --entry");
-    return choose_stage(cli, c, &stage, err) && compile_stage(c, stage, err) &&
-           choose_entry(cli, compile_program(c), cli->value[OPT_entry], entry, err);
+    if (use->what)
+        return elaborate_model(cli, c, use->what, entry, err);
+    if (block || !compile_model_count(c))
+        return elaborate_stage(cli, c, entry, err);
+    if (!compile_model(c, 0, err))
+        return false;
+    const char *name = arena_printf(cli->arena, "%s.forward", compile_model_name(c, 0));
+    return compile_program(c)->entries.n ? choose_entry(cli, compile_program(c), name, entry, err)
+                                         : elaborate_stage(cli, c, entry, err);
 }
 
 static void draw(Arena *arena, const Graph *g, const Program *p, const GraphUse *use)

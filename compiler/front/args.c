@@ -118,8 +118,8 @@ bool args_place(Elab *e, const Builtin *b, Args *args)
     if (!check_names(e, b, args)) {
         return false;
     }
-    if (builtin_at_data(b)) {
-        return true; /* the plan keeps the names */
+    if (args_positional(args) == args->n || builtin_at_data(b)) {
+        return true; /* of data time the plan keeps the names */
     }
     Args out = {.call = args->call};
     for (uint32_t i = 0; i < args->n; i++) {

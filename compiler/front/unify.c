@@ -155,10 +155,12 @@ typedef struct Fit {
 static void compare_dims(const Accept *x, const Dim *want, const Dim *actual, Fit *fit)
 {
     int64_t n;
-    bool differ = dim_is_const(want, &n) || dim_is_const(actual, &n) ||
+    if (want == actual) {
+        return;
+    }
+    fit->equal = false;
+    fit->differ = fit->differ || dim_is_const(want, &n) || dim_is_const(actual, &n) ||
                   dim_is_const(dim_sub(x->e->ir, want, actual), &n);
-    fit->equal = fit->equal && want == actual;
-    fit->differ = fit->differ || (want != actual && differ);
 }
 
 /* One dimension of a signature against the actual one. */
