@@ -205,6 +205,8 @@ static bool parse_one(Cli *cli, const char *const *argv, int *i, Err *err)
         arg = "--help";
     else if (strcmp(arg, "-q") == 0)
         arg = "--quiet";
+    else if (strcmp(arg, "-o") == 0)
+        arg = "--out";
     if (strcmp(arg, "--version") == 0 && !cli->command)
         arg = "version";
     if (strncmp(arg, "--", 2) == 0) {
@@ -225,10 +227,11 @@ static bool parse_one(Cli *cli, const char *const *argv, int *i, Err *err)
 /* All values are looked at before any work is done. */
 static bool read_values(Cli *cli, Err *err)
 {
-    int format = DIAG_HUMAN, device = 0;
+    int format = DIAG_HUMAN, device = 0, target = 0;
     cli->seed = -1;
     bool ok = cli_choice(cli, OPT_format, "human|short|json|sarif", &format, err) &&
               cli_choice(cli, OPT_device, "auto|cpu", &device, err) &&
+              cli_choice(cli, OPT_target, "cpu", &target, err) &&
               cli_choice(cli, OPT_mode, "eval|train|prefill|decode", &cli->mode, err) &&
               cli_int(cli, OPT_threads, (IntRange){1, 4096}, &cli->threads, err) &&
               cli_int(cli, OPT_seed, (IntRange){0, INT64_MAX}, &cli->seed, err) &&

@@ -1,5 +1,6 @@
 /* cmd_diff.c: `mdl diff A B`: what differs between two models, stages or files of weights: tensors that
  * are there on one side only, have another type or key, or train in other stages; attributes of stages. */
+#include "diff_plan.h"
 #include "front.h"
 #include "listing.h"
 #include "program.h"
@@ -253,6 +254,8 @@ bool cmd_diff(Cli *cli, Err *err)
         usage_error(err, "`mdl diff` compares two things");
         return err_help(err, "usage: mdl diff %s", cli->command->words);
     }
+    if (path_is_plan(cli->words.at[0]) && path_is_plan(cli->words.at[1]))
+        return diff_plans(cli, cli->words.at[0], cli->words.at[1], err);
     if (!read_side(cli, cli->words.at[0], &a, err) || !read_side(cli, cli->words.at[1], &b, err))
         return false;
     Diff d = {.cli = cli, .a = &a, .b = &b, .known = map_new(cli->arena)};

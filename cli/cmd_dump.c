@@ -14,7 +14,7 @@ static const Part parts[] = {{OPT_groups, PP_GROUPS},
                              {OPT_memory, PP_MEMORY},
                              {OPT_steps, PP_STEPS}};
 /* Options that look into the compiler. */
-static const OptionId inner[] = {OPT_graph, OPT_after, OPT_kernels, OPT_entry};
+static const OptionId inner[] = {OPT_graph, OPT_print_after, OPT_kernels, OPT_entry};
 
 static unsigned wanted_parts(const Cli *cli)
 {
@@ -52,13 +52,13 @@ static bool find_entry(const Cli *cli, const Program *p, Err *err)
 static bool dump_graphs(Cli *cli, Compile *c, StrBuf *sb, Err *err)
 {
     const Program *p = compile_program(c);
-    const char *after = cli->value[OPT_after];
+    const char *after = cli->value[OPT_print_after];
     uint32_t pass = 0;
     if (after && !compile_pass_find(after, &pass)) {
         StrBuf all = sb_new(cli->arena);
         for (uint32_t i = 0; compile_pass_name(i); i++)
             sb_printf(&all, "%s%s", i ? ", " : "", compile_pass_name(i));
-        usage_error(err, "--after: no pass `%s`", after);
+        usage_error(err, "--print-after: no pass `%s`", after);
         return err_help(err, "the passes are %s", sb_text(&all));
     }
     for (uint32_t i = 0; i < p->entries.n; i++) {
@@ -146,14 +146,14 @@ static bool check_entry(const Cli *cli, const Program *p, bool graphs, Err *err)
         (wanted_parts(cli) & by_entry))
         return find_entry(cli, p, err);
     usage_error(err, "--entry has no effect here");
-    return err_help(err, "it goes with --graph, --after, --groups, --kernels and --memory");
+    return err_help(err, "it goes with --graph, --print-after, --groups, --kernels and --memory");
 }
 
 static bool dump_source(Cli *cli, Compile *c, void *user, Err *err)
 {
     const char *stage;
     UNUSED(user);
-    bool graphs = cli_has(cli, OPT_graph) || cli_has(cli, OPT_after);
+    bool graphs = cli_has(cli, OPT_graph) || cli_has(cli, OPT_print_after);
     if (!choose_stage(cli, c, &stage, err) || !compile_stage(c, stage, err) ||
         !check_entry(cli, compile_program(c), graphs, err))
         return false;
@@ -171,7 +171,7 @@ static bool dump_source(Cli *cli, Compile *c, void *user, Err *err)
 static bool dump_file(Cli *cli, const char *path, Err *err)
 {
     RunFolder folder = {.plan = path};
-    static const OptionId compile_time[] = {OPT_set, OPT_skip, OPT_isa};
+    static const OptionId compile_time[] = {OPT_set, OPT_skip, OPT_pass_limit, OPT_isa};
     for (size_t i = 0; i < COUNT(inner) + COUNT(compile_time); i++) {
         OptionId id = i < COUNT(inner) ? inner[i] : compile_time[i - COUNT(inner)];
         if (!cli_has(cli, id))

@@ -1,5 +1,6 @@
 /* program.c: sessions and devices for commands. */
 #include "program.h"
+#include "ir.h"
 
 static void on_progress(void *user, const char *what)
 {
@@ -12,9 +13,47 @@ static bool read_skips(Cli *cli, uint64_t *skip, Err *err)
         uint32_t pass;
         if (!compile_pass_find(cli->skips.at[i], &pass))
             return usage_error(err, "--skip: no pass `%s`", cli->skips.at[i]);
+        if (!compile_pass_optional(pass))
+            return usage_error(err, "--skip: nothing runs without the pass `%s`", cli->skips.at[i]);
         *skip |= UINT64_C(1) << pass;
     }
     return true;
+}
+
+/* --pass-limit: bits of all passes from number N on. */
+static bool read_limit(Cli *cli, uint64_t *skip, Err *err)
+{
+    int64_t limit = 0, count = 0;
+    while (compile_pass_name((uint32_t)count))
+        count++;
+    limit = count;
+    if (!cli_int(cli, OPT_pass_limit, (IntRange){0, count}, &limit, err))
+        return false;
+    for (int64_t id = limit; id < count; id++)
+        *skip |= UINT64_C(1) << id;
+    return true;
+}
+
+static void print_after(void *user, uint32_t pass, const Graph *g)
+{
+    Cli *cli = user;
+    if (strcmp(compile_pass_name(pass), cli->value[OPT_print_after]) != 0)
+        return;
+    StrBuf sb = sb_new(cli->arena);
+    graph_print(g, NULL, &sb);
+    report_progress(cli, "");
+    fputs(sb_text(&sb), stderr);
+}
+
+/* --print-after; `mdl dump` makes a result of it. */
+static bool read_print_after(Cli *cli, CompileOptions *opt, Err *err)
+{
+    const char *name = cli->value[OPT_print_after];
+    uint32_t pass;
+    if (!name || strcmp(cli->command->name, "dump") == 0)
+        return true;
+    opt->after_pass = print_after;
+    return compile_pass_find(name, &pass) || usage_error(err, "--print-after: no pass `%s`", name);
 }
 
 static bool deny(Cli *cli, Diags *diags, Err *err)
@@ -46,7 +85,8 @@ bool with_program(Cli *cli, const ProgramUse *use, Err *err)
 {
     CompileOptions opt = {
         .path = use->path, .isa = cli->value[OPT_isa], .progress = on_progress, .user = cli};
-    if (!read_skips(cli, &opt.skip, err))
+    if (!read_skips(cli, &opt.skip, err) || !read_limit(cli, &opt.skip, err) ||
+        !read_print_after(cli, &opt, err))
         return false;
     push_seed(cli);
     opt.shapes = cli_has(cli, OPT_shapes);
@@ -74,6 +114,13 @@ bool with_source(Cli *cli, const ProgramUse *use, Err *err)
                        use->path);
 }
 
+/* Whether a stage is meant: its path, or an end of it. */
+static bool is_stage(const char *path, const char *word)
+{
+    size_t n = strlen(path), k = strlen(word);
+    return k <= n && strcmp(path + n - k, word) == 0 && (k == n || path[n - k - 1] == '.');
+}
+
 bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err)
 {
     uint32_t n = compile_stage_count(c);
@@ -81,11 +128,22 @@ bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err)
     Sym *names = NEW_ARRAY(cli->arena, Sym, n + 1);
     StrBuf all = sb_new(cli->arena);
     *stage = NULL;
+    uint32_t matches = 0;
     for (uint32_t i = 0; i < n; i++) {
         names[i] = compile_stage_name(c, i);
         sb_printf(&all, "%s%s", i ? ", " : "", names[i]);
-        if (!wanted || strcmp(names[i], wanted) == 0)
+        bool exact = wanted && strcmp(names[i], wanted) == 0;
+        if (!exact && wanted && !is_stage(names[i], wanted))
+            continue;
+        if (exact || !matches)
             *stage = arena_strdup(cli->arena, names[i]);
+        matches = exact ? 1 : matches + 1;
+        if (exact)
+            break;
+    }
+    if (wanted && matches > 1) {
+        usage_error(err, "several train blocks end in `%s`", wanted);
+        return err_help(err, "there is %s", sb_text(&all));
     }
     if (wanted && !*stage) {
         usage_error(err, "no train block `%s`", wanted);

@@ -1,6 +1,7 @@
 /* runfolder.c: names, plans and run.json of a run's folder. */
 #include "runfolder.h"
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 
@@ -11,6 +12,11 @@ RunFolder run_folder(Cli *cli, const char *name, const char *stage, uint64_t has
     const char *dir = cli->value[OPT_run];
     if (!dir)
         dir = arena_printf(cli->arena, "runs/%s-%08x", name, (unsigned)(hash >> 32));
+    return run_folder_at(cli, dir, stage);
+}
+
+RunFolder run_folder_at(Cli *cli, const char *dir, const char *stage)
+{
     return (RunFolder){dir, arena_printf(cli->arena, "%s/plans/%s.plan", dir, stage)};
 }
 
@@ -35,6 +41,15 @@ static Words list_plans(Arena *arena, const char *plans)
     if (dir)
         closedir(dir);
     return found;
+}
+
+bool run_plans_remove(Cli *cli, const char *dir, Err *err)
+{
+    Words found = list_plans(cli->arena, path_join(cli->arena, dir, "plans"));
+    for (uint32_t i = 0; i < found.n; i++)
+        if (remove(found.at[i]) != 0)
+            return err_set(err, ERR_FILE, "cannot remove %s: %s", found.at[i], strerror(errno));
+    return true;
 }
 
 bool run_folder_open(Cli *cli, const char *dir, RunFolder *out, Err *err)

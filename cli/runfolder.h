@@ -22,6 +22,10 @@ typedef struct RunInfo {
 
 /* --run, else runs/NAME-HASH of the current folder. */
 RunFolder run_folder(Cli *cli, const char *name, const char *stage, uint64_t hash);
+/* The folder DIR, and where the plan of a stage lies in it. */
+RunFolder run_folder_at(Cli *cli, const char *dir, const char *stage);
+/* Removes all plans of DIR. */
+bool run_plans_remove(Cli *cli, const char *dir, Err *err);
 /* The folder DIR of a run; its plan is --stage's, or the only one. ERR_FILE without one. */
 bool run_folder_open(Cli *cli, const char *dir, RunFolder *out, Err *err);
 

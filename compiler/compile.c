@@ -186,6 +186,11 @@ const char *compile_pass_name(uint32_t pass)
     return pass < PASS_COUNT ? pass_info((PassId)pass)->name : NULL;
 }
 
+bool compile_pass_optional(uint32_t pass)
+{
+    return pass_info((PassId)pass)->need == OPTIONAL;
+}
+
 const Program *compile_program(const Compile *c)
 {
     return c->program;
@@ -200,12 +205,21 @@ static int passes_up_to(const Compile *c, int last)
     return n;
 }
 
+static void on_pass(void *user, PassId id, const Graph *g)
+{
+    const Compile *c = user;
+    c->opt.after_pass(c->opt.user, id, g);
+}
+
 const Graph *compile_graph(Compile *c, uint32_t entry, int after, Err *err)
 {
     const Graph *g = c->program->entries.at[entry];
     if (after < 0)
         return g;
-    PassOptions opt = {.skip = c->opt.skip, .limit = passes_up_to(c, after)};
+    PassOptions opt = {.skip = c->opt.skip,
+                       .limit = passes_up_to(c, after),
+                       .after = c->opt.after_pass ? on_pass : NULL,
+                       .user = c};
     bug_push(g->name);
     Graph *out = passes_run(c->passes, g, &opt);
     bug_pop();

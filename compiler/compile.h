@@ -25,6 +25,7 @@ extern "C" {
 #define MDL_VERSION "0.1.0"
 
 typedef struct Compile Compile;
+struct Graph;
 
 typedef struct CompileOptions {
     const char *path;        /* the .mdl file */
@@ -32,8 +33,10 @@ typedef struct CompileOptions {
     uint32_t nset;
     const char *isa; /* "avx512", "avx2", "generic"; NULL: the best this machine has */
     uint64_t skip;   /* bit per pass (compile_pass_find); required passes run all the same */
-    bool shapes;     /* keep what compile_shapes shows */
-    bool lines;      /* #line directives into the .mdl file in emitted text */
+    /* Called with the graph of each entry after each pass; may be NULL. */
+    void (*after_pass)(void *user, uint32_t pass, const struct Graph *g);
+    bool shapes; /* keep what compile_shapes shows */
+    bool lines;  /* #line directives into the .mdl file in emitted text */
     /* Called before each longer piece of work, for a progress line; may be NULL. */
     void (*progress)(void *user, const char *what);
     void *user;
@@ -113,11 +116,11 @@ bool compile_states(Compile *c, Bytes *out, Err *err);
 bool compile_pass_find(const char *name, uint32_t *pass);
 /* NULL at the end. */
 const char *compile_pass_name(uint32_t pass);
+bool compile_pass_optional(uint32_t pass);
 
 /* ---- looking inside: for dumps and tests, which include the headers of the layers below ---- */
 
 struct Program;
-struct Graph;
 struct MemPlan;
 struct Node;
 struct Kernel;

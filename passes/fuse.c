@@ -97,6 +97,7 @@ Graph *pass_fuse(PassCx *cx, const Graph *in)
         out = graph_rewrite(g, cx->arena, NULL, NULL);
     } else {
         Fuse *fx = fuse_new(cx, g, arena, scratch);
+        fx->numbered = g == in;
         fuse_cones(fx);
         fuse_chains(fx);
         fuse_inline(fx);

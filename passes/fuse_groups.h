@@ -83,6 +83,7 @@ typedef struct Fuse {
     Arena *arena;    /* of the pass; notes go to cx->arena */
     Arena *scratch;  /* of one legality check */
     uint32_t n;      /* nodes of g */
+    bool numbered;   /* nodes have the ids of the pass's input */
     bool *live;      /* by node: some result or write needs it */
     bool *sink;      /* by node: a result or a write */
     bool *solid;     /* by node: a view that readers take as a stored tensor */

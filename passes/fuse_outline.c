@@ -85,12 +85,18 @@ static const Def *build_def(Fuse *fx, const FGroup *g, const Body *body, const I
 
 /* ---- nodes ---- */
 
-static const char *notes_text(Fuse *fx, const FGroup *g)
+/* The decisions, and for `mdl why` which nodes of the graph before are computed here. */
+static const char *notes_text(Fuse *fx, const FGroup *g, const Ids *members)
 {
     StrBuf sb = sb_new(fx->cx->arena);
     for (uint32_t i = 0; i < g->notes.n; i++)
         sb_printf(&sb, "%s%s", i ? "\n" : "", g->notes.at[i]);
-    return g->notes.n > 0 ? sb_text(&sb) : NULL;
+    if (!fx->numbered || !members->n)
+        return sb.n ? sb_text(&sb) : NULL;
+    sb_printf(&sb, "%snodes", sb.n ? "\n" : "");
+    for (uint32_t i = 0; i < members->n; i++)
+        sb_printf(&sb, " %%%u", members->at[i]);
+    return sb_text(&sb);
 }
 
 typedef struct Emit {
@@ -98,6 +104,7 @@ typedef struct Emit {
     const Def *def;
     const Ids *inputs;  /* old node ids */
     const Ids *results; /* old node ids, in the order of the node's results */
+    const Ids *members; /* old node ids: what is computed */
     uint32_t count;
 } Emit;
 
@@ -125,7 +132,7 @@ static void emit_group(Outline *o, const Emit *e)
                                                     .nin = e->inputs->n,
                                                     .in = in,
                                                     .attr = attr,
-                                                    .note = notes_text(fx, e->group)});
+                                                    .note = notes_text(fx, e->group, e->members)});
     ASSERT(node);
     for (uint32_t i = 0; i < e->results->n; i++) {
         uint32_t id = e->results->at[i];
@@ -139,9 +146,12 @@ static void outline_plain(Outline *o, const FGroup *g)
     Body body;
     fuse_walk(o->fx, g->id, FUSE_NONE, &body);
     const Def *def = build_def(o->fx, g, &body, &body.reads);
-    emit_group(
-        o, &(Emit){
-               .group = g, .def = def, .inputs = &body.reads, .results = &body.stored, .count = 1});
+    emit_group(o, &(Emit){.group = g,
+                          .def = def,
+                          .inputs = &body.reads,
+                          .results = &body.stored,
+                          .members = &body.members,
+                          .count = 1});
 }
 
 /* Operands: the tensors of each set, then the shared scalars. The body is that of the first set. */
@@ -172,9 +182,12 @@ static void outline_table(Outline *o, const FGroup *g)
     }
     fuse_walk_members(fx, &first);
     const Def *def = build_def(fx, g, &first, &formals);
-    emit_group(
-        o, &(Emit){
-               .group = g, .def = def, .inputs = &inputs, .results = &results, .count = g->sets.n});
+    emit_group(o, &(Emit){.group = g,
+                          .def = def,
+                          .inputs = &inputs,
+                          .results = &results,
+                          .members = &results,
+                          .count = g->sets.n});
 }
 
 /* ---- driver ---- */

@@ -168,8 +168,8 @@ static void dump_shows_every_stage(void **state)
     Tool *tool = *state;
     static const char *const shows[][2] = {
         {"--graph", "graph micro {"},
-        {"--after=autodiff", "write"},
-        {"--after=fuse", " = group "},
+        {"--print-after=autodiff", "write"},
+        {"--print-after=fuse", " = group "},
         {"--groups", "entry update"},
         {"--kernels", "fc1"},
         {"--source", "#include \"mdl.h\""},

@@ -1,0 +1,157 @@
+/* LIBS: mdl_test_tool mdl_runtime mdl_base */
+/* test_compile.c: `mdl compile`, training without the source, and what differs between plans. */
+#include "tool.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int setup(void **state)
+{
+    if (tool_setup(state) != 0)
+        return -1;
+    tool_program(*state, "a.mdl", NULL, NULL);
+    return 0;
+}
+
+static void check_same_file(Tool *tool, const char *a, const char *b)
+{
+    Bytes x = tool_read(tool, a), y = tool_read(tool, b);
+    assert_int_equal(x.n, y.n);
+    assert_memory_equal(x.data, y.data, x.n);
+}
+
+/* Data need not be there, nor a C compiler. */
+static void plans_are_the_same_bytes_each_time(void **state)
+{
+    Tool *tool = *state;
+    tool->env[0] = "CC=/nowhere/cc";
+    tool->env[1] = NULL;
+    assert_string_equal(GOOD(tool, "compile", "a.mdl", "-o", "x"), "x/plans/mlp.plan\n");
+    GOOD(tool, "compile", "a.mdl", "--out=y", "--stage", "mlp", "--target", "cpu");
+    check_same_file(tool, "x/plans/mlp.plan", "y/plans/mlp.plan");
+    check_same_file(tool, "x/run.json", "y/run.json");
+    assert_string_equal(GOOD(tool, "diff", "x/plans/mlp.plan", "y/plans/mlp.plan"), "");
+    check_has(GOOD(tool, "dump", "x/plans/mlp.plan"), "entry      micro:");
+    check_has(GOOD(tool, "dump", "x", "--steps"), "micro");
+}
+
+static void a_folder_is_trained_without_the_source(void **state)
+{
+    Tool *tool = *state;
+    tool_data(tool);
+    GOOD(tool, "train", "a.mdl", "--run", "straight");
+    GOOD(tool, "compile", "a.mdl", "-o", "x");
+    assert_int_equal(remove(tool_path(tool, "a.mdl")), 0);
+    GOOD(tool, "train", "x");
+    check_same_file(tool, "straight/checkpoints/step-40/weights.safetensors",
+                    "x/checkpoints/step-40/weights.safetensors");
+    check_same_file(tool, "straight/plans/mlp.plan", "x/plans/mlp.plan");
+}
+
+static void differences_of_plans_are_listed(void **state)
+{
+    Tool *tool = *state;
+    GOOD(tool, "compile", "a.mdl", "-o", "x");
+    GOOD(tool, "compile", "a.mdl", "-o", "y", "--set", "train.lr=0.5");
+    Outcome o = RUN(tool, "diff", "x/plans/mlp.plan", "y/plans/mlp.plan");
+    check_code(&o, 7);
+    check_has(o.out, "~ train  ");
+    check_lacks(o.out, "kernel ");
+    GOOD(tool, "compile", "a.mdl", "-o", "z", "--isa", "generic");
+    o = RUN(tool, "diff", "x/plans/mlp.plan", "z/plans/mlp.plan");
+    check_code(&o, 7);
+    check_has(o.out, "~ isa  ");
+    tool_cut(tool, "z/plans/mlp.plan", 1000);
+    o = RUN(tool, "diff", "x/plans/mlp.plan", "z/plans/mlp.plan");
+    check_code(&o, 4);
+}
+
+/* New plans take the place of old ones, unless somebody has trained with these. */
+static void a_used_folder_keeps_its_plans(void **state)
+{
+    Tool *tool = *state;
+    tool_data(tool);
+    GOOD(tool, "compile", "a.mdl", "-o", "x");
+    GOOD(tool, "compile", "a.mdl", "-o", "x", "--set", "train.lr=0.5");
+    GOOD(tool, "train", "x", "--max-steps", "1");
+    Outcome o = RUN(tool, "compile", "a.mdl", "-o", "x");
+    check_code(&o, 1);
+    check_has(o.err, "x holds a run of another program");
+    GOOD(tool, "compile", "a.mdl", "-o", "x", "--set", "train.lr=0.5");
+}
+
+static void mistakes_of_the_command_are_told(void **state)
+{
+    Tool *tool = *state;
+    Outcome o = RUN(tool, "compile", "a.mdl");
+    check_code(&o, 2);
+    check_has(o.err, "`mdl compile` needs --out");
+    o = RUN(tool, "compile", "a.mdl", "-o", "x", "--target", "gpu");
+    check_code(&o, 2);
+    o = RUN(tool, "compile", "a.mdl", "-o", "x", "--stage", "none");
+    check_code(&o, 2);
+    tool_write(tool, "file", "");
+    o = RUN(tool, "compile", "a.mdl", "-o", "file");
+    check_code(&o, 3);
+}
+
+/* By kernel, by module, by node of the graph before fusion. */
+static void decisions_are_explained(void **state)
+{
+    Tool *tool = *state;
+    const char *all = GOOD(tool, "why", "a.mdl", "fc1", "--entry", "micro");
+    check_has(all, " in micro\n");
+    check_lacks(all, " in update\n");
+    check_has(all, "  [fc1]  std/nn.mdl:");
+    check_has(all, "merged add (fc1) as epilogue: only reader");
+    const char *at = strstr(all, "  does    %");
+    assert_non_null(at);
+    const char *node = arena_strndup(tool->arena, at + strlen("  does    "),
+                                     strcspn(at + strlen("  does    "), " "));
+    const char *kernel =
+        arena_strndup(tool->arena, all + strlen("kernel "), strcspn(all + strlen("kernel "), ","));
+    check_has(GOOD(tool, "why", "a.mdl", node, "--entry", "micro"), kernel);
+    const char *one = GOOD(tool, "why", "a.mdl", kernel);
+    assert_memory_equal(one, all, strlen(one) - 1);
+    check_has(GOOD(tool, "why", "a.mdl", "fc1", "--skip", "tidy"), "kernel ");
+    Outcome o = RUN(tool, "why", "a.mdl", "fc");
+    check_code(&o, 2);
+    check_has(o.err, "no kernel, module or computed node `fc`");
+    o = RUN(tool, "why", "a.mdl", "%99999999999999999999");
+    check_code(&o, 2);
+    o = RUN(tool, "why", "a.mdl");
+    check_code(&o, 2);
+}
+
+static void passes_are_shown_and_left_out(void **state)
+{
+    Tool *tool = *state;
+    Outcome o = RUN(tool, "compile", "a.mdl", "-o", "x", "--print-after", "autodiff");
+    check_code(&o, 0);
+    check_has(o.err, "graph micro {");
+    check_has(o.err, "graph update {");
+    const char *bare = GOOD(tool, "dump", "a.mdl", "--graph", "--print-after", "expand",
+                            "--pass-limit", "0", "--entry", "micro");
+    assert_string_equal(bare, GOOD(tool, "dump", "a.mdl", "--graph", "--print-after", "expand",
+                                   "--skip", "simplify", "--skip", "tidy", "--entry", "micro"));
+    o = RUN(tool, "compile", "a.mdl", "-o", "x", "--skip", "fuse");
+    check_code(&o, 2);
+    check_has(o.err, "nothing runs without the pass `fuse`");
+    o = RUN(tool, "compile", "a.mdl", "-o", "x", "--pass-limit", "1000");
+    check_code(&o, 2);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, tool_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(plans_are_the_same_bytes_each_time), TEST(a_folder_is_trained_without_the_source),
+        TEST(differences_of_plans_are_listed),    TEST(a_used_folder_keeps_its_plans),
+        TEST(mistakes_of_the_command_are_told),   TEST(decisions_are_explained),
+        TEST(passes_are_shown_and_left_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
