@@ -442,8 +442,8 @@ void lower_results(Lower *lo, uint64_t which, const Ix *const *ix)
 /* ---- the group ---- */
 
 static const LowerFn lowerings[] = {
-#define LOWER(fn)                                     fn
-#define CLASS(id, name, doc, config, nconfig, lowers) [KC_##id] = lowers,
+#define LOWER(fn)                                             fn
+#define CLASS(id, name, doc, config, nconfig, claims, lowers) [KC_##id] = lowers,
 #include "classes.def"
 #undef CLASS
 };

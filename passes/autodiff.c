@@ -228,8 +228,9 @@ static void step_call(Tape *t, const Node *n)
     }
 }
 
-static bool without_vjp(const Def *def)
+static bool without_vjp(PassCx *cx, const Def *def)
 {
+    UNUSED(cx);
     return def->kind == DEF_COMPOSITE && !def->vjp;
 }
 

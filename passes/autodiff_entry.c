@@ -75,8 +75,9 @@ static void report_missing(const PassCx *cx, const Graph *g, const State *s, con
 
 /* ---- the pass ---- */
 
-static bool without_vjp(const Def *def)
+static bool without_vjp(PassCx *cx, const Def *def)
 {
+    UNUSED(cx);
     return def->kind == DEF_COMPOSITE && !def->vjp;
 }
 

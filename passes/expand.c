@@ -1,10 +1,10 @@
-/* expand.c: composites that no kernel class claims become their bodies, forward and backward alike.
- * No class of the CPU claims one yet, so every call goes. */
+/* expand.c: composites that no kernel class claims become their bodies, forward and backward alike. */
 #include "internal.h"
 
-static bool unclaimed(const Def *def)
+static bool unclaimed(PassCx *cx, const Def *def)
 {
-    return def->kind == DEF_COMPOSITE;
+    KernelClass cls;
+    return def->kind == DEF_COMPOSITE && !claim_find(cx, def, &cls);
 }
 
 Graph *pass_expand(PassCx *cx, const Graph *in)

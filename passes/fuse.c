@@ -8,16 +8,22 @@
  * groups into tables (fuse_multi.c), build the bodies (fuse_outline.c). Legality comes first, cost
  * second; the same graph always gives the same groups; one node per group always works.
  *
- * needs: no composites.  gives: only leaves, groups and gets; results and writes come from groups. */
+ * needs: no composites but those that a class claims, each of which is a group of its own.  gives: only leaves, groups and gets; results and writes come from groups. */
 #include "fuse_groups.h"
 
 #include <string.h>
 
-/* get(tuple(a, b), 1) is b; what remains of tuples is dead. */
-static const Node *drop_tuple(Rewrite *rw, const Node *n, const Node *const *in)
+/* get(tuple(a, b), 1) is b; what remains of tuples is dead. All members of a call stand right behind it,
+ * so that nothing that reads one comes before another: a group has one place in the order. */
+static const Node *order_tuples(Rewrite *rw, const Node *n, const Node *const *in)
 {
     uint32_t member;
-    UNUSED(rw);
+    if (fuse_class(n) == OC_CALL) {
+        const Node *call = graph_copy_node(rw->out, n, in);
+        for (uint32_t i = 0; n->type->is_tuple && i < n->type->nelem; i++)
+            graph_get(rw->out, call, i);
+        return call;
+    }
     if (!node_is_get(n, &member) || fuse_class(in[0]) != OC_TUPLE || in[0]->nin <= member)
         return NULL;
     return node_is_get(in[0], &(uint32_t){0}) ? NULL : in[0]->in[member];
@@ -90,7 +96,7 @@ Graph *pass_fuse(PassCx *cx, const Graph *in)
         return NULL;
     Arena *arena = arena_new(), *scratch = arena_new();
     const Graph *g = has_class(in, OC_TUPLE) && !has_class(in, OC_GROUP)
-                         ? graph_rewrite(in, arena, drop_tuple, NULL)
+                         ? graph_rewrite(in, arena, order_tuples, NULL)
                          : in;
     Graph *out = NULL;
     if (has_class(g, OC_GROUP)) { /* fused already */

@@ -218,6 +218,8 @@ static Verdict choose(const Body *body, KernelClass *cls)
 {
     uint32_t dots = body->nclass[OC_CONTRACT], folds = body->nclass[OC_REDUCE];
     uint32_t scatters = body->nclass[OC_SCATTER], multis = body->nclass[OC_MULTI];
+    if (body->nclass[OC_CALL] > 0)
+        return refuse(FUSE_CLASS, "a composite that a class claims is a group of its own");
     if (dots + scatters + multis > 1 || (dots > 0 && folds > 0))
         return refuse(FUSE_CLASS,
                       dots > 0 && folds > 0 ? "a gemm keeps no rows" : "no class holds both");

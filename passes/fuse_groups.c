@@ -102,6 +102,7 @@ static int anchor_rank(OpClass cls)
     case OC_CONTRACT:
     case OC_SCATTER:
     case OC_MULTI:
+    case OC_CALL:
         return 3;
     case OC_REDUCE:
         return 2;
@@ -111,7 +112,6 @@ static int anchor_rank(OpClass cls)
     case OC_LEAF:
     case OC_VIEW:
     case OC_LOOP:
-    case OC_CALL:
     case OC_TUPLE:
     case OC_GROUP:
         return 0;
@@ -135,7 +135,8 @@ uint32_t fuse_anchor(const Fuse *fx, const FGroup *g)
 const char *fuse_label(const Fuse *fx, uint32_t node)
 {
     const Node *n = fuse_node(fx, node);
-    const char *name = op_info(n->op)->name;
+    const Node *call = fuse_class(n) == OC_TUPLE ? n->in[0] : n;
+    const char *name = fuse_class(call) == OC_CALL ? node_def(call)->name : op_info(n->op)->name;
     return n->path ? arena_printf(fx->arena, "%s (%s)", name, n->path) : name;
 }
 

@@ -262,6 +262,35 @@ static void place_scatter(Fuse *fx, const Node *n)
             (Use){group, k == 0 ? ROLE_TREE : ROLE_VALUE, true, fuse_count(fx, n->in[k]->type)});
 }
 
+/* A composite that a class claims: operands are read by index, like those of a contraction. */
+static void place_call(Fuse *fx, const Node *n)
+{
+    if (fx->owner[n->id] == FUSE_NONE) { /* of one result; of several, the members come first */
+        KernelClass cls;
+        if (!claim_find(fx->cx, node_def(n), &cls))
+            BUG("fuse: '%s' was not expanded", node_def(n)->name);
+        fuse_group_new(fx, n->id, cls);
+    }
+    for (uint32_t k = 0; k < n->nin; k++)
+        add_use(fx, n->in[k],
+                (Use){fx->owner[n->id], ROLE_OPERAND, true, fuse_count(fx, n->in[k]->type)});
+}
+
+/* A result of a call that has several: all are kept by one group. */
+static void place_member(Fuse *fx, const Node *n)
+{
+    const Node *call = n->in[0];
+    KernelClass cls;
+    if (fuse_class(call) != OC_CALL || !claim_find(fx->cx, node_def(call), &cls))
+        BUG("fuse: %%%u is a member of no call", n->id);
+    if (fx->owner[call->id] == FUSE_NONE) {
+        fx->owner[call->id] = fuse_group_new(fx, n->id, cls);
+        return;
+    }
+    fx->owner[n->id] = fx->owner[call->id];
+    ids_add(fx->arena, &fx->groups.at[fx->owner[n->id]]->kept, n->id);
+}
+
 static void place_view(Fuse *fx, const Node *n)
 {
     if (fx->sink[n->id] || fx->solid[n->id]) {
@@ -302,10 +331,14 @@ static void place(Fuse *fx, const Node *n, uint32_t *size)
     case OC_MULTI:
         place_table(fx, n, fuse_group_new(fx, n->id, KC_MULTI_SUMSQ));
         return;
+    case OC_CALL:
+        place_call(fx, n);
+        return;
+    case OC_TUPLE:
+        place_member(fx, n);
+        return;
     case OC_SCAN: /* no target runs these (fuse.c) */
     case OC_LOOP:
-    case OC_CALL:
-    case OC_TUPLE:
     case OC_GROUP:
         BUG("fuse: %%%u is a %s", n->id, op_info(n->op)->name);
     }

@@ -48,7 +48,8 @@ static uint32_t pick_words(const Fuse *fx, const Body *body, const char *word[MA
             const Node *m = fuse_node(fx, body->members.at[i]);
             OpClass cls = fuse_class(m);
             bool fold = cls == OC_REDUCE || cls == OC_GATHER, dear = fuse_op_cost(m) > 4;
-            if (cls == OC_CONTRACT || cls == OC_SCATTER || cls == OC_MULTI)
+            if (cls == OC_CONTRACT || cls == OC_SCATTER || cls == OC_MULTI || cls == OC_CALL ||
+                cls == OC_TUPLE)
                 continue;
             int rank = fold ? 0 : dear ? 1 : 2;
             const char *name = op_info(m->op)->name;

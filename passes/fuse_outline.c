@@ -7,6 +7,7 @@
  * else is copied. Formals are numbered in the order of this walk, never by ids, so that the bodies of
  * equal layers are one Def. */
 #include "fuse_groups.h"
+#include "internal.h"
 
 #include <string.h>
 
@@ -66,10 +67,10 @@ static void build_node(BodyBuild *b, uint32_t id)
     ASSERT(b->map[id]);
 }
 
-static const Def *build_def(Fuse *fx, const FGroup *g, const Body *body, const Ids *formals)
+static const Def *build_def(Fuse *fx, const FGroup *group, const Body *body, const Ids *formals)
 {
     Ir *ir = fx->cx->ir;
-    Sym name = fuse_name(fx, g, body);
+    Sym name = fuse_name(fx, group, body);
     BodyBuild b = {.fx = fx, .body = body, .g = graph_new(ir, fx->cx->arena, name)};
     b.map = NEW_ARRAY(fx->scratch, const Node *, fx->n);
     for (uint32_t i = 0; i < formals->n; i++)
@@ -79,7 +80,8 @@ static const Def *build_def(Fuse *fx, const FGroup *g, const Body *body, const I
         graph_result(b.g, sym_printf(ir->syms, "out%u", i), b.map[body->stored.at[i]]);
     }
     arena_reset(fx->scratch);
-    Def proto = {.kind = DEF_GROUP, .name = name, .body = b.g, .nvisible = body->stored.n};
+    const Graph *g = body->nclass[OC_CALL] > 0 ? inline_calls(fx->cx, b.g, inline_all) : b.g;
+    Def proto = {.kind = DEF_GROUP, .name = name, .body = g, .nvisible = body->stored.n};
     return def_intern(ir, &proto);
 }
 

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 typedef struct Inliner {
+    PassCx *cx;
     Graph *g;
     InlineWant want;
 } Inliner;
@@ -13,7 +14,7 @@ static const Node *inline_call(Inliner *il, const Node *call, const Node *const 
 static const Node *inline_node(Inliner *il, const Node *n, const Node *const *in)
 {
     uint32_t member;
-    if (op_info(n->op)->cls == OC_CALL && il->want(node_def(n)))
+    if (op_info(n->op)->cls == OC_CALL && il->want(il->cx, node_def(n)))
         return inline_call(il, n, in);
     /* a call that became a tuple node gives its members directly */
     if (node_is_get(n, &member) && op_info(in[0]->op)->cls == OC_TUPLE)
@@ -59,12 +60,20 @@ static const Node *inline_call(Inliner *il, const Node *call, const Node *const 
 
 static const Node *visit(Rewrite *rw, const Node *n, const Node *const *in)
 {
-    Inliner il = {.g = rw->out, .want = *(InlineWant *)rw->user};
-    return inline_node(&il, n, in);
+    Inliner *il = rw->user;
+    il->g = rw->out;
+    return inline_node(il, n, in);
+}
+
+bool inline_all(PassCx *cx, const Def *def)
+{
+    UNUSED(cx);
+    return def->kind == DEF_COMPOSITE;
 }
 
 Graph *inline_calls(PassCx *cx, const Graph *in, InlineWant want)
 {
-    Graph *inlined = graph_rewrite(in, cx->arena, visit, &want);
+    Inliner il = {.cx = cx, .want = want};
+    Graph *inlined = graph_rewrite(in, cx->arena, visit, &il);
     return graph_rewrite(inlined, cx->arena, NULL, NULL); /* drops the tuples and unused results */
 }

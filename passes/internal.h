@@ -20,9 +20,11 @@ uint32_t autodiff_find_cotangent(const Graph *vjp, Sym input);
 
 /* ---- inline.c ---- */
 
-typedef bool (*InlineWant)(const Def *def);
+typedef bool (*InlineWant)(PassCx *cx, const Def *def);
 /* A new graph in which every call of a wanted Def is its body, also calls inside those bodies. */
 Graph *inline_calls(PassCx *cx, const Graph *in, InlineWant want);
+/* Every composite. */
+bool inline_all(PassCx *cx, const Def *def);
 
 /* ---- vjp_loop.c ---- */
 

@@ -16,6 +16,7 @@ typedef struct PassCx {
     const Program *program;  /* read-only */
     const Target *target;    /* NULL is fine before expand */
     struct RuleCache *rules; /* parsed gradient texts; made by passes_begin */
+    Map *claims; /* Def -> the class that claims it + 1 (COUNT: none); made by claim.c */
 } PassCx;
 
 typedef Graph *(*PassFn)(PassCx *cx, const Graph *in);
@@ -87,6 +88,12 @@ typedef struct VjpIn {
     const bool *need;
 } VjpIn;
 typedef void (*VjpFn)(const VjpIn *in, const Node **dx);
+
+/* ---- claim.c ---- */
+
+/* Whether a kernel class of the target runs calls of this composite whole (the column CLAIMS of
+ * classes.def): such calls stay closed through expand, and fuse makes a group of each. */
+bool claim_find(PassCx *cx, const Def *def, KernelClass *cls);
 
 /* ---- fuse.c ---- */
 

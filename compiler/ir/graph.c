@@ -120,6 +120,13 @@ static bool same_node(const void *item, const void *key)
 
 /* ---- construction ---- */
 
+Graph graph_probe(const Graph *g)
+{
+    Graph probe = *g;
+    probe.probing = true;
+    return probe;
+}
+
 /* Our callers' mistakes, not the user's. */
 static void check_spec(const Graph *g, const NodeSpec *s, const OpSchema *schema)
 {
@@ -155,13 +162,14 @@ static const Node *append(Graph *g, const Node *proto)
 static const Node *cons(Graph *g, const Node *proto)
 {
     if (proto->op == OP_INPUT) {
+        ASSERT(!g->probing);
         const Node *n = append(g, proto);
         VEC_PUSH(g->arena, &g->inputs, n);
         return n;
     }
     uint64_t h = hash_node(g, proto);
     const Node *found = intern_find(g->consed, h, proto, same_node);
-    if (found)
+    if (found || g->probing)
         return found;
     const Node *n = append(g, proto);
     intern_add(g->arena, g->consed, h, n);

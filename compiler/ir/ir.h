@@ -254,12 +254,16 @@ struct Graph {
     VEC(GraphWrite) writes; /* at most one per state */
     Map *consed;
     Map *written; /* state -> index into writes + 1; made by graph_write */
+    bool probing; /* see graph_probe */
     /* stamped on nodes made from here on */
     Sym path;
     Span span;
 };
 
 Graph *graph_new(Ir *ir, Arena *arena, Sym name);
+/* g to be asked: its builders return the node that g has, NULL where there is none, and add nothing. So
+ * what a graph must look like is written as the code that would build it. */
+Graph graph_probe(const Graph *g);
 
 /* What a node is made of; unset fields are zero. `type` is given for leaves only (input, state,
  * slot, const, iota); for all others the op's infer rule makes it. */

@@ -1,11 +1,13 @@
-/* class.c: the description columns of classes.def. */
+/* class.c: the description columns of classes.def, and which class claims a composite. */
 #include "target.h"
 
 #include <string.h>
 
 static const ClassInfo infos[] = {
-#define CLASS(id, text, line, members, count, lower) \
-    [KC_##id] = {.name = text, .doc = line, .nconfig = count, .config = members},
+#define CLAIM(name, fn) .composite = name, .claims = fn
+#define NOCLAIM         .composite = NULL
+#define CLASS(id, text, line, members, count, claim, lower) \
+    [KC_##id] = {.name = text, .doc = line, .nconfig = count, .config = members, claim},
 #include "classes.def"
 #undef CLASS
 };
@@ -37,6 +39,19 @@ bool target_runs(const Target *t, OpClass cls)
         return false;
     }
     BUG("no such class of operations: %d", (int)cls);
+}
+
+bool class_claims(const Target *t, Sym composite, const Graph *body, KernelClass *out)
+{
+    for (size_t i = 0; i < COUNT(infos); i++) {
+        if (!infos[i].composite || strcmp(infos[i].composite, composite) != 0)
+            continue;
+        if (!body || infos[i].claims(t, body)) {
+            *out = (KernelClass)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 bool class_find(const char *name, KernelClass *out)

@@ -33,14 +33,22 @@ typedef enum KernelClass {
     KC_COUNT
 } KernelClass;
 
+/* Whether the class has a kernel for this body of the composite, in which no calls are left: an op of the
+ * user's may have the same name, so the body decides. */
+typedef bool (*ClaimFn)(const Target *t, const Graph *body);
+
 typedef struct ClassInfo {
     const char *name; /* the `class` attribute of a group */
     const char *doc;
-    uint32_t nconfig;   /* length of the config tuple */
-    const char *config; /* names of its members: "mr nr kc mc" */
+    uint32_t nconfig;      /* length of the config tuple */
+    const char *config;    /* names of its members: "mr nr kc mc" */
+    const char *composite; /* whose calls it runs whole, if claims() agrees; NULL: none */
+    ClaimFn claims;
 } ClassInfo;
 
 const ClassInfo *class_info(KernelClass c);
 bool class_find(const char *name, KernelClass *out);
+/* The first class that claims a composite. body NULL: that might, by the name alone. */
+bool class_claims(const Target *t, Sym composite, const Graph *body, KernelClass *out);
 
 #endif
