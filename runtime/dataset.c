@@ -3,6 +3,7 @@
 #include "order.h"
 #include "rowprog.h"
 #include "runtime.h"
+#include "stream.h"
 
 struct Dataset {
     Arena *arena;
@@ -11,6 +12,7 @@ struct Dataset {
     HostArray *columns;
     RowSource source;
     RowProg **fields;
+    Stream *stream; /* of a text source, which has no columns */
     int64_t rows;
 };
 
@@ -75,6 +77,13 @@ static bool open_column(Dataset *ds, uint32_t c, Err *err)
     return true;
 }
 
+static bool limit_rows(Dataset *ds, Err *err)
+{
+    if (ds->data->limit >= 0 && ds->data->limit < ds->rows)
+        ds->rows = ds->data->limit;
+    return ds->rows > 0 || err_set(err, ERR_DATA, "limit = 0 leaves no rows");
+}
+
 static bool check_rows(Dataset *ds, Err *err)
 {
     if (ds->data->ncolumn == 0)
@@ -86,13 +95,24 @@ static bool check_rows(Dataset *ds, Err *err)
             return err_set(err, ERR_DATA, "`%s` has %lld rows, `%s` has %lld",
                            plan_text(ds->plan, names[0].name), (long long)ds->rows,
                            plan_text(ds->plan, names[c].name), (long long)ds->columns[c].dim[0]);
-    if (ds->data->limit >= 0 && ds->data->limit < ds->rows)
-        ds->rows = ds->data->limit;
-    return ds->rows > 0 || err_set(err, ERR_DATA, "limit = 0 leaves no rows");
+    return limit_rows(ds, err);
+}
+
+static bool open_stream(Dataset *ds, Err *err)
+{
+    Folders folders = list_folders(ds->arena, plan_text(ds->plan, ds->data->dir));
+    ds->stream =
+        stream_open(ds->plan, &ds->plan->streams[ds->data->stream], folders.at, folders.n, err);
+    if (!ds->stream)
+        return false;
+    ds->rows = stream_rows(ds->stream);
+    return true;
 }
 
 static bool open_all(Dataset *ds, Err *err)
 {
+    if (ds->data->source == PD_TEXT)
+        return open_stream(ds, err) && limit_rows(ds, err);
     for (uint32_t c = 0; c < ds->data->ncolumn; c++)
         if (!open_column(ds, c, err))
             return false;
@@ -129,6 +149,7 @@ void data_close(Dataset *ds)
         return;
     for (uint32_t c = 0; c < ds->data->ncolumn; c++)
         host_array_free(&ds->columns[c]);
+    stream_close(ds->stream);
     arena_free(ds->arena);
 }
 
@@ -143,7 +164,10 @@ bool data_batch(Dataset *ds, const int64_t *rows, int64_t n, void *const *out, E
 {
     for (int64_t i = 0; i < n; i++)
         ASSERT(0 <= rows[i] && rows[i] < ds->rows);
-    for (uint32_t f = 0; f < ds->data->nfield; f++)
+    for (uint32_t f = 0; ds->stream && f < ds->data->nfield; f++)
+        stream_fill(ds->stream, (PlanFieldKind)ds->plan->fields[ds->data->field0 + f].kind, rows, n,
+                    out[f]);
+    for (uint32_t f = 0; !ds->stream && f < ds->data->nfield; f++)
         if (!rowprog_run(ds->fields[f], rows, n, out[f], err))
             return err_context(err, "data `%s`", plan_text(ds->plan, ds->data->name));
     return true;

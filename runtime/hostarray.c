@@ -112,6 +112,8 @@ static bool read_mapped(HostArray *out, HostFile file, PlanSourceKind kind, cons
         return idx_parse(out, file.data, file.n, err);
     case PD_NPZ:
         return npz_parse(out, file, member, err);
+    case PD_TEXT:
+        break; /* has no arrays (stream.c) */
     }
     return err_set(err, ERR_DATA, "unknown kind of source %u", (unsigned)kind);
 }

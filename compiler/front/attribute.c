@@ -87,6 +87,12 @@ static bool is_limit(Elab *e, const Val *v)
     return is_int(e, v) || (v->kind == V_PERCENT && v->f > 0 && v->f <= 1);
 }
 
+static bool is_share(Elab *e, const Val *v)
+{
+    UNUSED(e);
+    return v->kind == V_PERCENT && v->f >= 0 && v->f <= 1;
+}
+
 static bool is_block(const Val *v, const char *kind)
 {
     return v->kind == V_BLOCK && strcmp(v->code.ast->text, kind) == 0;
@@ -178,6 +184,7 @@ static const Kind kinds[] = {
     [SV_STRINGS] = {"a list of strings", is_strings, DIAG_E0802},
     [SV_STOPS] = {"a list of strings and tokens", is_stops, DIAG_E0802},
     [SV_LIMIT] = {"a number of rows or a percentage up to 100%", is_limit, DIAG_E0802},
+    [SV_SHARE] = {"a percentage from 0% to 100%", is_share, DIAG_E0802},
     [SV_FN] = {"a function", is_function, DIAG_E0802},
     [SV_TESTS] = {"a list of functions", is_tests, DIAG_E0802},
     [SV_DATA] = {"data", is_data, DIAG_E0205},

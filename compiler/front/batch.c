@@ -19,18 +19,12 @@ static const Type *with_rows(Elab *e, const Dim *rows, const Type *t)
     return type_tensor(e->ir, t->dtype, t->rank + 1, dims);
 }
 
-static void token_fields(Elab *e, FieldList *out, const Dim *rows, int64_t length)
+static void add_tokens(Elab *e, FieldList *out, const Dim *rows, int64_t length)
 {
     const Dim *dims[2] = {rows, dim_const(e->ir, length)};
-    static const struct {
-        const char *name;
-        DType dtype;
-        uint32_t rank;
-    } fields[] = {{"tokens", DT_I32, 2}, {"targets", DT_I32, 2}, {"learn", DT_BOOL, 2},
-                  {"valid", DT_BOOL, 2}, {"pos", DT_I32, 2},     {"seg", DT_I32, 2},
-                  {"last", DT_I32, 1}};
-    for (size_t i = 0; i < COUNT(fields); i++) {
-        add(e, out, fields[i].name, type_tensor(e->ir, fields[i].dtype, fields[i].rank, dims));
+    for (uint32_t i = 0; i < TOKEN_FIELDS; i++) {
+        const TokenField *f = &token_fields[i];
+        add(e, out, f->name, type_tensor(e->ir, f->dtype, f->rank + 1, dims));
     }
 }
 
@@ -69,7 +63,7 @@ static Batch *batch_new(Elab *e, const FieldList *list, bool text)
 static Batch *text_record(Elab *e, const DataField *f, const Dim *rows)
 {
     FieldList list = {0};
-    token_fields(e, &list, rows, f->length);
+    add_tokens(e, &list, rows, f->length);
     for (uint32_t i = 0; i < list.n; i++) {
         list.at[i].input = sym_printf(e->ir->syms, "%s.%s", f->ast->name, list.at[i].name);
     }
@@ -118,7 +112,7 @@ Batch *batch_of(Elab *e, const DataSpec *s, const Dim *rows)
         field(e, &list, &s->field[i], rows);
     }
     if (data_tokens(s)) {
-        token_fields(e, &list, rows, s->length);
+        add_tokens(e, &list, rows, s->length);
     }
     if (s->info->conversations && s->image) {
         image_fields(e, &list, s, rows);

@@ -16,6 +16,7 @@ typedef enum SchemaKind {
     SV_STRINGS,
     SV_STOPS, /* strings, and tokens of a template */
     SV_LIMIT, /* an integer or a percentage */
+    SV_SHARE, /* a percentage */
     SV_FN,
     SV_TESTS, /* a list of functions */
     SV_DATA,
@@ -69,6 +70,9 @@ bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, DataUse *use);
 
 /* batch.c: inputs of g for a batch of these rows, as the value `b`. */
 const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span span);
+
+/* Does the graph have a row for each token of the data that it looks up? False after E0705. */
+bool data_tokens_fit(Elab *e, const DataUse *use, Span span);
 
 /* schedule.c */
 bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanRun *run);

@@ -35,6 +35,28 @@ typedef struct Tokenizer {
     int legacy; /* -1: as the file says */
 } Tokenizer;
 const Tokenizer *tokenizer_of(Elab *e, const Val *v); /* NULL after a diagnostic */
+/* Ends a text, where the tokenizer has such a token. */
+#define TOKEN_EOS "<eos>"
+
+/* ---- tokenplan.c: tokens of rows in the plan ---- */
+
+/* A standard field of a source of tokens; rank: of one row. */
+typedef struct TokenField {
+    const char *name;
+    DType dtype;
+    uint32_t rank;
+    PlanFieldKind kind;
+} TokenField;
+enum { TOKEN_FIELDS = 7 };
+extern const TokenField token_fields[TOKEN_FIELDS];
+/* Its number in the plan. What cannot be run yet is refused by a plan. */
+uint32_t tokenizer_plan(Elab *e, PlanBuilder *b, const Tokenizer *t, Span span);
+/* Its tokens, special ones included; 0: known when its file is read. */
+int64_t tokenizer_size(const Tokenizer *t);
+/* Does every token that the graph looks up have a row? False after E0705. */
+bool tokens_have_rows(Elab *e, const Graph *g, const Tokenizer *t, Span span);
+/* The stream of a source of text and the fields it gives; false after diagnostics. */
+bool stream_plan(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d);
 
 /* ---- template.c ---- */
 

@@ -379,7 +379,7 @@ static const Builtin functions[] = {
     RECORD(conversations, "json, images:"),
     RECORD(pairs, "csv, images:"),
     RECORD(jsonl, "file, images:, audio:"),
-    RECORD(text, "glob"),
+    RECORD(text, "glob, from:, to:, stride:"),
     RECORD(bin, "file, dtype"),
     RECORD(tar, "glob"),
     RECORD(folders, "dir"),

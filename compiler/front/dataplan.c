@@ -41,6 +41,9 @@ static bool plan_source(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
     if (!s->info->runs) {
         return not_yet(e, s->source->span, what);
     }
+    if (s->info->stream) {
+        return stream_plan(e, b, s, d);
+    }
     plan_columns(e, b, s);
     return s->limit_share > 0 ? not_yet(e, s->span, "a share of the rows") : true;
 }
@@ -52,8 +55,8 @@ static bool plan_data(Elab *e, PlanBuilder *b, const DataSpec *s, uint32_t *inde
                   .dir = planb_text(b, path_dir(e->arena, file->path)),
                   .shuffle = s->shuffle,
                   .limit = s->limit};
-    bool ok = plan_source(e, b, s, &d);
     d.field0 = b->fields.n;
+    bool ok = plan_source(e, b, s, &d);
     for (uint32_t i = 0; i < s->nfield; i++) {
         ok = plan_field(e, b, s, &d, &s->field[i]) && ok;
     }
@@ -80,6 +83,15 @@ static bool teaches(Elab *e, const DataSpec *s, const Ast *expr)
     diag_also(d, expr->span, "used for training here");
     diag_help(d, "learn the answer: `assistant = [learn(content, eos)]`");
     return false;
+}
+
+bool data_tokens_fit(Elab *e, const DataUse *use, Span span)
+{
+    const DataSpec *s = use->spec;
+    while (s->npart) {
+        s = s->part[0];
+    }
+    return tokens_have_rows(e, e->g, s->tokenizer, span);
 }
 
 bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, DataUse *use)

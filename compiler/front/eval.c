@@ -171,6 +171,7 @@ static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
     }
     bool ok = !answers || generator(&cx);
     ok = metrics(&cx, batch, &use, &pe.nmetric) && ok;
+    ok = (answers || data_tokens_fit(e, &use, ast->name_span)) && ok;
     ok = eval_requirements(e, cx.env, ast) && ok;
     VEC_PUSH(b->arena, &b->evals, pe);
     return ok;

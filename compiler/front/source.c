@@ -6,7 +6,7 @@ static const SourceInfo sources[] = {
     {.name = "conversations", .conversations = true, .open = true},
     {.name = "pairs", .open = true},
     {.name = "jsonl", .open = true},
-    {.name = "text", .stream = true},
+    {.name = "text", .stream = true, .runs = true, .plan = PD_TEXT},
     {.name = "bin", .stream = true, .tokens = true},
     {.name = "idx", .runs = true, .plan = PD_IDX},
     {.name = "npy", .arrays = true},

@@ -119,7 +119,7 @@ static bool micro_entry(Stage *s, const DataUse *use)
     s->run.micro = entry_begin(e, "micro", MODE_TRAIN);
     const Val *batch = data_batch_value(e, use, dim_const(e->ir, pass_rows(s)), s->def->span);
     const Val *loss = batch_call(e, stage_env(s, line->scope), line->ast->kid[0], batch);
-    if (!loss_pair(e, loss, &sum, &weight)) {
+    if (!loss_pair(e, loss, &sum, &weight) || !data_tokens_fit(e, use, line->ast->kid[0]->span)) {
         return false;
     }
     s->run.loss_sum = loop_state(e, "loss.sum");

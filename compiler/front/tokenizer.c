@@ -19,6 +19,37 @@ static Sym text_of(const Val *v)
     return v ? v->str : NULL;
 }
 
+/* Bytes have no special tokens but those that are given: `pad` and `image` name some of them. */
+static bool named_special(Elab *e, const Tokenizer *t, Sym name, const char *what, const Val *v)
+{
+    for (uint32_t i = 0; i < t->nspecial; i++) {
+        if (t->special[i] == name) {
+            return true;
+        }
+    }
+    if (!name) {
+        return true;
+    }
+    Diag *d = diag_at(e->diags, DIAG_E0708, v->span, "the tokenizer has no token `%s` for `%s`",
+                      name, what);
+    diag_help(d, "add it: bytes(special: [\"%s\"], %s: \"%s\")", name, what, name);
+    return false;
+}
+
+static bool specials_differ(Elab *e, const Tokenizer *t, const Val *special)
+{
+    for (uint32_t i = 1; i < t->nspecial; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (t->special[i] == t->special[k]) {
+                diag_at(e->diags, DIAG_E0202, special->list.at[i]->span,
+                        "the token `%s` is given twice", t->special[i]);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static const Tokenizer *build(Elab *e, const Val *v, const char *kind)
 {
     Tokenizer *t = NEW(e->arena, Tokenizer);
@@ -37,7 +68,12 @@ static const Tokenizer *build(Elab *e, const Val *v, const char *kind)
         names[i] = special->list.at[i]->str;
     }
     t->special = names;
-    return t;
+    if (!specials_differ(e, t, special)) {
+        return NULL;
+    }
+    bool bytes = strcmp(kind, "bytes") == 0;
+    bool ok = !bytes || named_special(e, t, t->pad, "pad", v);
+    return (!bytes || named_special(e, t, t->image, "image", v)) && ok ? t : NULL;
 }
 
 /* `tokenizer t = hf(..)`, or one that is known. */

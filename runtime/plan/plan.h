@@ -11,7 +11,7 @@
 #include "base.h"
 #include "dtype.h"
 
-enum { PLAN_VERSION = 1, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
+enum { PLAN_VERSION = 2, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
 #define PLAN_NONE UINT32_MAX /* no index */
 
 typedef uint32_t PStr; /* byte offset into the text section, NUL-terminated */
@@ -162,7 +162,7 @@ typedef struct PlanEntry {
 
 /* ---- data and training ---- */
 
-typedef enum PlanSourceKind { PD_IDX, PD_NPZ } PlanSourceKind;
+typedef enum PlanSourceKind { PD_IDX, PD_NPZ, PD_TEXT } PlanSourceKind;
 
 typedef struct PlanColumn { /* one array of a source: row.NAME */
     PStr name;
@@ -188,12 +188,47 @@ typedef struct PlanCode {
     double num;
 } PlanCode;
 
+/* What a field is: CODE computes it from columns, the others are what sources of tokens give. */
+typedef enum PlanFieldKind {
+    PF_CODE,
+    PF_TOKENS,
+    PF_TARGETS,
+    PF_LEARN,
+    PF_VALID,
+    PF_POS,
+    PF_SEG,
+    PF_LAST
+} PlanFieldKind;
+
 typedef struct PlanField { /* a field of the batch record */
     PStr name;
+    uint32_t kind; /* PlanFieldKind */
     uint32_t dtype, rank;
     uint32_t dim[PLAN_MAX_RANK]; /* extents of one row, as they are (not into dims) */
     uint32_t code0, ncode;
 } PlanField;
+
+typedef enum PlanTokenizerKind { PT_BYTES } PlanTokenizerKind;
+
+typedef struct PlanSpecial { /* a token that no text produces */
+    PStr text;
+    uint32_t id;
+} PlanSpecial;
+
+typedef struct PlanTokenizer {
+    uint32_t kind;  /* PlanTokenizerKind */
+    uint32_t vocab; /* tokens are 0 .. vocab - 1, specials included */
+    uint32_t special0, nspecial;
+    uint32_t eos, pad; /* tokens, or PLAN_NONE */
+} PlanTokenizer;
+
+/* Texts joined to one stream of tokens, cut into rows (stream.c). */
+typedef struct PlanStream {
+    PStr files; /* a path or a pattern, as in the program */
+    uint32_t tokenizer;
+    int64_t length, stride; /* stride 0: rows follow each other */
+    double from, to;        /* shares of the stream */
+} PlanStream;
 
 typedef struct PlanData {
     PStr name, dir;  /* dir: folder of the .mdl file */
@@ -201,6 +236,8 @@ typedef struct PlanData {
     uint32_t column0, ncolumn;
     uint32_t field0, nfield;
     uint32_t shuffle;
+    uint32_t stream; /* TEXT: into streams */
+    uint32_t pad;
     int64_t limit; /* rows; -1: all */
 } PlanData;
 

@@ -96,6 +96,9 @@ static void put_training(const Plan *p, StrBuf *sb)
             sb_printf(sb, "%s %s from %s", k ? "," : "", plan_text(p, c->name),
                       plan_text(p, c->file));
         }
+        if (d->source == PD_TEXT)
+            sb_printf(sb, " rows of %lld tokens from %s", (long long)p->streams[d->stream].length,
+                      plan_text(p, p->streams[d->stream].files));
         sb_puts(sb, d->shuffle ? "; shuffled\n" : "\n");
     }
     for (uint32_t i = 0; i < p->nevals; i++)

@@ -29,6 +29,7 @@ bool dim_bounds(const Plan *plan, uint32_t dim, Bounds *out);
 bool tensor_most(const Plan *plan, const PlanTensor *t, uint64_t *out);
 
 bool verify_data(const Plan *plan, Err *err);     /* columns, codes, fields, datas */
+bool verify_tokens(const Plan *plan, Err *err);   /* tokenizers, streams */
 bool verify_training(const Plan *plan, Err *err); /* segments, metrics, evals, actions, runs */
 
 #endif

@@ -31,8 +31,24 @@ static bool verify_code(const Row *r, const PlanField *f, uint32_t ncolumn)
     return depth == 1 || row_bad(r, "its code leaves %u values", depth);
 }
 
-static bool verify_field(const Row *r, const PlanField *f, uint32_t ncolumn)
+/* Tokens are i32[length], marks bool[length], `last` one number. */
+static bool verify_token_field(const Row *r, const PlanField *f, const PlanStream *s)
 {
+    bool mark = f->kind == PF_LEARN || f->kind == PF_VALID, last = f->kind == PF_LAST;
+    bool fits = f->dtype == (mark ? (uint32_t)DT_BOOL : (uint32_t)DT_I32) &&
+                f->rank == (last ? 0u : 1u) && (last || f->dim[0] == s->length);
+    if (f->ncode)
+        return row_bad(r, "a field of tokens has code");
+    return fits || row_bad(r, "not what its source of tokens gives");
+}
+
+static bool verify_field(const Row *r, const PlanField *f, const PlanData *d)
+{
+    bool text = d->source == PD_TEXT;
+    if (!row_index(r, "kind", f->kind, PF_LAST + 1))
+        return false;
+    if (text != (f->kind != PF_CODE))
+        return row_bad(r, "its kind %u is not one of its source", f->kind);
     if (!row_name(r, "name", f->name) || !row_index(r, "dtype", f->dtype, DT_COUNT) ||
         !row_index(r, "rank", f->rank, PLAN_MAX_RANK + 1) ||
         !row_range(r, "code", f->code0, f->ncode, r->plan->ncodes))
@@ -43,25 +59,29 @@ static bool verify_field(const Row *r, const PlanField *f, uint32_t ncolumn)
     for (uint32_t k = 0; k < f->rank; k++)
         if (!f->dim[k] || __builtin_mul_overflow(n, (int64_t)f->dim[k], &n) || n > MAX_COUNT)
             return row_bad(r, "bad extent %u", f->dim[k]);
-    return verify_code(r, f, ncolumn);
+    return text ? verify_token_field(r, f, &r->plan->streams[d->stream])
+                : verify_code(r, f, d->ncolumn);
 }
 
 static bool verify_one_data(const Row *r, const PlanData *d)
 {
     const Plan *p = r->plan;
     if (!row_text(r, "name", d->name) || !row_text(r, "dir", d->dir) ||
-        !row_index(r, "source", d->source, PD_NPZ + 1) ||
+        !row_index(r, "source", d->source, PD_TEXT + 1) ||
         !row_range(r, "columns", d->column0, d->ncolumn, p->ncolumns) ||
         !row_range(r, "fields", d->field0, d->nfield, p->nfields) ||
         !row_index(r, "shuffle", d->shuffle, 2))
         return false;
-    if (d->ncolumn < 1 || d->nfield < 1 || d->ncolumn > MAX_LIST || d->nfield > MAX_LIST)
+    bool text = d->source == PD_TEXT;
+    if (text && !row_index(r, "stream", d->stream, p->nstreams))
+        return false;
+    if ((d->ncolumn < 1) != text || d->nfield < 1 || d->ncolumn > MAX_LIST || d->nfield > MAX_LIST)
         return row_bad(r, "%u columns, %u fields", d->ncolumn, d->nfield);
     if (d->limit < -1)
         return row_bad(r, "limit %lld", (long long)d->limit);
     for (uint32_t i = 0; i < d->nfield; i++) {
         const Row f = {p, r->err, "fields", d->field0 + i};
-        if (!verify_field(&f, &p->fields[f.i], d->ncolumn))
+        if (!verify_field(&f, &p->fields[f.i], d))
             return false;
     }
     return true;
@@ -76,6 +96,8 @@ bool verify_data(const Plan *p, Err *err)
             !row_text(&r, "member", p->columns[i].member))
             return false;
     }
+    if (!verify_tokens(p, err))
+        return false;
     if (p->ndatas > MAX_LIST)
         return err_set(err, ERR_DATA, "the plan has too many data sets: %u", p->ndatas);
     for (uint32_t i = 0; i < p->ndatas; i++)

@@ -231,9 +231,15 @@ static inline void sample_training(PlanBuilder *b)
     for (size_t i = 0; i < COUNT(codes); i++)
         VEC_PUSH(b->arena, &b->codes, codes[i]);
     VEC_PUSH(b->arena, &b->fields,
-             ((PlanField){planb_text(b, "x"), DT_F32, 1, {SAMPLE_COLUMNS}, 0, 4}));
+             ((PlanField){planb_text(b, "x"), PF_CODE, DT_F32, 1, {SAMPLE_COLUMNS}, 0, 4}));
     VEC_PUSH(b->arena, &b->datas,
-             ((PlanData){planb_text(b, "rows"), planb_text(b, "."), PD_NPZ, 0, 1, 0, 1, 1, -1}));
+             ((PlanData){.name = planb_text(b, "rows"),
+                         .dir = planb_text(b, "."),
+                         .source = PD_NPZ,
+                         .ncolumn = 1,
+                         .nfield = 1,
+                         .shuffle = 1,
+                         .limit = -1}));
     VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_LINEAR, PU_STEPS, 10, 0, 1}));
     VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_COSINE, PU_REST, 0, 1, 0}));
     VEC_PUSH(b->arena, &b->metrics, ((PlanMetric){planb_text(b, "accuracy"), 1, 1}));

@@ -283,11 +283,11 @@ static void test_plan_refuses(void **state)
 {
     UNUSED(state);
     checked_not_run(CHARS
-                    "data d { source = text(\"a.txt\"); tokenizer = bytes(); length = 8 }\n"
+                    "data d { source = text(\"a.txt\"); tokenizer = bpe(\"t.json\"); length = 8 }\n"
                     "train chars {\n"
                     "  data = d; loss = b => cross_entropy(chars(b.tokens, b.pos), b.targets)\n"
                     "  lr = 1; batch = 2; steps = 1\n}\n",
-                    "E0199]: `tokenizer` cannot be run yet");
+                    "E0199]: a tokenizer of bpe cannot be run yet");
     checked_not_run("model net = Linear(4, 2)\n"
                     "data d {\n  source = npz(\"a.npz\")\n  x: f32[4] = row => exp(row.x)\n}\n"
                     "train net {\n"

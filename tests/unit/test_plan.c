@@ -233,10 +233,11 @@ static void other_versions_are_refused(void **state)
 {
     Bytes file = sample(*state);
     PlanHeader *head = (void *)file.data;
-    head->version = 7;
-    head->min_reader = 7;
+    head->version = head->min_reader = PLAN_VERSION + 7;
     seal(file);
-    assert_refused(file.data, file.n, "format 7, this program reads up to 1");
+    assert_refused(file.data, file.n,
+                   arena_printf(*state, "format %d, this program reads up to %d", PLAN_VERSION + 7,
+                                PLAN_VERSION));
     head->version = 0;
     head->min_reader = 0;
     seal(file);

@@ -1,0 +1,254 @@
+/* stream.c: the files of a text source, in the order of their names, as one stream of tokens.
+ *
+ * A file is a sequence of its own: behind its tokens comes `eos` where the tokenizer has one, and its last
+ * token has no next one. Rows are windows of the stream, which begin every `stride` tokens. Without a stride
+ * they follow each other and cover every token once as a target: the last window is moved back so that it
+ * lies inside, and what it repeats is not learned. In a row, positions and segments begin anew with each
+ * file, so that masks keep files apart. Tokens of row r are found by division and a search among the
+ * files: nothing is kept from row to row. */
+#include "stream.h"
+#include <glob.h>
+
+static const int64_t MAX_TOKENS = INT64_C(1) << 40;
+
+typedef struct Text {
+    const uint8_t *at;
+    int64_t first, n; /* tokens: where it begins in the stream, and how many */
+} Text;
+
+struct Stream {
+    Arena *arena;
+    const PlanTokenizer *tokenizer;
+    const PlanStream *spec;
+    Text *text;
+    uint32_t ntext;
+    int64_t from, to; /* the tokens that are used */
+    int64_t rows;
+};
+
+/* ---- files ---- */
+
+typedef VEC(const char *) Paths;
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool match(Arena *arena, const char *pattern, Paths *out, Err *err)
+{
+    glob_t found;
+    int rc = glob(pattern, GLOB_NOSORT, NULL, &found);
+    if (rc == GLOB_NOMATCH)
+        return true;
+    if (rc != 0)
+        return err_set(err, ERR_FILE, "cannot look for %s", pattern);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        if (!file_is_dir(found.gl_pathv[i]))
+            VEC_PUSH(arena, out, arena_strdup(arena, found.gl_pathv[i]));
+    globfree(&found);
+    return true;
+}
+
+/* A path that is there is that file, whatever characters it has. */
+static bool find_in(Arena *arena, const char *path, Paths *out, Err *err)
+{
+    if (file_exists(path) && !file_is_dir(path)) {
+        VEC_PUSH(arena, out, path);
+        return true;
+    }
+    return match(arena, path, out, err);
+}
+
+static bool find_files(Stream *s, const char *pattern, const char *const *folders, uint32_t nfolder,
+                       Paths *out, Err *err)
+{
+    StrBuf tried = sb_new(s->arena);
+    bool absolute = pattern[0] == '/';
+    for (uint32_t i = 0; i < (absolute ? 1 : nfolder) && !out->n; i++) {
+        const char *path = absolute ? pattern : path_join(s->arena, folders[i], pattern);
+        sb_printf(&tried, "%s%s", i ? ", " : "", path);
+        if (!find_in(s->arena, path, out, err))
+            return false;
+    }
+    if (out->n) {
+        qsort(out->at, out->n, sizeof *out->at, by_name);
+        return true;
+    }
+    err_set(err, ERR_FILE, "no file %s; looked for %s", pattern, sb_text(&tried));
+    return err_help(err, "put it beside the program, or name the folder that holds it in MDL_DATA "
+                         "(several are separated by `:`)");
+}
+
+static bool read_texts(Stream *s, const Paths *paths, Err *err)
+{
+    int64_t total = 0, eos = s->tokenizer->eos != PLAN_NONE;
+    s->text = NEW_ARRAY(s->arena, Text, paths->n);
+    for (uint32_t i = 0; i < paths->n; i++) {
+        Bytes b;
+        if (!file_read(s->arena, paths->at[i], (size_t)MAX_TOKENS, &b, err))
+            return false;
+        Text t = {(const uint8_t *)b.data, total, (int64_t)b.n + eos};
+        total += t.n;
+        if (t.n)
+            s->text[s->ntext++] = t;
+        if (total > MAX_TOKENS)
+            return err_set(err, ERR_DATA, "more than 2^40 tokens of text");
+    }
+    s->from = (int64_t)(s->spec->from * (double)total);
+    s->to = (int64_t)(s->spec->to * (double)total);
+    return true;
+}
+
+/* ---- rows ---- */
+
+static bool count_rows(Stream *s, Err *err)
+{
+    int64_t targets = s->to - s->from - 1, length = s->spec->length, stride = s->spec->stride;
+    if (targets < 1)
+        return err_set(err, ERR_DATA, "%lld token%s of text: none has a next one",
+                       (long long)(targets + 1), targets ? "s" : "");
+    if (stride && targets < length)
+        return err_set(err, ERR_DATA,
+                       "%lld tokens of text are less than one row of %lld and its next token",
+                       (long long)(targets + 1), (long long)length);
+    s->rows = stride ? (targets - length) / stride + 1 : (targets + length - 1) / length;
+    return true;
+}
+
+int64_t stream_rows(const Stream *s)
+{
+    return s->rows;
+}
+
+Stream *stream_open(const Plan *plan, const PlanStream *spec, const char *const *folders,
+                    uint32_t nfolder, Err *err)
+{
+    Arena *arena = arena_new();
+    Stream *s = NEW(arena, Stream);
+    *s = (Stream){.arena = arena, .spec = spec, .tokenizer = &plan->tokenizers[spec->tokenizer]};
+    Paths paths = {0};
+    if (find_files(s, plan_text(plan, spec->files), folders, nfolder, &paths, err) &&
+        read_texts(s, &paths, err) && count_rows(s, err))
+        return s;
+    stream_close(s);
+    return NULL;
+}
+
+void stream_close(Stream *s)
+{
+    if (s)
+        arena_free(s->arena);
+}
+
+/* The text that token i lies in. */
+static uint32_t text_of(const Stream *s, int64_t i)
+{
+    uint32_t lo = 0, hi = s->ntext;
+    while (hi - lo > 1) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (s->text[mid].first <= i)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* Where a walk over the tokens of one row stands. */
+typedef struct Walk {
+    const Stream *s;
+    uint32_t text, begin;   /* the text now, and that of the row's first token */
+    int64_t at, pos, valid; /* token of the stream; position; tokens of the row that exist */
+    int64_t repeated;       /* tokens at its start that an earlier row teaches */
+} Walk;
+
+static Walk walk_row(const Stream *s, int64_t row)
+{
+    int64_t length = s->spec->length, step = s->spec->stride ? s->spec->stride : length;
+    int64_t want = s->from + row * step, last = s->to - 1 - length; /* of all full windows */
+    int64_t at = want > last ? last : want;
+    at = at < s->from ? s->from : at;
+    uint32_t text = text_of(s, at);
+    int64_t left = s->to - at;
+    return (Walk){s, text, text, at, 0, left < length ? left : length, want - at};
+}
+
+static void walk_on(Walk *w)
+{
+    const Text *t = &w->s->text[w->text];
+    w->at++;
+    w->pos++;
+    if (w->at == t->first + t->n && w->text + 1 < w->s->ntext) {
+        w->text++;
+        w->pos = 0;
+    }
+}
+
+static int32_t token_at(const Walk *w)
+{
+    const Text *t = &w->s->text[w->text];
+    int64_t i = w->at - t->first;
+    bool eos = w->s->tokenizer->eos != PLAN_NONE && i == t->n - 1;
+    return eos ? (int32_t)w->s->tokenizer->eos : t->at[i];
+}
+
+/* -1: the end of a text or of the part that is used. */
+static int32_t next_token(const Walk *w)
+{
+    Walk next = *w;
+    if (w->at + 1 >= w->s->to)
+        return -1;
+    walk_on(&next);
+    return next.text == w->text ? token_at(&next) : -1;
+}
+
+/* Element i of a field; `inside`: the row has a token there. */
+static int32_t element(const Walk *w, PlanFieldKind field, int64_t i, bool inside)
+{
+    const PlanTokenizer *t = w->s->tokenizer;
+    int32_t next = inside && i >= w->repeated ? next_token(w) : -1;
+    switch (field) {
+    case PF_TOKENS:
+        return inside ? token_at(w) : t->pad == PLAN_NONE ? 0 : (int32_t)t->pad;
+    case PF_TARGETS:
+        return next;
+    case PF_LEARN:
+        return next >= 0;
+    case PF_VALID:
+        return inside;
+    case PF_POS:
+        return inside ? (int32_t)w->pos : (int32_t)(i - w->valid);
+    case PF_SEG:
+        return (int32_t)(w->text - w->begin) + (inside ? 0 : 1);
+    case PF_CODE:
+    case PF_LAST:
+        break;
+    }
+    BUG("field %d is not one of each token", (int)field);
+}
+
+void stream_fill(const Stream *s, PlanFieldKind field, const int64_t *rows, int64_t n, void *out)
+{
+    bool mark = field == PF_LEARN || field == PF_VALID;
+    uint8_t *marks = out;
+    int32_t *numbers = out;
+    for (int64_t r = 0; r < n; r++) {
+        ASSERT(0 <= rows[r] && rows[r] < s->rows);
+        Walk w = walk_row(s, rows[r]);
+        if (field == PF_LAST) {
+            *numbers++ = (int32_t)(w.valid - 1);
+            continue;
+        }
+        for (int64_t i = 0; i < s->spec->length; i++) {
+            bool inside = i < w.valid;
+            int32_t v = element(&w, field, i, inside);
+            if (mark)
+                *marks++ = (uint8_t)v;
+            else
+                *numbers++ = v;
+            if (inside)
+                walk_on(&w);
+        }
+    }
+}
