@@ -104,7 +104,10 @@ static bool has_open_size(const Program *p, const Graph *g)
 static bool look_at_graphs(Cli *cli, Compile *c, const char *path, Row *r, Err *err)
 {
     uint32_t pass;
-    if (!compile_stage(c, path, err) || !compile_pass_find("autodiff", &pass))
+    if (!compile_stage(c, path, err) || !compile_pass_find("raise", &pass))
+        return false;
+    compile_skip(c, pass); /* what is computed twice to save memory is no work of the model */
+    if (!compile_pass_find("autodiff", &pass))
         return false;
     const Program *p = compile_program(c);
     const Graph *micro = program_entry(p, "micro");

@@ -31,6 +31,11 @@ Compile *compile_new(const CompileOptions *opt)
     return c;
 }
 
+void compile_skip(Compile *c, uint32_t pass)
+{
+    c->opt.skip |= UINT64_C(1) << pass;
+}
+
 void compile_free(Compile *c)
 {
     if (c)
@@ -116,6 +121,8 @@ static bool set_program(Compile *c, Program *program, const char *step, Err *err
     c->program = program;
     c->memplans = NULL;
     c->passes = passes_begin(c->ir, c->arena, program, &c->target);
+    c->passes->std_op = front_std_op;
+    c->passes->front = c->front;
     return true;
 }
 

@@ -44,6 +44,8 @@ typedef struct CompileOptions {
 
 /* The strings and arrays of *opt must outlive the session. */
 Compile *compile_new(const CompileOptions *opt);
+/* Leaves out one more pass, if it is optional. */
+void compile_skip(Compile *c, uint32_t pass);
 void compile_free(Compile *c); /* NULL is fine */
 Diags *compile_diags(Compile *c);
 

@@ -8,6 +8,7 @@
 
 #include "ir.h"
 #include "memplan.h"
+#include "std_op.h"
 #include "target.h"
 
 typedef struct PassCx {
@@ -17,6 +18,10 @@ typedef struct PassCx {
     const Target *target;    /* NULL is fine before expand */
     struct RuleCache *rules; /* parsed gradient texts; made by passes_begin */
     Map *claims; /* Def -> the class that claims it + 1 (COUNT: none); made by claim.c */
+    /* Where Defs of std come from: front_std_op, set by who has the front. NULL: passes make no
+     * composites. */
+    const Def *(*std_op)(struct Front *front, const StdOp *op);
+    struct Front *front;
 } PassCx;
 
 typedef Graph *(*PassFn)(PassCx *cx, const Graph *in);

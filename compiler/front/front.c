@@ -36,7 +36,9 @@ Front *front_new(Ir *ir)
     f->called = map_new(f->arena);
     f->unknown = map_new(f->arena);
     f->measured = map_new(f->arena);
-    return std_load(f) ? f : NULL;
+    bool ok = std_load(f);
+    f->allowance = elab_allowance(f->bytes);
+    return ok ? f : NULL;
 }
 
 bool front_load(Front *f, const FrontOptions *opt, Err *err)

@@ -5,6 +5,7 @@
 #include "ast.h"
 #include "ir.h"
 #include "plan.h"
+#include "std_op.h"
 
 typedef struct Front Front;
 
@@ -118,8 +119,9 @@ typedef struct FrontCall {
  * NULL after diagnostics; *blame says whether the inputs are wrong, not the program. */
 Program *front_call(Front *f, const FrontCall *call, bool *blame);
 
+/* The Def of an op of std on operands of these types; NULL after diagnostics. */
+const Def *front_std_op(Front *f, const StdOp *op);
+
 /* Hash of what decides a run: source texts, imports, overrides. */
 uint64_t front_hash(const Front *f);
-/* The seed attribute of the train block (0 when absent). */
-
 #endif

@@ -296,6 +296,9 @@ const Def *node_def(const Node *n);
 bool node_is_const(const Node *n, double *value);
 bool node_is_state(const Node *n, uint32_t *state); /* the old value of a state */
 bool node_is_get(const Node *n, uint32_t *member);  /* a member of a tuple */
+bool node_is_cast(const Node *n);
+bool node_is_reshape(const Node *n);
+const Node *node_plus_zero(const Node *n); /* x where n is x + 0 or x + -0, else NULL */
 
 /* Builders: each is graph_op with the attributes filled in. NULL in, NULL out. */
 const Node *graph_state(Graph *g, uint32_t state, const Type *type, Sym name);

@@ -16,3 +16,22 @@ bool node_is_get(const Node *n, uint32_t *member)
     *member = (uint32_t)node_int(n, "i");
     return true;
 }
+
+bool node_is_cast(const Node *n)
+{
+    return n->op == OP_CAST;
+}
+
+bool node_is_reshape(const Node *n)
+{
+    return n->op == OP_RESHAPE;
+}
+
+const Node *node_plus_zero(const Node *n)
+{
+    double c;
+    for (uint32_t k = 0; n->op == OP_ADD && k < 2; k++)
+        if (node_is_const(n->in[k], &c) && c == 0)
+            return n->in[1 - k];
+    return NULL;
+}

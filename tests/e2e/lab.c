@@ -76,6 +76,8 @@ void lab_program(Lab *lab, Program *p)
 {
     lab->program = p;
     lab->passes = passes_begin(lab->ir, lab->arena, p, &lab->target);
+    lab->passes->std_op = front_std_op;
+    lab->passes->front = lab->front;
 }
 
 void lab_stage(Lab *lab)
