@@ -476,7 +476,8 @@ static bool needs_scalar(const Graph *body)
     for (uint32_t i = 0; i < body->nodes.n; i++) {
         const Node *n = body->nodes.at[i];
         OpClass c = op_info(n->op)->cls;
-        if ((c == OC_REDUCE || c == OC_CONTRACT || c == OC_MULTI || c == OC_SCATTER) &&
+        if ((c == OC_REDUCE || c == OC_CONTRACT || c == OC_MULTI || c == OC_SCATTER ||
+             c == OC_SCAN) &&
             !(dtype_has_vector(n->type->dtype) && dtype_has_vector(n->in[0]->type->dtype)))
             return true;
     }

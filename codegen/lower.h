@@ -165,6 +165,8 @@ void lower_map(Lower *lo);
 void lower_reduce(Lower *lo);
 void lower_gemm(Lower *lo);
 void lower_scatter(Lower *lo);
+void lower_prefix(Lower *lo);
+void lower_sort(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 

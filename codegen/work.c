@@ -35,7 +35,7 @@ static double flops(const Lower *lo)
     for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
         const Node *n = lo->body->nodes.at[i];
         OpClass c = op_info(n->op)->cls;
-        if (c == OC_ELEM)
+        if (c == OC_ELEM || c == OC_SCAN)
             sum += count(lo, n->type);
         else if (c == OC_REDUCE || c == OC_SCATTER)
             sum += count(lo, n->in[0]->type);

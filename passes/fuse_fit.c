@@ -218,17 +218,22 @@ static Verdict choose(const Body *body, KernelClass *cls)
 {
     uint32_t dots = body->nclass[OC_CONTRACT], folds = body->nclass[OC_REDUCE];
     uint32_t scatters = body->nclass[OC_SCATTER], multis = body->nclass[OC_MULTI];
+    uint32_t scans = body->nclass[OC_SCAN], sorts = body->nclass[OC_SORT];
+    uint32_t alone = scatters + multis + scans + sorts;
     if (body->nclass[OC_CALL] > 0)
         return refuse(FUSE_CLASS, "a composite that a class claims is a group of its own");
-    if (dots + scatters + multis > 1 || (dots > 0 && folds > 0))
+    if (dots + alone > 1 || (dots > 0 && folds > 0))
         return refuse(FUSE_CLASS,
                       dots > 0 && folds > 0 ? "a gemm keeps no rows" : "no class holds both");
-    if (scatters + multis > 0 && (folds > 0 || body->kept.n > 1))
-        return refuse(FUSE_CLASS,
-                      scatters ? "a scatter has no epilogue" : "a table has no epilogue");
+    if (alone > 0 && (folds > 0 || body->kept.n > 1))
+        return refuse(FUSE_CLASS, scatters ? "a scatter has no epilogue"
+                                  : multis ? "a table has no epilogue"
+                                           : "lines of an axis have no epilogue");
     *cls = dots       ? KC_GEMM
            : scatters ? KC_SCATTER
            : multis   ? KC_MULTI_SUMSQ
+           : scans    ? KC_PREFIX
+           : sorts    ? KC_SORT
            : folds    ? KC_REDUCE
                       : KC_MAP;
     return fine;
@@ -240,7 +245,7 @@ Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
     Verdict v = choose(body, cls);
     if (v.code != FUSE_OK)
         return v;
-    if (*cls == KC_SCATTER || *cls == KC_MULTI_SUMSQ)
+    if (*cls == KC_SCATTER || *cls == KC_MULTI_SUMSQ || *cls == KC_PREFIX || *cls == KC_SORT)
         return fine;
     if (body->reads.n > FUSE_INPUTS)
         return refuse(FUSE_RES, "more than 24 inputs");

@@ -99,6 +99,8 @@ static int anchor_rank(OpClass cls)
 {
     switch (cls) {
     case OC_SCAN:
+    case OC_SORT:
+    case OC_UPDATE:
     case OC_CONTRACT:
     case OC_SCATTER:
     case OC_MULTI:

@@ -291,6 +291,13 @@ static void place_member(Fuse *fx, const Node *n)
     ids_add(fx->arena, &fx->groups.at[fx->owner[n->id]]->kept, n->id);
 }
 
+/* Each element of the operand is read once. */
+static void place_lines(Fuse *fx, const Node *n, KernelClass cls)
+{
+    uint32_t group = fuse_group_new(fx, n->id, cls);
+    add_use(fx, n->in[0], (Use){group, ROLE_TREE, true, fuse_count(fx, n->type)});
+}
+
 static void place_view(Fuse *fx, const Node *n)
 {
     if (fx->sink[n->id] || fx->solid[n->id]) {
@@ -337,7 +344,13 @@ static void place(Fuse *fx, const Node *n, uint32_t *size)
     case OC_TUPLE:
         place_member(fx, n);
         return;
-    case OC_SCAN: /* no target runs these (fuse.c) */
+    case OC_SCAN:
+        place_lines(fx, n, KC_PREFIX);
+        return;
+    case OC_SORT:
+        place_lines(fx, n, KC_SORT);
+        return;
+    case OC_UPDATE: /* no target runs these (fuse.c) */
     case OC_LOOP:
     case OC_GROUP:
         BUG("fuse: %%%u is a %s", n->id, op_info(n->op)->name);

@@ -9,7 +9,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { TASK_ELEMENTS = 16384, SPLIT_ELEMENTS = 8192, TINY_ROWS = 64, LONG_FOLD = 16384 };
+enum {
+    TASK_ELEMENTS = 16384,
+    SPLIT_ELEMENTS = 8192,
+    SORT_ELEMENTS = 4096,
+    TINY_ROWS = 64,
+    LONG_FOLD = 16384
+};
 
 static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
 {
@@ -133,6 +139,13 @@ static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, int64_t *
         config[0] = clamp(cells, 1, TASK_ELEMENTS);
         return;
     }
+    case KC_SORT: {
+        const Node *order = first_of(body, OC_SORT);
+        int64_t n = dim_hi(cx->ir, order->type->dims[node_int(order, "axis")]);
+        config[0] = clamp(SORT_ELEMENTS / (n > 0 ? n : 1), 1, SORT_ELEMENTS);
+        return;
+    }
+    case KC_PREFIX:
     case KC_MAP:
     case KC_MULTI_MAP:
     case KC_MULTI_SUMSQ:

@@ -124,7 +124,9 @@ typedef enum OpClass {
     OC_ELEM,     /* all operands at the output's own index */
     OC_GATHER,   /* reads one operand at an index computed from another */
     OC_REDUCE,   /* folds axes of its operand */
-    OC_SCAN,     /* every line of one axis at once: prefix sums, order */
+    OC_SCAN,     /* every line of one axis, element by element: prefix sums and products */
+    OC_SORT,     /* every line of one axis as a whole: its order */
+    OC_UPDATE,   /* an operand with other rows somewhere along one axis */
     OC_CONTRACT, /* dot, conv */
     OC_SCATTER,  /* writes at computed places */
     OC_MULTI,    /* any number of tensors of any shapes at once (global norm) */
@@ -201,7 +203,7 @@ typedef struct OpInfo {
     bool exact;               /* OC_ELEM: every kernel computes eval, rounded once: may be folded */
     EvalTensorFn eval_tensor; /* everything else that computes */
     AtFn at;                  /* index map; NULL: not by index (reduce, contract, call ...) */
-    double neutral;           /* OC_REDUCE: value of an empty fold */
+    double neutral;           /* OC_REDUCE, OC_SCAN: joined with x it gives x */
     double cost;              /* OC_ELEM: f32 instructions per element; 0 means 1 */
     bool folded;              /* OC_LEAF: fusion clones it into bodies instead of passing it */
 } OpInfo;

@@ -28,13 +28,15 @@ bool target_runs(const Target *t, OpClass cls)
     case OC_GATHER:
     case OC_REDUCE:
     case OC_CONTRACT:
+    case OC_SCAN:
+    case OC_SORT:
     case OC_SCATTER:
     case OC_MULTI:
     case OC_CALL:
     case OC_TUPLE:
     case OC_GROUP:
         return true;
-    case OC_SCAN:
+    case OC_UPDATE:
     case OC_LOOP:
         return false;
     }

@@ -14,7 +14,7 @@
 const OpFile op_files[OP_FILES] = {{"ops", 80, true},
                                    {"ops_more", 34, true},
                                    {"ops_std", 20, true},
-                                   {"ops_order", 20, false},
+                                   {"ops_order", 20, true},
                                    {"ops_loops", 9, false}};
 
 Lab *opcases_open(const OpFile *file)

@@ -103,14 +103,14 @@ const ZooModel zoo_models[] = {
              "model.llava.Hv=2", "model.llava.Fv=24", "model.llava.V=40", "model.llava.D=16",
              "model.llava.L=2", "model.llava.H=4", "model.llava.F=24", "model.llava.KV=2"},
      .cases = {{"logits", "llava"}},
-     .compiled = false},
+     .compiled = true},
     {.record = "llava_med",
      .program = "tests/recorded/zoo/losses.mdl",
      .set = {"model.llava.size=12", "model.llava.P=4", "model.llava.Dv=16", "model.llava.Lv=3",
              "model.llava.Hv=2", "model.llava.Fv=24", "model.llava.V=40", "model.llava.D=16",
              "model.llava.L=2", "model.llava.H=4", "model.llava.F=24", "model.llava.KV=2"},
      .cases = {{"loss", "llava_loss"}},
-     .compiled = false},
+     .compiled = true},
     {.record = "llava_med_v1",
      .partly = true,
      .program = "models/llava_med_v1.mdl",
@@ -118,7 +118,7 @@ const ZooModel zoo_models[] = {
              "model.llava.Hv=2", "model.llava.Fv=24", "model.llava.V=44", "model.llava.D=16",
              "model.llava.L=2", "model.llava.H=4", "model.llava.F=24", "let.known=\"[0..40]\""},
      .cases = {{"logits", "llava"}},
-     .compiled = false},
+     .compiled = true},
 };
 const uint32_t zoo_count = COUNT(zoo_models);
 

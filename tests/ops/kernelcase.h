@@ -338,14 +338,14 @@ static void check_output(const KCase *c, const Type *t, const Expected *x, const
 }
 
 /* Whether the interpreter in bits gives what the kernel must give to the bit: elementwise operations that
- * round once, and movement. */
+ * round once, prefix sums and products (in order), order, and movement. */
 static bool body_is_exact(const Graph *g)
 {
     for (uint32_t i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
         const OpInfo *info = op_info(n->op);
         bool moves = info->cls == OC_LEAF || info->cls == OC_VIEW || info->cls == OC_GATHER ||
-                     info->cls == OC_TUPLE;
+                     info->cls == OC_TUPLE || info->cls == OC_SCAN || info->cls == OC_SORT;
         bool casts = info->cls == OC_ELEM && !info->eval;
         if (!moves && !casts && !info->exact)
             return false;

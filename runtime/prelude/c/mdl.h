@@ -604,5 +604,6 @@ MDL_FN int64_t mdl_clamp(int64_t i, int64_t extent)
 #include "mdl_random.h"
 
 #include "mdl_explog.h"
+#include "mdl_sort.h"
 
 #endif

@@ -1,0 +1,115 @@
+/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* test_codegen_lines.c: prefix sums and products and orders along every axis, of all element types, with
+ * ties, NaN, infinities and empty lines, for every instruction set this machine has: the bits of the
+ * interpreter. */
+#include "kernelcase.h"
+
+static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const int dims3[][3] = {{1, 1, 1},  {3, 5, 7},   {2, 16, 33}, {40, 9, 1},
+                               {0, 3, 4},  {5, 0, 3},   {4, 3, 0},   {33, 2, 3},
+                               {1, 70, 1}, {2, 300, 1}, {1, 3, 130}, {19, 64, 2}};
+static const DType types[] = {DT_F32, DT_F64, DT_I32, DT_I64, DT_U8};
+
+typedef struct LineCase {
+    OpKind op;
+    const char *cls;
+    DType dt;
+    const int *dims;
+    int64_t axis, flag, grain;
+} LineCase;
+
+/* Whole numbers and so ties; some are NaN (roots of negative numbers) or infinite. */
+static const Node *special(Graph *g, const Node *x)
+{
+    const Node *whole = graph_unary(g, OP_ROUND, x), *one = graph_fill(g, x->type, 1);
+    const Node *inverse = graph_binary(g, OP_DIV, one, whole);
+    const Node *root = graph_unary(g, OP_SQRT, whole);
+    const Node *zero = graph_fill(g, x->type, 0);
+    const Node *big = graph_binary(g, OP_LT, graph_unary(g, OP_ABS, whole), one);
+    const Node *pick = graph_binary(g, OP_LT, root, zero); /* never: NaN is not less */
+    const Node *y = graph_select(g, pick, root, inverse);
+    const Node *odd = graph_binary(g, OP_LT, x, graph_fill(g, x->type, -1.5));
+    return graph_select(g, odd, root, graph_select(g, big, inverse, y));
+}
+
+static void add(Harness *h, const LineCase *c, bool specials)
+{
+    Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+    const int *d = c->dims;
+    const Node *x = graph_input(g, sym(h->ir->syms, "x"), shape(h, c->dt, 3, d[0], d[1], d[2]));
+    Attr attr[] = {{.kind = AK_INT, .i = c->axis}, {.kind = AK_INT, .i = c->flag}};
+    x = specials ? special(g, x) : x;
+    x = graph_op(g, &(NodeSpec){.op = c->op, .nin = 1, .in = &x, .attr = attr});
+    graph_result(g, sym(h->ir->syms, "y"), x);
+    case_add(h, &(CaseSpec){.name = op_info(c->op)->name,
+                            .body = g,
+                            .cls = c->cls,
+                            .config = {c->grain},
+                            .nconfig = 1});
+}
+
+static void add_all(Harness *h, OpKind op, const char *cls)
+{
+    for (size_t s = 0; s < COUNT(dims3); s++)
+        for (int64_t axis = 0; axis < 3; axis++) {
+            size_t t = (s + (size_t)axis) % COUNT(types);
+            LineCase c = {op, cls, types[t], dims3[s], axis, (int64_t)(s + t) % 2, 0};
+            c.grain = (int64_t)(s % 3) * 40 + 1;
+            add(h, &c, false);
+            c.dt = t % 2 ? DT_F64 : DT_F32;
+            c.flag = s % 2;
+            add(h, &c, true);
+        }
+}
+
+static void test_lines(void **state)
+{
+    UNUSED(state);
+    for (size_t i = 0; i < COUNT(isas); i++) {
+        Harness *h = harness_new(isas[i]);
+        if (!h)
+            continue;
+        add_all(h, OP_CUMSUM, "prefix");
+        add_all(h, OP_CUMPROD, "prefix");
+        add_all(h, OP_ARGSORT, "sort");
+        harness_run(h);
+    }
+}
+
+/* Extents known at run time, and an operand that is computed on the way. */
+static void test_dynamic(void **state)
+{
+    UNUSED(state);
+    static const int values[] = {0, 1, 5, 40};
+    for (size_t v = 0; v < COUNT(values); v++) {
+        Harness *h = harness_new(NULL);
+        const Dim *d[] = {harness_dim(h, "B", 0, 40, values[v]), dim_const(h->ir, 24)};
+        for (int64_t axis = 0; axis < 2; axis++)
+            for (int sort = 0; sort < 2; sort++) {
+                Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+                const Node *x =
+                    graph_input(g, sym(h->ir->syms, "x"), type_tensor(h->ir, DT_F32, 2, d));
+                Attr attr[] = {{.kind = AK_INT, .i = axis}, {.kind = AK_INT, .i = 1}};
+                x = graph_binary(g, OP_MUL, x, x);
+                x = graph_op(
+                    g, &(NodeSpec){
+                           .op = sort ? OP_ARGSORT : OP_CUMSUM, .nin = 1, .in = &x, .attr = attr});
+                graph_result(g, sym(h->ir->syms, "y"), x);
+                case_add(h, &(CaseSpec){.name = "dynamic",
+                                        .body = g,
+                                        .cls = sort ? "sort" : "prefix",
+                                        .config = {sort ? 3 : 50},
+                                        .nconfig = 1});
+            }
+        harness_run(h);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_dynamic),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
