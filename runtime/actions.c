@@ -5,6 +5,8 @@
 #include "trainer.h"
 #include <math.h>
 
+enum { RETRY_SECONDS = 60 };
+
 /* Whether a multiple of `length` was passed by the update that ended last. */
 static bool is_due(const Trainer *t, double length, PlanUnit unit)
 {
@@ -44,7 +46,8 @@ static bool eval_and_log(Trainer *t, uint32_t eval, EvalMetric *metrics, Err *er
                  .nmetric = pe->nmetric,
                  .seconds = clock_now() - began};
     say_eval(t, &e);
-    return runlog_eval(&t->log, &e, err);
+    runlog_eval(&t->log, &e);
+    return true;
 }
 
 static bool run_eval(Trainer *t, uint32_t eval, Err *err)
@@ -80,28 +83,41 @@ static bool run_evals(Trainer *t, Err *err)
 
 /* ---- checkpoints ---- */
 
-/* The plan's save action, or once an epoch. */
-static PlanAction save_action(const Trainer *t)
+/* The first save action of the plan says it. */
+uint32_t actions_keep(const Trainer *t)
 {
     for (uint32_t i = 0; i < t->run->naction; i++) {
         const PlanAction *a = &t->plan->actions[t->run->action0 + i];
         if (a->kind == PX_SAVE)
-            return *a;
+            return a->keep;
     }
-    return (PlanAction){.unit = PU_EPOCHS, .kind = PX_SAVE, .length = 1, .keep = t->run->keep};
+    return t->run->keep;
 }
 
 bool actions_save(Trainer *t, Err *err)
 {
     if (t->saved == t->pos.step)
         return true;
-    if (!ckpt_save(t->rt, t->opt->run_dir, &t->pos, save_action(t).keep, err))
+    if (!ckpt_save(t->rt, t->opt->run_dir, &t->pos, actions_keep(t), err))
         return false;
     t->saved = t->pos.step;
-    return runlog_event(&t->log, "save", t->pos.step, err);
+    t->retry_at = 0;
+    runlog_event(&t->log, "save", t->pos.step);
+    return true;
 }
 
-/* Several save actions may stand in a plan; the first one says how many to keep. */
+/* A full disk in the middle of a run costs a checkpoint and not the run: somebody may free space. */
+static void save_or_warn(Trainer *t)
+{
+    Err why = {0};
+    if (actions_save(t, &why))
+        return;
+    t->retry_at = clock_now() + RETRY_SECONDS;
+    progress_warn(&t->progress, "%s; the run goes on, and tries again in %d s", why.text,
+                 (int)RETRY_SECONDS);
+    runlog_event(&t->log, "save_failed", t->pos.step);
+}
+
 static bool is_save_due(const Trainer *t)
 {
     bool any = false;
@@ -120,7 +136,9 @@ bool actions_run(Trainer *t, Err *err)
 {
     if (!run_evals(t, err))
         return false;
-    if (t->pos.step != t->last && !is_save_due(t))
-        return true;
-    return actions_save(t, err);
+    if (t->pos.step == t->last)
+        return actions_save(t, err);
+    if (is_save_due(t) || (t->retry_at > 0 && clock_now() >= t->retry_at))
+        save_or_warn(t);
+    return true;
 }

@@ -4,14 +4,17 @@
  *     checkpoints/step-N.tmp-PID/   weights, state, then the manifest; everything is fsynced
  *       -> rename -> step-N/        the moment at which the checkpoint exists
  *       -> fsync of checkpoints/    the moment at which it survives a power cut
+ *     LATEST                        its name, for people and scripts; a load looks at the folders
  *     step-M/ -> step-M.tmp-PID/ -> removed: an old one never dies under a valid name
  *
  * A run's state is: step, sample position, seed, parameters, buffers and optimizer states. Gradients
  * and running sums are born anew in every update. The order of the data is a function of position. */
 #include "checkpoint.h"
+#include "stwrite.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* ---- names ---- */
@@ -51,23 +54,34 @@ static int by_newest(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* An absent folder is an empty one. */
-static void list_parent(Arena *arena, const char *parent, Listing *out)
+static void list_entry(Arena *arena, const char *parent, const char *name, Listing *out)
+{
+    int64_t step;
+    if (parse_step(name, &step))
+        VEC_PUSH(arena, &out->steps, step);
+    else if (strstr(name, ".tmp-"))
+        VEC_PUSH(arena, &out->temps, path_join(arena, parent, name));
+}
+
+/* An absent folder is an empty one; one that cannot be read is not: a run would begin anew. */
+static bool list_parent(Arena *arena, const char *parent, Listing *out, Err *err)
 {
     *out = (Listing){0};
     DIR *dir = opendir(parent);
+    if (!dir && errno == ENOENT)
+        return true;
     if (!dir)
-        return;
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        int64_t step;
-        if (parse_step(entry->d_name, &step))
-            VEC_PUSH(arena, &out->steps, step);
-        else if (strncmp(entry->d_name, "step-", 5) == 0 && strstr(entry->d_name, ".tmp-"))
-            VEC_PUSH(arena, &out->temps, path_join(arena, parent, entry->d_name));
-    }
+        return err_set(err, ERR_FILE, "cannot read the folder %s: %s", parent, strerror(errno));
+    struct dirent *entry;
+    for (errno = 0; (entry = readdir(dir)); errno = 0)
+        list_entry(arena, parent, entry->d_name, out);
+    int why = errno;
     closedir(dir);
+    if (why)
+        return err_set(err, ERR_FILE, "cannot read the folder %s: %s", parent, strerror(why));
     if (out->steps.n)
         qsort(out->steps.at, out->steps.n, sizeof *out->steps.at, by_newest);
+    return true;
 }
 
 /* ---- states as tensors ---- */
@@ -139,12 +153,15 @@ static bool write_temp(Saving *s, Runtime *rt, Err *err)
         return false;
     for (int i = 0; i < MANIFEST_FILES; i++) {
         Tensors t = list_tensors(s->arena, rt, i);
-        const char *path = path_join(s->arena, s->temp, manifest_names[i]);
-        if (!st_write(path, t.at, t.n, NULL, err))
+        StDigest digest;
+        if (!st_write_digest(path_join(s->arena, s->temp, manifest_names[i]), t.at, t.n, &digest,
+                             err))
             return false;
+        ManifestFile *f = &s->manifest.files[i];
+        *f = (ManifestFile){.name = manifest_names[i], .bytes = digest.bytes};
+        memcpy(f->hash, digest.hash, sizeof f->hash);
     }
-    return manifest_measure(&s->manifest, s->temp, err) &&
-           manifest_write(&s->manifest, s->temp, err) && file_fsync_dir(s->temp, err);
+    return manifest_write(&s->manifest, s->temp, err) && file_fsync_dir(s->temp, err);
 }
 
 /* Whether the folder already is this checkpoint: a run that ended and is started again. */
@@ -183,7 +200,10 @@ static bool commit(const Saving *s, Err *err)
         if (!remove_old(s->arena, s->final, err))
             return false;
     }
-    return rename_folder(s->temp, s->final, err) && file_fsync_dir(s->parent, err);
+    if (!rename_folder(s->temp, s->final, err) || !file_fsync_dir(s->parent, err))
+        return false;
+    const char *line = arena_printf(s->arena, "%s\n", path_base(s->final));
+    return file_write_atomic(path_join(s->arena, s->parent, "LATEST"), line, strlen(line), err);
 }
 
 /* Newer ones than this can only be broken ones that a resume fell back behind: they stay for people
@@ -191,7 +211,8 @@ static bool commit(const Saving *s, Err *err)
 static bool remove_older(const Saving *s, int64_t step, uint32_t keep, Err *err)
 {
     Listing all;
-    list_parent(s->arena, s->parent, &all);
+    if (!list_parent(s->arena, s->parent, &all, err))
+        return false;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < all.steps.n; i++)
         if (all.steps.at[i] <= step && kept++ >= keep)
@@ -218,14 +239,60 @@ bool ckpt_save(Runtime *rt, const char *run_dir, const CkptPosition *pos, uint32
     return ok;
 }
 
+/* Files, too: what an atomic write left beside its target. */
+static bool clean_folder(Arena *arena, const char *dir, Err *err)
+{
+    Listing all;
+    if (!list_parent(arena, dir, &all, err))
+        return false;
+    for (uint32_t i = 0; i < all.temps.n; i++)
+        if (!file_remove_tree(all.temps.at[i], err))
+            return false;
+    return true;
+}
+
 bool ckpt_clean(const char *run_dir, Err *err)
 {
     Arena *arena = arena_new();
+    bool ok =
+        clean_folder(arena, parent_of(arena, run_dir), err) && clean_folder(arena, run_dir, err);
+    arena_free(arena);
+    return ok;
+}
+
+/* ---- room ---- */
+
+/* Tensors, headers and the manifest, generously. */
+static uint64_t checkpoint_bytes(Arena *arena, Runtime *rt)
+{
+    uint64_t bytes = 1 << 16;
+    for (int i = 0; i < MANIFEST_FILES; i++) {
+        Tensors t = list_tensors(arena, rt, i);
+        for (uint32_t k = 0; k < t.n; k++)
+            bytes += t.at[k].bytes + strlen(t.at[k].name) + 256;
+    }
+    return bytes;
+}
+
+bool ckpt_preflight(Runtime *rt, const char *run_dir, uint32_t keep, Err *err)
+{
+    Arena *arena = arena_new();
     Listing all;
-    list_parent(arena, parent_of(arena, run_dir), &all);
-    bool ok = true;
-    for (uint32_t i = 0; ok && i < all.temps.n; i++)
-        ok = file_remove_tree(all.temps.at[i], err);
+    struct statvfs disk;
+    bool ok = list_parent(arena, parent_of(arena, run_dir), &all, err);
+    if (ok && statvfs(run_dir, &disk) == 0 && disk.f_blocks > 0) {
+        uint64_t each = checkpoint_bytes(arena, rt), there = all.steps.n;
+        uint64_t lacking = (uint64_t)keep + 1 > there ? (uint64_t)keep + 1 - there : 1;
+        double need = (double)each * (double)(keep ? lacking : 1);
+        double room = (double)disk.f_bavail * (double)disk.f_frsize;
+        if (need > room) {
+            ok = err_set(err, ERR_DEVICE,
+                         "%s has room for %.1f MB, and checkpoints need %.1f MB more: %.1f MB each",
+                         run_dir, room / 1e6, need / 1e6, (double)each / 1e6);
+            err_help(err, "free some space, choose another folder (--run), or keep fewer: "
+                          "`every 1 epoch: save(keep: 1)`");
+        }
+    }
     arena_free(arena);
     return ok;
 }
@@ -300,7 +367,8 @@ static bool verify_folder(const char *dir, int64_t step, Manifest *m, Err *err)
 static bool load_newest(Arena *arena, Runtime *rt, const char *parent, Manifest *m, Err *err)
 {
     Listing all;
-    list_parent(arena, parent, &all);
+    if (!list_parent(arena, parent, &all, err))
+        return false;
     for (uint32_t i = 0; i < all.steps.n; i++) {
         const char *dir = step_path(arena, parent, all.steps.at[i]);
         Err why = {0};
@@ -316,9 +384,11 @@ bool ckpt_load(Runtime *rt, const char *run_dir, CkptPosition *pos, bool *found,
 {
     Arena *arena = arena_new();
     const char *parent = parent_of(arena, run_dir);
-    *found = ckpt_newest(arena, run_dir) != NULL;
+    Listing all;
     Manifest m;
-    bool ok = !*found || load_newest(arena, rt, parent, &m, err);
+    bool ok = list_parent(arena, parent, &all, err);
+    *found = ok && all.steps.n;
+    ok = ok && (!*found || load_newest(arena, rt, parent, &m, err));
     *found = *found && ok;
     if (*found)
         *pos = m.pos;
@@ -330,6 +400,6 @@ const char *ckpt_newest(Arena *arena, const char *run_dir)
 {
     Listing all;
     const char *parent = parent_of(arena, run_dir);
-    list_parent(arena, parent, &all);
-    return all.steps.n ? step_path(arena, parent, all.steps.at[0]) : NULL;
+    bool read = list_parent(arena, parent, &all, NULL);
+    return read && all.steps.n ? step_path(arena, parent, all.steps.at[0]) : NULL;
 }

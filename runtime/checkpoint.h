@@ -6,6 +6,9 @@
 
 /* Removes what killed processes left half written. Only while no other process trains here. */
 bool ckpt_clean(const char *run_dir, Err *err);
+/* Whether the disk has room for the checkpoints that a run of `keep` has at a time, beyond those that are
+ * there: one more than it keeps, as old ones go last. ERR_DEVICE with what is lacking. */
+bool ckpt_preflight(Runtime *rt, const char *run_dir, uint32_t keep, Err *err);
 
 /* ---- manifest.c ---- */
 
@@ -27,8 +30,6 @@ typedef struct Manifest {
 /* "weights.safetensors", "state.safetensors". */
 extern const char *const manifest_names[MANIFEST_FILES];
 
-/* Measures the files of the folder. */
-bool manifest_measure(Manifest *m, const char *dir, Err *err);
 bool manifest_write(const Manifest *m, const char *dir, Err *err);
 /* Reads dir/manifest.json. ERR_FILE when absent, ERR_DATA when anything in it is wrong. */
 bool manifest_read(Manifest *m, const char *dir, Err *err);

@@ -45,14 +45,12 @@ static bool measure_file(ManifestFile *out, const char *path, Err *err)
     return ok;
 }
 
-bool manifest_measure(Manifest *m, const char *dir, Err *err)
+static bool measure_all(Manifest *m, const char *dir, Err *err)
 {
     Arena *arena = arena_new();
     bool ok = true;
-    for (int i = 0; ok && i < MANIFEST_FILES; i++) {
+    for (int i = 0; ok && i < MANIFEST_FILES; i++)
         ok = measure_file(&m->files[i], path_join(arena, dir, manifest_names[i]), err);
-        m->files[i].name = manifest_names[i];
-    }
     arena_free(arena);
     return ok;
 }
@@ -60,7 +58,7 @@ bool manifest_measure(Manifest *m, const char *dir, Err *err)
 bool manifest_verify(const Manifest *m, const char *dir, Err *err)
 {
     Manifest found = {0};
-    if (!manifest_measure(&found, dir, err))
+    if (!measure_all(&found, dir, err))
         return false;
     for (int i = 0; i < MANIFEST_FILES; i++) {
         const ManifestFile *want = &m->files[i], *have = &found.files[i];

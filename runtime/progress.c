@@ -82,16 +82,30 @@ void progress_log(Progress *p, const RunPoint *point)
         print_point(p, point, false);
 }
 
+static void say(Progress *p, const char *before, const char *fmt, va_list args)
+{
+    char text[1200];
+    vsnprintf(text, sizeof text, fmt, args);
+    fprintf(stderr, "%s%s%s\n", p->drawn ? "\r\033[K" : "", before, text);
+    fflush(stderr);
+    p->drawn = false;
+}
+
 void progress_say(Progress *p, const char *fmt, ...)
 {
-    if (p->quiet)
-        return;
-    char text[512];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    if (!p->quiet)
+        say(p, "", fmt, args);
     va_end(args);
-    print(p, text, false);
+}
+
+void progress_warn(Progress *p, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    say(p, "warning: ", fmt, args);
+    va_end(args);
 }
 
 void progress_end(Progress *p)

@@ -20,6 +20,8 @@ void progress_live(Progress *p, const RunPoint *point);
 void progress_log(Progress *p, const RunPoint *point);
 /* A line that stays: results, checkpoints. */
 void progress_say(Progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The same, but quiet runs say it too. */
+void progress_warn(Progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void progress_end(Progress *p);
 /* While kernels are compiled: one live line on a terminal, one plain line elsewhere. */
 void progress_compiling(void *user, uint32_t done, uint32_t total);

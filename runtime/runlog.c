@@ -53,7 +53,9 @@ bool runlog_open(RunLog *log, const char *run_dir, int64_t step, Err *err)
     if (ok && log->fd < 0)
         ok = err_set(err, ERR_FILE, "cannot open %s: %s", path, strerror(errno));
     arena_free(arena);
-    return ok && runlog_event(log, step > 0 ? "resume" : "start", step, err);
+    if (ok)
+        runlog_event(log, step > 0 ? "resume" : "start", step);
+    return ok;
 }
 
 void runlog_close(RunLog *log)
@@ -65,22 +67,30 @@ void runlog_close(RunLog *log)
 
 /* ---- writing ---- */
 
-static bool put_line(RunLog *log, StrBuf *sb, Err *err)
+static bool write_all(int fd, const char *text, size_t left)
 {
-    sb_puts(sb, "}\n");
-    const char *text = sb_text(sb);
-    size_t left = strlen(text);
     while (left) {
-        ssize_t n = write(log->fd, text, left);
+        ssize_t n = write(fd, text, left);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return err_set(err, errno == ENOSPC ? ERR_DEVICE : ERR_FILE,
-                           "cannot write run.jsonl: %s", strerror(errno));
+        if (n <= 0)
+            return false;
         text += n;
         left -= (size_t)n;
     }
     return true;
+}
+
+/* Behind a line that was cut off stands a line end: only that line is lost. */
+static void put_line(RunLog *log, StrBuf *sb)
+{
+    sb_puts(sb, "}\n");
+    const char *text = sb_text(sb);
+    bool ok = (!log->torn || write_all(log->fd, "\n", 1)) && write_all(log->fd, text, strlen(text));
+    log->torn = !ok;
+    if (!ok && !log->failed)
+        fprintf(stderr, "warning: cannot write run.jsonl: %s; the run goes on\n", strerror(errno));
+    log->failed = log->failed || !ok;
 }
 
 static void put_number(StrBuf *sb, const char *key, double value)
@@ -102,7 +112,7 @@ static void put_string(StrBuf *sb, const char *text)
     json_decref(json);
 }
 
-bool runlog_step(RunLog *log, const RunPoint *p, Err *err)
+void runlog_step(RunLog *log, const RunPoint *p)
 {
     Arena *arena = arena_new();
     StrBuf sb = sb_new(arena);
@@ -113,12 +123,11 @@ bool runlog_step(RunLog *log, const RunPoint *p, Err *err)
     put_number(&sb, "gnorm", p->gnorm);
     put_number(&sb, "samples_per_s", round(p->samples_per_s * 10) / 10);
     put_number(&sb, "seconds", round(p->seconds * 1000) / 1000);
-    bool ok = put_line(log, &sb, err);
+    put_line(log, &sb);
     arena_free(arena);
-    return ok;
 }
 
-bool runlog_eval(RunLog *log, const RunEval *eval, Err *err)
+void runlog_eval(RunLog *log, const RunEval *eval)
 {
     Arena *arena = arena_new();
     StrBuf sb = sb_new(arena);
@@ -136,17 +145,15 @@ bool runlog_eval(RunLog *log, const RunEval *eval, Err *err)
     }
     sb_putc(&sb, '}');
     put_number(&sb, "seconds", round(eval->seconds * 1000) / 1000);
-    bool ok = put_line(log, &sb, err);
+    put_line(log, &sb);
     arena_free(arena);
-    return ok;
 }
 
-bool runlog_event(RunLog *log, const char *event, int64_t step, Err *err)
+void runlog_event(RunLog *log, const char *event, int64_t step)
 {
     Arena *arena = arena_new();
     StrBuf sb = sb_new(arena);
     sb_printf(&sb, "{\"event\":\"%s\",\"step\":%lld", event, (long long)step);
-    bool ok = put_line(log, &sb, err);
+    put_line(log, &sb);
     arena_free(arena);
-    return ok;
 }

@@ -6,6 +6,8 @@
 
 typedef struct RunLog {
     int fd;
+    bool torn;   /* the last line is incomplete */
+    bool failed; /* and it was said */
 } RunLog;
 
 /* What is logged of a step; a NaN is written as null. */
@@ -19,7 +21,8 @@ typedef struct RunPoint {
 bool runlog_open(RunLog *log, const char *run_dir, int64_t step, Err *err);
 void runlog_close(RunLog *log);
 
-bool runlog_step(RunLog *log, const RunPoint *point, Err *err);
+/* A disk that is full costs lines of the log, with one warning, and not the run. */
+void runlog_step(RunLog *log, const RunPoint *point);
 
 typedef struct RunEval {
     int64_t step, rows;
@@ -28,8 +31,8 @@ typedef struct RunEval {
     uint32_t nmetric;
     double seconds;
 } RunEval;
-bool runlog_eval(RunLog *log, const RunEval *eval, Err *err);
+void runlog_eval(RunLog *log, const RunEval *eval);
 /* "save", "interrupt", "diverged", "end". */
-bool runlog_event(RunLog *log, const char *event, int64_t step, Err *err);
+void runlog_event(RunLog *log, const char *event, int64_t step);
 
 #endif

@@ -3,12 +3,14 @@
  * Wider dtypes come first, then names in order, so that every tensor is aligned to its own element
  * size when the header is padded to 8 bytes. The data goes straight from the caller's memory to the
  * file, which replaces the old one only when all of it is on disk. */
-#include "runtime.h"
+#include "stwrite.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 enum { MAX_TENSORS = 1 << 20, MAX_NAME = 1024 }; /* what readers take */
 
@@ -73,7 +75,16 @@ static char *make_header(Arena *arena, const StTensor *const *order, uint32_t n,
     return padded;
 }
 
-static bool write_all(int fd, const void *data, size_t n)
+/* A file in the making. */
+typedef struct Out {
+    const char *path, *header;
+    const StTensor *const *order;
+    uint32_t n;
+    XXH3_state_t *hash; /* of what was written; NULL: nobody asks */
+    uint64_t bytes;
+} Out;
+
+static bool put(Out *out, int fd, const void *data, size_t n)
 {
     const char *from = data;
     while (n) {
@@ -82,19 +93,22 @@ static bool write_all(int fd, const void *data, size_t n)
             continue;
         if (got <= 0)
             return false;
+        if (out->hash)
+            XXH3_128bits_update(out->hash, from, (size_t)got);
+        out->bytes += (uint64_t)got;
         from += got;
         n -= (size_t)got;
     }
     return true;
 }
 
-static bool write_tensors(int fd, const char *header, const StTensor *const *order, uint32_t n)
+static bool put_all(Out *out, int fd)
 {
-    uint64_t length = strlen(header);
-    if (!write_all(fd, &length, sizeof(length)) || !write_all(fd, header, length))
+    uint64_t length = strlen(out->header);
+    if (!put(out, fd, &length, sizeof(length)) || !put(out, fd, out->header, length))
         return false;
-    for (uint32_t i = 0; i < n; i++)
-        if (!write_all(fd, order[i]->data, order[i]->bytes))
+    for (uint32_t i = 0; i < out->n; i++)
+        if (!put(out, fd, out->order[i]->data, out->order[i]->bytes))
             return false;
     return fsync(fd) == 0;
 }
@@ -105,20 +119,13 @@ static bool failed(Err *err, const char *path)
     return err_set(err, kind, "cannot write %s: %s", path, strerror(errno));
 }
 
-/* A file in the making. */
-typedef struct Out {
-    const char *path, *header;
-    const StTensor *const *order;
-    uint32_t n;
-} Out;
-
-static bool replace(Arena *arena, const Out *out, Err *err)
+static bool replace(Arena *arena, Out *out, Err *err)
 {
     char *temp = arena_printf(arena, "%s.tmp-XXXXXX", out->path);
     int fd = mkstemp(temp);
     if (fd < 0)
         return failed(err, out->path);
-    bool ok = write_tensors(fd, out->header, out->order, out->n) || failed(err, out->path);
+    bool ok = put_all(out, fd) || failed(err, out->path);
     if (close(fd) != 0 && ok)
         ok = failed(err, out->path);
     if (ok && (chmod(temp, 0644) != 0 || rename(temp, out->path) != 0))
@@ -142,20 +149,44 @@ static json_t *make_metadata(const char *const *pairs, Err *err)
     return object;
 }
 
+static bool write_file(Out *out, const StTensor *tensors, json_t *metadata, Err *err)
+{
+    Arena *arena = arena_new();
+    const StTensor **order = NEW_ARRAY(arena, const StTensor *, out->n + (size_t)1);
+    for (uint32_t i = 0; i < out->n; i++)
+        order[i] = &tensors[i];
+    qsort(order, out->n, sizeof(*order), in_file_order);
+    out->order = order;
+    out->header = make_header(arena, order, out->n, metadata, err);
+    bool ok = out->header && replace(arena, out, err);
+    arena_free(arena);
+    return ok;
+}
+
 bool st_write(const char *path, const StTensor *tensors, uint32_t n, const char *const *metadata,
               Err *err)
 {
     json_t *meta = NULL;
     if (metadata && !(meta = make_metadata(metadata, err)))
         return false;
-    Arena *arena = arena_new();
-    const StTensor **order = NEW_ARRAY(arena, const StTensor *, n + (size_t)1);
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = &tensors[i];
-    qsort(order, n, sizeof(*order), in_file_order);
-    const Out out = {path, make_header(arena, order, n, meta, err), order, n};
-    bool ok = out.header && replace(arena, &out, err);
+    Out out = {.path = path, .n = n};
+    bool ok = write_file(&out, tensors, meta, err);
     json_decref(meta);
-    arena_free(arena);
+    return ok;
+}
+
+bool st_write_digest(const char *path, const StTensor *tensors, uint32_t n, StDigest *digest,
+                     Err *err)
+{
+    Out out = {.path = path, .n = n, .hash = XXH3_createState()};
+    if (!out.hash)
+        return err_set(err, ERR_DEVICE, "no memory for a checksum");
+    XXH3_128bits_reset(out.hash);
+    bool ok = write_file(&out, tensors, NULL, err);
+    XXH128_hash_t h = XXH3_128bits_digest(out.hash);
+    XXH3_freeState(out.hash);
+    digest->bytes = out.bytes;
+    snprintf(digest->hash, sizeof digest->hash, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64,
+             (uint64_t)h.low64);
     return ok;
 }

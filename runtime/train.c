@@ -79,6 +79,8 @@ static bool prepare(Trainer *t, Err *err)
     t->point = (RunPoint){.step = t->pos.step, .loss = (double)NAN, .gnorm = (double)NAN};
     if (t->pos.step >= t->last)
         return true;
+    if (!ckpt_preflight(t->rt, t->opt->run_dir, actions_keep(t), err))
+        return false;
     progress_begin(&t->progress, plan_text(t->plan, t->run->stage), t->pos.step, t->last,
                    t->opt->quiet);
     if (t->saved >= 0)
@@ -99,7 +101,7 @@ static bool check_finite(Trainer *t, const char *what, double value, Err *err)
 {
     if (isfinite(value))
         return true;
-    runlog_event(&t->log, "diverged", t->pos.step + 1, NULL);
+    runlog_event(&t->log, "diverged", t->pos.step + 1);
     progress_end(&t->progress);
     err_set(err, ERR_DIVERGED, "step %lld: the %s is %g", (long long)t->pos.step + 1, what, value);
     if (t->saved < 0)
@@ -155,18 +157,18 @@ static void count(Trainer *t)
 }
 
 /* The point with the mean loss of its window. */
-static bool log_point(Trainer *t, Err *err)
+static void log_point(Trainer *t)
 {
     int64_t every = t->run->log_every ? t->run->log_every : 1;
     progress_live(&t->progress, &t->point);
     if (t->pos.step % every != 0 && t->pos.step != t->last)
-        return true;
+        return;
     RunPoint mean = t->point;
     mean.loss = t->window.loss / (double)t->window.n;
     t->window = (Window){.began_at = clock_now()};
     t->point.loss = mean.loss;
     progress_log(&t->progress, &mean);
-    return runlog_step(&t->log, &mean, err);
+    runlog_step(&t->log, &mean);
 }
 
 static bool update(Trainer *t, Err *err)
@@ -179,7 +181,8 @@ static bool update(Trainer *t, Err *err)
         return false;
     count(t);
     double before = clock_now();
-    if (!log_point(t, err) || !actions_run(t, err))
+    log_point(t);
+    if (!actions_run(t, err))
         return false;
     t->window.began_at += t->window.n ? clock_now() - before : 0; /* evals are not training time */
     return true;
@@ -201,9 +204,11 @@ static bool loop(Trainer *t, TrainResult *out, Err *err)
         if (!actions_save(t, err))
             return false;
         progress_say(&t->progress, "interrupted: saved at step %lld", (long long)t->pos.step);
-        return runlog_event(&t->log, "interrupt", t->pos.step, err);
+        runlog_event(&t->log, "interrupt", t->pos.step);
+        return true;
     }
-    return runlog_event(&t->log, "end", t->pos.step, err);
+    runlog_event(&t->log, "end", t->pos.step);
+    return true;
 }
 
 static bool prepare_and_loop(Trainer *t, TrainResult *out, Err *err)

@@ -33,7 +33,8 @@ typedef struct Trainer {
     int64_t last;  /* the update to stop after; below total only when asked */
     double steps_per_epoch;
     CkptPosition pos;
-    int64_t saved; /* step of the newest checkpoint, -1: none */
+    int64_t saved;   /* step of the newest checkpoint, -1: none */
+    double retry_at; /* 0, or when to try again to save what could not be saved */
     Window window;
     RunPoint point; /* of the update that ended last */
     double began_at;
@@ -45,5 +46,7 @@ typedef struct Trainer {
 bool actions_run(Trainer *t, Err *err);
 /* Saves unless the newest checkpoint is of this step. */
 bool actions_save(Trainer *t, Err *err);
+/* How many checkpoints are kept. */
+uint32_t actions_keep(const Trainer *t);
 
 #endif

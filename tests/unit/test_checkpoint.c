@@ -1,7 +1,8 @@
-/* LIBS: mdl_runtime mdl_plan mdl_base */
+/* LIBS: mdl_test_support mdl_runtime mdl_plan mdl_base */
 /* test_checkpoint.c: what is saved comes back bit for bit; what is damaged is noticed and skipped;
  * a kill at any moment loses nothing that was there. */
 #include "checkpoint.h"
+#include "testdir.h"
 #include "tinyplan.h"
 #include <signal.h>
 #include <sys/wait.h>
@@ -20,7 +21,7 @@ static int setup(void **state)
     Arena *arena = arena_new();
     Fixture *f = NEW(arena, Fixture);
     f->arena = arena;
-    f->dir = arena_printf(arena, "%s/ckpt-%ld", MDL_BINARY_DIR, (long)getpid());
+    f->dir = test_dir(arena, "ckpt");
     f->run = path_join(arena, f->dir, "run");
     file_remove_tree(f->dir, NULL);
     f->plan = tiny_plan(arena, &(TinyOptions){.dir = f->dir, .d = 3, .steps = 10, .lr = 1});
@@ -118,6 +119,32 @@ static void test_round_trip(void **state)
     assert_non_null(strstr(ckpt_newest(f->arena, f->run), "/step-11"));
     for (int64_t step = 7; step < 12; step++)
         assert_true(file_exists(ckpt_file(f, step, "manifest.json")));
+}
+
+static void test_latest(void **state)
+{
+    Fixture *f = *state;
+    Err err = {0};
+    Bytes text;
+    for (int64_t step = 9; step <= 11; step++) {
+        save_or_fail(f, step, 1);
+        const char *path = arena_printf(f->arena, "%s/checkpoints/LATEST", f->run);
+        assert_true(file_read(f->arena, path, 100, &text, &err));
+        assert_string_equal(text.data, arena_printf(f->arena, "step-%lld\n", (long long)step));
+    }
+}
+
+/* A run that keeps more than any disk holds does not begin. */
+static void test_room(void **state)
+{
+    Fixture *f = *state;
+    Err err = {0};
+    assert_true(file_mkdirs(f->run, &err));
+    assert_true(ckpt_preflight(f->rt, f->run, 3, &err));
+    assert_false(ckpt_preflight(f->rt, f->run, UINT32_MAX, &err));
+    assert_int_equal(err.kind, ERR_DEVICE);
+    assert_non_null(strstr(err.text, "has room for"));
+    assert_non_null(strstr(err.help, "--run"));
 }
 
 static void test_keep(void **state)
@@ -280,7 +307,7 @@ static void test_kill(void **state)
     Fixture *f = *state;
     save_or_fail(f, 1, 2);
     int64_t step = 1;
-    for (uint64_t trial = 0; trial < 40; trial++) {
+    for (uint64_t trial = 0; trial < test_times(30, 700); trial++) {
         save_and_kill(f, step, trial);
         int64_t now = newest_valid(f);
         assert_true(now > step);
@@ -298,7 +325,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(test_round_trip),    WITH_FIXTURE(test_keep),   WITH_FIXTURE(test_same_step),
         WITH_FIXTURE(test_flipped_bytes), WITH_FIXTURE(test_damage), WITH_FIXTURE(test_other_plan),
-        WITH_FIXTURE(test_no_place),      WITH_FIXTURE(test_kill),
+        WITH_FIXTURE(test_latest),        WITH_FIXTURE(test_room),   WITH_FIXTURE(test_no_place),
+        WITH_FIXTURE(test_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
-/* LIBS: mdl_runtime mdl_plan mdl_base */
+/* LIBS: mdl_test_support mdl_runtime mdl_plan mdl_base */
 /* test_train.c: a regression learns; stopped anywhere, in whatever way, it ends with the same bits. */
 #include "progress.h"
 #include "runlock.h"
+#include "testdir.h"
 #include "tinyplan.h"
 #include <jansson.h>
 #include <math.h>
@@ -24,7 +25,7 @@ static int setup(void **state)
     Arena *arena = arena_new();
     Fixture *f = NEW(arena, Fixture);
     f->arena = arena;
-    f->dir = arena_printf(arena, "%s/train-%ld", MDL_BINARY_DIR, (long)getpid());
+    f->dir = test_dir(arena, "train");
     file_remove_tree(f->dir, NULL);
     f->options =
         (TinyOptions){.dir = f->dir, .d = 3, .steps = STEPS, .lr = 0.05, .save_every = 1000};
@@ -215,23 +216,28 @@ static void test_kill(void **state)
     TrainResult result;
     Bits whole = train(f, "whole", 0, &result);
     const char *dir = path_join(f->arena, f->dir, "killed"), *old = "";
-    int killed = 0;
-    while (killed < 12) {
+    uint32_t killed = 0, tries = test_times(20, 400);
+    for (uint32_t trial = 0; killed < tries; trial++) {
         pid_t child = start_child(f, "killed");
-        if (!wait_for_progress(f, child, dir, old))
-            break;
-        sleep_us((long)(hash_mix(5, (uint64_t)killed) % 3000));
-        kill(child, SIGKILL);
-        wait_for(child);
+        bool running = wait_for_progress(f, child, dir, old);
+        if (running) {
+            sleep_us((long)(hash_mix(5, trial) % 3000));
+            kill(child, SIGKILL);
+            killed += WIFSIGNALED(wait_for(child)) ? 1 : 0;
+        }
         old = ckpt_newest(f->arena, dir);
-        killed++;
+        if (running && strcmp(path_base(old), "step-240") != 0)
+            continue;
+        Bits bits = train(f, "killed", 0, &result); /* it came to its end: the same bits */
+        assert_memory_equal(&bits, &whole, sizeof bits);
+        double losses[240];
+        int64_t resumes;
+        assert_int_equal(read_log(f, "killed", losses, &resumes), 240);
+        assert_true(file_remove_tree(dir, NULL));
+        old = "";
     }
-    assert_true(killed > 2);
     Bits bits = train(f, "killed", 0, &result);
     assert_memory_equal(&bits, &whole, sizeof bits);
-    double losses[240];
-    int64_t resumes;
-    assert_int_equal(read_log(f, "killed", losses, &resumes), 240);
 }
 
 /* Waits until the child has saved something. */
