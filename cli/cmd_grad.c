@@ -61,6 +61,10 @@ static bool gradients(Cli *cli, Compile *c, void *user, Err *err)
     if (!compile_stage(c, u->stage, err) || !compile_pass_find("autodiff", &autodiff))
         return false;
     const Program *p = compile_program(c);
+    if (p->accumulates) {
+        usage_error(err, "the stage takes its batch in several passes, and mdl grad runs one");
+        return err_help(err, "--set train.micro=auto takes all rows at once");
+    }
     Execution x = {.entry = entry_number(p, "micro"), .after = (int)autodiff, .args = u->batch};
     if (x.entry == UINT32_MAX)
         BUG("a stage without `micro`");

@@ -181,7 +181,8 @@ static PlanInit plan_init(InitKind k)
                                      [INIT_ORTHOGONAL] = PI_ORTHOGONAL,
                                      [INIT_EYE] = PI_EYE,
                                      [INIT_ROW_MEAN] = PI_LOADED,
-                                     [INIT_FUNCTION] = PI_TABLE};
+                                     [INIT_FUNCTION] = PI_TABLE,
+                                     [INIT_COPY] = PI_COPY};
     return inits[k];
 }
 

@@ -88,6 +88,21 @@ static bool wants_gradient(const PassCx *cx, const Graph *in)
            graph_result_find(in, "loss.sum") && find_wanted(cx, in).n > 0;
 }
 
+/* What the gradient is with this pass: the sum of those of the step so far. */
+static const Node *added_up(const PassCx *cx, Graph *g, const State *grad, const Node *dx)
+{
+    if (!cx->program->accumulates)
+        return graph_cast(g, grad->type->dtype, dx);
+    DType sum = dtype_info(grad->type->dtype)->bytes < 4 ? DT_F32 : grad->type->dtype;
+    const Node *old = graph_cast(g, sum, graph_state(g, grad->id, grad->type, grad->path));
+    const Node *first =
+        graph_binary(g, OP_NE, graph_slot(g, "first", DT_I32), graph_const(g, DT_I32, 0));
+    int64_t axes[IR_MAX_RANK];
+    const Node *all = graph_expand(g, first, old->type->rank, old->type->dims, axes);
+    old = graph_select(g, all, graph_fill(g, old->type, 0), old);
+    return graph_cast(g, grad->type->dtype, graph_binary(g, OP_ADD, old, graph_cast(g, sum, dx)));
+}
+
 Graph *pass_autodiff(PassCx *cx, const Graph *in)
 {
     if (!wants_gradient(cx, in))
@@ -105,7 +120,7 @@ Graph *pass_autodiff(PassCx *cx, const Graph *in)
     for (uint32_t i = 0; i < w.n; i++) {
         if (dx[i] && w.node[i]) {
             const State *grad = program_grad(cx->program, w.state[i]->id);
-            graph_write(g, grad->id, graph_cast(g, grad->type->dtype, dx[i]));
+            graph_write(g, grad->id, added_up(cx, g, grad, dx[i]));
             continue;
         }
         report_missing(cx, g, w.state[i], w.node[i], loss);

@@ -114,7 +114,7 @@ static void save_or_warn(Trainer *t)
         return;
     t->retry_at = clock_now() + RETRY_SECONDS;
     progress_warn(&t->progress, "%s; the run goes on, and tries again in %d s", why.text,
-                 (int)RETRY_SECONDS);
+                  (int)RETRY_SECONDS);
     runlog_event(&t->log, "save_failed", t->pos.step);
 }
 

@@ -14,18 +14,29 @@ typedef struct Bench {
     Runtime *rt;
     const Plan *plan;
     const PlanRun *run;
-    Feed feed;
+    Feed feed, weigh;     /* of `micro`, of `weigh` */
     RtKernelTime *before; /* an update: times so far */
     double seconds[MAX_UPDATES];
 } Bench;
 
+/* All passes of a step, over the same rows. */
+static bool passes(Bench *b, uint32_t entry, int64_t step, Err *err)
+{
+    const Feed *feed = entry == b->run->weigh ? &b->weigh : &b->feed;
+    RtCall call = {.inputs = feed->inputs, .syms = feed->syms, .step = step};
+    bool ok = true;
+    for (int64_t p = 0; ok && p < b->run->batch / b->run->rows; p++) {
+        call.first = p == 0;
+        ok = rt_run(b->rt, entry, &call, err);
+    }
+    return ok;
+}
+
 static bool update(Bench *b, int64_t step, Err *err)
 {
-    RtCall call = {.inputs = b->feed.inputs, .syms = b->feed.syms, .step = step, .first = true};
-    if (!rt_run(b->rt, b->run->micro, &call, err))
-        return false;
-    call.inputs = NULL;
-    return rt_run(b->rt, b->run->update, &call, err);
+    RtCall call = {.syms = b->feed.syms, .step = step, .first = true};
+    return (b->run->weigh == PLAN_NONE || passes(b, b->run->weigh, step, err)) &&
+           passes(b, b->run->micro, step, err) && rt_run(b->rt, b->run->update, &call, err);
 }
 
 static void take_kernels(Bench *b, bool first, RtKernelTime *least)
@@ -85,12 +96,13 @@ static bool with_batch(Bench *b, Dataset *ds, double seconds, BenchResult *out, 
     LoaderSpec spec = {.plan = b->plan,
                        .ds = ds,
                        .data = b->run->data,
-                       .batch = b->run->batch,
-                       .end = b->run->batch,
+                       .batch = b->run->rows,
+                       .end = b->run->rows,
                        .seed = b->run->seed};
     Loader *loader = loader_new(&spec, err);
     LoaderBatch batch;
     bool ok = loader && loader_next(loader, &batch, err) && feed_set(&b->feed, &batch, err) &&
+              (b->run->weigh == PLAN_NONE || feed_set(&b->weigh, &batch, err)) &&
               rt_init(b->rt, b->run->seed, err) && repeat(b, seconds, out, err);
     loader_free(loader);
     return ok;
@@ -112,6 +124,11 @@ bool rt_bench(Runtime *rt, double seconds, Arena *arena, BenchResult *out, Err *
     b->feed = (Feed){.plan = plan, .entry = &plan->entries[b->run->micro]};
     if (!feed_init(&b->feed, arena, b->run->data, err))
         return false;
+    if (b->run->weigh != PLAN_NONE) {
+        b->weigh = (Feed){.plan = plan, .entry = &plan->entries[b->run->weigh]};
+        if (!feed_init(&b->weigh, arena, b->run->data, err))
+            return false;
+    }
     Dataset *ds = data_open(plan, b->run->data, err);
     bool ok = ds && with_batch(b, ds, seconds, out, err);
     data_close(ds);

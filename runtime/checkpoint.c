@@ -86,12 +86,6 @@ static bool list_parent(Arena *arena, const char *parent, Listing *out, Err *err
 
 /* ---- states as tensors ---- */
 
-typedef struct Tensors {
-    StTensor *at;
-    uint32_t *state; /* the plan's number of each */
-    uint32_t n;
-} Tensors;
-
 /* Which of the two files a state belongs to, or -1. */
 static int file_of(const PlanState *state)
 {
@@ -125,11 +119,11 @@ static StTensor as_tensor(Runtime *rt, uint32_t s)
     return out;
 }
 
-static Tensors list_tensors(Arena *arena, Runtime *rt, int file)
+static CkptTensors list_tensors(Arena *arena, Runtime *rt, int file)
 {
     const Plan *plan = rt_plan(rt);
-    Tensors out = {.at = NEW_ARRAY(arena, StTensor, plan->nstates),
-                   .state = NEW_ARRAY(arena, uint32_t, plan->nstates)};
+    CkptTensors out = {.at = NEW_ARRAY(arena, StTensor, plan->nstates),
+                       .state = NEW_ARRAY(arena, uint32_t, plan->nstates)};
     for (uint32_t s = 0; s < plan->nstates; s++) {
         if (file_of(&plan->states[s]) != file)
             continue;
@@ -137,6 +131,11 @@ static Tensors list_tensors(Arena *arena, Runtime *rt, int file)
         out.state[out.n++] = s;
     }
     return out;
+}
+
+CkptTensors ckpt_weights(Arena *arena, Runtime *rt)
+{
+    return list_tensors(arena, rt, 0);
 }
 
 /* ---- saving ---- */
@@ -152,7 +151,7 @@ static bool write_temp(Saving *s, Runtime *rt, Err *err)
     if (!file_remove_tree(s->temp, err) || !file_mkdirs(s->temp, err))
         return false;
     for (int i = 0; i < MANIFEST_FILES; i++) {
-        Tensors t = list_tensors(s->arena, rt, i);
+        CkptTensors t = list_tensors(s->arena, rt, i);
         StDigest digest;
         if (!st_write_digest(path_join(s->arena, s->temp, manifest_names[i]), t.at, t.n, &digest,
                              err))
@@ -262,12 +261,12 @@ bool ckpt_clean(const char *run_dir, Err *err)
 
 /* ---- room ---- */
 
-/* Tensors, headers and the manifest, generously. */
+/* CkptTensors, headers and the manifest, generously. */
 static uint64_t checkpoint_bytes(Arena *arena, Runtime *rt)
 {
     uint64_t bytes = 1 << 16;
     for (int i = 0; i < MANIFEST_FILES; i++) {
-        Tensors t = list_tensors(arena, rt, i);
+        CkptTensors t = list_tensors(arena, rt, i);
         for (uint32_t k = 0; k < t.n; k++)
             bytes += t.at[k].bytes + strlen(t.at[k].name) + 256;
     }
@@ -319,7 +318,7 @@ static bool match(const StTensor *want, const StTensor *have, Err *err)
     return true;
 }
 
-static bool match_all(const Tensors *want, const StFile *file, Err *err)
+static bool match_all(const CkptTensors *want, const StFile *file, Err *err)
 {
     for (uint32_t i = 0; i < want->n; i++)
         if (!match(&want->at[i], st_find(file, want->at[i].name), err))
@@ -327,7 +326,7 @@ static bool match_all(const Tensors *want, const StFile *file, Err *err)
     return true;
 }
 
-static void copy_all(Runtime *rt, const Tensors *want, const StFile *file)
+static void copy_all(Runtime *rt, const CkptTensors *want, const StFile *file)
 {
     for (uint32_t i = 0; i < want->n; i++) {
         size_t bytes = 0;
@@ -341,7 +340,7 @@ static void copy_all(Runtime *rt, const Tensors *want, const StFile *file)
 static bool load_folder(Arena *arena, Runtime *rt, const char *dir, Err *err)
 {
     StFile *files[MANIFEST_FILES] = {0};
-    Tensors want[MANIFEST_FILES];
+    CkptTensors want[MANIFEST_FILES];
     bool ok = true;
     for (int i = 0; ok && i < MANIFEST_FILES; i++) {
         files[i] = st_open(path_join(arena, dir, manifest_names[i]), err);

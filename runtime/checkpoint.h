@@ -10,6 +10,15 @@ bool ckpt_clean(const char *run_dir, Err *err);
  * there: one more than it keeps, as old ones go last. ERR_DEVICE with what is lacking. */
 bool ckpt_preflight(Runtime *rt, const char *run_dir, uint32_t keep, Err *err);
 
+/* States as tensors of a file. */
+typedef struct CkptTensors {
+    StTensor *at;
+    uint32_t *state; /* the plan's number of each */
+    uint32_t n;
+} CkptTensors;
+/* Parameters and buffers: what weights.safetensors has. */
+CkptTensors ckpt_weights(Arena *arena, Runtime *rt);
+
 /* ---- manifest.c ---- */
 
 /* The manifest of a checkpoint: where the run stood, and what its files must be. */

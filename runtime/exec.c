@@ -44,6 +44,8 @@ struct Runtime {
     uint32_t *slot_sym; /* by slot: the symbol it holds */
     int64_t *tasks;     /* by phase, for `syms` */
     RtKernelTime *times;
+    RtWatchFn watch; /* or NULL */
+    void *watch_user;
 };
 
 static const uint64_t INPUT_ALIGN = 64; /* what kernels may assume of an input */
@@ -361,6 +363,8 @@ bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
         int64_t after = now_ns();
         rt->times[l->kernel].seconds += (double)(after - before) * 1e-9;
         rt->times[l->kernel].launches++;
+        if (rt->watch)
+            rt->watch(rt->watch_user, entry, i);
         before = after;
     }
     rt->v->sync(rt->device);
@@ -399,6 +403,23 @@ const void *rt_result(Runtime *rt, uint32_t entry, uint32_t i)
     ASSERT(entry < p->nentries && i < p->entries[entry].nresult);
     uint32_t tensor = p->bindings[p->entries[entry].result0 + i].tensor;
     if (p->tensors[tensor].arena != PA_INPUT)
+        return fixed_address(rt, tensor);
+    return rt->entries[entry].inputs[find_input(p, &p->entries[entry], tensor)];
+}
+
+void rt_watch(Runtime *rt, RtWatchFn fn, void *user)
+{
+    rt->watch = fn;
+    rt->watch_user = user;
+}
+
+const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elements)
+{
+    const Plan *p = rt->plan;
+    const PlanTensor *t = &p->tensors[tensor];
+    ASSERT(entry < p->nentries && tensor < p->ntensors);
+    *elements = tensor_bytes(rt, t) / dtype_info((DType)t->dtype)->bytes;
+    if (t->arena != PA_INPUT)
         return fixed_address(rt, tensor);
     return rt->entries[entry].inputs[find_input(p, &p->entries[entry], tensor)];
 }

@@ -79,6 +79,7 @@ static double scale_of(PlanInit init, double a, Fans fans)
     switch (init) {
     case PI_ZEROS:
     case PI_LOADED:
+    case PI_COPY:
         return 0;
     case PI_ONES:
     case PI_ORTHOGONAL:
@@ -107,6 +108,7 @@ static double draw(PlanInit init, const Stream *s, uint64_t i)
     case PI_EYE:
     case PI_TABLE:
     case PI_LOADED:
+    case PI_COPY:
         return 1;
     case PI_NORMAL:
     case PI_ORTHOGONAL:
@@ -239,6 +241,24 @@ static void round_master(Runtime *rt, uint32_t master)
         dtype_store(to, data, i, dtype_load(from, exact, i));
 }
 
+/* States that begin as others do: averages of weights, weights as they were. */
+static void copy_states(Runtime *rt)
+{
+    const Plan *p = rt_plan(rt);
+    for (uint32_t s = 0; s < p->nstates; s++) {
+        if (p->states[s].init != PI_COPY)
+            continue;
+        uint32_t of = p->states[s].of;
+        DType from = (DType)p->tensors[p->states[of].tensor].dtype;
+        DType to = (DType)p->tensors[p->states[s].tensor].dtype;
+        size_t bytes, copied;
+        const void *data = rt_state(rt, of, &bytes);
+        void *copy = rt_state(rt, s, &copied);
+        for (size_t i = 0; i < copied / dtype_info(to)->bytes; i++)
+            dtype_store(to, copy, i, dtype_load(from, data, i));
+    }
+}
+
 static void fill_all(Runtime *rt, uint64_t seed)
 {
     const Plan *p = rt_plan(rt);
@@ -261,11 +281,15 @@ bool rt_init(Runtime *rt, uint64_t seed, Err *err)
     if (!has_values(rt_plan(rt), err))
         return false;
     fill_all(rt, seed);
+    copy_states(rt);
     return true;
 }
 
 bool rt_init_from(Runtime *rt, uint64_t seed, const char *weights, Err *err)
 {
     fill_all(rt, seed);
-    return rt_load_weights(rt, weights, err);
+    if (!rt_load_weights(rt, weights, err))
+        return false;
+    copy_states(rt);
+    return true;
 }

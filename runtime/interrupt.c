@@ -1,26 +1,34 @@
-/* interrupt.c: SIGINT and SIGTERM as a flag, while a run is training.
+/* interrupt.c: signals as flags, while a run is training.
  *
- * A signal handler can reach nothing but a variable at file scope, so there is one here. The
- * handler puts the default action back: a second signal ends the process at once. */
+ * A signal handler can reach nothing but a variable at file scope, so there is one here. The handler of
+ * SIGINT and SIGTERM puts the default action back: a second signal ends the process at once. */
 #include "interrupt.h"
 #include <string.h>
 
-static volatile sig_atomic_t interrupted;
+static volatile struct {
+    sig_atomic_t stop, save;
+} interrupted;
 
-static void on_signal(int number)
+static void on_stop(int number)
 {
     (void)number;
-    interrupted = 1;
+    interrupted.stop = 1;
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
 }
 
+static void on_save(int number)
+{
+    (void)number;
+    interrupted.save = 1;
+}
+
 /* A signal that is ignored, as under nohup, stays ignored. */
-static void watch(int number, struct sigaction *old)
+static void watch(int number, void (*handler)(int), struct sigaction *old)
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
+    action.sa_handler = handler;
     sigemptyset(&action.sa_mask);
     action.sa_flags = SA_RESTART;
     sigaction(number, NULL, old);
@@ -30,18 +38,27 @@ static void watch(int number, struct sigaction *old)
 
 void interrupt_watch(Interrupt *before)
 {
-    interrupted = 0;
-    watch(SIGINT, &before->old_int);
-    watch(SIGTERM, &before->old_term);
+    interrupted.stop = interrupted.save = 0;
+    watch(SIGINT, on_stop, &before->old_int);
+    watch(SIGTERM, on_stop, &before->old_term);
+    watch(SIGUSR1, on_save, &before->old_usr1);
 }
 
 void interrupt_unwatch(const Interrupt *before)
 {
     sigaction(SIGINT, &before->old_int, NULL);
     sigaction(SIGTERM, &before->old_term, NULL);
+    sigaction(SIGUSR1, &before->old_usr1, NULL);
 }
 
 bool interrupt_wanted(void)
 {
-    return interrupted != 0;
+    return interrupted.stop != 0;
+}
+
+bool interrupt_save_wanted(void)
+{
+    bool wanted = interrupted.save != 0;
+    interrupted.save = 0;
+    return wanted;
 }

@@ -1,4 +1,4 @@
-/* interrupt.h: SIGINT and SIGTERM as a flag, while a run is training. */
+/* interrupt.h: signals while a run is training: SIGINT and SIGTERM end it, SIGUSR1 saves. */
 #ifndef MDL_INTERRUPT_H
 #define MDL_INTERRUPT_H
 
@@ -6,12 +6,14 @@
 #include <stdbool.h>
 
 typedef struct Interrupt {
-    struct sigaction old_int, old_term;
+    struct sigaction old_int, old_term, old_usr1;
 } Interrupt;
 
-/* From here on the first signal only sets the flag; a second one ends the process. */
+/* Between these two the first SIGINT or SIGTERM only sets a flag; a second one acts as if unwatched. */
 void interrupt_watch(Interrupt *before);
 void interrupt_unwatch(const Interrupt *before);
 bool interrupt_wanted(void);
+/* Whether SIGUSR1 came since the last call. */
+bool interrupt_save_wanted(void);
 
 #endif

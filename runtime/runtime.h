@@ -42,6 +42,11 @@ typedef struct RtCall {
 bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err);
 /* Host address of result i of the entry that ran last. */
 const void *rt_result(Runtime *rt, uint32_t entry, uint32_t i);
+/* Called after every launch of rt_run, with its entry and its number in it; NULL: no longer. */
+typedef void (*RtWatchFn)(void *user, uint32_t entry, uint32_t launch);
+void rt_watch(Runtime *rt, RtWatchFn fn, void *user);
+/* Host address of any tensor of the entry that runs or ran last, and its elements now. */
+const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elements);
 /* Seconds spent and launches done per kernel since rt_open, by plan kernel index. */
 typedef struct RtKernelTime {
     double seconds;

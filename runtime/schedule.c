@@ -12,7 +12,7 @@ static double whole_steps(double steps)
 }
 
 /* In steps; REST counts 0 here. */
-static double fixed_length(const PlanSegment *s, double total, double steps_per_epoch)
+static double in_steps(const PlanSegment *s, double total, double steps_per_epoch)
 {
     switch ((PlanUnit)s->unit) {
     case PU_STEPS:
@@ -22,9 +22,17 @@ static double fixed_length(const PlanSegment *s, double total, double steps_per_
     case PU_SHARE:
         return whole_steps(s->length * total);
     case PU_REST:
+    case PU_MINUTES:
         break;
     }
     return 0;
+}
+
+/* What a segment that begins behind `start` steps has for itself. */
+static double fixed_length(const PlanSegment *s, double start, double total, double steps_per_epoch)
+{
+    double steps = in_steps(s, total, steps_per_epoch);
+    return !s->absolute ? steps : steps > start ? steps - start : 0;
 }
 
 static double curve_at(const PlanSegment *s, double t)
@@ -48,11 +56,12 @@ double schedule_factor(const Plan *plan, const PlanRun *run, int64_t step, int64
     const PlanSegment *segments = &plan->segments[run->segment0];
     double rest = (double)total, start = 0, factor = 1;
     for (uint32_t i = 0; i < run->nsegment; i++)
-        rest -= fixed_length(&segments[i], (double)total, steps_per_epoch);
+        rest -= fixed_length(&segments[i], (double)total - rest, (double)total, steps_per_epoch);
     rest = rest > 0 ? rest : 0;
     for (uint32_t i = 0; i < run->nsegment; i++) {
         const PlanSegment *s = &segments[i];
-        double length = s->unit == PU_REST ? rest : fixed_length(s, (double)total, steps_per_epoch);
+        double length =
+            s->unit == PU_REST ? rest : fixed_length(s, start, (double)total, steps_per_epoch);
         if (s->unit == PU_REST)
             rest = 0; /* the first one takes it all */
         if ((double)step <= start + length)

@@ -7,7 +7,6 @@
 #include "checkpoint.h"
 #include "clock.h"
 #include "interrupt.h"
-#include "philox.h"
 #include "runlock.h"
 #include "trainer.h"
 #include <math.h>
@@ -69,8 +68,7 @@ static bool prepare(Trainer *t, Err *err)
     if (t->lock < 0)
         return false;
     t->ds = data_open(t->plan, t->run->data, err);
-    t->feed = (Feed){.plan = t->plan, .entry = &t->plan->entries[t->run->micro]};
-    if (!t->ds || !set_length(t, err) || !feed_init(&t->feed, t->arena, t->run->data, err))
+    if (!t->ds || !set_length(t, err) || !step_init(t, err))
         return false;
     if (t->plan->entries[t->run->update].ninput != 0)
         return err_set(err, ERR_DATA, "plan: `update` takes inputs");
@@ -90,70 +88,20 @@ static bool prepare(Trainer *t, Err *err)
 
 /* ---- one update ---- */
 
-static double state_value(Trainer *t, uint32_t state)
-{
-    size_t bytes = 0;
-    const void *at = rt_state(t->rt, state, &bytes);
-    return dtype_load((DType)t->plan->tensors[t->plan->states[state].tensor].dtype, at, 0);
-}
-
-static bool check_finite(Trainer *t, const char *what, double value, Err *err)
-{
-    if (isfinite(value))
-        return true;
-    runlog_event(&t->log, "diverged", t->pos.step + 1);
-    progress_end(&t->progress);
-    err_set(err, ERR_DIVERGED, "step %lld: the %s is %g", (long long)t->pos.step + 1, what, value);
-    if (t->saved < 0)
-        return err_help(err, "try a smaller `lr`, a longer warm-up or `clip`");
-    return err_help(err,
-                    "try a smaller `lr`, a longer warm-up or `clip`; the checkpoint of step %lld "
-                    "is from before",
-                    (long long)t->saved);
-}
-
-/* Both entries; the loss is checked in between, before it reaches the parameters. */
-static bool run_entries(Trainer *t, Err *err)
-{
-    int64_t step = t->pos.step + 1;
-    double factor = schedule_factor(t->plan, t->run, step, t->total, t->steps_per_epoch);
-    RtCall call = {.inputs = t->feed.inputs,
-                   .syms = t->feed.syms,
-                   .step = step,
-                   .lr = t->run->lr * factor,
-                   .seed = (int64_t)rng_seed(t->run->seed, plan_text(t->plan, t->run->stage)),
-                   .progress = t->total > 1 ? (double)t->pos.step / (double)(t->total - 1) : 0,
-                   .first = true};
-    if (!rt_run(t->rt, t->run->micro, &call, err))
-        return false;
-    double weight = state_value(t, t->run->loss_weight);
-    double sum = state_value(t, t->run->loss_sum);
-    t->point.loss = weight == 0 && sum == 0 ? 0 : sum / weight;
-    t->point.lr = call.lr;
-    if (!check_finite(t, "loss", t->point.loss, err))
-        return false;
-    call.inputs = NULL;
-    if (!rt_run(t->rt, t->run->update, &call, err))
-        return false;
-    if (t->run->gnorm == PLAN_NONE)
-        return true;
-    t->point.gnorm = state_value(t, t->run->gnorm);
-    return check_finite(t, "norm of the gradient", t->point.gnorm, err);
-}
-
 static void count(Trainer *t)
 {
     double now = clock_now();
     t->pos.step++;
     t->pos.sample += t->run->batch;
-    t->window.loss += t->point.loss;
-    t->window.n++;
+    t->window.loss += t->skipped ? 0 : t->point.loss;
+    t->window.n += !t->skipped;
+    t->window.steps++;
     t->point.step = t->pos.step;
     t->point.epoch = (double)t->pos.sample / (double)t->rows;
     t->point.seconds = now - t->began_at;
     double elapsed = now - t->window.began_at;
     t->point.samples_per_s =
-        (double)(t->window.n * t->run->batch) / (elapsed > 1e-9 ? elapsed : 1e-9);
+        (double)(t->window.steps * t->run->batch) / (elapsed > 1e-9 ? elapsed : 1e-9);
 }
 
 /* The point with the mean loss of its window. */
@@ -177,14 +125,15 @@ static bool update(Trainer *t, Err *err)
     if (!loader_next(t->loader, &batch, err))
         return false;
     ASSERT(batch.n == t->run->batch);
-    if (!feed_set(&t->feed, &batch, err) || !run_entries(t, err))
+    if (!step_run(t, &batch, err))
         return false;
     count(t);
     double before = clock_now();
     log_point(t);
     if (!actions_run(t, err))
         return false;
-    t->window.began_at += t->window.n ? clock_now() - before : 0; /* evals are not training time */
+    t->window.began_at +=
+        t->window.steps ? clock_now() - before : 0; /* evals are not training time */
     return true;
 }
 
@@ -197,6 +146,8 @@ static bool loop(Trainer *t, TrainResult *out, Err *err)
         if (!update(t, err))
             return false;
         out->loss = t->point.loss;
+        if (interrupt_save_wanted() && !actions_save(t, err))
+            return false;
         if (!interrupt_wanted() || t->pos.step == t->last)
             continue;
         out->interrupted = true;

@@ -10,7 +10,8 @@
 
 typedef struct Window { /* updates since the last logged step */
     double loss;        /* sum */
-    int64_t n;
+    int64_t n;          /* of how many */
+    int64_t steps;      /* with those left out */
     double began_at;
 } Window;
 
@@ -24,7 +25,12 @@ typedef struct Trainer {
     Dataset **eval_data; /* by plan eval; NULL until it first runs */
     bool *eval_done;     /* by plan eval: has run after this update */
     Loader *loader;
-    Feed feed;
+    Feed feed, weigh_feed; /* of `micro`, of `weigh` */
+    void **slice;          /* by field: where the rows of a pass begin */
+    char *buffers;         /* running statistics from before the step */
+    RtCall call;           /* what the entries of this step have in common */
+    bool skipped;          /* the step was left out: not finite */
+    int skips;             /* in a row */
     RunLog log;
     Progress progress;
     int lock;
@@ -39,6 +45,28 @@ typedef struct Trainer {
     RunPoint point; /* of the update that ended last */
     double began_at;
 } Trainer;
+
+/* ---- step.c ---- */
+
+/* What was not finite: "loss", "norm of the gradient". */
+typedef struct StepFault {
+    const char *what;
+    double value;
+} StepFault;
+
+/* Once, behind the data. */
+bool step_init(Trainer *t, Err *err);
+/* One update on the batch: t->point has loss, lr and gnorm; t->skipped. ERR_DIVERGED ends the run. */
+bool step_run(Trainer *t, const LoaderBatch *batch, Err *err);
+
+/* One pass of it: again, for evidence. */
+typedef struct StepPass {
+    uint32_t entry;
+    int64_t pass;
+    const LoaderBatch *batch;
+    RtCall call;
+} StepPass;
+bool step_pass(Trainer *t, const StepPass *x, Err *err);
 
 /* ---- actions.c ---- */
 

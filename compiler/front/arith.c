@@ -77,6 +77,8 @@ const Node *tensor_of(Elab *e, const Val *v)
     }
     if (v->kind == V_PARAM || v->kind == V_STATE) {
         const State *s = v->kind == V_PARAM ? v->param->state : v->state->state;
+        const State *read = e->averages ? map_get(e->averages, MAP_KEY(s)) : NULL;
+        s = read ? read : s;
         Graph *g = capture_root(e, v->span);
         const Node *now = v->kind == V_STATE     ? v->state->now
                           : s->kind == SK_BUFFER ? map_get(e->now, MAP_KEY(s))

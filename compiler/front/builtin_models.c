@@ -23,11 +23,16 @@ const Val *call_other_weights(Elab *e, const Builtin *b, Args *args)
         diag_help(d, "say how fast they follow: `ema = 0.999`");
         return poison(e, args->call);
     }
-    not_yet(e, args->call, average ? "`ema(..)`" : "`start(..)`");
     uint64_t key = hash_mix(MAP_KEY(item->ast), hash_text(b->name));
     const Val *known = map_get(e->memo, key);
-    if (!known) {
+    if (!known && e->stage) {
+        known = average_model(e->stage, item, average, args->call);
+    } else if (!known) {
+        not_yet(e, args->call,
+                average ? "`ema(..)` outside of a stage" : "`start(..)` outside of a stage");
         known = model_copy(e, item, sym_printf(e->ir->syms, "%s(%s)", b->name, item->name));
+    }
+    if (known) {
         map_put(e->memo, key, (void *)known);
     }
     return known;

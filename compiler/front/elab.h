@@ -320,7 +320,8 @@ struct Elab {
     const Item *root; /* the model that the program is about; paths of others begin with their name:
                          * `model(teacher).fc.weight` */
     Map *models;      /* root instance -> Item */
-    const struct Stage *stage;     /* that is elaborated, or NULL */
+    struct Stage *stage;           /* that is elaborated, or NULL */
+    const Map *averages;           /* State -> the one that is read for it, or NULL */
     Map *all_keys;                 /* key -> State of any model */
     Sym prefix;                    /* of the model being built, or NULL */
     const struct Pending *pending; /* what is being evaluated, innermost first */
@@ -651,7 +652,10 @@ const Val *loss_mean(Elab *e, const Node *x, const Node *weight, Span span);
 const Val *loss_binary(Elab *e, Sym op, const Val *a, const Val *b, Span span);
 /* A loss as one pair for one pass over all its rows: (sum of w*l, sum of w), or its value and 1 where
  * the terms have different weights. False after a diagnostic. */
-bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight);
+/* total: the weight of each term over all passes, or NULL: that of this one. */
+bool loss_pair(Elab *e, const Val *loss, const Node *const *total, const Node **sum,
+               const Node **weight);
+const Node *loss_quotient(Elab *e, const Node *sum, const Node *weight); /* 0 without weight */
 bool loss_adds_up(const Val *loss); /* pairs of several passes can be added: one weight */
 
 /* record arguments (record.c): constructors evaluated by whoever needs them */

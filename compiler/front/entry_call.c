@@ -228,7 +228,7 @@ bool call_results(Elab *e, Sym name, const Val *v)
         return ok;
     }
     if (v->kind == V_LOSS) {
-        if (!loss_pair(e, v, &sum, &weight)) {
+        if (!loss_pair(e, v, NULL, &sum, &weight)) {
             return false;
         }
         graph_result(e->g, sym_printf(syms, "%s.sum", name), sum);

@@ -72,7 +72,7 @@ static bool metric(const EvalCx *cx, const Ast *m, const Val *batch)
         (!loss_adds_up(v) && !not_yet(e, m->span, "a metric of terms with different weights"))) {
         return false;
     }
-    if (!loss_pair(e, v, &sum, &weight)) {
+    if (!loss_pair(e, v, NULL, &sum, &weight)) {
         return false;
     }
     PlanMetric pm = {planb_text(cx->b, m->name), e->g->results.n, e->g->results.n + 1};

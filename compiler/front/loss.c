@@ -150,13 +150,13 @@ static const Node *scaled(Elab *e, const Node *n, const LossTerm *t)
 }
 
 /* sum / weight; a term without weight counts as 0. */
-static const Node *quotient(Elab *e, const LossTerm *t)
+const Node *loss_quotient(Elab *e, const Node *sum, const Node *weight)
 {
     Graph *g = e->g;
-    const Node *w = graph_unary(g, OP_STOP, t->weight);
+    const Node *w = graph_unary(g, OP_STOP, weight);
     const Node *zero = graph_fill(g, w->type, 0), *none = graph_binary(g, OP_EQ, w, zero);
     const Node *by = graph_select(g, none, graph_fill(g, w->type, 1), w);
-    return graph_select(g, none, zero, graph_binary(g, OP_DIV, t->sum, by));
+    return graph_select(g, none, zero, graph_binary(g, OP_DIV, sum, by));
 }
 
 bool loss_adds_up(const Val *loss)
@@ -169,7 +169,8 @@ bool loss_adds_up(const Val *loss)
     return true;
 }
 
-bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight)
+bool loss_pair(Elab *e, const Val *loss, const Node *const *total, const Node **sum,
+               const Node **weight)
 {
     if (loss->kind != V_LOSS) {
         if (!val_is_poison(loss)) {
@@ -187,7 +188,8 @@ bool loss_pair(Elab *e, const Val *loss, const Node **sum, const Node **weight)
         if (!term_is_fixed(e, t, loss->span)) {
             return false;
         }
-        const Node *part = scaled(e, together ? t->sum : quotient(e, t), t);
+        const Node *mean = together ? NULL : loss_quotient(e, t->sum, total ? total[i] : t->weight);
+        const Node *part = scaled(e, together ? t->sum : mean, t);
         *sum = *sum ? graph_binary(e->g, OP_ADD, *sum, part) : part;
     }
     return true;

@@ -119,18 +119,16 @@ static bool steps(const Schedule *x)
         if (!read_pair(e, v, &at)) {
             return false;
         }
-        bool zero = at.length <= 0 || last.length <= 0;
-        if (at.unit != last.unit && !zero) {
-            not_yet(e, v->span, "a schedule of shares and numbers of steps at once");
-        } else if (at.length < last.length) {
+        if (at.unit == last.unit && at.length < last.length) {
             diag_at(e->diags, DIAG_E0802, v->span, "the places of a schedule ascend");
             return false;
         }
         PlanSegment hold = {.curve = PC_HOLD,
                             .unit = at.unit,
-                            .length = at.length - last.length,
+                            .length = at.length,
                             .f0 = last.f0,
-                            .f1 = last.f0};
+                            .f1 = last.f0,
+                            .absolute = 1};
         if (hold.length > 0) {
             push(x, &hold);
         }

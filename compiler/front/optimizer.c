@@ -177,17 +177,20 @@ Inst *optimizer_make(Elab *e, const Optimizer *o, const Param *p)
 
 /* ---- a step ---- */
 
-/* What its states are from now on; those of its parts, too. */
-static void write_states(Elab *e, const Inst *inst)
+/* What its states are from now on, where the step is made; those of its parts, too. */
+static void write_states(Elab *e, const Inst *inst, const Node *finite)
 {
     for (uint32_t i = 0; i < map_count(inst->members); i++) {
         const Val *x = map_value_at(inst->members, i);
         if (x->kind == V_STATE && x->state->now) {
-            graph_write(e->g, x->state->state->id, x->state->now);
+            const State *s = x->state->state;
+            const Node *old = graph_state(e->g, s->id, s->type, s->path);
+            const Node *all = arith_broadcast(e, finite, s->type, inst->made);
+            graph_write(e->g, s->id, graph_select(e->g, all, x->state->now, old));
         }
     }
     for (uint32_t i = 0; i < inst->subs.n; i++) {
-        write_states(e, inst->subs.at[i]);
+        write_states(e, inst->subs.at[i], finite);
     }
 }
 
@@ -215,7 +218,7 @@ static const Val *step_function(Elab *e, Inst *inst)
     return step;
 }
 
-const Node *optimizer_step(Elab *e, Inst *inst, const Val *const arg[STEP_ARGS])
+const Node *optimizer_step(Elab *e, Inst *inst, const Val *const arg[STEP_ARGS], const Node *finite)
 {
     const Val *step = step_function(e, inst);
     if (!step) {
@@ -237,6 +240,6 @@ const Node *optimizer_step(Elab *e, Inst *inst, const Val *const arg[STEP_ARGS])
                 val_text(e, v), inst->of->state->path, type_text(e->ir, w));
         return NULL;
     }
-    write_states(e, inst);
+    write_states(e, inst, finite);
     return next;
 }

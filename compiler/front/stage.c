@@ -102,32 +102,90 @@ static bool passes_divide(Stage *s, const DataUse *use)
     return false;
 }
 
-/* Rows of one pass: all of the batch, where `micro` leaves it open. */
-static int64_t pass_rows(Stage *s)
+/* The loss of one pass over `rows` rows of the batch. */
+static const Val *pass_loss(Stage *s, const DataUse *use, const char *entry, uint32_t *number)
 {
-    if (s->micro && s->micro != s->run.batch) {
-        not_yet(s->e, stage_line(s->def, "micro")->ast->span, "several passes per step");
+    Elab *e = s->e;
+    const StageLine *line = stage_line(s->def, "loss");
+    *number = entry_begin(e, entry, MODE_TRAIN);
+    const Val *batch = data_batch_value(e, use, dim_const(e->ir, s->run.rows), s->def->span);
+    return batch_call(e, stage_env(s, line->scope), line->ast->kid[0], batch);
+}
+
+/* A number that adds up over the passes of a step: its value with this one. */
+static const Node *added_up(const Stage *s, uint32_t state, const Node *n)
+{
+    Graph *g = s->e->g;
+    const State *x = s->e->program->states.at[state];
+    if (!s->e->program->accumulates) {
+        return n;
     }
-    return s->micro ? s->micro : s->run.batch;
+    const Node *zero = graph_const(g, x->type->dtype, 0);
+    const Node *first =
+        graph_binary(g, OP_NE, graph_slot(g, "first", DT_I32), graph_const(g, DT_I32, 0));
+    const Node *old = graph_state(g, x->id, x->type, x->path);
+    return graph_binary(g, OP_ADD, graph_select(g, first, zero, old), n);
+}
+
+/* Where terms have different weights, each is divided by its own of all passes, which go before. */
+static const Node *const *total_weights(Stage *s, const Val *loss)
+{
+    Elab *e = s->e;
+    if (loss->kind != V_LOSS || s->adds_up || s->average_passes || !e->program->accumulates) {
+        return NULL;
+    }
+    const Node **total = NEW_ARRAY(e->arena, const Node *, loss->loss.n);
+    for (uint32_t i = 0; i < loss->loss.n; i++) {
+        uint32_t id = loop_state(e, arena_printf(e->arena, "loss.weight.%u", i));
+        const State *x = e->program->states.at[id];
+        total[i] = graph_state(e->g, id, x->type, x->path);
+        s->term_weight0 = i ? s->term_weight0 : id;
+    }
+    return total;
 }
 
 static bool micro_entry(Stage *s, const DataUse *use)
 {
     Elab *e = s->e;
     const Node *sum, *weight;
-    const StageLine *line = stage_line(s->def, "loss");
-    s->run.micro = entry_begin(e, "micro", MODE_TRAIN);
-    const Val *batch = data_batch_value(e, use, dim_const(e->ir, pass_rows(s)), s->def->span);
-    const Val *loss = batch_call(e, stage_env(s, line->scope), line->ast->kid[0], batch);
-    if (!loss_pair(e, loss, &sum, &weight) || !data_tokens_fit(e, use, line->ast->kid[0]->span)) {
+    const Val *loss = pass_loss(s, use, "micro", &s->run.micro);
+    s->adds_up = loss_adds_up(loss);
+    const Node *const *total = total_weights(s, loss);
+    if (!loss_pair(e, loss, total, &sum, &weight) ||
+        !data_tokens_fit(e, use, stage_line(s->def, "loss")->ast->kid[0]->span)) {
         return false;
+    }
+    if (s->average_passes && e->program->accumulates) {
+        sum = loss_quotient(e, sum, weight);
+        weight = graph_const(e->g, DT_F32, 1);
     }
     s->run.loss_sum = loop_state(e, "loss.sum");
     s->run.loss_weight = loop_state(e, "loss.weight");
     graph_result(e->g, sym(e->ir->syms, "loss.sum"), sum);
     graph_result(e->g, sym(e->ir->syms, "loss.weight"), weight);
-    graph_write(e->g, s->run.loss_sum, sum);
-    graph_write(e->g, s->run.loss_weight, weight);
+    graph_write(e->g, s->run.loss_sum, added_up(s, s->run.loss_sum, sum));
+    graph_write(e->g, s->run.loss_weight, total ? weight : added_up(s, s->run.loss_weight, weight));
+    return true;
+}
+
+/* Weights depend on no parameter and are needed before the first gradient. Nothing else of the pass happens:
+ * buffers keep their values. */
+static bool weigh_entry(Stage *s, const DataUse *use)
+{
+    Elab *e = s->e;
+    s->run.weigh = PLAN_NONE;
+    if (s->adds_up || s->average_passes || !e->program->accumulates) {
+        return true;
+    }
+    const Val *loss = pass_loss(s, use, "weigh", &s->run.weigh);
+    if (loss->kind != V_LOSS) {
+        return false;
+    }
+    e->g->writes.n = 0;
+    for (uint32_t i = 0; i < loss->loss.n; i++) {
+        uint32_t state = s->term_weight0 + i;
+        graph_write(e->g, state, added_up(s, state, loss->loss.term[i].weight));
+    }
     return true;
 }
 
@@ -234,10 +292,10 @@ static bool actions(Stage *s)
             ok = false;
             continue;
         }
-        if (min) {
-            not_yet(s->e, every->span, "counting minutes");
-        }
-        PlanAction x = {.length = length->f, .unit = epochs ? PU_EPOCHS : PU_STEPS};
+        PlanAction x = {.length = length->f,
+                        .unit = epochs ? PU_EPOCHS
+                                : min  ? PU_MINUTES
+                                       : PU_STEPS};
         for (uint32_t k = 0; k < every->nkid; k++) {
             ok = action(s, every->kid[k], line, x) && ok;
         }
@@ -269,7 +327,12 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
                                                                                     : def->name);
     s.run.model = planb_text(b, def->model);
     if (!data_use(e, b, stage_env(&s, data->scope), data->ast->kid[0], &use) ||
-        !passes_divide(&s, &use) || !micro_entry(&s, &use)) {
+        !passes_divide(&s, &use)) {
+        return false;
+    }
+    s.run.rows = s.micro ? s.micro : s.run.batch; /* all of it, where `micro` leaves it open */
+    e->program->accumulates = s.run.rows < s.run.batch;
+    if (!micro_entry(&s, &use)) {
         return false;
     }
     s.run.data = use.index;
@@ -280,12 +343,18 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
         return false;
     }
     stages_note_trained(&s);
+    const Map *averages = average_map(&s);
+    if (!weigh_entry(&s, &use)) {
+        return false;
+    }
     s.run.update = entry_begin(e, "update", MODE_TRAIN);
     bool ok = update_entry(&s);
     ok = schedule(&s) && ok;
     const Item *model = file_item(def->file, def->model);
+    e->averages = averages;
     ok = eval_entries(e, b, model ? model->ast : NULL) && ok;
     ok = actions(&s) && ok;
+    e->averages = NULL;
     VEC_PUSH(b->arena, &b->runs, s.run);
     return ok;
 }

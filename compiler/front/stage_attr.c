@@ -174,13 +174,28 @@ static bool interval_of(Elab *e, const Val *v, double *steps)
     return wrong(e, "every", "a number of steps, epochs or min", v);
 }
 
+/* `to = [console, jsonl]`: bits of PLAN_LOG_*; elsewhere all of them. */
+static bool read_log_to(Stage *s, const Ast *to)
+{
+    static const char words[] = "console jsonl tensorboard";
+    s->run.log_to = PLAN_LOG_CONSOLE | PLAN_LOG_JSONL | PLAN_LOG_TENSORBOARD;
+    if (to && !words_of(s->e, "to", words, to)) {
+        return false;
+    }
+    s->run.log_to = to ? 0 : s->run.log_to;
+    for (uint32_t i = 0; to && i < to->nkid; i++) {
+        s->run.log_to |= 1u << word_number(to->kid[i], words);
+    }
+    return true;
+}
+
 static bool read_log(Stage *s)
 {
     Elab *e = s->e;
     const StageLine *line = stage_line(s->def, "log");
     int64_t n = 10;
     double steps = 0;
-    bool ok = true;
+    bool ok = read_log_to(s, NULL);
     if (line && line->ast->kind == A_ATTR) {
         ok = read_int(s, "log", (Bounds){0, INT64_MAX, DIAG_E0802}, &n);
     } else if (line) {
@@ -188,10 +203,10 @@ static bool read_log(Stage *s)
         const Ast *every = group_attr(body, "every"), *to = group_attr(body, "to");
         ok = schema_check_body(e, "log", body);
         ok = (!every || interval_of(e, eval(e, stage_env(s, line->scope), every), &steps)) && ok;
-        ok = (!to || words_of(e, "to", "console jsonl tensorboard", to)) && ok;
+        ok = read_log_to(s, to) && ok;
         n = steps >= 1 && steps < INT32_MAX ? (int64_t)steps : n;
-        if (to || (every && steps < 1)) {
-            not_yet(e, (to ? to : every)->span, "this choice of the log");
+        if (every && steps < 1) {
+            not_yet(e, every->span, "a log in epochs or minutes");
         }
     }
     s->run.log_every = n > 0 && n < INT32_MAX ? (uint32_t)n : 1;
@@ -380,16 +395,19 @@ static bool read_choices(Stage *s)
     ok = read_word(s, "average", "tokens micro", &average) && ok;
     ok = read_word(s, "on_nan", "stop skip", &on_nan) && ok;
     const StageLine *carry = stage_line(s->def, "carry");
-    if (carry) {
-        ok = words_of(e, "carry", "optimizer data", carry->ast->kid[0]) && ok;
+    if (carry && words_of(e, "carry", "optimizer data", carry->ast->kid[0])) {
+        for (uint32_t i = 0; i < carry->ast->kid[0]->nkid; i++) {
+            s->run.carry |= 1u << word_number(carry->ast->kid[0]->kid[i], "optimizer data");
+        }
+    } else {
+        ok = ok && !carry;
     }
     const Val *deterministic = stage_value(s, "deterministic");
     if (deterministic && deterministic->kind != V_BOOL) {
         ok = wrong(e, "deterministic", "true or false", deterministic);
     }
-    if (on_nan) {
-        not_yet(e, stage_line(s->def, "on_nan")->ast->span, "skipping steps that are not finite");
-    }
+    s->run.on_nan = on_nan ? PN_SKIP : PN_STOP;
+    s->average_passes = average == 1;
     return ok;
 }
 
@@ -410,8 +428,5 @@ bool stage_attrs(Stage *s)
     ok = read_log(s) && ok;
     ok = read_checkpoint(s) && ok;
     s->run.seed = (uint64_t)seed;
-    if (s->ema > 0) {
-        not_yet(e, stage_line(s->def, "ema")->ast->span, "averages of weights");
-    }
     return ok;
 }

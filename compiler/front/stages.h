@@ -84,12 +84,16 @@ typedef struct Stage {
     PlanBuilder *b;
     const StageDef *def;
     Inst *model;
-    Map *envs;        /* StageScope -> Env */
-    bool names_ok;    /* no attribute is unknown: what is absent is not misspelt */
-    double clip, ema; /* 0: none */
-    VEC(Axis) axes;   /* of the mesh */
-    int64_t micro;    /* 0: auto */
-    int64_t tokens;   /* 0: none */
+    Map *envs;              /* StageScope -> Env */
+    bool names_ok;          /* no attribute is unknown: what is absent is not misspelt */
+    double clip, ema;       /* 0: none */
+    Map *averages, *starts; /* State -> its twin (average.c); NULL: none */
+    bool adds_up;           /* the terms of the loss have one weight */
+    uint32_t term_weight0;  /* else, over several passes: LOOP states, one for each */
+    VEC(Axis) axes;         /* of the mesh */
+    int64_t micro;          /* 0: auto */
+    bool average_passes;    /* `average = micro`: the mean over passes of their means */
+    int64_t tokens;         /* 0: none */
     VEC(Group) groups;
     uint32_t nbase, nparam; /* states of the model: 0 .. nparam; from nbase on of adapters */
     Choice *choices;        /* by state */
@@ -145,13 +149,23 @@ typedef struct Optimizer { /* `adamw(..)`: instances come later, one a parameter
 bool optimizer_find(Elab *e, Env *env, const Ast *expr, Optimizer *o);
 /* An instance for the parameter; NULL after a diagnostic, E0406 when it cannot update such a one. */
 Inst *optimizer_make(Elab *e, const Optimizer *o, const Param *p);
-/* The parameter's new value, states written; arg: w, g, lr, t. NULL after a diagnostic. */
-const Node *optimizer_step(Elab *e, Inst *inst, const Val *const arg[STEP_ARGS]);
+/* The parameter's new value, states written where `finite` is true; arg: w, g, lr, t. NULL after a
+ * diagnostic. */
+const Node *optimizer_step(Elab *e, Inst *inst, const Val *const arg[STEP_ARGS],
+                           const Node *finite);
 
 /* decay.c: W0106 for the trained parameters of a group; args: those of its optimizer. */
 void decay_check(Stage *s, uint32_t group, const Args *args);
 
 /* update.c */
 bool update_entry(Stage *s);
+
+/* average.c: ema = D, ema(m) and start(m) */
+/* The model `item` with weights of its own: averages, or as they were when the stage began. */
+const Val *average_model(Stage *s, const Item *item, bool average, Span span);
+/* What the evaluations of the stage read instead of the model's states: NULL, or State -> State. */
+Map *average_map(Stage *s);
+/* In `update`: averages follow the new values of `w`, a parameter or buffer. */
+void average_follow(Stage *s, const State *w, const Node *value, const Node *finite);
 
 #endif

@@ -1,5 +1,6 @@
 /* update.c: the entry that changes the weights: gradients divided by the total weight of the loss and
- * clipped by the global norm, then one instance of the optimizer module for each parameter. */
+ * clipped by the global norm, then one instance of the optimizer module for each parameter. Where the loss or
+ * the norm is not finite nothing changes: every write is a choice between old and new. */
 #include "stages.h"
 
 /* One group of parameters: its optimizer and learning rate. */
@@ -11,7 +12,8 @@ typedef struct Method {
 typedef struct Update {
     Stage *s;
     Elab *e;
-    const Node *scale; /* of every gradient: clip factor / total weight */
+    const Node *scale;  /* of every gradient: clip factor / total weight */
+    const Node *finite; /* bool: the step is made */
     const Node *rate;
     const Val *t;
     Method *methods; /* by group; an optimizer that is NULL: not needed yet */
@@ -89,10 +91,10 @@ static State *piece_state(Elab *e, State *w, const Rows *r)
     return part;
 }
 
-/* ---- clipping ---- */
+/* ---- the norm ---- */
 
-/* min(1, clip / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it. */
-static const Node *clip_factor(Stage *s, const Node *inverse)
+/* Of all gradients together. */
+static const Node *global_norm(Stage *s, const Node *inverse)
 {
     Elab *e = s->e;
     Graph *g = e->g;
@@ -111,6 +113,27 @@ static const Node *clip_factor(Stage *s, const Node *inverse)
     State *gnorm = loop_state(e, "gnorm");
     s->run.gnorm = gnorm->id;
     graph_write(g, gnorm->id, norm);
+    return norm;
+}
+
+/* Whether there is a step to make. */
+static const Node *is_finite(Stage *s, const Node *norm)
+{
+    Elab *e = s->e;
+    Graph *g = e->g;
+    const Node *loss = state_node(e, e->program->states.at[s->run.loss_sum]);
+    const Node *ok = graph_binary(g, OP_AND, graph_unary(g, OP_IS_FINITE, norm),
+                                  graph_unary(g, OP_IS_FINITE, loss));
+    State *finite = loop_state(e, "finite");
+    s->run.finite = finite->id;
+    graph_write(g, finite->id, graph_cast(g, DT_F32, ok));
+    return ok;
+}
+
+/* min(1, clip / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it. */
+static const Node *clip_factor(const Stage *s, const Node *norm)
+{
+    Graph *g = s->e->g;
     const Node *sum = graph_binary(g, OP_ADD, norm, graph_const(g, DT_F32, 1e-6));
     const Node *ratio = graph_binary(g, OP_DIV, graph_const(g, DT_F32, s->clip), sum);
     return graph_binary(g, OP_MIN, graph_const(g, DT_F32, 1), ratio);
@@ -190,8 +213,14 @@ static const Node *step_piece(const Update *u, const Method *m, State *w, const 
     grad = graph_binary(g, OP_MUL, grad, arith_broadcast(e, u->scale, grad->type, span));
     const Node *old = graph_cast(g, DT_F32, rows_of(e, state_node(e, exact(u->s, w)), rows));
     const Val *arg[STEP_ARGS] = {val_node(e, old, span), val_node(e, grad, span), m->lr, u->t};
-    const Node *next = optimizer_step(e, inst, arg);
-    return next ? graph_cast(g, exact(u->s, w)->type->dtype, next) : NULL;
+    const Node *next = optimizer_step(e, inst, arg, u->finite);
+    if (!next) {
+        return NULL;
+    }
+    const DType kept = exact(u->s, w)->type->dtype;
+    next = graph_cast(g, kept, next);
+    return graph_select(g, arith_broadcast(e, u->finite, next->type, span), next,
+                        graph_cast(g, kept, old));
 }
 
 static bool step_parameter(const Update *u, State *w)
@@ -211,6 +240,7 @@ static bool step_parameter(const Update *u, State *w)
     const State *kept = exact(u->s, w);
     const Node *all = put_rows(u->e, state_node(u->e, kept), c, new);
     graph_write(u->e->g, kept->id, all);
+    average_follow(u->s, w, all, u->finite);
     if (kept != w) {
         graph_write(u->e->g, w->id, graph_cast(u->e->g, w->type->dtype, all));
     }
@@ -253,8 +283,9 @@ static bool update_all(Stage *s)
     const Node *none = graph_binary(g, OP_EQ, weight, graph_const(g, DT_F32, 0));
     const Node *inverse = graph_binary(g, OP_DIV, graph_const(g, DT_F32, 1), weight);
     inverse = graph_select(g, none, graph_const(g, DT_F32, 0), inverse); /* no row: no step */
-    s->run.gnorm = PLAN_NONE;
-    u.scale = s->clip > 0 ? graph_binary(g, OP_MUL, clip_factor(s, inverse), inverse) : inverse;
+    const Node *norm = global_norm(s, inverse);
+    u.finite = is_finite(s, norm);
+    u.scale = s->clip > 0 ? graph_binary(g, OP_MUL, clip_factor(s, norm), inverse) : inverse;
     u.rate = graph_slot(g, "lr", DT_F32);
     u.t = val_node(e, graph_cast(g, DT_F32, graph_slot(g, "step", DT_I32)), s->def->span);
     for (uint32_t i = 0; i < s->nparam; i++) {
@@ -264,6 +295,12 @@ static bool update_all(Stage *s)
             if (!step_parameter(&u, w)) {
                 return false;
             }
+        }
+    }
+    for (uint32_t i = 0; i < s->nparam; i++) {
+        const State *b = e->program->states.at[i];
+        if (b->kind == SK_BUFFER) {
+            average_follow(s, b, state_node(e, b), u.finite);
         }
     }
     for (uint32_t i = 0; i < s->groups.n; i++) {

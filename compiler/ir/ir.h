@@ -500,7 +500,8 @@ typedef enum InitKind {
     INIT_ORTHOGONAL, /* rows or columns, the fewer, are orthonormal; axes behind the first are one */
     INIT_EYE,
     INIT_ROW_MEAN, /* rows that no weights fill: the mean of those they fill */
-    INIT_FUNCTION  /* of the element's indices */
+    INIT_FUNCTION, /* of the element's indices */
+    INIT_COPY      /* as the state `of` when the run begins */
 } InitKind;
 
 /* Filled by the runtime on the host in f64, keyed by (seed, path, element). */
@@ -531,6 +532,7 @@ typedef struct Program {
     VEC(State *) states;
     VEC(Graph *) entries; /* "micro", "update", "eval:NAME", "call:FN" */
     Map *grads;           /* parameter -> its GRAD state; made by program_state */
+    bool accumulates;     /* several passes make a step: gradients add up from the slot `first` on */
 } Program;
 
 Program *program_new(Ir *ir, Sym name);

@@ -11,7 +11,7 @@
 #include "base.h"
 #include "dtype.h"
 
-enum { PLAN_VERSION = 2, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
+enum { PLAN_VERSION = 3, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
 #define PLAN_NONE UINT32_MAX /* no index */
 
 typedef uint32_t PStr; /* byte offset into the text section, NUL-terminated */
@@ -84,7 +84,8 @@ typedef enum PlanInit {
     PI_ORTHOGONAL,
     PI_EYE,
     PI_TABLE,
-    PI_LOADED /* the mean of rows that weights fill: nothing without them */
+    PI_LOADED, /* the mean of rows that weights fill: nothing without them */
+    PI_COPY    /* as the state `of` when the run begins */
 } PlanInit;
 
 /* One emitted kernel: C text with one function per phase:
@@ -241,13 +242,16 @@ typedef struct PlanData {
     int64_t limit; /* rows; -1: all */
 } PlanData;
 
-typedef enum PlanUnit { PU_STEPS, PU_EPOCHS, PU_SHARE, PU_REST } PlanUnit;
+/* MINUTES: of actions alone. */
+typedef enum PlanUnit { PU_STEPS, PU_EPOCHS, PU_SHARE, PU_REST, PU_MINUTES } PlanUnit;
 typedef enum PlanCurve { PC_HOLD, PC_LINEAR, PC_COSINE, PC_SQRT } PlanCurve; /* SQRT: 1 - sqrt(t) */
 
 typedef struct PlanSegment { /* of the learning-rate schedule: factor f0 -> f1 */
     uint32_t curve, unit;
     double length; /* in unit; REST: what is left */
     double f0, f1;
+    uint32_t absolute; /* length counts from the start of the run: where the segment ends */
+    uint32_t pad;
 } PlanSegment;
 
 typedef struct PlanMetric {
@@ -267,12 +271,17 @@ typedef struct PlanEval {
 typedef enum PlanActionKind { PX_EVAL, PX_SAVE } PlanActionKind;
 
 typedef struct PlanAction { /* every LENGTH UNIT: ... */
-    uint32_t unit;          /* STEPS or EPOCHS */
+    uint32_t unit;          /* STEPS, EPOCHS or MINUTES */
     uint32_t kind;
     double length;
     uint32_t eval; /* EVAL: into evals */
     uint32_t keep; /* SAVE: checkpoints to keep, 0 = all */
 } PlanAction;
+
+typedef enum PlanOnNan { PN_STOP, PN_SKIP } PlanOnNan;
+/* Bits of PlanRun.carry: what a stage inherits besides weights. Of PlanRun.log_to: where it logs. */
+enum { PLAN_CARRY_OPTIMIZER = 1, PLAN_CARRY_DATA = 2 };
+enum { PLAN_LOG_CONSOLE = 1, PLAN_LOG_JSONL = 2, PLAN_LOG_TENSORBOARD = 4 };
 
 typedef struct PlanRun { /* at most one */
     PStr stage, model;
@@ -289,6 +298,11 @@ typedef struct PlanRun { /* at most one */
     uint32_t loss_sum, loss_weight; /* LOOP states that micro writes */
     uint32_t keep;                  /* checkpoints to keep */
     uint32_t gnorm;                 /* LOOP state with the global norm, or PLAN_NONE */
+    uint32_t finite; /* LOOP state: 1 where `update` changed anything, else 0; or PLAN_NONE */
+    uint32_t weigh;  /* entry that runs over all passes before `micro` does, or PLAN_NONE */
+    uint32_t on_nan; /* PlanOnNan */
+    int64_t rows;    /* of one pass; `batch` is a multiple */
+    uint32_t carry, log_to; /* bits */
 } PlanRun;
 
 typedef struct PlanMeta { /* exactly one */

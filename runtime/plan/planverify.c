@@ -201,12 +201,21 @@ static bool verify_values(const Row *r, const PlanState *s)
     return row_range(r, "values", s->value0, (uint32_t)n, p->nvalues);
 }
 
+static bool same_shape(const Plan *p, uint32_t a, uint32_t b)
+{
+    const PlanTensor *x = &p->tensors[a], *y = &p->tensors[b < p->ntensors ? b : a];
+    bool same = b < p->ntensors && x->rank == y->rank;
+    for (uint32_t k = 0; same && k < x->rank; k++)
+        same = plan_dim_hi(p, x->dim[k]) == plan_dim_hi(p, y->dim[k]);
+    return same;
+}
+
 static bool verify_state(const Row *r, const PlanState *s)
 {
     const Plan *p = r->plan;
     if (!row_index(r, "tensor", s->tensor, p->ntensors) ||
         !row_index(r, "kind", s->kind, PS_MASTER + 1) || !row_text(r, "key", s->key) ||
-        !row_index(r, "init", s->init, PI_LOADED + 1) || !row_index(r, "trained", s->trained, 2))
+        !row_index(r, "init", s->init, PI_COPY + 1) || !row_index(r, "trained", s->trained, 2))
         return false;
     const PlanTensor *t = &p->tensors[s->tensor];
     if (t->arena != PA_STATE)
@@ -218,10 +227,17 @@ static bool verify_state(const Row *r, const PlanState *s)
     }
     if (!verify_values(r, s))
         return false;
+    if (s->init == PI_COPY && s->kind != PS_OPT)
+        return row_bad(r, "it begins as a copy, and is no state of an optimizer");
     if (s->kind != PS_GRAD && s->kind != PS_OPT && s->kind != PS_MASTER)
         return true;
-    return row_index(r, "of", s->of, p->nstates) &&
-           (p->states[s->of].kind == PS_PARAM || row_bad(r, "`of` is not a parameter"));
+    if (!row_index(r, "of", s->of, p->nstates))
+        return false;
+    bool buffer = s->init == PI_COPY && p->states[s->of].kind == PS_BUFFER;
+    if (p->states[s->of].kind != PS_PARAM && !buffer)
+        return row_bad(r, "`of` is not a parameter");
+    return s->init != PI_COPY || same_shape(p, s->tensor, p->states[s->of].tensor) ||
+           row_bad(r, "it begins as a copy of another shape");
 }
 
 /* A span of the state arena, or the key of a state: what must not occur twice. */

@@ -162,7 +162,7 @@ static bool verify_actions(const Plan *p, Err *err)
     for (uint32_t i = 0; i < p->nactions; i++) {
         const PlanAction *a = &p->actions[i];
         const Row r = {p, err, "actions", i};
-        if (!row_index(&r, "unit", a->unit, PU_EPOCHS + 1) ||
+        if ((a->unit != PU_MINUTES && !row_index(&r, "unit", a->unit, PU_EPOCHS + 1)) ||
             !row_index(&r, "kind", a->kind, PX_SAVE + 1))
             return false;
         if (!isfinite(a->length) || a->length <= 0)
@@ -193,10 +193,16 @@ static bool verify_run(const Row *r, const PlanRun *run)
         !row_range(r, "actions", run->action0, run->naction, p->nactions) ||
         !verify_loop_state(r, "loss sum", run->loss_sum) ||
         !verify_loop_state(r, "loss weight", run->loss_weight) ||
-        (run->gnorm != PLAN_NONE && !verify_loop_state(r, "gradient norm", run->gnorm)))
+        (run->gnorm != PLAN_NONE && !verify_loop_state(r, "gradient norm", run->gnorm)) ||
+        (run->finite != PLAN_NONE && !verify_loop_state(r, "finite", run->finite)) ||
+        (run->weigh != PLAN_NONE && !row_index(r, "weigh", run->weigh, p->nentries)) ||
+        !row_index(r, "on_nan", run->on_nan, PN_SKIP + 1))
         return false;
     if (run->batch < 1 || run->batch > MAX_COUNT || run->steps < 0 || run->steps > MAX_COUNT)
         return row_bad(r, "batch %lld, steps %lld", (long long)run->batch, (long long)run->steps);
+    if (run->rows < 1 || run->rows > run->batch || run->batch % run->rows)
+        return row_bad(r, "passes of %lld rows for a batch of %lld", (long long)run->rows,
+                       (long long)run->batch);
     if (!isfinite(run->epochs) || run->epochs < 0 || run->epochs > 1e12 || !isfinite(run->lr))
         return row_bad(r, "epochs %g, learning rate %g", run->epochs, run->lr);
     return true;

@@ -240,8 +240,8 @@ static inline void sample_training(PlanBuilder *b)
                          .nfield = 1,
                          .shuffle = 1,
                          .limit = -1}));
-    VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_LINEAR, PU_STEPS, 10, 0, 1}));
-    VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_COSINE, PU_REST, 0, 1, 0}));
+    VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_LINEAR, PU_STEPS, 10, 0, 1, 0, 0}));
+    VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_COSINE, PU_REST, 0, 1, 0, 0, 0}));
     VEC_PUSH(b->arena, &b->metrics, ((PlanMetric){planb_text(b, "accuracy"), 1, 1}));
     VEC_PUSH(b->arena, &b->evals, ((PlanEval){planb_text(b, "test"), 0, 0, 0, 1, 0, 32, -1}));
     VEC_PUSH(b->arena, &b->actions, ((PlanAction){PU_EPOCHS, PX_EVAL, 1, 0, 0}));
@@ -259,7 +259,10 @@ static inline void sample_training(PlanBuilder *b)
                         .seed = 1,
                         .loss_sum = SS_SUM,
                         .loss_weight = SS_WSUM,
-                        .gnorm = PLAN_NONE}));
+                        .gnorm = PLAN_NONE,
+                        .finite = PLAN_NONE,
+                        .weigh = PLAN_NONE,
+                        .rows = 32}));
 }
 
 static inline PlanBuilder *sample_builder(Arena *arena, const char *isa)

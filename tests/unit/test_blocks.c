@@ -194,6 +194,7 @@ static void check_segments(const char *statements, const PlanSegment *want, uint
         assert_int_equal(got->curve, want[i].curve);
         assert_int_equal(got->unit, want[i].unit);
         assert_near(got->length, want[i].length);
+        assert_int_equal(got->absolute, want[i].absolute);
         assert_near(got->f0, want[i].f0);
         assert_near(got->f1, want[i].f1);
     }
@@ -203,19 +204,19 @@ static void check_segments(const char *statements, const PlanSegment *want, uint
 static void test_schedules(void **state)
 {
     UNUSED(state);
-    static const PlanSegment constant[] = {{PC_HOLD, PU_REST, 0, 1, 1}},
-                             cosine[] = {{PC_LINEAR, PU_SHARE, 0.05, 0, 1},
-                                         {PC_COSINE, PU_REST, 0, 1, 0.1}},
-                             linear[] = {{PC_LINEAR, PU_STEPS, 20, 0, 1},
-                                         {PC_LINEAR, PU_REST, 0, 1, 0}},
-                             wsd[] = {{PC_LINEAR, PU_SHARE, 0.05, 0, 1},
-                                      {PC_HOLD, PU_REST, 0, 1, 1},
-                                      {PC_SQRT, PU_STEPS, 30, 1, 0.1}},
-                             piecewise[] = {{PC_HOLD, PU_SHARE, 0.25, 1, 1},
-                                            {PC_HOLD, PU_SHARE, 0.5, 0.5, 0.5},
-                                            {PC_HOLD, PU_REST, 0, 0.1, 0.1}},
-                             epochs[] = {{PC_LINEAR, PU_EPOCHS, 0.5, 0, 1},
-                                         {PC_HOLD, PU_REST, 0, 1, 1}};
+    static const PlanSegment constant[] = {{PC_HOLD, PU_REST, 0, 1, 1, 0, 0}},
+                             cosine[] = {{PC_LINEAR, PU_SHARE, 0.05, 0, 1, 0, 0},
+                                         {PC_COSINE, PU_REST, 0, 1, 0.1, 0, 0}},
+                             linear[] = {{PC_LINEAR, PU_STEPS, 20, 0, 1, 0, 0},
+                                         {PC_LINEAR, PU_REST, 0, 1, 0, 0, 0}},
+                             wsd[] = {{PC_LINEAR, PU_SHARE, 0.05, 0, 1, 0, 0},
+                                      {PC_HOLD, PU_REST, 0, 1, 1, 0, 0},
+                                      {PC_SQRT, PU_STEPS, 30, 1, 0.1, 0, 0}},
+                             piecewise[] = {{PC_HOLD, PU_SHARE, 0.25, 1, 1, 1, 0},
+                                            {PC_HOLD, PU_SHARE, 0.75, 0.5, 0.5, 1, 0},
+                                            {PC_HOLD, PU_REST, 0, 0.1, 0.1, 0, 0}},
+                             epochs[] = {{PC_LINEAR, PU_EPOCHS, 0.5, 0, 1, 0, 0},
+                                         {PC_HOLD, PU_REST, 0, 1, 1, 0, 0}};
     check_segments("  steps = 1\n", constant, 1);
     check_segments("  steps = 1\n  schedule = constant\n", constant, 1);
     check_segments("  steps = 1\n  schedule = cosine(warmup: 5%, final: 10%)\n", cosine, 2);
@@ -259,7 +260,16 @@ static void test_numbers(void **state)
     assert_string_equal(text_at(&s, s.b->metrics.at[e->metric0 + 1].name), "loss");
     end(&s);
     s = stage_with("  steps = 1\n");
-    assert_int_equal(s.run->gnorm, PLAN_NONE);
+    assert_string_equal(s.p->states.at[s.run->gnorm]->path, "gnorm"); /* without `clip`, too */
+    assert_string_equal(s.p->states.at[s.run->finite]->path, "finite");
+    assert_int_equal(s.run->rows, 8);
+    assert_true(s.run->weigh == PLAN_NONE && s.run->on_nan == PN_STOP);
+    end(&s);
+    s = stage_with("  steps = 1\n  micro = 2\n  on_nan = skip\n  carry = [data]\n"
+                   "  log { every = 5 steps ; to = [jsonl] }\n  every 3 min: save(keep: 1)\n");
+    assert_true(s.run->rows == 2 && s.run->on_nan == PN_SKIP && s.p->accumulates);
+    assert_true(s.run->carry == PLAN_CARRY_DATA && s.run->log_to == PLAN_LOG_JSONL);
+    assert_int_equal(s.b->actions.at[s.run->action0].unit, PU_MINUTES);
     end(&s);
 }
 
@@ -283,8 +293,9 @@ static void test_entries(void **state)
     const DimSym *rows = dim_sym_at(s.lab.ir, eval->inputs.at[0]->type->dims[0]->term[0].sym[0]);
     assert_int_equal(rows->lo, 1);
     assert_int_equal(rows->hi, 5);
-    /* update: every parameter, two moments each, from gradients divided by the weight of the loss */
-    assert_int_equal(update->writes.n, 3 * 11);
+    /* update: every parameter, two moments each, from gradients divided by the weight of the loss; their
+     * norm, and whether it is finite */
+    assert_int_equal(update->writes.n, 3 * 11 + 2);
     assert_int_equal(update->inputs.n, 0);
     end(&s);
 }
@@ -369,6 +380,38 @@ static void check_update(const char *statements, double norm_limit)
     end(&s);
 }
 
+/* A gradient or a loss that is not finite: everything stays, and `finite` says so. */
+static void check_nothing_changes(const char *statements, bool loss)
+{
+    Stage s = stage_with(statements);
+    const Graph *g = s.p->entries.at[s.run->update];
+    Value **states = lab_states(&s.lab, s.p);
+    Value **writes = NEW_ARRAY(s.lab.arena, Value *, g->writes.n);
+    uint32_t grad = 0;
+    for (uint32_t i = 0; i < s.p->states.n; i++)
+        grad = s.p->states.at[i]->kind == SK_GRAD ? i : grad;
+    states[s.run->loss_weight]->at[0] = 4;
+    states[loss ? s.run->loss_sum : grad]->at[0] = (double)(loss ? INFINITY : NAN);
+    InterpBinding b = {.states = states, .slot = rate};
+    interp_run(g, s.lab.arena, &b, NULL, writes);
+    for (uint32_t i = 0; i < g->writes.n; i++) {
+        uint32_t state = g->writes.at[i].state;
+        if (state == s.run->finite)
+            assert_near(writes[i]->at[0], 0);
+        for (int64_t k = 0; s.p->states.at[state]->kind != SK_LOOP && k < writes[i]->count; k++)
+            assert_near(writes[i]->at[k], states[state]->at[k]);
+    }
+    end(&s);
+}
+
+static void test_not_finite(void **state)
+{
+    UNUSED(state);
+    check_nothing_changes("  steps = 1\n", false);
+    check_nothing_changes("  steps = 1\n", true);
+    check_nothing_changes("  steps = 1\n  clip = 0.5\n  ema = 0.9\n", false);
+}
+
 static void test_update(void **state)
 {
     UNUSED(state);
@@ -428,12 +471,12 @@ static void test_failing_twice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_data),          cmocka_unit_test(test_clauses),
-        cmocka_unit_test(test_unread),        cmocka_unit_test(test_schedules),
-        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_entries),
-        cmocka_unit_test(test_rows),          cmocka_unit_test(test_mean_of_rows),
-        cmocka_unit_test(test_update),        cmocka_unit_test(test_several),
-        cmocka_unit_test(test_failing_twice),
+        cmocka_unit_test(test_data),       cmocka_unit_test(test_clauses),
+        cmocka_unit_test(test_unread),     cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_rows),       cmocka_unit_test(test_mean_of_rows),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_update),
+        cmocka_unit_test(test_several),    cmocka_unit_test(test_failing_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,6 +274,27 @@ static void test_interrupt(void **state)
     }
 }
 
+/* SIGUSR1 saves and the run goes on; SIGTERM saves and ends it. */
+static void test_save_on_request(void **state)
+{
+    Fixture *f = *state;
+    replan(f, (TinyOptions){.d = 3, .steps = 100000000, .lr = 1e-9, .save_every = 1e9, .keep = 2});
+    const char *dir = path_join(f->arena, f->dir, "asked");
+    pid_t child = start_child(f, "asked");
+    const char *log = path_join(f->arena, dir, "run.jsonl");
+    for (int i = 0; i < 5000 && !file_exists(log); i++)
+        sleep_us(1000);
+    sleep_us(20000);
+    kill(child, SIGUSR1);
+    wait_for_checkpoint(f, "asked");
+    const char *first = ckpt_newest(f->arena, dir);
+    assert_non_null(first);
+    kill(child, SIGTERM);
+    int status = wait_for(child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 130);
+    assert_string_not_equal(ckpt_newest(f->arena, dir), first);
+}
+
 static void test_diverges(void **state)
 {
     Fixture *f = *state;
@@ -383,6 +404,7 @@ int main(void)
         WITH_FIXTURE(test_one_step_at_a_time),
         WITH_FIXTURE(test_kill),
         WITH_FIXTURE(test_interrupt),
+        WITH_FIXTURE(test_save_on_request),
         WITH_FIXTURE(test_diverges),
         WITH_FIXTURE(test_eval),
         WITH_FIXTURE(test_one_process_at_a_time),

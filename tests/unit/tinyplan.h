@@ -207,7 +207,8 @@ static inline void tiny_training(PlanBuilder *b, const TinyOptions *o)
                      .shuffle = 1,
                      .limit = -1};
     VEC_PUSH(arena, &b->datas, data);
-    PlanSegment warmup = {PC_LINEAR, PU_SHARE, 0.1, 0, 1}, decay = {PC_COSINE, PU_REST, 0, 1, 0};
+    PlanSegment warmup = {PC_LINEAR, PU_SHARE, 0.1, 0, 1, 0, 0},
+                decay = {PC_COSINE, PU_REST, 0, 1, 0, 0, 0};
     VEC_PUSH(arena, &b->segments, warmup);
     VEC_PUSH(arena, &b->segments, decay);
     PlanMetric metric = {planb_text(b, "error"), 0, 1};
@@ -234,7 +235,10 @@ static inline void tiny_training(PlanBuilder *b, const TinyOptions *o)
                    .loss_sum = TS_SUM,
                    .loss_weight = TS_WEIGHT,
                    .keep = o->keep,
-                   .gnorm = TS_NORM};
+                   .gnorm = TS_NORM,
+                   .finite = PLAN_NONE,
+                   .weigh = PLAN_NONE,
+                   .rows = TINY_BATCH};
     VEC_PUSH(arena, &b->runs, run);
 }
 

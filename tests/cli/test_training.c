@@ -1,0 +1,189 @@
+/* LIBS: mdl_test_tool mdl_runtime mdl_plan mdl_base */
+/* test_training.c: what `train` blocks ask for beyond plain steps: several passes, averages, steps that are not
+ * finite, logs. */
+#include "tool.h"
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static int setup(void **state)
+{
+    int rc = tool_setup(state);
+    if (rc == 0)
+        tool_data(*state);
+    return rc;
+}
+
+/* small.mdl with these lines in place of its duration, and run into a folder of that name. */
+static void train_with(Tool *tool, const char *run, const char *lines)
+{
+    tool_program(tool, "p.mdl", "  epochs    = 5\n", lines);
+    GOOD(tool, "train", "p.mdl", "--run", run, "--quiet");
+}
+
+static StFile *weights(Tool *tool, const char *run, int step, const char *name)
+{
+    return tool_tensors(
+        tool, arena_printf(tool->arena, "%s/checkpoints/step-%d/%s.safetensors", run, step, name));
+}
+
+/* The largest difference between tensors of the same names, over the largest value. */
+static double difference(const StFile *a, const StFile *b)
+{
+    double most = 0, size = 0;
+    assert_int_equal(a->n, b->n);
+    for (uint32_t i = 0; i < a->n; i++) {
+        const StTensor *other = st_find(b, a->tensors[i].name);
+        assert_non_null(other);
+        for (size_t k = 0; k < st_count(&a->tensors[i]); k++) {
+            double x = st_load(&a->tensors[i], k), y = st_load(other, k);
+            most = fmax(most, fabs(x - y));
+            size = fmax(size, fabs(x));
+        }
+    }
+    return most / size;
+}
+
+static void check_alike(Tool *tool, const char *a, const char *b, double bound)
+{
+    StFile *x = weights(tool, a, 12, "weights"), *y = weights(tool, b, 12, "weights");
+    double far = difference(x, y);
+    if (!(far <= bound))
+        fail_msg("%s and %s differ by %g", a, b, far);
+    st_close(x);
+    st_close(y);
+}
+
+/* Two, four or eight passes learn what one does: sums of weighted losses, not means of means. Rows of label 1
+ * weigh nothing in one term, and the other term weighs all alike. */
+static void passes_add_up(void **state)
+{
+    Tool *tool = *state;
+    static const char *const losses[] = {
+        "cross_entropy(mlp(b.image), b.label, mask: b.label != 1)",
+        "cross_entropy(mlp(b.image), b.label, mask: b.label != 1) + "
+        "0.1 * mean(mlp(b.image) * mlp(b.image))"};
+    for (size_t k = 0; k < COUNT(losses); k++) {
+        const char *file = arena_printf(tool->arena, "loss%zu.mdl", k);
+        tool_program(tool, file, "cross_entropy(mlp(b.image), b.label)\n  optimizer",
+                     arena_printf(tool->arena, "%s\n  optimizer", losses[k]));
+        const char *run[4];
+        for (int micro = 8, i = 0; micro; micro /= 2, i++) {
+            const char *set = arena_printf(tool->arena, "train.micro=%d", micro);
+            run[i] = arena_printf(tool->arena, "run%zu-%d", k, micro);
+            GOOD(tool, "train", file, "--run", run[i], "--quiet", "--set", "train.epochs=1.5",
+                 "--set", set);
+            check_alike(tool, run[0], run[i], 2e-6);
+        }
+    }
+}
+
+static void averages_follow_the_weights(void **state)
+{
+    Tool *tool = *state;
+    train_with(tool, "run", "  steps = 6\n  ema = 0.75\n  every 1 step: save(keep: 9)\n");
+    for (int step = 2; step <= 6; step++) {
+        StFile *before = weights(tool, "run", step - 1, "state");
+        StFile *now = weights(tool, "run", step, "state");
+        StFile *w = weights(tool, "run", step, "weights");
+        for (uint32_t i = 0; i < w->n; i++) {
+            const char *name = arena_printf(tool->arena, "%s.ema", w->tensors[i].name);
+            const StTensor *old = st_find(before, name), *new = st_find(now, name);
+            assert_true(old && new);
+            for (size_t k = 0; k < st_count(old); k++) {
+                double want = 0.75 * st_load(old, k) + 0.25 * st_load(&w->tensors[i], k);
+                assert_true(fabs(st_load(new, k) - want) < 1e-7);
+            }
+        }
+        st_close(before);
+        st_close(now);
+        st_close(w);
+    }
+}
+
+/* The evaluation reads the averages: with ones that never move it judges the first weights. */
+static void evaluations_read_averages(void **state)
+{
+    Tool *tool = *state;
+    tool_program(tool, "p.mdl", "metric accuracy = b => mean(argmax(mlp(b.image)) == b.label)",
+                 "metric loss = b => cross_entropy(mlp(b.image), b.label)");
+    const char *slow =
+        GOOD(tool, "train", "p.mdl", "--run", "slow", "--quiet", "--set", "train.ema=0.99999999");
+    const char *first =
+        GOOD(tool, "train", "p.mdl", "--run", "first", "--quiet", "--set", "train.lr=0");
+    const char *usual = GOOD(tool, "train", "p.mdl", "--run", "usual", "--quiet");
+    assert_string_equal(slow, first);
+    assert_string_not_equal(slow, usual);
+}
+
+/* The loss of step 3 is divided by zero. */
+static void write_broken(Tool *tool, const char *policy)
+{
+    tool_program(
+        tool, "p.mdl", "cross_entropy(mlp(b.image), b.label)\n  optimizer",
+        arena_printf(tool->arena,
+                     "cross_entropy(mlp(b.image), b.label) / f32(step - 3)\n  on_nan = %s\n"
+                     "  log = 1\n  every 1 step: save(keep: 9)\n  optimizer",
+                     policy));
+}
+
+static void steps_that_are_not_finite_are_left_out(void **state)
+{
+    Tool *tool = *state;
+    write_broken(tool, "skip");
+    Outcome o = RUN(tool, "train", "p.mdl", "--run", "run", "--quiet", "--max-steps", "6");
+    check_code(&o, 0);
+    check_has(o.err, "step 3 is left out: the loss is");
+    check_has(tool_read(tool, "run/run.jsonl").data, "{\"event\":\"skipped\",\"step\":3}");
+    StFile *before = weights(tool, "run", 2, "weights"),
+           *after = weights(tool, "run", 3, "weights");
+    StFile *next = weights(tool, "run", 4, "weights");
+    assert_true(difference(before, after) <= 0);
+    assert_true(difference(after, next) > 0);
+    st_close(before);
+    st_close(after);
+    st_close(next);
+}
+
+static void runs_that_diverge_leave_evidence(void **state)
+{
+    Tool *tool = *state;
+    write_broken(tool, "stop");
+    Outcome o = RUN(tool, "train", "p.mdl", "--run", "run", "--quiet");
+    check_code(&o, 6);
+    check_has(o.err, "step 3: the loss is inf");
+    check_has(o.err, "made by kernel");
+    check_has(o.err, "batch and weights are in run/nan-step-3");
+    check_has(o.err, "the checkpoint of step 2 is from before");
+    json_error_t why;
+    json_t *json = json_loads(tool_read(tool, "run/nan-step-3/evidence.json").data, 0, &why);
+    assert_int_equal(json_integer_value(json_object_get(json, "step")), 3);
+    assert_string_equal(json_string_value(json_object_get(json, "first")), "kernel");
+    assert_non_null(json_string_value(json_object_get(json, "tensor")));
+    json_decref(json);
+    StFile *batch = tool_tensors(tool, "run/nan-step-3/batch.safetensors");
+    assert_int_equal(batch->n, 2);
+    assert_int_equal(st_find(batch, "image")->dim[0], 8);
+    StFile *kept = tool_tensors(tool, "run/nan-step-3/weights.safetensors");
+    StFile *before = weights(tool, "run", 2, "weights");
+    assert_true(difference(kept, before) <= 0);
+    st_close(kept);
+    st_close(before);
+    st_close(batch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(passes_add_up, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(averages_follow_the_weights, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(evaluations_read_averages, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(steps_that_are_not_finite_are_left_out, setup,
+                                        tool_teardown),
+        cmocka_unit_test_setup_teardown(runs_that_diverge_leave_evidence, setup, tool_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
