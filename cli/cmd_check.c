@@ -7,6 +7,8 @@ static bool check(Cli *cli, Compile *c, void *user, Err *err)
     bool ok = compile_check(c, err);
     if (cli_has(cli, OPT_shapes))
         fputs(compile_shapes(c), stdout);
+    if (cli_has(cli, OPT_grad))
+        fputs(compile_gradients(c), stdout);
     return ok;
 }
 

@@ -90,6 +90,7 @@ bool with_program(Cli *cli, const ProgramUse *use, Err *err)
         return false;
     push_seed(cli);
     opt.shapes = cli_has(cli, OPT_shapes);
+    opt.gradients = cli_has(cli, OPT_grad);
     opt.sets = cli->sets.at;
     opt.nset = cli->sets.n;
     Compile *c = compile_new(&opt);

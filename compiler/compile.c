@@ -5,6 +5,7 @@
 #include "compile.h"
 #include "codegen.h"
 #include "front.h"
+#include "gradcheck.h"
 #include "passes.h"
 
 struct Compile {
@@ -19,6 +20,7 @@ struct Compile {
     Program *program;
     PassCx *passes;
     const MemPlan **memplans; /* by entry; NULL until compile_lower */
+    StrBuf gradients;         /* of compile_check */
 };
 
 Compile *compile_new(const CompileOptions *opt)
@@ -233,12 +235,44 @@ const Graph *compile_graph(Compile *c, uint32_t entry, int after, Err *err)
     return finish(c, out != NULL, "passes_run", err) ? out : NULL;
 }
 
+static void report_gradient(Compile *c, const GradFinding *f)
+{
+    static const char *const words[] = {[GRAD_AGREES] = "agrees",
+                                        [GRAD_DIFFERS] = "differs",
+                                        [GRAD_NOT_FINITE] = "not finite at any point tried",
+                                        [GRAD_TOO_LARGE] = "too large to be interpreted"};
+    StrBuf *sb = &c->gradients;
+    sb_printf(sb, "%-20s %s", f->name, words[f->verdict]);
+    if (f->verdict == GRAD_DIFFERS)
+        sb_printf(sb, " in %s: %.2g relative", f->operand, f->relative);
+    sb_putc(sb, '\n');
+    if (f->verdict != GRAD_DIFFERS)
+        return;
+    Diag *d = diag_at(c->ir->diags, DIAG_E0606, f->node->span,
+                      "`vjp` of `%s` differs from finite differences: %.2g relative", f->name,
+                      f->relative);
+    diag_note(d, "it is the derivative with respect to `%s`", f->operand);
+}
+
+static void check_gradients(Compile *c, PassCx *cx, const Graph *micro)
+{
+    GradFindings all = {0};
+    tell(c, "comparing derivatives", "");
+    sb_printf(&c->gradients, "%s, %s:\n", cx->program->name ? cx->program->name : "program",
+              micro->name);
+    gradcheck_entry(cx, micro, &all);
+    for (uint32_t i = 0; i < all.n; i++)
+        report_gradient(c, &all.at[i]);
+}
+
 /* Derivatives are part of the check: a trained parameter without one is the program's mistake. The
  * pass that differentiates says which one; mostly there is a proof that it need not be asked. */
 static void check_derivatives(void *user, Program *p, Arena *arena)
 {
-    const Compile *c = user;
+    Compile *c = user;
     const Graph *micro = program_entry(p, "micro");
+    if (micro && c->opt.gradients)
+        check_gradients(c, passes_begin(c->ir, arena, p, NULL), micro);
     if (!micro || autodiff_proves(p, micro))
         return;
     PassOptions opt = {.skip = c->opt.skip, .limit = passes_up_to(c, PASS_autodiff)};
@@ -248,7 +282,13 @@ static void check_derivatives(void *user, Program *p, Arena *arena)
 bool compile_check(Compile *c, Err *err)
 {
     tell(c, "checking", path_base(c->opt.path));
+    c->gradients = sb_new(c->arena);
     return finish(c, front_check_each(c->front, check_derivatives, c), "front_check", err);
+}
+
+const char *compile_gradients(Compile *c)
+{
+    return sb_text(&c->gradients);
 }
 
 const char *compile_shapes(Compile *c)

@@ -35,8 +35,9 @@ typedef struct CompileOptions {
     uint64_t skip;   /* bit per pass (compile_pass_find); required passes run all the same */
     /* Called with the graph of each entry after each pass; may be NULL. */
     void (*after_pass)(void *user, uint32_t pass, const struct Graph *g);
-    bool shapes; /* keep what compile_shapes shows */
-    bool lines;  /* #line directives into the .mdl file in emitted text */
+    bool shapes;    /* keep what compile_shapes shows */
+    bool gradients; /* compile_check compares derivatives with differences: E0606 */
+    bool lines;     /* #line directives into the .mdl file in emitted text */
     /* Called before each longer piece of work, for a progress line; may be NULL. */
     void (*progress)(void *user, const char *what);
     void *user;
@@ -65,6 +66,10 @@ uint32_t compile_stage_lines(Compile *c, uint32_t i, const struct FrontLine **ou
 
 /* All that can be said without data and device: every model, block and derivative. */
 bool compile_check(Compile *c, Err *err);
+
+/* After compile_check with the option `gradients`: one line for each operation and composite that the
+ * losses use, and what was found. */
+const char *compile_gradients(Compile *c);
 
 /* After compile_check, whether it was true or false: the program's text, with the types of what its
  * names are bound to as comments. Needs the option `shapes`. */

@@ -3,7 +3,7 @@
  * example gets that code and nothing else, the right one is accepted without a word.
  *
  * A line `<!-- call: f x=f32[2, 3] -->` above an example elaborates that function, whose body nothing
- * else looks at. */
+ * else looks at; `<!-- grad -->` compares derivatives too. */
 #include "compile.h"
 #include "diag.h"
 #include <setjmp.h>
@@ -32,6 +32,7 @@ static const struct {
 
 typedef struct Example {
     const char *text, *call; /* call may be NULL */
+    bool grad;
 } Example;
 
 typedef struct Page {
@@ -64,6 +65,7 @@ static Example find_example(Arena *arena, const char *page, const char *mark)
     Example x = {.text = arena_strndup(arena, from, (size_t)(to - from))};
     while (above > page && above[-1] != '\n')
         above--;
+    x.grad = strncmp(above, "<!-- grad -->", strlen("<!-- grad -->")) == 0;
     if (strncmp(above, call, strlen(call)) == 0)
         x.call =
             arena_strndup(arena, above + strlen(call), strcspn(above, "\n") - strlen(call) - 4);
@@ -102,7 +104,7 @@ static bool elaborate(Arena *arena, Compile *c, const char *call)
 static const char *reports(Arena *arena, const Example *x)
 {
     Err err = {0};
-    CompileOptions opt = {.path = EXAMPLE, .isa = "generic"};
+    CompileOptions opt = {.path = EXAMPLE, .isa = "generic", .gradients = x->grad};
     assert_true(file_write_atomic(EXAMPLE, x->text, strlen(x->text), &err));
     Compile *c = compile_new(&opt);
     if (compile_load(c, &err) && compile_check(c, &err) && x->call)
