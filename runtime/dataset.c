@@ -1,131 +1,151 @@
-/* dataset.c: the rows of a `data` block: finds its files, checks them, makes batches of fields. */
-#include "hostarray.h"
+/* dataset.c: the rows of a `data` block: opens its source, leaves out what its filter refuses, makes
+ * batches of fields.
+ *
+ * Row i of a dataset is row kept[i] of its source. A batch is made in pieces of CHUNK rows: their cells
+ * are found once, then every field's program runs over them. */
+#include "dataset.h"
 #include "order.h"
 #include "rowprog.h"
-#include "runtime.h"
-#include "stream.h"
+
+enum { CHUNK = 64 };
 
 struct Dataset {
     Arena *arena;
     const Plan *plan;
     const PlanData *data;
-    HostArray *columns;
-    RowSource source;
-    RowProg **fields;
-    Stream *stream; /* of a text source, which has no columns */
+    Source *source;
+    RowProg **fields; /* data->nfield, NULL where the source fills it; then the filter, if any */
+    int64_t *kept;    /* malloc; NULL: all rows of the source */
     int64_t rows;
+    DataWorker *own; /* of data_batch */
 };
 
-/* ---- finding files ---- */
+struct DataWorker {
+    const Dataset *ds;
+    Arena *arena;
+    RowWork **work; /* of each field and the filter */
+    Cell *cells;    /* of CHUNK rows, or NULL */
+    int64_t rows[CHUNK];
+};
 
-/* The folders to look in: beside the program, then those of $MDL_DATA. */
-typedef VEC(const char *) Folders;
-
-static Folders list_folders(Arena *arena, const char *dir)
+static const PlanField *field_at(const Dataset *ds, uint32_t f)
 {
-    Folders folders = {0};
-    VEC_PUSH(arena, &folders, *dir ? dir : ".");
-    const char *list = getenv("MDL_DATA");
-    while (list && *list) {
-        size_t n = strcspn(list, ":");
-        if (n)
-            VEC_PUSH(arena, &folders, arena_strndup(arena, list, n));
-        list += n + (list[n] == ':');
-    }
-    return folders;
+    return &ds->plan->fields[ds->data->field0 + f];
 }
 
-static const char *find_file(Arena *arena, const char *dir, const char *name, Err *err)
+static size_t row_bytes(const PlanField *field)
 {
-    if (name[0] == '/') {
-        if (file_exists(name))
-            return name;
-        err_set(err, ERR_FILE, "no file %s", name);
-        return NULL;
+    size_t n = dtype_info((DType)field->dtype)->bytes;
+    for (uint32_t i = 0; i < field->rank; i++)
+        n *= field->dim[i];
+    return n;
+}
+
+/* ---- workers ---- */
+
+static uint32_t programs(const PlanData *data)
+{
+    return data->nfield + data->filters;
+}
+
+DataWorker *data_worker_new(const Dataset *ds)
+{
+    Arena *arena = arena_new();
+    DataWorker *w = NEW(arena, DataWorker);
+    w->ds = ds;
+    w->arena = arena;
+    w->work = NEW_ARRAY(arena, RowWork *, programs(ds->data));
+    for (uint32_t f = 0; f < programs(ds->data); f++)
+        w->work[f] = ds->fields[f] ? rowwork_new(arena, ds->fields[f]) : NULL;
+    if (ds->source->kind->cells)
+        w->cells = NEW_ARRAY(arena, Cell, (size_t)CHUNK * ds->data->ncolumn + 1);
+    return w;
+}
+
+void data_worker_free(DataWorker *w)
+{
+    if (!w)
+        return;
+    for (uint32_t f = 0; f < programs(w->ds->data); f++)
+        rowwork_free(w->work[f]);
+    arena_free(w->arena);
+}
+
+uint32_t data_workers(const Dataset *ds)
+{
+    return ds->data->workers ? ds->data->workers : 1;
+}
+
+/* Finds the cells of w->rows. */
+static bool locate(DataWorker *w, RowBlock *block, Err *err)
+{
+    const Source *s = w->ds->source;
+    for (int64_t r = 0; w->cells && r < block->n; r++)
+        if (!s->kind->cells(s, block->rows[r], w->cells + r * w->ds->data->ncolumn, err))
+            return source_at_row(s, block->rows[r], err);
+    block->cells = w->cells;
+    return true;
+}
+
+/* ---- the filter ---- */
+
+static bool keep_rows(Dataset *ds, DataWorker *w, Err *err)
+{
+    uint32_t filter = ds->data->nfield;
+    uint8_t keeps[CHUNK];
+    int64_t all = ds->rows, most = ds->data->limit < 0 ? all : ds->data->limit;
+    ds->kept = malloc(sizeof *ds->kept * (size_t)(all + 1));
+    if (!ds->kept)
+        return err_set(err, ERR_DEVICE, "not enough memory to number %lld rows", (long long)all);
+    ds->rows = 0;
+    for (int64_t from = 0; from < all && ds->rows < most; from += CHUNK) {
+        RowBlock block = {w->rows, all - from < CHUNK ? all - from : CHUNK, NULL};
+        for (int64_t r = 0; r < block.n; r++)
+            w->rows[r] = from + r;
+        if (!locate(w, &block, err) ||
+            !rowprog_run(ds->fields[filter], w->work[filter], &block, keeps, err))
+            return false;
+        for (int64_t r = 0; r < block.n; r++)
+            if (keeps[r])
+                ds->kept[ds->rows++] = from + r;
     }
-    Folders folders = list_folders(arena, dir);
-    StrBuf tried = sb_new(arena);
-    for (uint32_t i = 0; i < folders.n; i++) {
-        const char *path = path_join(arena, folders.at[i], name);
-        if (file_exists(path))
-            return path;
-        sb_printf(&tried, "%s%s", i ? ", " : "", path);
-    }
-    err_set(err, ERR_FILE, "no file %s; looked for %s", name, sb_text(&tried));
-    err_help(err, "put it beside the program, or name the folder that holds it in MDL_DATA "
-                  "(several are separated by `:`)");
-    return NULL;
+    return ds->rows > 0 ||
+           err_set(err, ERR_DATA, "`filter` leaves none of its %lld rows", (long long)all);
+}
+
+/* Filter first: what is left is limited. */
+static bool choose_rows(Dataset *ds, Err *err)
+{
+    const PlanData *data = ds->data;
+    ds->rows = ds->source->rows;
+    if (ds->rows == 0)
+        return err_set(err, ERR_DATA, "it has no rows");
+    if (data->filters && data->limit != 0 && !keep_rows(ds, ds->own, err))
+        return false;
+    if (data->share > 0)
+        ds->rows = (int64_t)((double)ds->rows * data->share);
+    if (data->limit >= 0 && data->limit < ds->rows)
+        ds->rows = data->limit;
+    return ds->rows > 0 || err_set(err, ERR_DATA, "its `limit` leaves no rows");
 }
 
 /* ---- opening ---- */
 
-static bool open_column(Dataset *ds, uint32_t c, Err *err)
-{
-    const PlanColumn *column = &ds->plan->columns[ds->data->column0 + c];
-    const char *path = find_file(ds->arena, plan_text(ds->plan, ds->data->dir),
-                                 plan_text(ds->plan, column->file), err);
-    HostArray *array = &ds->columns[c];
-    if (!path || !host_array_read(array, (PlanSourceKind)ds->data->source, path,
-                                  plan_text(ds->plan, column->member), err))
-        return false;
-    if (array->rank == 0)
-        return err_set(err, ERR_DATA, "%s: `%s` is a single number, and rows are needed", path,
-                       plan_text(ds->plan, column->name));
-    if (array->bytes == 0)
-        return err_set(err, ERR_DATA, "%s: `%s` has no elements", path,
-                       plan_text(ds->plan, column->name));
-    return true;
-}
-
-static bool limit_rows(Dataset *ds, Err *err)
-{
-    if (ds->data->limit >= 0 && ds->data->limit < ds->rows)
-        ds->rows = ds->data->limit;
-    return ds->rows > 0 || err_set(err, ERR_DATA, "limit = 0 leaves no rows");
-}
-
-static bool check_rows(Dataset *ds, Err *err)
-{
-    if (ds->data->ncolumn == 0)
-        return err_set(err, ERR_DATA, "its source has no arrays");
-    const PlanColumn *names = &ds->plan->columns[ds->data->column0];
-    ds->rows = ds->columns[0].dim[0];
-    for (uint32_t c = 1; c < ds->data->ncolumn; c++)
-        if (ds->columns[c].dim[0] != ds->rows)
-            return err_set(err, ERR_DATA, "`%s` has %lld rows, `%s` has %lld",
-                           plan_text(ds->plan, names[0].name), (long long)ds->rows,
-                           plan_text(ds->plan, names[c].name), (long long)ds->columns[c].dim[0]);
-    return limit_rows(ds, err);
-}
-
-static bool open_stream(Dataset *ds, Err *err)
-{
-    Folders folders = list_folders(ds->arena, plan_text(ds->plan, ds->data->dir));
-    ds->stream =
-        stream_open(ds->plan, &ds->plan->streams[ds->data->stream], folders.at, folders.n, err);
-    if (!ds->stream)
-        return false;
-    ds->rows = stream_rows(ds->stream);
-    return true;
-}
-
 static bool open_all(Dataset *ds, Err *err)
 {
-    if (ds->data->source == PD_TEXT)
-        return open_stream(ds, err) && limit_rows(ds, err);
-    for (uint32_t c = 0; c < ds->data->ncolumn; c++)
-        if (!open_column(ds, c, err))
-            return false;
-    if (!check_rows(ds, err))
+    ds->source = source_open(ds->arena, ds->plan, ds->data, err);
+    if (!ds->source)
         return false;
-    ds->source = (RowSource){ds->plan, ds->data, ds->columns};
-    for (uint32_t f = 0; f < ds->data->nfield; f++) {
-        const PlanField *field = &ds->plan->fields[ds->data->field0 + f];
-        ds->fields[f] = rowprog_new(ds->arena, &ds->source, field, err);
+    for (uint32_t f = 0; f < programs(ds->data); f++) {
+        const PlanField *field = field_at(ds, f);
+        if (field->kind != PF_CODE)
+            continue;
+        ds->fields[f] = rowprog_new(ds->arena, ds->source, field, err);
         if (!ds->fields[f])
             return false;
     }
-    return true;
+    ds->own = data_worker_new(ds);
+    return choose_rows(ds, err);
 }
 
 Dataset *data_open(const Plan *plan, uint32_t d, Err *err)
@@ -134,8 +154,7 @@ Dataset *data_open(const Plan *plan, uint32_t d, Err *err)
     Arena *arena = arena_new();
     Dataset *ds = NEW(arena, Dataset);
     *ds = (Dataset){.arena = arena, .plan = plan, .data = &plan->datas[d]};
-    ds->columns = NEW_ARRAY(arena, HostArray, ds->data->ncolumn);
-    ds->fields = NEW_ARRAY(arena, RowProg *, ds->data->nfield);
+    ds->fields = NEW_ARRAY(arena, RowProg *, programs(ds->data));
     if (open_all(ds, err))
         return ds;
     err_context(err, "data `%s`", plan_text(plan, ds->data->name));
@@ -147,9 +166,9 @@ void data_close(Dataset *ds)
 {
     if (!ds)
         return;
-    for (uint32_t c = 0; c < ds->data->ncolumn; c++)
-        host_array_free(&ds->columns[c]);
-    stream_close(ds->stream);
+    data_worker_free(ds->own);
+    source_close(ds->source);
+    free(ds->kept);
     arena_free(ds->arena);
 }
 
@@ -160,17 +179,41 @@ int64_t data_rows(const Dataset *ds)
     return ds->rows;
 }
 
+/* Rows w->rows, to row `at` of the outputs. */
+static bool run_chunk(DataWorker *w, int64_t n, int64_t at, void *const *out, Err *err)
+{
+    const Dataset *ds = w->ds;
+    RowBlock block = {w->rows, n, NULL};
+    if (!locate(w, &block, err))
+        return false;
+    for (uint32_t f = 0; f < ds->data->nfield; f++) {
+        uint8_t *to = (uint8_t *)out[f] + (size_t)at * row_bytes(field_at(ds, f));
+        if (!ds->fields[f])
+            ds->source->kind->fill(ds->source, field_at(ds, f), w->rows, n, to);
+        else if (!rowprog_run(ds->fields[f], w->work[f], &block, to, err))
+            return false;
+    }
+    return true;
+}
+
+bool data_batch_by(DataWorker *w, const int64_t *rows, int64_t n, void *const *out, Err *err)
+{
+    const Dataset *ds = w->ds;
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        int64_t m = n - at < CHUNK ? n - at : CHUNK;
+        for (int64_t r = 0; r < m; r++) {
+            ASSERT(0 <= rows[at + r] && rows[at + r] < ds->rows);
+            w->rows[r] = ds->kept ? ds->kept[rows[at + r]] : rows[at + r];
+        }
+        if (!run_chunk(w, m, at, out, err))
+            return err_context(err, "data `%s`", plan_text(ds->plan, ds->data->name));
+    }
+    return true;
+}
+
 bool data_batch(Dataset *ds, const int64_t *rows, int64_t n, void *const *out, Err *err)
 {
-    for (int64_t i = 0; i < n; i++)
-        ASSERT(0 <= rows[i] && rows[i] < ds->rows);
-    for (uint32_t f = 0; ds->stream && f < ds->data->nfield; f++)
-        stream_fill(ds->stream, (PlanFieldKind)ds->plan->fields[ds->data->field0 + f].kind, rows, n,
-                    out[f]);
-    for (uint32_t f = 0; !ds->stream && f < ds->data->nfield; f++)
-        if (!rowprog_run(ds->fields[f], rows, n, out[f], err))
-            return err_context(err, "data `%s`", plan_text(ds->plan, ds->data->name));
-    return true;
+    return data_batch_by(ds->own, rows, n, out, err);
 }
 
 int64_t data_order(const Dataset *ds, uint64_t seed, int64_t epoch, int64_t i)

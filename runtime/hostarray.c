@@ -104,28 +104,14 @@ void *host_alloc(size_t bytes, Err *err)
     return p;
 }
 
-static bool read_mapped(HostArray *out, HostFile file, PlanSourceKind kind, const char *member,
-                        Err *err)
-{
-    switch (kind) {
-    case PD_IDX:
-        return idx_parse(out, file.data, file.n, err);
-    case PD_NPZ:
-        return npz_parse(out, file, member, err);
-    case PD_TEXT:
-        break; /* has no arrays (stream.c) */
-    }
-    return err_set(err, ERR_DATA, "unknown kind of source %u", (unsigned)kind);
-}
-
-bool host_array_read(HostArray *out, PlanSourceKind kind, const char *path, const char *member,
+bool host_array_read(HostArray *out, HostParseFn *parse, const char *path, const char *member,
                      Err *err)
 {
     *out = (HostArray){0};
     HostFile file;
     if (!host_file_open(&file, path, err))
         return false;
-    bool ok = read_mapped(out, file, kind, member, err);
+    bool ok = parse(out, file, member, err);
     if (!ok)
         err_context(err, "%s", path);
     if (ok && !out->owned)

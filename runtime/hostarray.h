@@ -1,4 +1,4 @@
-/* hostarray.h: arrays read from files: the one form that idx and npz readers produce.
+/* hostarray.h: arrays read from files: the one form that readers of idx, npy and npz produce.
  *
  * Rows of training data lie in files as they are; an array points into the mapped file where the
  * file's bytes can be used directly, and owns a copy where they had to be inflated, swapped or
@@ -37,8 +37,11 @@ const char *host_array_describe(Arena *arena, const HostArray *array);
 /* Sets dims and bytes. ERR_DATA when a dim is negative, or elements or bytes overflow. */
 bool host_array_shape(HostArray *array, const int64_t *dim, uint32_t rank, Err *err);
 
-/* One array of a file: member is the array's name inside an npz, ignored for idx. */
-bool host_array_read(HostArray *out, PlanSourceKind kind, const char *path, const char *member,
+/* A reader; member is the array's name inside an npz. */
+typedef bool HostParseFn(HostArray *out, HostFile file, const char *member, Err *err);
+
+/* One array of a file. */
+bool host_array_read(HostArray *out, HostParseFn *parse, const char *path, const char *member,
                      Err *err);
 
 /* The readers over bytes in memory; `out` may point into them. Errors do not name the file. */

@@ -1,6 +1,7 @@
 /* rowloops.c: the loops of rowprog.c over blocks of doubles, and from and to the types of files and
  * fields. Each is one plain loop over contiguous memory, which compilers vectorise. */
 #include "rowloops.h"
+#include <math.h>
 
 /* ---- loops over doubles: array with array, with one number, one number with array ---- */
 
@@ -28,15 +29,33 @@
             out[i] = (expr);                                                                 \
         }                                                                                    \
     }
-PAIRWISE(add, x + y)
-PAIRWISE(sub, x - y)
-PAIRWISE(mul, (x) * (y))
-PAIRWISE(div, x / y)
 
-const RowPair row_pairs[] = {[ROW_ADD] = {add_vv, add_vs, add_sv},
-                             [ROW_SUB] = {sub_vv, sub_vs, sub_sv},
-                             [ROW_MUL] = {mul_vv, mul_vs, mul_sv},
-                             [ROW_DIV] = {div_vv, div_vs, div_sv}};
+#define UNARY(name, expr)                   \
+    static void name(double *at, int64_t n) \
+    {                                       \
+        for (int64_t i = 0; i < n; i++) {   \
+            double x = at[i];               \
+            at[i] = (expr);                 \
+        }                                   \
+    }
+
+#define ROWOP(id, name, pops, doc)
+#define ROWUNARY(id, name, expr, doc) UNARY(unary_##id, expr)
+#define ROWPAIR(id, name, expr, doc)  PAIRWISE(pair_##id, expr)
+#include "rowops.def"
+
+const RowPair row_pairs[RO_COUNT] = {
+#define ROWUNARY(id, name, expr, doc)
+#define ROWPAIR(id, name, expr, doc) [RO_##id] = {pair_##id##_vv, pair_##id##_vs, pair_##id##_sv},
+#include "rowops.def"
+};
+
+RowUnaryFn *const row_units[RO_COUNT] = {
+#define ROWUNARY(id, name, expr, doc) [RO_##id] = unary_##id,
+#define ROWPAIR(id, name, expr, doc)
+#include "rowops.def"
+};
+#undef ROWOP
 
 /* ---- loading and storing ---- */
 

@@ -3,6 +3,7 @@
 #define MDL_ROWLOOPS_H
 
 #include "dtype.h"
+#include "plan.h"
 
 /* `out` overlaps no input. */
 typedef void RowPairFn(double *out, const double *a, const double *b, int64_t n);
@@ -12,8 +13,12 @@ typedef struct RowPair {
     RowPairFn *vv, *vs, *sv;
 } RowPair;
 
-enum { ROW_ADD, ROW_SUB, ROW_MUL, ROW_DIV };
-extern const RowPair row_pairs[];
+/* In place. */
+typedef void RowUnaryFn(double *at, int64_t n);
+
+/* By RowOp, for those that are pairs, and those of one operand. */
+extern const RowPair row_pairs[RO_COUNT];
+extern RowUnaryFn *const row_units[RO_COUNT];
 
 /* By DType; elements of a file have no alignment. */
 typedef void RowLoadFn(double *out, const void *in, int64_t n);

@@ -2,23 +2,27 @@
 #ifndef MDL_ROWPROG_H
 #define MDL_ROWPROG_H
 
-#include "hostarray.h"
+#include "source.h"
 
-typedef struct RowProg RowProg;
+typedef struct RowProg RowProg; /* does not change once it is made */
+typedef struct RowWork RowWork; /* what one thread needs to run one program */
 
-typedef struct RowSource {
-    const Plan *plan;
-    const PlanData *data;
-    const HostArray *columns; /* one per column of data; must outlive the program */
-} RowSource;
+/* Rows of the source, by number; `cells`, row after row, when the source has such. */
+typedef struct RowBlock {
+    const int64_t *rows;
+    int64_t n;
+    const Cell *cells;
+} RowBlock;
 
 /* Checks the code of a field against the columns' shapes: ERR_DATA when an operand does not fit or
  * the result has another number of elements than the field. */
-RowProg *rowprog_new(Arena *arena, const RowSource *source, const PlanField *field, Err *err);
+RowProg *rowprog_new(Arena *arena, const Source *source, const PlanField *field, Err *err);
+RowWork *rowwork_new(Arena *arena, const RowProg *prog);
+void rowwork_free(RowWork *work); /* NULL is fine; what the arena has stays there */
 /* Bytes of one row of the field. */
 size_t rowprog_bytes(const RowProg *prog);
-/* Fills out with the field of the n rows listed. ERR_DATA when a value does not fit an integer
- * field. Not for two threads at once: the program owns its workspace. */
-bool rowprog_run(RowProg *prog, const int64_t *rows, int64_t n, void *out, Err *err);
+/* Fills out with the field of the rows. ERR_DATA, with the row, when a cell cannot be read or a value
+ * does not fit an integer field. No allocation but for texts longer than any before. */
+bool rowprog_run(const RowProg *prog, RowWork *work, const RowBlock *block, void *out, Err *err);
 
 #endif

@@ -6,7 +6,7 @@
  * lies inside, and what it repeats is not learned. In a row, positions and segments begin anew with each
  * file, so that masks keep files apart. Tokens of row r are found by division and a search among the
  * files: nothing is kept from row to row. */
-#include "stream.h"
+#include "source.h"
 #include <glob.h>
 
 static const int64_t MAX_TOKENS = INT64_C(1) << 40;
@@ -16,15 +16,15 @@ typedef struct Text {
     int64_t first, n; /* tokens: where it begins in the stream, and how many */
 } Text;
 
-struct Stream {
-    Arena *arena;
+typedef struct Stream {
+    Arena *arena; /* of the source */
     const PlanTokenizer *tokenizer;
     const PlanStream *spec;
     Text *text;
     uint32_t ntext;
     int64_t from, to; /* the tokens that are used */
     int64_t rows;
-};
+} Stream;
 
 /* ---- files ---- */
 
@@ -60,13 +60,12 @@ static bool find_in(Arena *arena, const char *path, Paths *out, Err *err)
     return match(arena, path, out, err);
 }
 
-static bool find_files(Stream *s, const char *pattern, const char *const *folders, uint32_t nfolder,
-                       Paths *out, Err *err)
+static bool find_files(Stream *s, const char *pattern, const Folders *folders, Paths *out, Err *err)
 {
     StrBuf tried = sb_new(s->arena);
     bool absolute = pattern[0] == '/';
-    for (uint32_t i = 0; i < (absolute ? 1 : nfolder) && !out->n; i++) {
-        const char *path = absolute ? pattern : path_join(s->arena, folders[i], pattern);
+    for (uint32_t i = 0; i < (absolute ? 1 : folders->n) && !out->n; i++) {
+        const char *path = absolute ? pattern : path_join(s->arena, folders->at[i], pattern);
         sb_printf(&tried, "%s%s", i ? ", " : "", path);
         if (!find_in(s->arena, path, out, err))
             return false;
@@ -75,9 +74,7 @@ static bool find_files(Stream *s, const char *pattern, const char *const *folder
         qsort(out->at, out->n, sizeof *out->at, by_name);
         return true;
     }
-    err_set(err, ERR_FILE, "no file %s; looked for %s", pattern, sb_text(&tried));
-    return err_help(err, "put it beside the program, or name the folder that holds it in MDL_DATA "
-                         "(several are separated by `:`)");
+    return source_missing(pattern, sb_text(&tried), err);
 }
 
 static bool read_texts(Stream *s, const Paths *paths, Err *err)
@@ -116,29 +113,26 @@ static bool count_rows(Stream *s, Err *err)
     return true;
 }
 
-int64_t stream_rows(const Stream *s)
+static bool open_stream(Source *source, Err *err)
 {
-    return s->rows;
-}
-
-Stream *stream_open(const Plan *plan, const PlanStream *spec, const char *const *folders,
-                    uint32_t nfolder, Err *err)
-{
-    Arena *arena = arena_new();
-    Stream *s = NEW(arena, Stream);
-    *s = (Stream){.arena = arena, .spec = spec, .tokenizer = &plan->tokenizers[spec->tokenizer]};
+    const Plan *plan = source->plan;
+    const PlanStream *spec = &plan->streams[source->data->stream];
+    Stream *s = NEW(source->arena, Stream);
+    *s = (Stream){
+        .arena = source->arena, .spec = spec, .tokenizer = &plan->tokenizers[spec->tokenizer]};
     Paths paths = {0};
-    if (find_files(s, plan_text(plan, spec->files), folders, nfolder, &paths, err) &&
-        read_texts(s, &paths, err) && count_rows(s, err))
-        return s;
-    stream_close(s);
-    return NULL;
+    Folders folders = source_folders(source);
+    if (!find_files(s, plan_text(plan, spec->files), &folders, &paths, err) ||
+        !read_texts(s, &paths, err) || !count_rows(s, err))
+        return false;
+    source->self = s;
+    source->rows = s->rows;
+    return true;
 }
 
-void stream_close(Stream *s)
+static void close_stream(Source *source)
 {
-    if (s)
-        arena_free(s->arena);
+    UNUSED(source); /* all of it lies in the arena */
 }
 
 /* The text that token i lies in. */
@@ -228,8 +222,11 @@ static int32_t element(const Walk *w, PlanFieldKind field, int64_t i, bool insid
     BUG("field %d is not one of each token", (int)field);
 }
 
-void stream_fill(const Stream *s, PlanFieldKind field, const int64_t *rows, int64_t n, void *out)
+static void fill(const Source *source, const PlanField *f, const int64_t *rows, int64_t n,
+                 void *out)
 {
+    const Stream *s = source->self;
+    PlanFieldKind field = (PlanFieldKind)f->kind;
     bool mark = field == PF_LEARN || field == PF_VALID;
     uint8_t *marks = out;
     int32_t *numbers = out;
@@ -252,3 +249,5 @@ void stream_fill(const Stream *s, PlanFieldKind field, const int64_t *rows, int6
         }
     }
 }
+
+const SourceKind source_stream = {.open = open_stream, .fill = fill, .close = close_stream};

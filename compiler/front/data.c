@@ -187,7 +187,8 @@ static bool field_value(DataCx *cx, DataField *f)
         return false;
     }
     bool text = f->kind == FK_TEXT;
-    bool number = val_is_number(v) || v->kind == V_BOOL;
+    bool list = v->kind == V_TUPLE || v->kind == V_LIST;
+    bool number = val_is_number(v) || v->kind == V_BOOL || (list && datum_list_of_numbers(e, v));
     const Val *r = text                                            ? datum_as_kind(e, v, DA_TEXT)
                    : number                                        ? v
                    : is_datum(v) && v->datum->type.kind == DA_BOOL ? v
@@ -200,7 +201,8 @@ static bool field_value(DataCx *cx, DataField *f)
         diag_at(e->diags, DIAG_E0803, v->span, "turns(..) needs `template` of the data");
         return false;
     }
-    return f->value && (text || !f->type || !is_datum(r) || shape_fits(e, f, &f->value->type));
+    bool shaped = is_datum(r) || list;
+    return f->value && (text || !f->type || !shaped || shape_fits(e, f, &f->value->type));
 }
 
 /* False after E0202: an earlier field has the name. */
@@ -326,7 +328,12 @@ static bool attributes(DataCx *cx, bool training)
     ok = attr_bool(e, s->env, cx->block, "pack", &s->packs) && ok;
     ok = attr_bool(e, s->env, cx->block, "shuffle", &s->shuffle) && ok;
     s->shuffle = s->shuffle && training;
-    const Ast *length = block_attr(cx->block, "length");
+    const Ast *length = block_attr(cx->block, "length"), *w = block_attr(cx->block, "workers");
+    ok = attr_int(e, s->env, cx->block, "workers", &s->workers) && ok;
+    if (ok && w && w->kind != A_NONE && (s->workers < 1 || s->workers > PLAN_MAX_WORKERS)) {
+        diag_at(e->diags, DIAG_E0802, w->span, "`workers` is 1 to %d threads", PLAN_MAX_WORKERS);
+        ok = false;
+    }
     if (ok && length && (s->length < 1 || s->length > MAX_EXTENT)) {
         diag_at(e->diags, DIAG_E0802, length->span, "a row has 1 to 16,777,216 tokens");
         ok = false;

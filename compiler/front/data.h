@@ -16,14 +16,21 @@ typedef struct SourceInfo {
     bool arrays;        /* arguments name arrays */
     bool open;          /* columns are those of the files */
     bool tar, mix;
-    bool runs; /* the loader has it: `plan` */
+    const char *file; /* the argument that names the file; NULL: each column has its own */
+    bool runs;        /* the loader has it: `plan` */
     PlanSourceKind plan;
 } SourceInfo;
 typedef struct DataSpec DataSpec;
 const SourceInfo *source_find(const char *name);
 /* NULL after a diagnostic. */
 const Columns *source_columns(Elab *e, const SourceInfo *s, const Val *source);
-bool source_column(Elab *e, PlanBuilder *b, const DataSpec *s, Sym name);
+typedef struct SourceCell { /* a column, and what it is read as */
+    Sym name;
+    bool text;
+} SourceCell;
+/* Adds the column to the plan: its file, and for an archive its member, which is called like the column
+ * unless the source says otherwise. False when the source has no such column. */
+bool source_column(Elab *e, PlanBuilder *b, const DataSpec *s, const SourceCell *cell);
 
 /* ---- tokenizer.c ---- */
 
@@ -115,6 +122,7 @@ struct DataSpec {
     bool open;      /* some formals have no values: what depends on them is not known */
     bool packs;     /* several samples in a row */
     bool shuffle;
+    int64_t workers;                   /* 0: not given */
     int64_t limit;                     /* rows, -1: all */
     double limit_share;                /* 0: none */
     const Datum *filter, *map, *image; /* or NULL */
@@ -133,9 +141,10 @@ const Columns *data_answers(Elab *e, const DataSpec *s);
 /* The function of one argument on a datum; its value, or NULL after a diagnostic. */
 const Val *data_call(Elab *e, Env *env, const Ast *fn, const Val *arg);
 
-/* ---- rowcode.c: a field's expression as postfix code; false after a diagnostic ---- */
+/* ---- rowcode.c: an expression over a row as postfix code; false after a diagnostic ---- */
 
-bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const DataField *f);
+/* data->column0 is the first of the data's columns, which are the last of the plan so far. */
+bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const Datum *value);
 
 /* ---- answers.c: false after diagnostics ---- */
 

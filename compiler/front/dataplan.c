@@ -2,10 +2,11 @@
  * refused there, and left out where nothing is run. */
 #include "data.h"
 
+/* Of arrays all that are named are read, whether a field uses them or not: their rows must agree. */
 static void plan_columns(Elab *e, PlanBuilder *b, const DataSpec *s)
 {
     for (uint32_t i = 0; i < s->columns->n; i++) {
-        source_column(e, b, s, s->columns->at[i].name);
+        source_column(e, b, s, &(SourceCell){s->columns->at[i].name, false});
     }
 }
 
@@ -25,7 +26,7 @@ static bool plan_field(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanDat
         ASSERT(constant);
         p.dim[i] = (uint32_t)v;
     }
-    if (!row_code(e, b, s, data, f)) {
+    if (!row_code(e, b, s, data, f->value)) {
         return false;
     }
     p.ncode = b->codes.n - p.code0;
@@ -45,7 +46,23 @@ static bool plan_source(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
         return stream_plan(e, b, s, d);
     }
     plan_columns(e, b, s);
-    return s->limit_share > 0 ? not_yet(e, s->span, "a share of the rows") : true;
+    return true;
+}
+
+/* The filter is one more field, behind those of the batch. */
+static bool plan_filter(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
+{
+    PlanField p = {.name = planb_text(b, "filter"), .dtype = DT_BOOL, .code0 = b->codes.n};
+    d->filters = s->filter && !s->info->stream;
+    if (!d->filters) {
+        return true; /* of a stream it is refused there */
+    }
+    if (!row_code(e, b, s, d, s->filter)) {
+        return false;
+    }
+    p.ncode = b->codes.n - p.code0;
+    VEC_PUSH(b->arena, &b->fields, p);
+    return true;
 }
 
 static bool plan_data(Elab *e, PlanBuilder *b, const DataSpec *s, uint32_t *index)
@@ -54,14 +71,17 @@ static bool plan_data(Elab *e, PlanBuilder *b, const DataSpec *s, uint32_t *inde
     PlanData d = {.name = planb_text(b, s->block ? s->block->name : "mix"),
                   .dir = planb_text(b, path_dir(e->arena, file->path)),
                   .shuffle = s->shuffle,
-                  .limit = s->limit};
+                  .limit = s->limit,
+                  .share = s->limit_share < 1 ? s->limit_share : 0,
+                  .workers = (uint32_t)s->workers};
     d.field0 = b->fields.n;
     bool ok = plan_source(e, b, s, &d);
     for (uint32_t i = 0; i < s->nfield; i++) {
         ok = plan_field(e, b, s, &d, &s->field[i]) && ok;
     }
-    d.ncolumn = b->columns.n - d.column0;
     d.nfield = b->fields.n - d.field0;
+    ok = plan_filter(e, b, s, &d) && ok;
+    d.ncolumn = b->columns.n - d.column0;
     *index = b->datas.n;
     VEC_PUSH(b->arena, &b->datas, d);
     return ok;

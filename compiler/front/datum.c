@@ -130,6 +130,19 @@ const Val *datum_as_kind(Elab *e, const Val *v, DatumKind kind)
     return datum_val(e, d);
 }
 
+bool datum_list_of_numbers(Elab *e, const Val *v)
+{
+    for (uint32_t i = 0; i < v->list.n; i++) {
+        const Val *x = v->list.at[i];
+        const Val *a = is_datum(x) ? datum_as_kind(e, x, DA_ARRAY) : NULL;
+        bool one = a && (!a->datum->type.shaped || a->datum->type.rank == 0);
+        if (!one && !val_is_number(x)) {
+            return false;
+        }
+    }
+    return v->list.n > 0;
+}
+
 bool datum_is_text(const Ast *type)
 {
     const Ast *name = type->kind == A_T_NAME || type->kind == A_T_TENSOR ? type->kid[0] : NULL;
@@ -162,9 +175,17 @@ bool datum_dims_known(const DatumType *t)
 
 /* ---- operators ---- */
 
-/* The type of a value in a data-time expression. */
-static DatumType type_of(const Val *v)
+static bool is_list(const Val *v)
 {
+    return v->kind == V_TUPLE || v->kind == V_LIST;
+}
+
+/* The type of a value in a data-time expression. A list is of numbers. */
+static DatumType type_of(Elab *e, const Val *v)
+{
+    if (is_list(v)) {
+        return (DatumType){DA_ARRAY, true, false, 1, {dim_const(e->ir, v->list.n)}, NULL};
+    }
     DatumKind kind = v->kind == V_STR ? DA_STR : v->kind == V_BOOL ? DA_BOOL : DA_ARRAY;
     return is_datum(v) ? v->datum->type : (DatumType){.kind = kind, .shaped = true};
 }
@@ -272,11 +293,12 @@ const Val *datum_apply(Elab *e, const char *op, const Val *const *arg, uint32_t 
         if (val_is_poison(arg[i])) {
             return poison(e, span);
         }
-        if (!is_datum(arg[i]) && !val_is_number(arg[i]) && arg[i]->kind != V_STR &&
-            arg[i]->kind != V_BOOL) {
+        bool known = is_datum(arg[i]) || val_is_number(arg[i]) || arg[i]->kind == V_STR;
+        if (!known && arg[i]->kind != V_BOOL &&
+            !(is_list(arg[i]) && datum_list_of_numbers(e, arg[i]))) {
             return wrong_operands(e, op, arg, n, span);
         }
-        t[i] = type_of(arg[i]);
+        t[i] = type_of(e, arg[i]);
     }
     if (!result_type(op, t, n, &out)) {
         bool shapes =

@@ -85,6 +85,8 @@ bool datum_is_text(const Ast *type); /* text, text[448] */
 bool datum_callable(Elab *e, const Val *fn, const Args *args);
 /* v as a value of that kind, a cell of a file becoming one; NULL when it is another. */
 const Val *datum_as_kind(Elab *e, const Val *v, DatumKind kind);
+/* A tuple or list, each element of which is one number, as far as that is known. */
+bool datum_list_of_numbers(Elab *e, const Val *v);
 /* All extents known. */
 bool datum_dims_known(const DatumType *t);
 

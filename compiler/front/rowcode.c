@@ -1,5 +1,4 @@
-/* rowcode.c: the expression of a data field, `row => row.images / 255`, as postfix code for the loader.
- * What the loader cannot compute is refused when a plan is made (not_yet). */
+/* rowcode.c: an expression over a row, `row => row.images / 255`, as postfix code for the loader. What the loader cannot compute is refused when a plan is made (not_yet). */
 #include "data.h"
 
 enum { MAX_ROW_CODE = 4096 };
@@ -51,55 +50,132 @@ static bool later(RowCx *cx, const Datum *d, const char *what)
 }
 
 /* The number of a column among the data's; one that is asked for first is added. */
-static bool column(RowCx *cx, const Datum *d)
+static bool column(RowCx *cx, const Datum *d, bool text)
 {
-    uint32_t n = cx->b->columns.n;
+    const PlanBuilder *b = cx->b;
+    uint32_t n = b->columns.n, op = text ? RO_TEXT : RO_COLUMN;
+    if (d->type.kind == DA_IMAGE || d->type.kind == DA_AUDIO) {
+        return later(cx, d, arena_printf(cx->e->arena, "the column `%s`", d->text));
+    }
     for (uint32_t i = cx->column0; i < n; i++) {
-        if (strcmp(cx->b->text.at + cx->b->columns.at[i].name, d->text) == 0) {
-            push(cx, RO_COLUMN, i - cx->column0, 0);
+        const PlanColumn *c = &b->columns.at[i];
+        if (c->text == text && strcmp(b->text.at + c->name, d->text) == 0) {
+            push(cx, op, i - cx->column0, 0);
             return true;
         }
     }
-    if (source_column(cx->e, cx->b, cx->s, d->text)) {
-        push(cx, RO_COLUMN, n - cx->column0, 0);
+    if (source_column(cx->e, cx->b, cx->s, &(SourceCell){d->text, text})) {
+        push(cx, op, n - cx->column0, 0);
         return true;
     }
     return later(cx, d, arena_printf(cx->e->arena, "the column `%s`", d->text));
 }
 
-static bool emit(RowCx *cx, const Datum *d)
+static bool emit(RowCx *cx, const Datum *d, bool text);
+
+static bool emit_all(RowCx *cx, const Datum *d, bool text)
 {
-    uint32_t op;
-    if (cx->b->codes.n - cx->code0 > MAX_ROW_CODE) {
-        return true; /* row_code reports it */
-    }
-    if (strcmp(d->op, "as") == 0) {
-        return emit(cx, d->arg[0]); /* the field's type decides the cast and the shape */
-    }
-    if (strcmp(d->op, "column") == 0) {
-        return column(cx, d);
-    }
-    if (!row_op(d->op, &op)) {
-        return later(cx, d, arena_printf(cx->e->arena, "`%s` in a data field", d->op));
-    }
     for (uint32_t i = 0; i < d->narg; i++) {
-        if (!emit(cx, d->arg[i])) {
+        if (!emit(cx, d->arg[i], text)) {
             return false;
         }
+    }
+    return true;
+}
+
+/* Cells of a file are compared as texts unless the other side is a number. */
+static bool compares_texts(const Datum *d)
+{
+    DatumKind a = d->arg[0]->type.kind, b = d->arg[1]->type.kind;
+    return a == DA_STR || b == DA_STR || (a == DA_ANY && b == DA_ANY);
+}
+
+static bool emit_equal(RowCx *cx, const Datum *d)
+{
+    bool unequal = strcmp(d->op, "ne") == 0, texts = compares_texts(d);
+    if (!emit_all(cx, d, texts)) {
+        return false;
+    }
+    push(cx, texts ? RO_SAME : unequal ? RO_NE : RO_EQ, 0, 0);
+    if (texts && unequal) {
+        push(cx, RO_NOT, 0, 0);
+    }
+    return true;
+}
+
+/* (row.a, row.b, 3): one array. */
+static bool emit_list(RowCx *cx, const Datum *d)
+{
+    for (uint32_t i = 0; i < d->narg; i++) {
+        if (!emit(cx, d->arg[i], false)) {
+            return false;
+        }
+        if (i) {
+            push(cx, RO_JOIN, 0, 0);
+        }
+    }
+    return d->narg > 0 || later(cx, d, "an empty list");
+}
+
+static bool emit_text(RowCx *cx, const Datum *d)
+{
+    bool string = strcmp(d->op, "string") == 0;
+    if (!string && strcmp(d->op, "add") != 0) {
+        return later(cx, d, arena_printf(cx->e->arena, "`%s` of texts", d->op));
+    }
+    if (!emit_all(cx, d, true)) {
+        return false;
+    }
+    push(cx, string ? RO_STRING : RO_CONCAT, string ? planb_text(cx->b, d->text) : 0, 0);
+    return true;
+}
+
+static bool emit_numbers(RowCx *cx, const Datum *d)
+{
+    uint32_t op;
+    if (d->type.kind == DA_STR || !row_op(d->op, &op)) {
+        return later(cx, d, arena_printf(cx->e->arena, "`%s` in a data field", d->op));
+    }
+    if (!emit_all(cx, d, false)) {
+        return false;
     }
     push(cx, op, op == RO_INDEX ? (uint32_t)d->num : 0, op == RO_NUMBER ? d->num : 0);
     return true;
 }
 
-bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const DataField *f)
+/* `text`: the value is wanted as a text. */
+static bool emit(RowCx *cx, const Datum *d, bool text)
+{
+    if (cx->b->codes.n - cx->code0 > MAX_ROW_CODE) {
+        return true; /* row_code reports it */
+    }
+    if (strcmp(d->op, "column") == 0) {
+        return column(cx, d, text);
+    }
+    if (text) {
+        return emit_text(cx, d);
+    }
+    if (strcmp(d->op, "as") == 0) {
+        return emit(cx, d->arg[0], false); /* the field's type decides the cast and the shape */
+    }
+    if (strcmp(d->op, "tuple") == 0) {
+        return emit_list(cx, d);
+    }
+    if (strcmp(d->op, "eq") == 0 || strcmp(d->op, "ne") == 0) {
+        return emit_equal(cx, d);
+    }
+    return emit_numbers(cx, d);
+}
+
+bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const Datum *value)
 {
     RowCx cx = {e, b, s, data->column0, b->codes.n, 0, 0};
-    if (!emit(&cx, f->value)) {
+    if (!emit(&cx, value, false)) {
         return false;
     }
     if (b->codes.n - cx.code0 > MAX_ROW_CODE || cx.longest > PLAN_ROW_STACK) {
-        diag_at(e->diags, DIAG_E0109, f->ast->kid[1]->span,
-                "the field `%s` is too large an expression", f->ast->name);
+        diag_at(e->diags, DIAG_E0109, value->span,
+                "what is computed of a row is too large an expression");
         return false;
     }
     return true;

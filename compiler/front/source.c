@@ -9,8 +9,8 @@ static const SourceInfo sources[] = {
     {.name = "text", .stream = true, .runs = true, .plan = PD_TEXT},
     {.name = "bin", .stream = true, .tokens = true},
     {.name = "idx", .runs = true, .plan = PD_IDX},
-    {.name = "npy", .arrays = true},
-    {.name = "npz", .runs = true, .arrays = true, .plan = PD_NPZ},
+    {.name = "npy", .runs = true, .arrays = true, .plan = PD_NPY},
+    {.name = "npz", .runs = true, .arrays = true, .file = "file", .plan = PD_NPZ},
     {.name = "tar", .open = true, .tar = true},
     {.name = "folders"},
     {.name = "mix", .mix = true},
@@ -86,7 +86,7 @@ const Columns *source_columns(Elab *e, const SourceInfo *s, const Val *source)
     if (s->arrays && !named_columns(e, source, &list)) {
         return NULL;
     }
-    bool npz = s->arrays && s->runs;
+    bool npz = s->arrays && s->file;
     if (s->arrays && !list.n && !npz) {
         Diag *d = diag_at(e->diags, DIAG_E0303, source->span, "`%s` needs arrays", s->name);
         diag_help(d, "name them: npy(image: \"images.npy\", label: \"labels.npy\")");
@@ -101,21 +101,23 @@ const Columns *source_columns(Elab *e, const SourceInfo *s, const Val *source)
     return c;
 }
 
-static void add_column(PlanBuilder *b, Sym name, Sym file, Sym member)
+bool source_column(Elab *e, PlanBuilder *b, const DataSpec *s, const SourceCell *cell)
 {
-    PlanColumn c = {planb_text(b, name), planb_text(b, file), planb_text(b, member)};
-    VEC_PUSH(b->arena, &b->columns, c);
-}
-
-/* The column's file, and for an archive its member. Without names, the column is called as it is. */
-bool source_column(Elab *e, PlanBuilder *b, const DataSpec *s, Sym name)
-{
-    bool idx = s->info->plan == PD_IDX;
-    const Val *file = record_arg(e, s->source, idx ? UINT32_MAX : 0, idx ? name : "file");
-    const Val *member = idx ? NULL : record_arg(e, s->source, UINT32_MAX, name);
+    const SourceInfo *info = s->info;
+    const Val *file = info->file ? record_arg(e, s->source, 0, info->file)
+                                 : record_arg(e, s->source, UINT32_MAX, cell->name);
+    const Val *member =
+        info->file && info->arrays ? record_arg(e, s->source, UINT32_MAX, cell->name) : NULL;
     if (!file || file->kind != V_STR) {
         return false;
     }
-    add_column(b, name, file->str, member ? member->str : idx ? NULL : name);
+    bool archive = info->file && info->arrays;
+    PlanColumn c = {.name = planb_text(b, cell->name),
+                    .file = planb_text(b, file->str),
+                    .member = planb_text(b, member    ? member->str
+                                            : archive ? cell->name
+                                                      : NULL),
+                    .text = cell->text};
+    VEC_PUSH(b->arena, &b->columns, c);
     return true;
 }

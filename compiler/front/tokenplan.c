@@ -128,9 +128,6 @@ static void refuse(Elab *e, const DataSpec *s)
     if (s->filter || s->map) {
         not_yet(e, s->span, "`filter` and `map` of one stream of tokens");
     }
-    if (s->limit_share > 0) {
-        not_yet(e, s->span, "a share of the rows");
-    }
     if (s->nfield) {
         not_yet(e, s->field[0].ast->span, "a field beside those of a stream of tokens");
     }

@@ -163,12 +163,19 @@ typedef struct PlanEntry {
 
 /* ---- data and training ---- */
 
-typedef enum PlanSourceKind { PD_IDX, PD_NPZ, PD_TEXT } PlanSourceKind;
+/* Kinds of sources; PD_COUNT is their number. */
+typedef enum PlanSourceKind {
+#define SOURCE(id, name) PD_##id,
+#include "sources.def"
+#undef SOURCE
+    PD_COUNT
+} PlanSourceKind;
 
-typedef struct PlanColumn { /* one array of a source: row.NAME */
+typedef struct PlanColumn { /* one column of a source: row.NAME */
     PStr name;
-    PStr file;   /* path as written in the program */
-    PStr member; /* npz: array inside the archive */
+    PStr file;     /* path as written in the program */
+    PStr member;   /* npz: array inside the archive */
+    uint32_t text; /* cells are read as text, not as numbers */
 } PlanColumn;
 
 /* Operations on one row at data time; RO_COUNT is their number. */
@@ -181,6 +188,8 @@ typedef enum RowOp {
 
 /* The code of a field never holds more than this many values. */
 enum { PLAN_ROW_STACK = 64 };
+
+enum { PLAN_MAX_WORKERS = 64 };
 
 /* Postfix code over one row (rowops.def); values are f64 arrays with a shape. */
 typedef struct PlanCode {
@@ -239,7 +248,10 @@ typedef struct PlanData {
     uint32_t shuffle;
     uint32_t stream; /* TEXT: into streams */
     uint32_t pad;
-    int64_t limit; /* rows; -1: all */
+    int64_t limit;    /* rows that are left, the first ones; -1: all */
+    double share;     /* the same as a part of all, below 1; 0: all */
+    uint32_t filters; /* 1: the field behind the last one is a bool: rows with 0 are left out */
+    uint32_t workers; /* threads that make batches; 0: as the loader likes */
 } PlanData;
 
 /* MINUTES: of actions alone. */

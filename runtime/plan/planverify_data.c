@@ -25,7 +25,9 @@ static bool verify_code(const Row *r, const PlanField *f, uint32_t ncolumn)
         depth = depth - row_pops[c->op] + 1;
         if (depth > PLAN_ROW_STACK)
             return row_bad(r, "its code holds too many values");
-        if (c->op == RO_COLUMN && !row_index(r, "column", c->a, ncolumn))
+        bool column = c->op == RO_COLUMN || c->op == RO_TEXT;
+        if ((column && !row_index(r, "column", c->a, ncolumn)) ||
+            (c->op == RO_STRING && !row_text(r, "string", c->a)))
             return false;
     }
     return depth == 1 || row_bad(r, "its code leaves %u values", depth);
@@ -67,10 +69,11 @@ static bool verify_one_data(const Row *r, const PlanData *d)
 {
     const Plan *p = r->plan;
     if (!row_text(r, "name", d->name) || !row_text(r, "dir", d->dir) ||
-        !row_index(r, "source", d->source, PD_TEXT + 1) ||
+        !row_index(r, "source", d->source, PD_COUNT) ||
         !row_range(r, "columns", d->column0, d->ncolumn, p->ncolumns) ||
         !row_range(r, "fields", d->field0, d->nfield, p->nfields) ||
-        !row_index(r, "shuffle", d->shuffle, 2))
+        !row_index(r, "shuffle", d->shuffle, 2) || !row_index(r, "filters", d->filters, 2) ||
+        !row_range(r, "filter", d->field0, d->nfield + d->filters, p->nfields))
         return false;
     bool text = d->source == PD_TEXT;
     if (text && !row_index(r, "stream", d->stream, p->nstreams))
@@ -79,7 +82,11 @@ static bool verify_one_data(const Row *r, const PlanData *d)
         return row_bad(r, "%u columns, %u fields", d->ncolumn, d->nfield);
     if (d->limit < -1)
         return row_bad(r, "limit %lld", (long long)d->limit);
-    for (uint32_t i = 0; i < d->nfield; i++) {
+    if (!(d->share >= 0 && d->share < 1))
+        return row_bad(r, "share %g", d->share);
+    if (d->workers > PLAN_MAX_WORKERS)
+        return row_bad(r, "%u workers", d->workers);
+    for (uint32_t i = 0; i < d->nfield + d->filters; i++) {
         const Row f = {p, r->err, "fields", d->field0 + i};
         if (!verify_field(&f, &p->fields[f.i], d))
             return false;
@@ -93,7 +100,8 @@ bool verify_data(const Plan *p, Err *err)
         const Row r = {p, err, "columns", i};
         if (!row_text(&r, "name", p->columns[i].name) ||
             !row_name(&r, "file", p->columns[i].file) ||
-            !row_text(&r, "member", p->columns[i].member))
+            !row_text(&r, "member", p->columns[i].member) ||
+            !row_index(&r, "text", p->columns[i].text, 2))
             return false;
     }
     if (!verify_tokens(p, err))

@@ -225,7 +225,7 @@ static inline void sample_entries(PlanBuilder *b)
 static inline void sample_training(PlanBuilder *b)
 {
     VEC_PUSH(b->arena, &b->columns,
-             ((PlanColumn){planb_text(b, "image"), planb_text(b, "x.npz"), planb_text(b, "a")}));
+             ((PlanColumn){planb_text(b, "image"), planb_text(b, "x.npz"), planb_text(b, "a"), 0}));
     static const PlanCode codes[] = {
         {RO_COLUMN, 0, 0}, {RO_NUMBER, 0, 255}, {RO_DIV, 0, 0}, {RO_NEG, 0, 0}};
     for (size_t i = 0; i < COUNT(codes); i++)

@@ -289,10 +289,10 @@ static void test_plan_refuses(void **state)
                     "  lr = 1; batch = 2; steps = 1\n}\n",
                     "E0199]: a tokenizer of bpe cannot be run yet");
     checked_not_run("model net = Linear(4, 2)\n"
-                    "data d {\n  source = npz(\"a.npz\")\n  x: f32[4] = row => exp(row.x)\n}\n"
+                    "data d {\n  source = tar(\"a.tar\")\n  x: f32[4] = row => row.npy\n}\n"
                     "train net {\n"
                     "  data = d; loss = b => mean(net(b.x)); lr = 1; batch = 2; steps = 1\n}\n",
-                    "E0199]: `exp` in a data field cannot be run yet");
+                    "E0199]: `tar(..)` cannot be run yet");
     checked_not_run("model net = Linear(4, 2) { load ** from file(\"a.safetensors\") }\n"
                     "data d {\n  source = npz(\"a.npz\")\n  x: f32[4] = row => row.x\n}\n"
                     "train net {\n"

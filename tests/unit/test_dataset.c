@@ -16,6 +16,7 @@ typedef struct Fixture {
     const char *dir; /* holds images.idx and labels.idx */
     PlanBuilder *b;
     Plan *plan;
+    uint32_t filters;
 } Fixture;
 
 static uint8_t pixel(int64_t row, int64_t cell)
@@ -100,7 +101,9 @@ static void finish(Fixture *f, const char *dir, uint32_t shuffle, int64_t limit)
                   .ncolumn = f->b->columns.n,
                   .nfield = f->b->fields.n,
                   .shuffle = shuffle,
-                  .limit = limit};
+                  .limit = limit,
+                  .filters = f->filters};
+    f->b->fields.n += f->filters;
     VEC_PUSH(f->arena, &f->b->datas, d);
     Bytes bytes = planb_finish(f->b);
     Err err = {0};
@@ -222,6 +225,49 @@ static void test_operations(void **state)
     data_close(ds);
 }
 
+/* What compares, chooses and lists; a row's array with a list that repeats in it. */
+static void test_choices(void **state)
+{
+    Fixture *f = *state;
+    column(f, "images", "images.idx");
+    column(f, "labels", "labels.idx");
+    code(f, RO_COLUMN, 0, 0), code(f, RO_NUMBER, 0, 100), code(f, RO_LT, 0, 0); /* image < 100 */
+    code(f, RO_COLUMN, 1, 0), code(f, RO_INDEX, 0, 0);                          /* label */
+    for (int i = 1; i < SIDE; i++)
+        code(f, RO_NUMBER, 0, i), code(f, RO_JOIN, 0, 0); /* (label, 1, 2, 3, 4) */
+    code(f, RO_COLUMN, 0, 0), code(f, RO_SELECT, 0, 0);
+    field(f, "x", DT_F32, 2, 0);
+    uint32_t at = f->b->codes.n;
+    code(f, RO_COLUMN, 0, 0), code(f, RO_COLUMN, 0, 0), code(f, RO_INDEX, 1, 0);
+    code(f, RO_SUB, 0, 0); /* image - its row 1 */
+    field(f, "less", DT_F32, 2, at);
+    at = f->b->codes.n;
+    code(f, RO_COLUMN, 1, 0), code(f, RO_INDEX, 0, 0), code(f, RO_NUMBER, 0, 3);
+    code(f, RO_EQ, 0, 0), code(f, RO_NOT, 0, 0);
+    field(f, "filter", DT_BOOL, 0, at);
+    f->b->fields.n--; /* it stands behind the fields of the batch */
+    f->filters = 1;
+    finish(f, f->dir, 0, 20);
+    Dataset *ds = open_or_fail(f);
+    assert_int_equal(data_rows(ds), 20);
+    float x[20 * CELLS], less[20 * CELLS];
+    int64_t rows[20];
+    for (int64_t i = 0; i < 20; i++)
+        rows[i] = i;
+    Err err = {0};
+    assert_true(data_batch(ds, rows, 20, (void *const[]){x, less}, &err));
+    for (int64_t i = 0, row = 0; i < 20; i++, row++) {
+        row += row * 3 % 10 == 3; /* label 3 is left out */
+        int label = (int)(row * 3 % 10);
+        for (int c = 0; c < CELLS; c++) {
+            int p = pixel(row, c), want = p >= 100 ? p : c % SIDE ? c % SIDE : label;
+            assert_int_equal((int)x[i * CELLS + c], want);
+            assert_int_equal((int)less[i * CELLS + c], p - pixel(row, SIDE + c % SIDE));
+        }
+    }
+    data_close(ds);
+}
+
 static void test_value_does_not_fit(void **state)
 {
     Fixture *f = *state;
@@ -234,7 +280,7 @@ static void test_value_does_not_fit(void **state)
     Err err = {0};
     assert_false(data_batch(ds, (int64_t[]){4, 9}, 2, (void *const[]){out}, &err));
     assert_int_equal(err.kind, ERR_DATA);
-    assert_non_null(strstr(err.text, "field `half`, row 4: the value 65.5"));
+    assert_non_null(strstr(err.text, "field `half`: row 4: the value 65.5"));
     data_close(ds);
 }
 
@@ -403,6 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(test_batch),
         WITH_FIXTURE(test_operations),
+        WITH_FIXTURE(test_choices),
         WITH_FIXTURE(test_value_does_not_fit),
         WITH_FIXTURE(test_shape_mistakes),
         WITH_FIXTURE(test_index_mistakes),

@@ -393,7 +393,7 @@ static void check_real(const char *path, const char *member, const int64_t *dim,
 {
     HostArray a;
     Err err = {0};
-    if (!host_array_read(&a, PD_NPZ, path, member, &err))
+    if (!host_array_read(&a, npz_parse, path, member, &err))
         fail_msg("%s", err.text);
     assert_int_equal(a.dtype, DT_U8);
     assert_int_equal(a.rank, rank);
@@ -432,10 +432,10 @@ static void test_missing_file(void **state)
     UNUSED(state);
     HostArray a;
     Err err = {0};
-    assert_false(host_array_read(&a, PD_NPZ, "/nonexistent/x.npz", "a", &err));
+    assert_false(host_array_read(&a, npz_parse, "/nonexistent/x.npz", "a", &err));
     assert_int_equal(err.kind, ERR_FILE);
     err = (Err){0};
-    assert_false(host_array_read(&a, PD_NPZ, "/tmp", "a", &err));
+    assert_false(host_array_read(&a, npz_parse, "/tmp", "a", &err));
     assert_int_equal(err.kind, ERR_FILE);
 }
 

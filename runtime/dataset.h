@@ -1,0 +1,17 @@
+/* dataset.h: what the loader needs of a Dataset beyond runtime.h. */
+#ifndef MDL_DATASET_H
+#define MDL_DATASET_H
+
+#include "runtime.h"
+
+/* The workspace of one thread that makes batches. */
+typedef struct DataWorker DataWorker;
+
+DataWorker *data_worker_new(const Dataset *ds);
+void data_worker_free(DataWorker *w); /* NULL is fine */
+/* As data_batch, for any number of threads at once, each with its worker. */
+bool data_batch_by(DataWorker *w, const int64_t *rows, int64_t n, void *const *out, Err *err);
+/* Threads that the block asks for, or as many as suit its source. */
+uint32_t data_workers(const Dataset *ds);
+
+#endif
