@@ -34,6 +34,14 @@ gemm() { # SIZE THREADS
     blas=$(member blas <<<"$line")
 }
 
+# Beside the multiply-adds of one thread: the time that the loop would need for as many.
+attention() { # SHAPE
+    local line
+    line=$("$build/bench/attention_bench" "$1")
+    put "attention $1" 1 mdl "$line"
+    shares="$shares  $1 $(member share <<<"$line")"
+}
+
 update() { # FILE MODEL THREADS
     local _
     for _ in $(seq "$rounds"); do
@@ -76,7 +84,7 @@ table() {
         END { flush_row(); print lines >json }'
 }
 
-cmake --build "$build" --target mdl mdl-digits gemm_bench >/dev/null
+cmake --build "$build" --target mdl mdl-digits gemm_bench attention_bench >/dev/null
 mkdir -p "$work" bench/results
 : >"$raw"
 [ -e "$work/data/mnist/train-images-idx3-ubyte" ] || "$build/examples/digits/mdl-digits" make "$work/data/mnist" >&2
@@ -84,12 +92,16 @@ export MDL_DATA=$work
 
 torch=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null) || torch=
 blas=
+shares=
 cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | sed -n 1p)
 cpus=$(nproc)
 load=$(cut -d ' ' -f 1 /proc/loadavg)
 sides=1
 [ -z "$torch" ] || sides=2
 say "measuring; about $((seconds * rounds * sides * 4 + 30)) s"
+attention 2048x64:full
+attention 2048x64:causal
+attention 64x32:causal:48
 for threads in 1 2; do
     [ "$threads" -le "$cpus" ] || continue
     gemm 512 "$threads"
@@ -105,6 +117,7 @@ peer="no PyTorch in $python"
 printf '%s\n%s, %s CPUs, load %s; kernels by %s\n' "$mdl" "$cpu" "$cpus" "$load" "$compiler"
 printf 'peers: %s; %s\n\n' "${blas:-no libopenblas.so.0}" "$peer"
 table "$work/rows"
+printf '\nshare of the measured multiply-add peak: attention%s\n' "$shares"
 host=$(printf '%s %s' "$cpu" "$cpus" | tr '[:upper:]' '[:lower:]' | tr -cs 'a-z0-9\n' '-')
 out=bench/results/$(date +%Y-%m-%d)-${host}cpu.json
 cat >"$out" <<END

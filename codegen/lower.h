@@ -164,6 +164,7 @@ typedef void (*LowerFn)(Lower *lo);
 void lower_map(Lower *lo);
 void lower_reduce(Lower *lo);
 void lower_gemm(Lower *lo);
+void lower_attention(Lower *lo);
 void lower_scatter(Lower *lo);
 void lower_prefix(Lower *lo);
 void lower_sort(Lower *lo);

@@ -5,6 +5,7 @@
  * nr/W accumulators, nr/W columns of the right panel, one broadcast) the one with the least modelled
  * time; kern_gemm.c says which are possible. */
 #include "pick.h"
+#include "attention.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,7 +15,9 @@ enum {
     SPLIT_ELEMENTS = 8192,
     SORT_ELEMENTS = 4096,
     TINY_ROWS = 64,
-    LONG_FOLD = 16384
+    LONG_FOLD = 16384,
+    ATTENTION_KEYS = 128,
+    TASK_FLOPS = 1 << 18
 };
 
 static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
@@ -125,11 +128,35 @@ static void pick_reduce(PassCx *cx, const Graph *body, int64_t *config)
         rows < TINY_ROWS && length > LONG_FOLD ? (length + SPLIT_ELEMENTS - 1) / SPLIT_ELEMENTS : 1;
 }
 
+/* Registers hold a tile of queries by two vectors of keys. Of the heights, the one that computes the
+ * fewest rows in vain. A task is long enough to be worth starting. */
+static void pick_attention(PassCx *cx, const Graph *body, int64_t *config)
+{
+    Attention a;
+    bool found = attention_find(body, &a);
+    ASSERT(found);
+    int64_t t = clamp(dim_hi(cx->ir, a.t), 1, INT32_MAX),
+            s = clamp(dim_hi(cx->ir, a.s), 1, INT32_MAX);
+    int64_t d = dim_hi(cx->ir, a.d) + dim_hi(cx->ir, a.e), width = cx->target->vector;
+    int64_t most = cx->target->registers >= 32 ? 14 : 6, least = most / 2 + 1, mr = most;
+    for (int64_t i = most; i >= least; i--)
+        if ((t + i - 1) / i * i < (t + mr - 1) / mr * mr)
+            mr = i;
+    int64_t nr = 2 * width;
+    config[0] = mr;
+    config[1] = nr;
+    config[2] = clamp((s + nr - 1) / nr * nr, nr, ATTENTION_KEYS / nr * nr);
+    config[3] = clamp(TASK_FLOPS / (2 * mr * clamp(s, 1, TASK_FLOPS) * d), 1, (t + mr - 1) / mr);
+}
+
 static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, int64_t *config)
 {
     switch (cls) {
     case KC_GEMM:
         pick_gemm(cx, body, config);
+        return;
+    case KC_ATTENTION:
+        pick_attention(cx, body, config);
         return;
     case KC_REDUCE:
         pick_reduce(cx, body, config);

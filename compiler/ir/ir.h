@@ -475,6 +475,33 @@ const Ix *ix_substitute(Ir *ir, const Ix *e, const Ix *const *vars,
                         uint32_t nvar); /* var k -> vars[k] */
 void ix_print(const Ir *ir, const Ix *e, StrBuf *sb);
 
+/* ---- conditions as bounds of an index (bounds.c) ---- */
+
+/* sign * element ix of node, which does not change with the bounded variable. */
+typedef struct NodeBoundTerm {
+    const Node *node;
+    const Ix *ix[IR_MAX_RANK];
+    int64_t sign;
+} NodeBoundTerm;
+
+/* u <= add + the sum of the terms (upper), or u >= it. */
+typedef struct NodeBound {
+    bool upper;
+    int64_t add;
+    uint32_t nterm;
+    NodeBoundTerm term[6];
+} NodeBound;
+
+typedef struct NodeBounds {
+    uint32_t n;
+    NodeBound bound[8];
+    bool rest; /* the condition says more than these bounds */
+} NodeBounds;
+
+/* What element ix of a bool node says about variable `var`: it is false outside of the bounds, and true
+ * inside unless out->rest. Integers are taken not to wrap. */
+void node_bounds(Ir *ir, const Node *cond, const Ix *const *ix, uint32_t var, NodeBounds *out);
+
 /* ---- states and programs ---- */
 
 /* KV: kept between the passes of one sequence, zero before the first; saved nowhere. MASTER: a parameter

@@ -1,5 +1,5 @@
 /* class.c: the description columns of classes.def, and which class claims a composite. */
-#include "target.h"
+#include "attention.h"
 
 #include <string.h>
 

@@ -1,0 +1,163 @@
+/* LIBS: mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* test_codegen_attention.c: attention of models/std/ops.mdl, claimed and lowered, against the interpreter
+ * on its body: masks, scores, shared heads, odd widths, tails, for every instruction set of this machine. */
+#define _GNU_SOURCE
+#include "../unit/elabcase.h"
+#include "kernelcase.h"
+#include "passes.h"
+
+static const char *const isas[] = {"avx512", "avx2", "generic"};
+
+enum { MAX_TENSORS = 6 };
+
+typedef struct Form {
+    const char *text; /* fn f of q, k, v and what else it takes */
+    int b, t, s, h, kv, d, e;
+    const char *types; /* of the elements, as written in `text` by %s; NULL: f32 */
+    bool open;         /* no class claims it */
+} Form;
+
+static const Form forms[] = {
+    {"attention(q, k, v)", 2, 33, 47, 4, 2, 16, 16, NULL, false},
+    {"attention(q, k, v)", 1, 64, 64, 2, 2, 32, 32, NULL, false},
+    {"attention(q, k, v)", 1, 15, 300, 3, 1, 7, 41, NULL, false},
+    {"attention(q, k, v, scale: 0.3)", 1, 40, 8, 1, 1, 70, 5, NULL, false},
+    {"attention(q, k, v, mask: causal(pos))", 2, 50, 50, 2, 1, 8, 8, NULL, false},
+    {"attention(q, k, v, mask: causal(pos))", 1, 300, 300, 1, 1, 20, 20, NULL, false},
+    {"attention(q, k, v, mask: causal(pos) and window(9))", 2, 200, 200, 2, 2, 8, 12, NULL, false},
+    {"attention(q, k, v, mask: packed(pos))", 2, 37, 37, 2, 2, 8, 8, NULL, false},
+    {"attention(q, k, v, mask: padding(ok))", 2, 21, 150, 2, 1, 16, 16, NULL, false},
+    {"attention(q, k, v, mask: causal(pos) and padding(ok))", 2, 140, 140, 2, 1, 16, 16, NULL,
+     false},
+    {"attention(q, k, v, mask: not causal(pos))", 1, 60, 60, 2, 1, 16, 16, NULL, false},
+    {"attention(q, k, v, mask: causal(pos) or padding(ok))", 1, 60, 60, 2, 1, 16, 16, NULL, false},
+    {"attention(q, k, v, mask: (b, t, u) => 2 * t + 1 > u + pos[b, t])", 1, 40, 60, 2, 1, 16, 16,
+     NULL, false},
+    {"attention(q, k, v, mask: (b, t, u) => u < t - 5 and not (u > 3))", 1, 40, 40, 2, 1, 16, 16,
+     NULL, false},
+    {"attention(q, k, v, mask: (b, t, u) => false)", 1, 20, 20, 2, 1, 16, 16, NULL, true},
+    {"attention(q, k, v, mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.125 * (h "
+     "+ 1) * (t - u))",
+     2, 75, 75, 4, 2, 16, 16, NULL, false},
+    {"attention(q, k, v, score: (s, b, h, t, u) => silu(s) + w[h])", 2, 75, 75, 4, 2, 16, 16, NULL,
+     false},
+    {"attention(q, k, v, mask: causal(pos))", 2, 50, 50, 2, 1, 8, 8, "bf16", false},
+    {"attention(q, k, v)", 1, 20, 20, 1, 1, 8, 8, "f16", false},
+    {"attention(q, k, v)", 1, 1, 200, 1, 1, 8, 8, NULL, true},
+};
+
+static const char *form_text(Arena *arena, const Form *f)
+{
+    const char *dt = f->types ? f->types : "f32";
+    StrBuf sb = sb_new(arena);
+    sb_printf(&sb, "fn f(q: %s[%d, %d, %d, %d], k: %s[%d, %d, %d, %d], v: %s[%d, %d, %d, %d]", dt,
+              f->b, f->t, f->h, f->d, dt, f->b, f->s, f->kv, f->d, dt, f->b, f->s, f->kv, f->e);
+    if (strstr(f->text, "pos"))
+        sb_printf(&sb, ", pos: i32[%d, %d]", f->b, f->t);
+    if (strstr(f->text, "ok"))
+        sb_printf(&sb, ", ok: bool[%d, %d]", f->b, f->s);
+    if (strstr(f->text, "w["))
+        sb_printf(&sb, ", w: [%d]", f->h);
+    sb_printf(&sb, ") = %s\n", f->text);
+    return sb_text(&sb);
+}
+
+/* The program's fn as a graph. */
+static const Graph *elaborate(Lab *l, const Form *f)
+{
+    int64_t dims[MAX_TENSORS][4] = {{f->b, f->t, f->h, f->d},
+                                    {f->b, f->s, f->kv, f->d},
+                                    {f->b, f->s, f->kv, f->e},
+                                    {f->b, f->t},
+                                    {f->b, f->s},
+                                    {f->h}};
+    static const char *const names[] = {"q", "k", "v", "pos", "ok", "w"};
+    static const char *const marks[] = {"", "", "", "pos", "ok", "w["};
+    static const uint32_t ranks[] = {4, 4, 4, 2, 2, 1};
+    DType dt = DT_F32;
+    dtype_find(f->types ? f->types : "f32", &dt);
+    const DType types[] = {dt, dt, dt, DT_I32, DT_BOOL, DT_F32};
+    CallInput in[MAX_TENSORS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < MAX_TENSORS; i++)
+        if (strstr(f->text, marks[i]))
+            in[n++] = (CallInput){names[i], types[i], ranks[i], dims[i]};
+    bool blame;
+    Program *p = front_call(
+        l->front, &(FrontCall){.function = "f", .inputs = in, .ninput = n, .mode = MODE_EVAL},
+        &blame);
+    if (!p)
+        fail_msg("%s: %s", f->text, lab_reports(l));
+    l->program = p;
+    return p->entries.at[0];
+}
+
+/* The group of that class in the fused graph, or NULL. */
+static const Node *group_of(const Graph *g, const char *cls)
+{
+    for (uint32_t i = 0; i < g->nodes.n; i++)
+        if (op_info(g->nodes.at[i]->op)->cls == OC_GROUP &&
+            strcmp(node_sym(g->nodes.at[i], "class"), cls) == 0)
+            return g->nodes.at[i];
+    return NULL;
+}
+
+static void add_case(Harness *h, const Node *group, const char *name)
+{
+    const Def *def = node_def(group);
+    const Attr *config = node_ints(group, "config");
+    CaseSpec spec = {.name = name,
+                     .body = graph_rewrite(def->body, h->arena, NULL, NULL),
+                     .cls = node_sym(group, "class"),
+                     .nconfig = config->n,
+                     .tol = 2e-5};
+    for (uint32_t i = 0; i < def->body->inputs.n; i++)
+        if (dtype_info(def->body->inputs.at[i]->type->dtype)->bytes == 2)
+            spec.tol = 2e-2;
+    for (uint32_t i = 0; i < config->n; i++)
+        spec.config[i] = config->ints[i];
+    case_add(h, &spec);
+}
+
+/* Every so many forms: compiling is what takes time. */
+static void run_forms(const char *isa, size_t every)
+{
+    Harness *h = harness_new(isa);
+    if (!h)
+        return;
+    Lab labs[COUNT(forms)];
+    for (size_t i = 0; i < COUNT(forms); i += every) {
+        const Form *f = &forms[i];
+        Lab *l = &labs[i];
+        *l = lab_open(form_text(h->arena, f));
+        const Graph *g = elaborate(l, f);
+        PassCx *cx = passes_begin(l->ir, l->arena, l->program, &h->target);
+        const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
+        assert_non_null(fused);
+        const Node *group = group_of(fused, "attention");
+        if (!group != f->open)
+            fail_msg("%s: %s", f->text, group ? "claimed" : "not claimed");
+        if (!group)
+            continue;
+        h->ir = l->ir;
+        add_case(h, group, arena_printf(h->arena, "attention_%zu", i));
+    }
+    harness_run(h);
+    for (size_t i = 0; i < COUNT(forms); i += every)
+        lab_close(&labs[i]);
+}
+
+static void test_forward(void **state)
+{
+    UNUSED(state);
+    for (size_t i = 0; i < COUNT(isas); i++)
+        run_forms(isas[i], i == 0 ? 1 : 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forward),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
