@@ -29,7 +29,7 @@ static Plan *open_plan(Cli *cli, const char *path, Err *err)
         return use.plan;
     }
     RunFolder folder = {.plan = path};
-    if (file_is_dir(path) && !run_folder_open(cli, path, &folder, err))
+    if (file_is_dir(path) && !run_folder_open(cli, path, false, &folder, err))
         return NULL;
     return plan_load(folder.plan, err);
 }

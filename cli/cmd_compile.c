@@ -1,7 +1,7 @@
 /* cmd_compile.c: `mdl compile`: the plans of a program in a folder that `mdl train` takes without the
  * source. Needs neither weights nor data nor a C compiler. */
+#include "curriculum.h"
 #include "program.h"
-#include "runfolder.h"
 
 typedef struct CompileUse {
     const char *path, *dir;
@@ -17,7 +17,8 @@ static bool clear_folder(Cli *cli, Compile *c, const char *dir, Err *err)
         return false;
     if (!found || was.hash == compile_hash(c))
         return true;
-    if (file_exists(path_join(cli->arena, dir, "checkpoints"))) {
+    if (file_exists(path_join(cli->arena, dir, "checkpoints")) ||
+        file_exists(path_join(cli->arena, dir, "stages"))) {
         err_set(err, ERR_PROGRAM, "%s holds a run of another program", dir);
         return err_help(err, "compile into another folder");
     }
@@ -51,8 +52,9 @@ static bool compile_all(Cli *cli, Compile *c, void *user, Err *err)
     }
     if (!n && !compile_one(cli, c, NULL, u, err))
         return false;
-    RunInfo info = {compile_hash(c), u->path, MDL_VERSION, cli->sets};
-    return run_info_write(u->dir, &info, err);
+    RunInfo info = {
+        .hash = compile_hash(c), .source = u->path, .version = MDL_VERSION, .sets = cli->sets};
+    return curriculum_stages(cli, c, u->dir, &info, err) && run_info_write(u->dir, &info, err);
 }
 
 bool cmd_compile(Cli *cli, Err *err)

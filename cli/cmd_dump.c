@@ -180,7 +180,7 @@ static bool dump_file(Cli *cli, const char *path, Err *err)
                     option_at(id)->name, path);
         return err_help(err, "give the .mdl file");
     }
-    if (file_is_dir(path) && !run_folder_open(cli, path, &folder, err))
+    if (file_is_dir(path) && !run_folder_open(cli, path, false, &folder, err))
         return false;
     Plan *plan = file_is_dir(path) ? run_plan_load(&folder, err) : plan_load(path, err);
     if (!plan)

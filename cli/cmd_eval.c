@@ -37,8 +37,10 @@ static bool plan_of_source(Cli *cli, Compile *c, void *user, Err *err)
     const char *stage;
     if (!choose_stage(cli, c, &stage, err))
         return false;
-    u->folder = run_folder(cli, program_name(cli, c, u->path, stage), stage ? stage : "eval",
-                           compile_hash(c));
+    u->folder =
+        run_folder(cli, path_stem(cli->arena, u->path), stage ? stage : "eval", compile_hash(c));
+    if (compile_stage_count(c) > 1)
+        u->folder = run_folder_of_stage(cli, u->folder.dir, stage);
     if (cli_has(cli, OPT_weights))
         return compile_here(cli, c, stage, u, err);
     if (!stage && !file_exists(u->folder.plan)) {
@@ -60,7 +62,7 @@ static bool plan_of_source(Cli *cli, Compile *c, void *user, Err *err)
 static bool plan_of_file(Cli *cli, EvalUse *u, Err *err)
 {
     if (file_is_dir(u->path)) {
-        if (!run_folder_open(cli, u->path, &u->folder, err))
+        if (!run_folder_open(cli, u->path, false, &u->folder, err))
             return false;
         u->plan = run_plan_load(&u->folder, err);
         return u->plan != NULL;
@@ -98,11 +100,11 @@ static bool load_parameters(const Cli *cli, Runtime *rt, const EvalUse *u, Err *
     bool found;
     if (cli_has(cli, OPT_weights))
         return rt_init_from(rt, 0, cli->value[OPT_weights], err);
-    if (!ckpt_load(rt, u->folder.dir, &pos, &found, err))
+    if (!ckpt_load(rt, u->folder.work, &pos, &found, err))
         return false;
     if (found)
         return true;
-    err_set(err, ERR_FILE, "no checkpoint in %s", u->folder.dir);
+    err_set(err, ERR_FILE, "no checkpoint in %s", u->folder.work);
     return err_help(err, "mdl train %s first", u->path);
 }
 

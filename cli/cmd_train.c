@@ -1,7 +1,5 @@
 /* cmd_train.c: `mdl train`: compile into a run folder, or find the plan there, and train. */
-#include "program.h"
-#include "results.h"
-#include "runfolder.h"
+#include "curriculum.h"
 
 typedef struct TrainUse {
     const char *path; /* as given */
@@ -66,26 +64,53 @@ static bool find_stored(Cli *cli, Compile *c, const RunFolder *folder, bool *sto
     return ok;
 }
 
+static bool store_plan(Cli *cli, Compile *c, const char *stage, const RunFolder *folder, Err *err)
+{
+    bool stored;
+    Bytes plan;
+    if (!find_stored(cli, c, folder, &stored, err))
+        return false;
+    return stored || (compile_stage(c, stage, err) && compile_plan(c, &plan, err) &&
+                      run_plan_write(cli, folder, plan, err));
+}
+
+/* A stage of several, or all of them: every plan is there before anything trains. */
+static bool store_stages(Cli *cli, Compile *c, TrainUse *u, const char *wanted, Err *err)
+{
+    for (uint32_t i = 0; i < compile_stage_count(c); i++) {
+        const char *stage = arena_strdup(cli->arena, compile_stage_name(c, i));
+        RunFolder folder = run_folder_of_stage(cli, u->folder.dir, stage);
+        if (wanted && strcmp(wanted, stage) != 0)
+            continue;
+        if (wanted)
+            u->folder = folder;
+        if (!store_plan(cli, c, stage, &folder, err))
+            return false;
+    }
+    return true;
+}
+
 static bool prepare_source(Cli *cli, Compile *c, void *user, Err *err)
 {
     TrainUse *u = user;
-    const char *stage;
-    bool stored;
-    if (!choose_stage(cli, c, &stage, err))
+    const char *stage = NULL;
+    bool several = compile_stage_count(c) > 1;
+    if ((!several || cli_has(cli, OPT_stage)) && !choose_stage(cli, c, &stage, err))
         return false;
-    if (!stage) {
+    if (!several && !stage) {
         err_set(err, ERR_PROGRAM, "%s has no `train` block", u->path);
         return err_help(err, "add one: train MODEL { data = .. loss = .. optimizer = .. }");
     }
-    u->folder = run_folder(cli, program_name(cli, c, u->path, stage), stage, compile_hash(c));
-    if (!find_stored(cli, c, &u->folder, &stored, err))
-        return false;
-    Bytes plan;
-    if (!stored && (!compile_stage(c, stage, err) || !compile_plan(c, &plan, err) ||
-                    !run_plan_write(cli, &u->folder, plan, err)))
-        return false;
-    RunInfo info = {compile_hash(c), u->path, MDL_VERSION, cli->sets};
-    return run_info_write(u->folder.dir, &info, err);
+    u->folder = run_folder(cli, path_stem(cli->arena, u->path), stage, compile_hash(c));
+    RunInfo info = {
+        .hash = compile_hash(c), .source = u->path, .version = MDL_VERSION, .sets = cli->sets};
+    if (several) {
+        u->folder.plan = NULL;
+        return store_stages(cli, c, u, stage, err) &&
+               curriculum_stages(cli, c, u->folder.dir, &info, err) &&
+               run_info_write(u->folder.dir, &info, err);
+    }
+    return store_plan(cli, c, stage, &u->folder, err) && run_info_write(u->folder.dir, &info, err);
 }
 
 /* ---- a plan that is there ---- */
@@ -130,59 +155,11 @@ static bool prepare_plan(Cli *cli, const char *path, RunFolder *folder, Err *err
     if (!no_overrides(cli, path, err))
         return false;
     if (file_is_dir(path))
-        return run_folder_open(cli, path, folder, err);
+        return run_folder_open(cli, path, true, folder, err);
     Plan *plan = plan_load(path, err);
     if (!plan)
         return false;
     bool ok = adopt_plan(cli, path, plan, folder, err);
-    plan_free(plan);
-    return ok;
-}
-
-/* ---- training ---- */
-
-/* What an eval needs is looked for before hours of training, not after. */
-static bool find_eval_data(const Plan *plan, Err *err)
-{
-    for (uint32_t i = 0; i < plan->nevals; i++) {
-        Dataset *ds = data_open(plan, plan->evals[i].data, err);
-        data_close(ds);
-        if (!ds)
-            return false;
-    }
-    return true;
-}
-
-static bool run_training(Cli *cli, Runtime *rt, const char *dir, Err *err)
-{
-    const Plan *plan = rt_plan(rt);
-    TrainOptions opt = {.run_dir = dir, .max_steps = cli->max_steps, .quiet = cli->quiet};
-    TrainResult result;
-    if (!rt_train(rt, &opt, &result, err))
-        return false;
-    if (result.interrupted) {
-        err_set(err, ERR_INTERRUPTED, "interrupted: step %lld is saved in %s",
-                (long long)result.steps, dir);
-        return err_help(err, "the same command goes on from there");
-    }
-    if (!cli->quiet)
-        fprintf(stderr, "%s: %lld steps\n", dir, (long long)result.steps);
-    for (uint32_t i = 0; i < plan->nevals; i++)
-        if (!print_eval(cli, rt, i, true, err))
-            return false;
-    return true;
-}
-
-static bool train_in(Cli *cli, const RunFolder *folder, Err *err)
-{
-    Plan *plan = run_plan_load(folder, err);
-    Runtime *rt = NULL;
-    bool ok = plan && find_eval_data(plan, err);
-    if (ok) {
-        rt = open_runtime(cli, plan, err);
-        ok = rt && run_training(cli, rt, folder->dir, err);
-    }
-    rt_close(rt);
     plan_free(plan);
     return ok;
 }
@@ -196,5 +173,5 @@ bool cmd_train(Cli *cli, Err *err)
     bool ok = path_is_source(path)
                   ? with_program(cli, &(ProgramUse){path, prepare_source, &use}, err)
                   : prepare_plan(cli, path, &use.folder, err);
-    return ok && train_in(cli, &use.folder, err);
+    return ok && curriculum_train(cli, &use.folder, err);
 }

@@ -157,12 +157,6 @@ bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err)
     return true;
 }
 
-const char *program_name(Cli *cli, const Compile *c, const char *path, const char *stage)
-{
-    const char *stem = path_stem(cli->arena, path);
-    return compile_stage_count(c) > 1 ? arena_printf(cli->arena, "%s-%s", stem, stage) : stem;
-}
-
 Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err)
 {
     report_progress(cli, "");

@@ -23,9 +23,6 @@ bool with_source(Cli *cli, const ProgramUse *use, Err *err);
  * when there are several to choose from. */
 bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err);
 
-/* What runs of this program are called: its file, and the stage where it has several. */
-const char *program_name(Cli *cli, const Compile *c, const char *path, const char *stage);
-
 /* A plan on its device, with the options --threads, --device. The plan outlives the runtime. */
 Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err);
 

@@ -17,7 +17,14 @@ RunFolder run_folder(Cli *cli, const char *name, const char *stage, uint64_t has
 
 RunFolder run_folder_at(Cli *cli, const char *dir, const char *stage)
 {
-    return (RunFolder){dir, arena_printf(cli->arena, "%s/plans/%s.plan", dir, stage)};
+    return (RunFolder){dir, arena_printf(cli->arena, "%s/plans/%s.plan", dir, stage), dir};
+}
+
+RunFolder run_folder_of_stage(Cli *cli, const char *dir, const char *stage)
+{
+    RunFolder f = run_folder_at(cli, dir, stage);
+    f.work = arena_printf(cli->arena, "%s/stages/%s", dir, stage);
+    return f;
 }
 
 /* ---- the plans of a folder ---- */
@@ -52,25 +59,31 @@ bool run_plans_remove(Cli *cli, const char *dir, Err *err)
     return true;
 }
 
-bool run_folder_open(Cli *cli, const char *dir, RunFolder *out, Err *err)
+bool run_folder_open(Cli *cli, const char *dir, bool all, RunFolder *out, Err *err)
 {
-    const char *plans = path_join(cli->arena, dir, "plans");
-    const char *stage = cli->value[OPT_stage];
-    out->dir = dir;
+    const char *plans = path_join(cli->arena, dir, "plans"), *stage = cli->value[OPT_stage];
+    RunInfo info;
+    bool found;
+    if (!run_info_read(cli, dir, &info, &found, err))
+        return false;
+    bool several = info.stages.n > 1;
     if (stage) {
-        out->plan = arena_printf(cli->arena, "%s/%s.plan", plans, stage);
+        *out = several ? run_folder_of_stage(cli, dir, stage) : run_folder_at(cli, dir, stage);
         return file_exists(out->plan) || err_set(err, ERR_FILE, "no file %s", out->plan);
     }
-    Words found = list_plans(cli->arena, plans);
-    if (!found.n) {
+    *out = (RunFolder){.dir = dir, .work = dir};
+    Words at = list_plans(cli->arena, plans);
+    if (!at.n) {
         err_set(err, ERR_FILE, "%s is no run: there is no plan in %s", dir, plans);
         return err_help(err, "give the .mdl file, a plan, or the folder of a run");
     }
-    if (found.n > 1) {
-        err_set(err, ERR_USAGE, "%s has %u plans", dir, found.n);
+    if (several && all)
+        return true;
+    if (several || at.n > 1) {
+        err_set(err, ERR_USAGE, "%s has %u plans", dir, at.n);
         return err_help(err, "choose one with --stage");
     }
-    out->plan = found.at[0];
+    out->plan = at.at[0];
     return true;
 }
 
@@ -107,6 +120,38 @@ static bool read_hash(const char *text, uint64_t *out)
     return *end == '\0';
 }
 
+static bool read_stage(Cli *cli, const json_t *json, RunStage *out)
+{
+    const char *name = json_string_value(json_object_get(json, "stage"));
+    const char *hash = json_string_value(json_object_get(json, "plan"));
+    const json_t *after = json_object_get(json, "after");
+    *out = (RunStage){0};
+    if (!name || !*name || strchr(name, '/') || !json_is_array(after) ||
+        (hash && !read_hash(hash, &out->plan)))
+        return false;
+    out->name = arena_strdup(cli->arena, name);
+    for (size_t i = 0; i < json_array_size(after); i++) {
+        const char *text = json_string_value(json_array_get(after, i));
+        if (!text)
+            return false;
+        text = arena_strdup(cli->arena, text);
+        VEC_PUSH(cli->arena, &out->after, text);
+    }
+    return true;
+}
+
+static bool read_stages(Cli *cli, const json_t *root, RunInfo *out)
+{
+    const json_t *stages = json_object_get(root, "stages");
+    for (size_t i = 0; i < json_array_size(stages); i++) {
+        RunStage s;
+        if (!read_stage(cli, json_array_get(stages, i), &s))
+            return false;
+        VEC_PUSH(cli->arena, &out->stages, s);
+    }
+    return true;
+}
+
 static bool read_fields(Cli *cli, const json_t *root, RunInfo *out)
 {
     const char *source = json_string_value(json_object_get(root, "source"));
@@ -124,7 +169,7 @@ static bool read_fields(Cli *cli, const json_t *root, RunInfo *out)
         text = arena_strdup(cli->arena, text);
         VEC_PUSH(cli->arena, &out->sets, text);
     }
-    return true;
+    return read_stages(cli, root, out);
 }
 
 bool run_info_read(Cli *cli, const char *dir, RunInfo *out, bool *found, Err *err)
@@ -143,7 +188,25 @@ bool run_info_read(Cli *cli, const char *dir, RunInfo *out, bool *found, Err *er
     json_decref(root);
     if (ok)
         return true;
-    return damaged(path, root ? "source, version, hash or set is missing or wrong" : why.text, err);
+    return damaged(
+        path, root ? "source, version, hash, set or stages is missing or wrong" : why.text, err);
+}
+
+static json_t *stages_json(Arena *arena, const RunInfo *info)
+{
+    json_t *stages = json_array();
+    for (uint32_t i = 0; i < info->stages.n; i++) {
+        const RunStage *s = &info->stages.at[i];
+        json_t *after = json_array();
+        for (uint32_t k = 0; k < s->after.n; k++)
+            json_array_append_new(after, json_string(s->after.at[k]));
+        json_t *stage = json_pack("{s:s, s:o}", "stage", s->name, "after", after);
+        if (s->plan)
+            json_object_set_new(stage, "plan",
+                                json_string(arena_printf(arena, "%016" PRIx64, s->plan)));
+        json_array_append_new(stages, stage);
+    }
+    return stages;
 }
 
 bool run_info_write(const char *dir, const RunInfo *info, Err *err)
@@ -152,9 +215,9 @@ bool run_info_write(const char *dir, const RunInfo *info, Err *err)
     json_t *sets = json_array();
     for (uint32_t i = 0; i < info->sets.n; i++)
         json_array_append_new(sets, json_string(info->sets.at[i]));
-    json_t *root =
-        json_pack("{s:s, s:o, s:s, s:s}", "source", info->source, "set", sets, "hash",
-                  arena_printf(arena, "%016" PRIx64, info->hash), "version", info->version);
+    json_t *root = json_pack("{s:s, s:o, s:s, s:s, s:o}", "source", info->source, "set", sets,
+                             "hash", arena_printf(arena, "%016" PRIx64, info->hash), "version",
+                             info->version, "stages", stages_json(arena, info));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     const char *path = path_join(arena, dir, "run.json");
     bool ok = text ? file_mkdirs(dir, err) && file_write_atomic(path, text, strlen(text), err)

@@ -363,20 +363,35 @@ static bool verify_folder(const char *dir, int64_t step, Manifest *m, Err *err)
            err_set(err, ERR_DATA, "%s: its manifest is of step %lld", dir, (long long)m->pos.step);
 }
 
-static bool load_newest(Arena *arena, Runtime *rt, const char *parent, Manifest *m, Err *err)
+/* The newest folder that is what its manifest says. */
+static const char *find_newest(Arena *arena, const char *parent, Manifest *m, Err *err)
 {
     Listing all;
     if (!list_parent(arena, parent, &all, err))
-        return false;
+        return NULL;
     for (uint32_t i = 0; i < all.steps.n; i++) {
         const char *dir = step_path(arena, parent, all.steps.at[i]);
         Err why = {0};
         if (verify_folder(dir, all.steps.at[i], m, &why))
-            return load_folder(arena, rt, dir, err);
+            return dir;
         fprintf(stderr, "warning: skipped a broken checkpoint: %s\n", why.text);
     }
+    if (!all.steps.n) {
+        err_set(err, ERR_FILE, "there is no checkpoint in %s", parent);
+        return NULL;
+    }
     err_set(err, ERR_DATA, "none of the %u checkpoints in %s is intact", all.steps.n, parent);
-    return err_help(err, "remove the folder to start the run again");
+    err_help(err, "remove the folder to start the run again");
+    return NULL;
+}
+
+const char *ckpt_find(Arena *arena, const char *run_dir, CkptPosition *pos, Err *err)
+{
+    Manifest m;
+    const char *dir = find_newest(arena, parent_of(arena, run_dir), &m, err);
+    if (dir)
+        *pos = m.pos;
+    return dir;
 }
 
 bool ckpt_load(Runtime *rt, const char *run_dir, CkptPosition *pos, bool *found, Err *err)
@@ -387,7 +402,8 @@ bool ckpt_load(Runtime *rt, const char *run_dir, CkptPosition *pos, bool *found,
     Manifest m;
     bool ok = list_parent(arena, parent, &all, err);
     *found = ok && all.steps.n;
-    ok = ok && (!*found || load_newest(arena, rt, parent, &m, err));
+    const char *dir = *found ? find_newest(arena, parent, &m, err) : NULL;
+    ok = ok && (!*found || (dir && load_folder(arena, rt, dir, err)));
     *found = *found && ok;
     if (*found)
         *pos = m.pos;

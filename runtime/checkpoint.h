@@ -10,6 +10,9 @@ bool ckpt_clean(const char *run_dir, Err *err);
  * there: one more than it keeps, as old ones go last. ERR_DEVICE with what is lacking. */
 bool ckpt_preflight(Runtime *rt, const char *run_dir, uint32_t keep, Err *err);
 
+/* The path of the newest checkpoint that is intact, and where it stood; NULL: ERR_FILE without any. */
+const char *ckpt_find(Arena *arena, const char *run_dir, CkptPosition *pos, Err *err);
+
 /* States as tensors of a file. */
 typedef struct CkptTensors {
     StTensor *at;

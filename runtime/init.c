@@ -4,8 +4,8 @@
  * seed and path, with the element's index as counter: an element's value depends on nothing else,
  * so states may be filled in any order, and a renamed or added one leaves the others alone. All
  * arithmetic is f64; the value is rounded once, when stored. */
+#include "inherit.h"
 #include "philox.h"
-#include "runtime.h"
 #include <math.h>
 
 static const double TWO_PI = 6.283185307179586476925286766559;
@@ -241,8 +241,7 @@ static void round_master(Runtime *rt, uint32_t master)
         dtype_store(to, data, i, dtype_load(from, exact, i));
 }
 
-/* States that begin as others do: averages of weights, weights as they were. */
-static void copy_states(Runtime *rt)
+void init_copies(Runtime *rt)
 {
     const Plan *p = rt_plan(rt);
     for (uint32_t s = 0; s < p->nstates; s++) {
@@ -281,7 +280,7 @@ bool rt_init(Runtime *rt, uint64_t seed, Err *err)
     if (!has_values(rt_plan(rt), err))
         return false;
     fill_all(rt, seed);
-    copy_states(rt);
+    init_copies(rt);
     return true;
 }
 
@@ -290,6 +289,6 @@ bool rt_init_from(Runtime *rt, uint64_t seed, const char *weights, Err *err)
     fill_all(rt, seed);
     if (!rt_load_weights(rt, weights, err))
         return false;
-    copy_states(rt);
+    init_copies(rt);
     return true;
 }

@@ -145,10 +145,19 @@ const char *ckpt_newest(Arena *arena, const char *run_dir);
 
 /* ---- train.c, eval.c ---- */
 
+/* A stage that this one is `after`: where it was trained, and the weights that are taken from it. */
+typedef struct RtSource {
+    const char *run_dir;
+    const Map *keys; /* hash_text of their keys; NULL: all that both stages have */
+} RtSource;
+
 typedef struct TrainOptions {
     const char *run_dir; /* checkpoints, run.jsonl */
     int64_t max_steps;   /* stop after this many updates in total (0: as the plan says) */
     bool quiet;
+    const RtSource
+        *sources; /* what a run begins with, in order: later ones win; none: initial values */
+    uint32_t nsource;
 } TrainOptions;
 
 typedef struct TrainResult {
@@ -156,6 +165,7 @@ typedef struct TrainResult {
     double loss;      /* of the last logged window; NaN when no update was left to do */
     double seconds;   /* in this process */
     bool interrupted; /* SIGINT or SIGTERM: state saved */
+    bool complete;    /* the last step of the plan was made, now or before */
 } TrainResult;
 
 /* Trains (or resumes) to the end: data order, schedule, micro + update, evals, checkpoints,

@@ -6,6 +6,7 @@
  * optimizer states; so a run that was stopped anywhere continues with the same bits. */
 #include "checkpoint.h"
 #include "clock.h"
+#include "inherit.h"
 #include "interrupt.h"
 #include "runlock.h"
 #include "trainer.h"
@@ -43,7 +44,12 @@ static bool set_states(Trainer *t, Err *err)
     if (found)
         return true;
     t->pos = (CkptPosition){.seed = t->run->seed};
-    return rt_init(t->rt, t->run->seed, err);
+    if (!rt_init(t->rt, t->run->seed, err))
+        return false;
+    for (uint32_t i = 0; i < t->opt->nsource; i++)
+        if (!inherit(t->rt, &t->opt->sources[i], &t->pos, err))
+            return false;
+    return true;
 }
 
 static bool start_loader(Trainer *t, Err *err)
@@ -173,6 +179,7 @@ static bool prepare_and_loop(Trainer *t, TrainResult *out, Err *err)
         interrupt_unwatch(&before);
     }
     out->steps = t->pos.step;
+    out->complete = ok && t->pos.step >= t->total;
     out->seconds = clock_now() - began;
     return ok;
 }

@@ -55,9 +55,6 @@ bool stage_begin(Stage *s, Elab *e, PlanBuilder *b, const StageDef *def)
 {
     *s = (Stage){.e = e, .b = b, .def = def, .envs = map_new(e->arena)};
     e->stage = s;
-    if (def->nafter) {
-        not_yet(e, def->header->span, "a stage after another");
-    }
     bool ok = s->names_ok = check_lines(s);
     ok = stage_precision(s) && ok;
     if (!find_model(s)) {
