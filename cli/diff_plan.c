@@ -112,7 +112,9 @@ static void add_entries(Facts *f)
         for (uint32_t k = 0; k < e->nstep; k++) {
             const PlanStep *s = &f->plan->steps[e->step0 + k];
             StrBuf sb = sb_new(f->arena);
-            sb_puts(&sb, plan_text(f->plan, f->plan->kernels[s->kernel].name));
+            sb_puts(&sb, s->kind == PT_LAUNCH ? plan_text(f->plan, f->plan->kernels[s->kernel].name)
+                         : s->kind == PT_LOOP ? "loop"
+                                              : "end");
             for (uint32_t j = 0; j < s->narg; j++)
                 put_arg(f, &f->plan->args[s->arg0 + j], &sb);
             add(f, arena_printf(f->arena, "%s step %u", name, k), sb_text(&sb));

@@ -22,12 +22,14 @@ typedef struct Made {
     const Kernel *kernel;
 } Made;
 
-/* One entry being written. */
+/* One entry, or the body of a loop, being written. */
 typedef struct EntryCx {
     PlanCx *cx;
     const MemPlan *mem;
     uint32_t *tensor; /* by memplan slot, PLAN_NONE until made */
-    uint32_t input0;  /* first of the entry's input tensors */
+    uint32_t *input;  /* tensors by input number */
+    uint32_t *out;    /* of a body: tensors by result number */
+    uint64_t base;    /* where its arena begins in that of temporaries */
 } EntryCx;
 
 /* ---- symbols, slots, dims ---- */
@@ -230,6 +232,16 @@ static uint64_t make_states(PlanCx *cx)
     return offset;
 }
 
+/* What a group or loop keeps in the arena. */
+static uint32_t temporary(EntryCx *en, const Slot *slot, const Type *type, const Node *of)
+{
+    PlanTensor t = tensor_of_type(en->cx, type, node_def(of)->name, of->path ? of->path : "");
+    t.arena = PA_TEMP;
+    t.offset = en->base + slot->offset;
+    ASSERT(t.bytes <= slot->bytes);
+    return add_tensor(en->cx, &t);
+}
+
 static uint32_t value_tensor(EntryCx *en, const Node *value)
 {
     const Slot *slot = memplan_slot(en->mem, value);
@@ -238,17 +250,16 @@ static uint32_t value_tensor(EntryCx *en, const Node *value)
         return slot->index;
     }
     if (slot->place == PLACE_INPUT) {
-        return en->input0 + slot->index;
+        return en->input[slot->index];
+    }
+    if (slot->place == PLACE_OUT) {
+        return en->out[slot->index];
     }
     ASSERT(slot->place == PLACE_TEMP || slot->place == PLACE_RESULT);
     if (*known == PLAN_NONE) {
-        const Node *group = op_info(value->op)->cls == OC_GROUP ? value : value->in[0];
-        PlanTensor t = tensor_of_type(en->cx, value->type, node_def(group)->name,
-                                      group->path ? group->path : "");
-        t.arena = PA_TEMP;
-        t.offset = slot->offset;
-        ASSERT(t.bytes <= slot->bytes);
-        *known = add_tensor(en->cx, &t);
+        uint32_t member;
+        const Node *group = node_is_get(value, &member) ? value->in[0] : value;
+        *known = temporary(en, slot, value->type, group);
     }
     return *known;
 }
@@ -358,14 +369,13 @@ static uint32_t result_tensor(EntryCx *en, const Node *group, uint32_t r)
     if (slot->place == PLACE_STATE) {
         return slot->index;
     }
+    if (slot->place == PLACE_OUT) {
+        return en->out[slot->index];
+    }
     uint32_t *known = &en->tensor[slot - m->slots];
     if (*known == PLAN_NONE) {
         const Type *t = group->type->is_tuple ? group->type->elems[r] : group->type;
-        PlanTensor pt =
-            tensor_of_type(en->cx, t, node_def(group)->name, group->path ? group->path : "");
-        pt.arena = PA_TEMP;
-        pt.offset = slot->offset;
-        *known = add_tensor(en->cx, &pt);
+        *known = temporary(en, slot, t, group);
     }
     return *known;
 }
@@ -430,7 +440,7 @@ static void multi_args(EntryCx *en, const Node *n)
     add_table(en, n, per_set, group_results(n) / count);
 }
 
-static void add_step(EntryCx *en, const Node *n)
+static void add_launch(EntryCx *en, const Node *n)
 {
     PlanCx *cx = en->cx;
     const Made *made = make_kernel(cx, n);
@@ -451,6 +461,92 @@ static void add_step(EntryCx *en, const Node *n)
     VEC_PUSH(cx->arena, &cx->b->steps, step);
 }
 
+/* ---- loops ---- */
+
+static void add_steps(EntryCx *en);
+
+static EntryCx entry_new(PlanCx *cx, const MemPlan *m)
+{
+    EntryCx en = {.cx = cx, .mem = m, .tensor = NEW_ARRAY(cx->arena, uint32_t, m->nslot + 1)};
+    for (uint32_t i = 0; i < m->nslot; i++) {
+        en.tensor[i] = PLAN_NONE;
+    }
+    en.input = NEW_ARRAY(cx->arena, uint32_t, m->graph->inputs.n + 1);
+    return en;
+}
+
+static uint32_t moving(PlanCx *cx, const Type *type, const char *name, PlanMove move)
+{
+    PlanTensor t = tensor_of_type(cx, type, name, "");
+    t.arena = PA_MOVING;
+    t.offset = cx->b->moves.n;
+    VEC_PUSH(cx->arena, &cx->b->moves, move);
+    return add_tensor(cx, &t);
+}
+
+/* What the body of loop number `loop` reads and where it writes. */
+static void bind_body(EntryCx *outer, EntryCx *en, const Node *n, uint32_t loop)
+{
+    PlanCx *cx = outer->cx;
+    const Graph *body = en->mem->graph;
+    uint32_t carry = (uint32_t)node_int(n, "carry"), xs = (uint32_t)node_int(n, "xs");
+    uint32_t carry0 = cx->b->loops.at[loop].carry0;
+    for (uint32_t k = 0; k < body->inputs.n; k++) {
+        const Node *in = body->inputs.at[k];
+        const char *name = node_sym(in, "name");
+        if (k < carry) {
+            en->input[k] = moving(cx, in->type, name, (PlanMove){PM_OLD, loop, carry0 + k});
+        } else if (k < carry + xs) {
+            uint32_t of = value_tensor(outer, n->in[k]);
+            en->input[k] = moving(cx, in->type, name, (PlanMove){PM_SLICE, loop, of});
+        } else {
+            en->input[k] = value_tensor(outer, n->in[k]);
+        }
+    }
+    en->out = NEW_ARRAY(cx->arena, uint32_t, body->results.n + 1);
+    for (uint32_t r = 0; r < body->results.n; r++) {
+        PlanMove move = {PM_NEW, loop, carry0 + r};
+        if (r >= carry) {
+            move = (PlanMove){PM_SLICE, loop, result_tensor(outer, n, r)};
+        }
+        en->out[r] = moving(cx, body->results.at[r].node->type, body->results.at[r].name, move);
+    }
+}
+
+static void add_loop(EntryCx *outer, const Node *n)
+{
+    PlanCx *cx = outer->cx;
+    uint32_t loop = cx->b->loops.n, carry = (uint32_t)node_int(n, "carry");
+    PlanLoop row = {.length = plan_of_dim(cx, node_dim(n, "length")),
+                    .reverse = node_int(n, "reverse") != 0,
+                    .carry0 = cx->b->carries.n,
+                    .ncarry = carry};
+    VEC_PUSH(cx->arena, &cx->b->loops, row);
+    for (uint32_t i = 0; i < carry; i++) {
+        PlanCarry c = {.init = value_tensor(outer, n->in[i]), .last = result_tensor(outer, n, i)};
+        c.other = temporary(outer, memplan_carry(outer->mem, n, i), n->in[i]->type, n);
+        VEC_PUSH(cx->arena, &cx->b->carries, c);
+    }
+    EntryCx en = entry_new(cx, outer->mem->body[n->id]);
+    en.base = outer->base + memplan_body_arena(outer->mem, n)->offset;
+    bind_body(outer, &en, n, loop);
+    VEC_PUSH(cx->arena, &cx->b->steps, ((PlanStep){.kind = PT_LOOP, .kernel = loop}));
+    add_steps(&en);
+    VEC_PUSH(cx->arena, &cx->b->steps, ((PlanStep){.kind = PT_END, .kernel = loop}));
+}
+
+static void add_steps(EntryCx *en)
+{
+    for (uint32_t i = 0; i < en->mem->order.n; i++) {
+        const Node *n = en->mem->order.at[i];
+        if (op_info(n->op)->cls == OC_LOOP) {
+            add_loop(en, n);
+        } else {
+            add_launch(en, n);
+        }
+    }
+}
+
 /* ---- entries ---- */
 
 static void add_binding(PlanCx *cx, Sym name, uint32_t tensor)
@@ -463,31 +559,25 @@ static void make_inputs(EntryCx *en, PlanEntry *entry)
 {
     PlanCx *cx = en->cx;
     const Graph *g = en->mem->graph;
-    en->input0 = cx->b->tensors.n;
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Node *in = g->inputs.at[i];
         PlanTensor t = tensor_of_type(cx, in->type, node_sym(in, "name"), "");
         t.arena = PA_INPUT;
-        add_tensor(cx, &t);
+        en->input[i] = add_tensor(cx, &t);
     }
     entry->input0 = cx->b->bindings.n;
     entry->ninput = g->inputs.n;
     for (uint32_t i = 0; i < g->inputs.n; i++) {
-        add_binding(cx, node_sym(g->inputs.at[i], "name"), en->input0 + i);
+        add_binding(cx, node_sym(g->inputs.at[i], "name"), en->input[i]);
     }
 }
 
 static void make_entry(PlanCx *cx, const MemPlan *m)
 {
-    EntryCx en = {cx, m, NEW_ARRAY(cx->arena, uint32_t, m->nslot + 1), 0};
+    EntryCx en = entry_new(cx, m);
     PlanEntry entry = {.name = planb_text(cx->b, m->graph->name), .step0 = cx->b->steps.n};
-    for (uint32_t i = 0; i < m->nslot; i++) {
-        en.tensor[i] = PLAN_NONE;
-    }
     make_inputs(&en, &entry);
-    for (uint32_t i = 0; i < m->order.n; i++) {
-        add_step(&en, m->order.at[i]);
-    }
+    add_steps(&en);
     entry.nstep = cx->b->steps.n - entry.step0;
     uint32_t *result = NEW_ARRAY(cx->arena, uint32_t, m->graph->results.n + 1);
     for (uint32_t i = 0; i < m->graph->results.n; i++) {

@@ -10,6 +10,7 @@
  *
  * needs: no composites but those that a class claims, each of which is a group of its own.  gives: only leaves, groups and gets; results and writes come from groups. */
 #include "fuse_groups.h"
+#include "internal.h"
 
 #include <string.h>
 
@@ -94,6 +95,11 @@ Graph *pass_fuse(PassCx *cx, const Graph *in)
     ASSERT(cx->target);
     if (!all_run(cx, in))
         return NULL;
+    if (loop_any(in) && !has_class(in, OC_GROUP)) {
+        in = loop_fuse(cx, in);
+        if (!in)
+            return NULL;
+    }
     Arena *arena = arena_new(), *scratch = arena_new();
     const Graph *g = has_class(in, OC_TUPLE) && !has_class(in, OC_GROUP)
                          ? graph_rewrite(in, arena, order_tuples, NULL)
@@ -118,6 +124,15 @@ Graph *pass_fuse(PassCx *cx, const Graph *in)
 }
 
 /* ---- the report of `mdl dump --groups` ---- */
+
+static void print_loop(const Node *n, StrBuf *sb)
+{
+    sb_printf(sb, "%%%u loop%s, %lld carried, %lld sequences%s%s%s, its body:\n", n->id,
+              node_int(n, "reverse") ? " from the end" : "", (long long)node_int(n, "carry"),
+              (long long)node_int(n, "xs"), n->path ? "  [" : "", n->path ? n->path : "",
+              n->path ? "]" : "");
+    fuse_print(node_def(n)->body, sb);
+}
 
 static void print_members(const Graph *body, StrBuf *sb)
 {
@@ -168,5 +183,7 @@ void fuse_print(const Graph *g, StrBuf *sb)
     for (uint32_t i = 0; i < g->nodes.n; i++) {
         if (fuse_class(g->nodes.at[i]) == OC_GROUP)
             print_group(g->nodes.at[i], sb);
+        else if (fuse_class(g->nodes.at[i]) == OC_LOOP)
+            print_loop(g->nodes.at[i], sb);
     }
 }

@@ -220,6 +220,8 @@ static Verdict choose(const Body *body, KernelClass *cls)
     uint32_t scatters = body->nclass[OC_SCATTER], multis = body->nclass[OC_MULTI];
     uint32_t scans = body->nclass[OC_SCAN], sorts = body->nclass[OC_SORT];
     uint32_t alone = scatters + multis + scans + sorts;
+    if (body->nclass[OC_LOOP] > 0)
+        return refuse(FUSE_CLASS, "a loop is no kernel");
     if (body->nclass[OC_CALL] > 0)
         return refuse(FUSE_CLASS, "a composite that a class claims is a group of its own");
     if (dots + alone > 1 || (dots > 0 && folds > 0))

@@ -20,6 +20,7 @@ enum {
     FUSE_LONG_FOLD = 16384 /* ... of more than this are folded in two phases */
 };
 #define FUSE_NONE UINT32_MAX
+#define FUSE_LOOP KC_COUNT /* the "class" of a loop, which is a group of its own, and no kernel */
 
 /* Why two groups stay apart, or a value is stored: the codes of compiler.md 4.9. */
 typedef enum FuseCode {

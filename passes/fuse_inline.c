@@ -280,8 +280,9 @@ static void place_call(Fuse *fx, const Node *n)
 static void place_member(Fuse *fx, const Node *n)
 {
     const Node *call = n->in[0];
-    KernelClass cls;
-    if (fuse_class(call) != OC_CALL || !claim_find(fx->cx, node_def(call), &cls))
+    KernelClass cls = FUSE_LOOP;
+    if (fuse_class(call) != OC_LOOP &&
+        (fuse_class(call) != OC_CALL || !claim_find(fx->cx, node_def(call), &cls)))
         BUG("fuse: %%%u is a member of no call", n->id);
     if (fx->owner[call->id] == FUSE_NONE) {
         fx->owner[call->id] = fuse_group_new(fx, n->id, cls);
@@ -289,6 +290,14 @@ static void place_member(Fuse *fx, const Node *n)
     }
     fx->owner[n->id] = fx->owner[call->id];
     ids_add(fx->arena, &fx->groups.at[fx->owner[n->id]]->kept, n->id);
+}
+
+/* A loop reads tensors: of what goes round, slice by slice, or again and again. */
+static void place_loop(Fuse *fx, const Node *n)
+{
+    if (fx->owner[n->id] == FUSE_NONE)
+        fuse_group_new(fx, n->id, FUSE_LOOP);
+    place_table(fx, n, fx->owner[n->id]);
 }
 
 /* Each element of the operand is read once. */
@@ -350,8 +359,10 @@ static void place(Fuse *fx, const Node *n, uint32_t *size)
     case OC_SORT:
         place_lines(fx, n, KC_SORT);
         return;
-    case OC_UPDATE: /* no target runs these (fuse.c) */
     case OC_LOOP:
+        place_loop(fx, n);
+        return;
+    case OC_UPDATE: /* no target runs these (fuse.c) */
     case OC_GROUP:
         BUG("fuse: %%%u is a %s", n->id, op_info(n->op)->name);
     }

@@ -156,6 +156,27 @@ static void outline_plain(Outline *o, const FGroup *g)
                           .count = 1});
 }
 
+/* Fused already (loop.c); here it gets its operands. */
+static void outline_loop(Outline *o, const FGroup *g)
+{
+    Fuse *fx = o->fx;
+    uint32_t member;
+    const Node *first = fuse_node(fx, g->kept.at[0]);
+    const Node *n = node_is_get(first, &member) ? first->in[0] : first;
+    const Node **in = NEW_ARRAY(fx->arena, const Node *, n->nin + 1);
+    for (uint32_t k = 0; k < n->nin; k++) {
+        in[k] = o->value[n->in[k]->id];
+        ASSERT(in[k]);
+    }
+    o->out->path = n->path;
+    o->out->span = n->span;
+    const Node *loop = graph_copy_node(o->out, n, in);
+    for (uint32_t i = 0; i < g->kept.n; i++) {
+        const Node *kept = fuse_node(fx, g->kept.at[i]);
+        o->value[kept->id] = node_is_get(kept, &member) ? graph_get(o->out, loop, member) : loop;
+    }
+}
+
 /* Operands: the tensors of each set, then the shared scalars. The body is that of the first set. */
 static void outline_table(Outline *o, const FGroup *g)
 {
@@ -223,7 +244,9 @@ Graph *fuse_outline(Fuse *fx)
     copy_leaves(&o);
     for (uint32_t i = 0; i < fx->order.n; i++) {
         const FGroup *group = fx->groups.at[fx->order.at[i]];
-        if (group->sets.n > 0)
+        if (group->cls == FUSE_LOOP)
+            outline_loop(&o, group);
+        else if (group->sets.n > 0)
             outline_table(&o, group);
         else
             outline_plain(&o, group);

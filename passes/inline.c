@@ -10,12 +10,20 @@ typedef struct Inliner {
 
 static const Node *inline_call(Inliner *il, const Node *call, const Node *const *in);
 
+static const Graph *inline_body(PassCx *cx, const Graph *body, void *user)
+{
+    const Inliner *il = user;
+    return inline_calls(cx, body, il->want);
+}
+
 /* The node that n becomes on rewritten operands, when it is not merely copied. */
 static const Node *inline_node(Inliner *il, const Node *n, const Node *const *in)
 {
     uint32_t member;
     if (op_info(n->op)->cls == OC_CALL && il->want(il->cx, node_def(n)))
         return inline_call(il, n, in);
+    if (op_info(n->op)->cls == OC_LOOP)
+        return loop_rewrite(il->cx, il->g, n, in, inline_body, il);
     /* a call that became a tuple node gives its members directly */
     if (node_is_get(n, &member) && op_info(in[0]->op)->cls == OC_TUPLE)
         return in[0]->in[member]; /* tuples do not nest, so in[0] is no get */

@@ -10,13 +10,19 @@
 
 #include <string.h>
 
+bool node_is_step(const Node *n)
+{
+    OpClass cls = op_info(n->op)->cls;
+    return cls == OC_GROUP || cls == OC_LOOP;
+}
+
 bool value_of_group(const Node *n, const Node **group, uint32_t *result)
 {
     *result = 0;
     if (node_is_get(n, result))
         n = n->in[0];
     *group = n;
-    return op_info(n->op)->cls == OC_GROUP;
+    return node_is_step(n);
 }
 
 /* ---- what must run before what ---- */
@@ -32,7 +38,7 @@ Flow *flow_new(Arena *arena, const Graph *g)
         const Node *n = g->nodes.at[i], *from;
         uint32_t result;
         f->number[i] = NO_GROUP;
-        if (op_info(n->op)->cls == OC_GROUP) {
+        if (node_is_step(n)) {
             f->number[i] = f->n;
             f->group[f->n++] = n;
         } else if (value_of_group(n, &from, &result)) {
@@ -171,6 +177,8 @@ static const Node *first_fold(const Graph *body)
 /* May result r of a group share memory with operand k? */
 static bool same_element(PassCx *cx, Arena *scratch, const Node *group, uint32_t k, uint32_t r)
 {
+    if (op_info(group->op)->cls == OC_LOOP)
+        return false; /* a later round may read what an earlier one wrote */
     const Graph *body = node_def(group)->body;
     uint32_t count = (uint32_t)node_int(group, "count"), nresult = body->results.n;
     if (count > 1) { /* a table is elementwise; only the sets must agree */

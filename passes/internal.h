@@ -39,6 +39,20 @@ typedef struct LoopVjp {
  * False after a diagnostic. */
 bool vjp_loop(PassCx *cx, const LoopVjp *v, InlineWant want, const Node **dx);
 
+/* ---- loop.c ---- */
+
+typedef const Graph *(*LoopBodyFn)(PassCx *cx, const Graph *body, void *user);
+/* The loop n on the operands `in`, its body replaced by what fn makes of it, which has the same inputs and
+ * results; NULL where fn gives NULL. */
+const Node *loop_rewrite(PassCx *cx, Graph *g, const Node *n, const Node *const *in, LoopBodyFn fn,
+                         void *user);
+/* The same for all loops of a graph. */
+Graph *loop_rewrite_all(PassCx *cx, const Graph *in, LoopBodyFn fn, void *user);
+bool loop_any(const Graph *g);
+/* Fuses the bodies of all loops. What nobody reads of a loop is dropped, the members of its value stand right
+ * behind it, its operands and results have memory. NULL after a diagnostic. */
+Graph *loop_fuse(PassCx *cx, const Graph *in);
+
 /* ---- fold.c ---- */
 
 /* The constant that n is because its operands are, as a fill of n's type; NULL when it is none or

@@ -20,7 +20,10 @@ typedef struct Plan {
     uint32_t *order;     /* group numbers */
     uint32_t *from, *to; /* by slot: first and last step at which it is live */
     const Node **value;  /* by slot: the leaf, group or get */
+    bool body;           /* of a loop: its results live elsewhere */
 } Plan;
+
+static MemPlan *build(PassCx *cx, const Graph *fused, bool body);
 
 static uint64_t type_bytes(const Ir *ir, const Type *t)
 {
@@ -37,6 +40,22 @@ static uint64_t aligned(uint64_t bytes)
 
 /* ---- slots ---- */
 
+static uint32_t result_count(const Node *n)
+{
+    return n->type->is_tuple ? n->type->nelem : 1;
+}
+
+static bool is_loop(const Node *n)
+{
+    return op_info(n->op)->cls == OC_LOOP;
+}
+
+/* A loop has more than its results: second buffers, and the arena of its body. */
+static uint32_t slot_count(const Node *n)
+{
+    return result_count(n) + (is_loop(n) ? (uint32_t)node_int(n, "carry") + 1 : 0);
+}
+
 static void number_slots(Plan *p)
 {
     MemPlan *m = p->m;
@@ -50,10 +69,34 @@ static void number_slots(Plan *p)
             continue;
         }
         m->first_slot[i] = m->nslot;
-        m->nslot += n->type->is_tuple ? n->type->nelem : 1;
+        m->nslot += slot_count(n);
     }
     m->slots = NEW_ARRAY(p->cx->arena, Slot, m->nslot + 1);
     p->value = NEW_ARRAY(p->arena, const Node *, m->nslot + 1);
+}
+
+static void fill_loop(Plan *p, const Node *n)
+{
+    MemPlan *m = p->m, *body = build(p->cx, node_def(n)->body, true);
+    Slot *s = &m->slots[m->first_slot[n->id] + result_count(n)];
+    m->body[n->id] = body;
+    for (uint32_t k = 0; k < (uint32_t)node_int(n, "carry"); k++, s++)
+        *s = (Slot){.place = PLACE_TEMP, .bytes = type_bytes(p->cx->ir, n->in[k]->type)};
+    *s = (Slot){.place = PLACE_TEMP, .bytes = body->arena_bytes};
+}
+
+static void fill_results(Plan *p)
+{
+    MemPlan *m = p->m;
+    for (uint32_t i = p->g->results.n; i-- > 0;) { /* a value with two names: the first */
+        Slot *s = &m->slots[m->first_slot[p->g->results.at[i].node->id]];
+        if (s->place != PLACE_TEMP && s->place != PLACE_RESULT) {
+            ASSERT(!p->body);
+            continue;
+        }
+        s->place = p->body ? PLACE_OUT : PLACE_RESULT;
+        s->index = i;
+    }
 }
 
 static void fill_slots(Plan *p)
@@ -61,13 +104,15 @@ static void fill_slots(Plan *p)
     MemPlan *m = p->m;
     for (uint32_t i = 0; i < p->g->nodes.n; i++) {
         const Node *n = p->g->nodes.at[i];
-        bool group = op_info(n->op)->cls == OC_GROUP;
-        for (uint32_t r = 0; r < (n->type->is_tuple ? n->type->nelem : 1); r++) {
+        bool group = node_is_step(n);
+        for (uint32_t r = 0; r < result_count(n); r++) {
             const Type *t = n->type->is_tuple ? n->type->elems[r] : n->type;
             Slot *s = &m->slots[m->first_slot[i] + r];
             s->bytes = type_bytes(p->cx->ir, t);
             s->place = group ? PLACE_TEMP : s->place;
         }
+        if (is_loop(n))
+            fill_loop(p, n);
         if (!n->type->is_tuple)
             p->value[m->first_slot[i]] = n;
         uint32_t state;
@@ -86,13 +131,7 @@ static void fill_slots(Plan *p)
         s->place = PLACE_STATE;
         s->index = p->g->writes.at[i].state;
     }
-    for (uint32_t i = p->g->results.n; i-- > 0;) { /* a value with two names: the first */
-        Slot *s = &m->slots[m->first_slot[p->g->results.at[i].node->id]];
-        if (s->place != PLACE_TEMP && s->place != PLACE_RESULT)
-            continue;
-        s->place = PLACE_RESULT;
-        s->index = i;
-    }
+    fill_results(p);
 }
 
 static bool in_arena(const Slot *s)
@@ -129,7 +168,7 @@ static void find_lifetimes(Plan *p)
     p->to = NEW_ARRAY(p->arena, uint32_t, m->nslot + 1);
     for (uint32_t step = 0; step < m->order.n; step++) {
         const Node *group = m->order.at[step];
-        for (uint32_t r = 0; r < (group->type->is_tuple ? group->type->nelem : 1); r++) {
+        for (uint32_t r = 0; r < slot_count(group); r++) {
             p->from[m->first_slot[group->id] + r] = step;
             p->to[m->first_slot[group->id] + r] = step;
         }
@@ -250,11 +289,12 @@ static void find_largest(const Plan *p, uint32_t step)
     }
 }
 
-MemPlan *memplan_build(PassCx *cx, const Graph *fused)
+static MemPlan *build(PassCx *cx, const Graph *fused, bool body)
 {
     Arena *scratch = arena_new();
-    Plan p = {.cx = cx, .arena = scratch, .m = NEW(cx->arena, MemPlan)};
+    Plan p = {.cx = cx, .arena = scratch, .m = NEW(cx->arena, MemPlan), .body = body};
     p.g = p.m->graph = inplace_writes(cx, scratch, fused);
+    p.m->body = NEW_ARRAY(cx->arena, const MemPlan *, p.g->nodes.n + 1);
     p.flow = flow_new(scratch, p.g);
     for (uint32_t i = 0; i < p.g->writes.n; i++) {
         if (!flow_overwrite(p.flow, &p.g->writes.at[i]))
@@ -270,7 +310,22 @@ MemPlan *memplan_build(PassCx *cx, const Graph *fused)
     return p.m;
 }
 
+MemPlan *memplan_build(PassCx *cx, const Graph *fused)
+{
+    return build(cx, fused, false);
+}
+
 /* ---- the report ---- */
+
+static uint32_t count_kernels(const MemPlan *m)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->order.n; i++) {
+        const MemPlan *body = m->body[m->order.at[i]->id];
+        n += body ? count_kernels(body) : 1;
+    }
+    return n;
+}
 
 static void print_bytes(StrBuf *sb, uint64_t bytes)
 {
@@ -288,7 +343,7 @@ void memplan_print(const MemPlan *m, StrBuf *sb)
         states += s->place == PLACE_STATE ? s->bytes : 0;
         inputs += s->place == PLACE_INPUT ? s->bytes : 0;
     }
-    sb_printf(sb, "%s: %u kernels\n", m->graph->name ? m->graph->name : "graph", m->order.n);
+    sb_printf(sb, "%s: %u kernels\n", m->graph->name ? m->graph->name : "graph", count_kernels(m));
     print_bytes(sb, m->arena_bytes);
     sb_printf(sb, "  arena (most live at once: %.3f MiB)\n", (double)m->live_bytes / 1048576);
     print_bytes(sb, states);

@@ -6,6 +6,7 @@
  * time; kern_gemm.c says which are possible. */
 #include "pick.h"
 #include "attention.h"
+#include "internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -195,8 +196,16 @@ const int64_t *pick_config(PassCx *cx, const Def *def, const char *class_name, u
     return config;
 }
 
+static const Graph *pick_body(PassCx *cx, const Graph *body, void *user)
+{
+    UNUSED(user);
+    return pass_pick(cx, body);
+}
+
 static const Node *pick_node(Rewrite *rw, const Node *n, const Node *const *in)
 {
+    if (op_info(n->op)->cls == OC_LOOP)
+        return loop_rewrite(rw->user, rw->out, n, in, pick_body, NULL);
     if (op_info(n->op)->cls != OC_GROUP)
         return NULL;
     PassCx *cx = rw->user;

@@ -31,7 +31,9 @@ bool flow_overwrite(Flow *f, const GraphWrite *w);
 /* inplace.c: g with a copy for every write that cannot go straight to the state's buffer. */
 const Graph *inplace_writes(PassCx *cx, Arena *scratch, const Graph *g);
 
-/* The group and result number behind an operand, a result or a write; false for leaves. */
+/* A group or a loop: what one step, or the steps of a loop, compute. */
+bool node_is_step(const Node *n);
+/* The group (or loop) and result number behind an operand, a result or a write; false for leaves. */
 bool value_of_group(const Node *n, const Node **group, uint32_t *result);
 
 /* order.c: bytes[s]: what value s takes in the arena, 0 for states and inputs; first[node id] + result

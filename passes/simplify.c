@@ -667,9 +667,18 @@ static const Node *visit(Rewrite *rw, const Node *n, const Node *const *in)
     return now;
 }
 
+static Graph *simplify(PassCx *cx, const Graph *in, bool tidy);
+
+static const Graph *simplify_body(PassCx *cx, const Graph *body, void *user)
+{
+    const Simplify *s = user;
+    return simplify(cx, body, s->tidy);
+}
+
 static Graph *simplify(PassCx *cx, const Graph *in, bool tidy)
 {
     Simplify s = {.tidy = tidy, .changed = true};
+    in = loop_any(in) ? loop_rewrite_all(cx, in, simplify_body, &s) : in;
     Graph *g = graph_rewrite(in, cx->arena, NULL, NULL);
     for (int round = 0; s.changed && round < 8; round++) {
         s.changed = false;

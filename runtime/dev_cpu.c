@@ -121,6 +121,13 @@ static int cpu_threads(const Device *d)
     return pool_threads(d->pool);
 }
 
+static void cpu_move(Device *d, void *dst, const void *src, size_t bytes)
+{
+    UNUSED(d);
+    if (bytes)
+        memcpy(dst, src, bytes);
+}
+
 const DeviceVtable device_cpu = {
     .name = "cpu",
     .open = cpu_open,
@@ -129,6 +136,7 @@ const DeviceVtable device_cpu = {
     .free = cpu_free,
     .upload = cpu_copy,
     .download = cpu_copy,
+    .copy = cpu_move,
     .load = cpu_load,
     .unload = cpu_unload,
     .launch = cpu_launch,

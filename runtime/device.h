@@ -42,6 +42,7 @@ typedef struct DeviceVtable {
     void (*free)(Device *d, void *p, size_t bytes);
     bool (*upload)(Device *d, void *dst, const void *src, size_t bytes, Err *err);
     bool (*download)(Device *d, void *dst, const void *src, size_t bytes, Err *err);
+    void (*copy)(Device *d, void *dst, const void *src, size_t bytes); /* within the device */
     /* Compiles (or takes from the cache) all kernels of the plan. ERR_DEVICE with help when there is
      * no compiler; ERR_DATA when the ISA of the plan is not this machine's. */
     Module *(*load)(Device *d, const Plan *plan, Err *err);

@@ -9,9 +9,23 @@
 #include <time.h>
 
 typedef struct Launch {
-    uint32_t kernel;
+    PlanStepKind kind;
+    uint32_t kernel; /* LOOP, END: the loop */
+    uint32_t other;  /* LOOP: its END; END: its LOOP */
     MdlArgs args;
 } Launch;
+
+/* *slot = address of a moving tensor + offset, once a round of its loop. */
+typedef struct Move {
+    void **slot;
+    uint32_t tensor;
+    uint64_t offset;
+} Move;
+
+typedef struct Loop {
+    VEC(Move) moves;
+    int64_t at, length; /* round, rounds */
+} Loop;
 
 /* *slot = address of input + offset, once a call. */
 typedef struct Patch {
@@ -36,7 +50,9 @@ struct Runtime {
     Module *module;
     Arena *arena;
     char *state, *temp, *workspace;
-    char **staging; /* by tensor: device memory for inputs that cannot be read in place */
+    Loop *loops;
+    uint32_t *input_of; /* by tensor: its number among the inputs of its entry */
+    char **staging;     /* by tensor: device memory for inputs that cannot be read in place */
     Entry *entries;
     int64_t *syms;      /* extents of the last call */
     bool have_syms;     /* a call was made */
@@ -71,6 +87,11 @@ static void set_address(Runtime *rt, uint32_t entry, uint32_t tensor, uint64_t o
 {
     const Plan *p = rt->plan;
     Entry *e = &rt->entries[entry];
+    if (p->tensors[tensor].arena == PA_MOVING) {
+        Loop *l = &rt->loops[p->moves[p->tensors[tensor].offset].loop];
+        VEC_PUSH(rt->arena, &l->moves, ((Move){slot, tensor, offset}));
+        return;
+    }
     if (p->tensors[tensor].arena != PA_INPUT) {
         *slot = (char *)fixed_address(rt, tensor) + offset;
         return;
@@ -129,7 +150,10 @@ static void set_launch(Runtime *rt, uint32_t entry, uint32_t s, void ***buf, Mdl
     const Plan *p = rt->plan;
     const PlanStep *step = &p->steps[p->entries[entry].step0 + s];
     Launch *l = &rt->entries[entry].launches[s];
+    l->kind = (PlanStepKind)step->kind;
     l->kernel = step->kernel;
+    if (l->kind != PT_LAUNCH)
+        return;
     l->args = (MdlArgs){.buf = *buf, .block = rt->block, .workspace = rt->workspace};
     for (uint32_t i = 0; i < step->narg; i++) {
         const PlanArg *a = &p->args[step->arg0 + i];
@@ -142,6 +166,25 @@ static void set_launch(Runtime *rt, uint32_t entry, uint32_t s, void ***buf, Mdl
         l->args.nrow = a->nrow;
         *row += a->nrow;
     }
+}
+
+/* Both ends of a loop know each other. */
+static void link_loops(Runtime *rt, uint32_t entry)
+{
+    Entry *e = &rt->entries[entry];
+    const PlanEntry *from = &rt->plan->entries[entry];
+    uint32_t *begin = NEW_ARRAY(rt->arena, uint32_t, rt->plan->nloops + (size_t)1);
+    for (uint32_t s = 0; s < e->nlaunch; s++) {
+        Launch *l = &e->launches[s];
+        if (l->kind == PT_LOOP)
+            begin[l->kernel] = s;
+        if (l->kind != PT_END)
+            continue;
+        l->other = begin[l->kernel];
+        e->launches[l->other].other = s;
+    }
+    for (uint32_t i = 0; i < from->ninput; i++)
+        rt->input_of[rt->plan->bindings[from->input0 + i].tensor] = i;
 }
 
 static void resolve_entry(Runtime *rt, uint32_t entry)
@@ -159,6 +202,7 @@ static void resolve_entry(Runtime *rt, uint32_t entry)
     MdlRow *row = e->rows;
     for (uint32_t s = 0; s < from->nstep; s++)
         set_launch(rt, entry, s, &buf, &row);
+    link_loops(rt, entry);
     ASSERT(e->npatch == n.patches && buf == e->bufs + n.bufs && row == e->rows + n.rows);
 }
 
@@ -208,6 +252,8 @@ Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err)
     rt->v = &device_cpu;
     rt->staging = NEW_ARRAY(arena, char *, plan->ntensors + (size_t)1);
     rt->entries = NEW_ARRAY(arena, Entry, plan->nentries + (size_t)1);
+    rt->loops = NEW_ARRAY(arena, Loop, plan->nloops + (size_t)1);
+    rt->input_of = NEW_ARRAY(arena, uint32_t, plan->ntensors + (size_t)1);
     rt->syms = NEW_ARRAY(arena, int64_t, plan->nsyms + (size_t)1);
     rt->block = NEW_ARRAY(arena, int64_t, plan->nslots + (size_t)1);
     rt->slot_sym = NEW_ARRAY(arena, uint32_t, plan->nslots + (size_t)1);
@@ -347,6 +393,89 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* ---- loops ---- */
+
+static char *address(const Runtime *rt, const Entry *e, uint32_t tensor);
+
+static char *moving_address(const Runtime *rt, const Entry *e, const PlanTensor *t)
+{
+    const PlanMove *m = &rt->plan->moves[t->offset];
+    const Loop *l = &rt->loops[m->loop];
+    if (m->kind == PM_SLICE) {
+        bool back = rt->plan->loops[m->loop].reverse != 0;
+        int64_t at = back ? l->length - 1 - l->at : l->at;
+        return address(rt, e, m->of) + (size_t)at * tensor_bytes(rt, t);
+    }
+    const PlanCarry *c = &rt->plan->carries[m->of];
+    int64_t round = m->kind == PM_NEW ? l->at : l->at - 1; /* that writes it */
+    if (round < 0)
+        return address(rt, e, c->init);
+    return address(rt, e, (l->length - 1 - round) % 2 ? c->other : c->last);
+}
+
+/* Verified plans move by loops around each other only, so this ends. */
+static char *address(const Runtime *rt, const Entry *e, uint32_t tensor)
+{
+    const PlanTensor *t = &rt->plan->tensors[tensor];
+    switch ((PlanArena)t->arena) {
+    case PA_STATE:
+    case PA_TEMP:
+        return fixed_address(rt, tensor);
+    case PA_INPUT:
+        return e->inputs[rt->input_of[tensor]];
+    case PA_MOVING:
+        return moving_address(rt, e, t);
+    }
+    BUG("tensor %u lies in arena %u", tensor, t->arena);
+}
+
+static void begin_round(Runtime *rt, const Entry *e, const Loop *l)
+{
+    for (uint32_t i = 0; i < l->moves.n; i++) {
+        const Move *m = &l->moves.at[i];
+        *m->slot = address(rt, e, m->tensor) + m->offset;
+    }
+}
+
+/* Each returns the step that follows. */
+static uint32_t begin_loop(Runtime *rt, const Entry *e, uint32_t step)
+{
+    const PlanLoop *from = &rt->plan->loops[e->launches[step].kernel];
+    Loop *l = &rt->loops[e->launches[step].kernel];
+    l->at = 0;
+    l->length = plan_dim(rt->plan, from->length, rt->syms);
+    if (l->length > 0) {
+        begin_round(rt, e, l);
+        return step + 1;
+    }
+    for (uint32_t k = 0; k < from->ncarry; k++) {
+        const PlanCarry *c = &rt->plan->carries[from->carry0 + k];
+        rt->v->copy(rt->device, address(rt, e, c->last), address(rt, e, c->init),
+                    tensor_bytes(rt, &rt->plan->tensors[c->init]));
+    }
+    return e->launches[step].other + 1;
+}
+
+static uint32_t end_round(Runtime *rt, const Entry *e, uint32_t step)
+{
+    Loop *l = &rt->loops[e->launches[step].kernel];
+    if (++l->at == l->length)
+        return step + 1;
+    begin_round(rt, e, l);
+    return e->launches[step].other + 1;
+}
+
+static void run_launch(Runtime *rt, const Entry *e, uint32_t step, int64_t *before)
+{
+    const Launch *l = &e->launches[step];
+    rt->v->launch(rt->device, rt->module, l->kernel, &l->args,
+                  rt->tasks + rt->plan->kernels[l->kernel].phase0);
+    int64_t after = now_ns();
+    rt->times[l->kernel].seconds += (double)(after - *before) * 1e-9;
+    rt->times[l->kernel].launches++;
+    *before = after;
+}
+
 bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
 {
     ASSERT(entry < rt->plan->nentries);
@@ -356,16 +485,21 @@ bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
         rt->block[i] = slot_value(rt, i, call);
     const Entry *e = &rt->entries[entry];
     int64_t before = now_ns();
-    for (uint32_t i = 0; i < e->nlaunch; i++) {
-        const Launch *l = &e->launches[i];
-        rt->v->launch(rt->device, rt->module, l->kernel, &l->args,
-                      rt->tasks + rt->plan->kernels[l->kernel].phase0);
-        int64_t after = now_ns();
-        rt->times[l->kernel].seconds += (double)(after - before) * 1e-9;
-        rt->times[l->kernel].launches++;
-        if (rt->watch)
-            rt->watch(rt->watch_user, entry, i);
-        before = after;
+    for (uint32_t i = 0; i < e->nlaunch;) {
+        switch (e->launches[i].kind) {
+        case PT_LAUNCH:
+            run_launch(rt, e, i, &before);
+            if (rt->watch)
+                rt->watch(rt->watch_user, entry, i);
+            i++;
+            break;
+        case PT_LOOP:
+            i = begin_loop(rt, e, i);
+            break;
+        case PT_END:
+            i = end_round(rt, e, i);
+            break;
+        }
     }
     rt->v->sync(rt->device);
     return true;

@@ -32,12 +32,12 @@ bool target_runs(const Target *t, OpClass cls)
     case OC_SORT:
     case OC_SCATTER:
     case OC_MULTI:
+    case OC_LOOP:
     case OC_CALL:
     case OC_TUPLE:
     case OC_GROUP:
         return true;
     case OC_UPDATE:
-    case OC_LOOP:
         return false;
     }
     BUG("no such class of operations: %d", (int)cls);

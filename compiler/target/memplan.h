@@ -7,11 +7,18 @@
 #include "ir.h"
 
 /* Where a materialised value of a fused graph lives. */
-typedef enum Place { PLACE_NONE, PLACE_TEMP, PLACE_STATE, PLACE_INPUT, PLACE_RESULT } Place;
+typedef enum Place {
+    PLACE_NONE,
+    PLACE_TEMP,
+    PLACE_STATE,
+    PLACE_INPUT,
+    PLACE_RESULT,
+    PLACE_OUT /* a result of the body of a loop: the loop says where */
+} Place;
 
 typedef struct Slot {
     Place place;
-    uint32_t index;  /* STATE: state id; INPUT: input number; RESULT: result number */
+    uint32_t index;  /* STATE: state id; INPUT: input number; RESULT, OUT: result number */
     uint64_t offset; /* TEMP, RESULT: bytes from the start of the entry's arena, 64-aligned */
     uint64_t bytes;  /* planned for the upper end of DYN dims */
 } Slot;
@@ -19,10 +26,14 @@ typedef struct Slot {
 /* Schedule and memory of one fused entry. `graph` is the fused graph with copies added where a state
  * cannot be written in place: read results and writes there. Every write's value has the state's own
  * buffer (PLACE_STATE), also where its group reads the old value at the same element. Values are identified by (group node, result number):
- * slot index = first_slot[node id] + result number. Leaves that groups read have one slot. */
+ * slot index = first_slot[node id] + result number. Leaves that groups read have one slot.
+ *
+ * A loop is one step here; its body has a plan of its own, whose arena is a slot behind those of the loop's
+ * results and the second buffers of its carries (memplan_carry, memplan_body_arena). */
 typedef struct MemPlan {
     const Graph *graph;
-    VEC(const Node *) order; /* OP_GROUP nodes in execution order */
+    VEC(const Node *) order; /* groups and loops in execution order */
+    const struct MemPlan **body; /* by node id: of a loop */
     uint32_t *first_slot;    /* by node id */
     Slot *slots;
     uint32_t nslot;
@@ -38,4 +49,7 @@ typedef struct MemPlan {
 
 /* The slot of a value read by a group: an input of an OP_GROUP node (leaf, group, or get). */
 const Slot *memplan_slot(const MemPlan *m, const Node *value);
+/* Of a loop: the second buffer of a carry, and the arena of its body. */
+const Slot *memplan_carry(const MemPlan *m, const Node *loop, uint32_t carry);
+const Slot *memplan_body_arena(const MemPlan *m, const Node *loop);
 #endif

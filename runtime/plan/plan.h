@@ -11,7 +11,7 @@
 #include "base.h"
 #include "dtype.h"
 
-enum { PLAN_VERSION = 3, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
+enum { PLAN_VERSION = 4, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
 #define PLAN_NONE UINT32_MAX /* no index */
 
 typedef uint32_t PStr; /* byte offset into the text section, NUL-terminated */
@@ -36,8 +36,34 @@ typedef struct PlanDim { /* sum of terms */
 typedef enum PlanArena {
     PA_STATE, /* persistent: parameters, gradients, optimizer, running sums */
     PA_TEMP,  /* per entry call; entries share it */
-    PA_INPUT  /* bound by the caller for each call */
+    PA_INPUT, /* bound by the caller for each call */
+    PA_MOVING /* inside a loop: elsewhere in each round */
 } PlanArena;
+
+/* Where a moving tensor is in round i of n of its loop, and so what it stands for. */
+typedef enum PlanMoveKind {
+    PM_SLICE, /* slice i of a tensor along axis 0, counted from the end in a reversed loop */
+    PM_OLD,   /* of a carry: what the round gets */
+    PM_NEW    /* of a carry: what the round makes */
+} PlanMoveKind;
+
+typedef struct PlanMove {
+    uint32_t kind; /* PlanMoveKind */
+    uint32_t loop; /* into loops */
+    uint32_t of;   /* SLICE: tensor, fixed or of a loop around this one; else: into carries */
+} PlanMove;
+
+/* A value that goes round, in two buffers by turns, so that the last round writes `last`. None of the
+ * three moves in the loop itself. A loop of no rounds copies `init` to `last`. */
+typedef struct PlanCarry {
+    uint32_t init, last, other; /* tensors */
+} PlanCarry;
+
+typedef struct PlanLoop {
+    uint32_t length; /* into dims: rounds */
+    uint32_t reverse;
+    uint32_t carry0, ncarry;
+} PlanLoop;
 
 typedef struct PlanTensor {
     PStr name, path;
@@ -46,7 +72,7 @@ typedef struct PlanTensor {
     uint32_t dim[PLAN_MAX_RANK]; /* into dims */
     uint32_t arena;              /* PlanArena */
     uint32_t pad;
-    uint64_t offset; /* bytes into the arena, 64-aligned */
+    uint64_t offset; /* bytes into the arena, 64-aligned; MOVING: into moves */
     uint64_t bytes;  /* planned, for the upper end of DYN dims */
 } PlanTensor;
 
@@ -124,10 +150,16 @@ typedef struct PlanRow {
     int64_t task0;                  /* first task of this row */
 } PlanRow;
 
-typedef struct PlanStep { /* LAUNCH */
-    uint32_t kernel;
+typedef enum PlanStepKind {
+    PT_LAUNCH,
+    PT_LOOP, /* the steps up to its END are run once a round */
+    PT_END
+} PlanStepKind;
+
+typedef struct PlanStep {
+    uint32_t kind;   /* PlanStepKind */
+    uint32_t kernel; /* LAUNCH: into kernels; LOOP, END: into loops */
     uint32_t arg0, narg;
-    uint32_t pad;
 } PlanStep;
 
 /* 8-byte slots of the argument block. */

@@ -71,7 +71,10 @@ static void put_entries(const Plan *p, StrBuf *sb)
 {
     for (uint32_t i = 0; i < p->nentries; i++) {
         const PlanEntry *e = &p->entries[i];
-        sb_printf(sb, "entry      %s: %u launches", plan_text(p, e->name), e->nstep);
+        uint32_t launches = 0;
+        for (uint32_t k = 0; k < e->nstep; k++)
+            launches += p->steps[e->step0 + k].kind == PT_LAUNCH;
+        sb_printf(sb, "entry      %s: %u launches", plan_text(p, e->name), launches);
         for (uint32_t k = 0; k < e->ninput; k++) {
             const PlanBinding *b = &p->bindings[e->input0 + k];
             sb_printf(sb, "%s%s ", k ? ", " : "; in ", plan_text(p, b->name));
@@ -149,7 +152,7 @@ static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)
     const PlanKernel *k = &p->kernels[i];
     uint32_t uses = 0;
     for (uint32_t s = 0; s < p->nsteps; s++)
-        uses += p->steps[s].kernel == i;
+        uses += p->steps[s].kind == PT_LAUNCH && p->steps[s].kernel == i;
     sb_printf(sb, "kernel %u %s (%s): %u launch%s, %.3g MFLOP, ", i, plan_text(p, k->name),
               plan_text(p, k->cls), uses, uses == 1 ? "" : "es", (double)k->flops * 1e-6);
     put_size(sb, k->bytes);
@@ -262,9 +265,9 @@ static void print_memory(const Plan *p, StrBuf *sb)
 
 /* ---- steps ---- */
 
-static void put_step(const Plan *p, const PlanStep *s, StrBuf *sb)
+static void put_step(const Plan *p, const PlanStep *s, int depth, StrBuf *sb)
 {
-    sb_printf(sb, "  %s(", plan_text(p, p->kernels[s->kernel].name));
+    sb_printf(sb, "%*s%s(", 2 * depth, "", plan_text(p, p->kernels[s->kernel].name));
     for (uint32_t i = 0; i < s->narg; i++) {
         const PlanArg *a = &p->args[s->arg0 + i];
         if (i)
@@ -279,13 +282,31 @@ static void put_step(const Plan *p, const PlanStep *s, StrBuf *sb)
     sb_puts(sb, ")\n");
 }
 
+static void put_loop(const Plan *p, const PlanLoop *l, int depth, StrBuf *sb)
+{
+    sb_printf(sb, "%*sloop of at most %lld rounds%s", 2 * depth, "",
+              (long long)plan_dim_hi(p, l->length), l->reverse ? " from the end" : "");
+    for (uint32_t i = 0; i < l->ncarry; i++)
+        sb_printf(sb, "%s %s", i ? "," : ", which carries",
+                  plan_text(p, p->tensors[p->carries[l->carry0 + i].init].name));
+    sb_puts(sb, ":\n");
+}
+
 static void print_steps(const Plan *p, StrBuf *sb)
 {
     for (uint32_t i = 0; i < p->nentries; i++) {
         const PlanEntry *e = &p->entries[i];
         sb_printf(sb, "%s:\n", plan_text(p, e->name));
-        for (uint32_t k = 0; k < e->nstep; k++)
-            put_step(p, &p->steps[e->step0 + k], sb);
+        int depth = 1;
+        for (uint32_t k = 0; k < e->nstep; k++) {
+            const PlanStep *step = &p->steps[e->step0 + k];
+            depth -= step->kind == PT_END;
+            if (step->kind == PT_LAUNCH)
+                put_step(p, step, depth, sb);
+            else if (step->kind == PT_LOOP)
+                put_loop(p, &p->loops[step->kernel], depth, sb);
+            depth += step->kind == PT_LOOP;
+        }
     }
 }
 

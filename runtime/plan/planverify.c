@@ -152,7 +152,7 @@ static bool verify_tensor(const Row *r, const PlanTensor *t)
     if (!row_text(r, "name", t->name) || !row_text(r, "path", t->path) ||
         !row_index(r, "dtype", t->dtype, DT_COUNT) ||
         !row_index(r, "rank", t->rank, PLAN_MAX_RANK + 1) ||
-        !row_index(r, "arena", t->arena, PA_INPUT + 1))
+        !row_index(r, "arena", t->arena, PA_MOVING + 1))
         return false;
     for (uint32_t k = 0; k < t->rank; k++)
         if (!row_index(r, "dim", t->dim[k], p->ndims))
@@ -162,6 +162,8 @@ static bool verify_tensor(const Row *r, const PlanTensor *t)
     if (t->bytes < most * dtype_info((DType)t->dtype)->bytes)
         return row_bad(r, "%llu bytes do not hold %llu elements", (unsigned long long)t->bytes,
                        (unsigned long long)most);
+    if (t->arena == PA_MOVING)
+        return t->offset < p->nmoves || row_bad(r, "it moves by nothing");
     if (t->arena == PA_INPUT)
         return true;
     uint64_t arena = t->arena == PA_STATE ? p->meta->state_bytes : p->meta->temp_bytes;
@@ -373,6 +375,11 @@ static bool verify_args(const Plan *p, Err *err)
 static bool verify_step(const Row *r, const PlanStep *s)
 {
     const Plan *p = r->plan;
+    if (!row_index(r, "kind", s->kind, PT_END + 1))
+        return false;
+    if (s->kind != PT_LAUNCH)
+        return row_index(r, "loop", s->kernel, p->nloops) &&
+               (s->narg == 0 || row_bad(r, "a loop with arguments"));
     if (!row_index(r, "kernel", s->kernel, p->nkernels) ||
         !row_range(r, "arguments", s->arg0, s->narg, p->nargs))
         return false;
@@ -395,7 +402,7 @@ static bool verify_steps(const Plan *p, Err *err)
 /* ---- entries ---- */
 
 /* An input tensor that a step reads but the entry does not bind would be a null pointer. */
-static bool is_bound(const Plan *p, const PlanEntry *e, uint32_t tensor)
+bool plan_binds(const Plan *p, const PlanEntry *e, uint32_t tensor)
 {
     if (p->tensors[tensor].arena != PA_INPUT)
         return true;
@@ -425,13 +432,13 @@ static bool verify_use(const Row *r, const PlanEntry *e, const PlanStep *s, uint
         *flat += uses * (1 + e->ninput);
         if (*flat > MAX_FLAT)
             return row_bad(r, "too many arguments in all");
-        if (a->kind == PG_BUF && !is_bound(p, e, a->tensor))
+        if (a->kind == PG_BUF && !plan_binds(p, e, a->tensor))
             return row_bad(r, "a step reads an input that is not bound");
         if (a->kind == PG_TABLE && !is_ascending(p->rows + a->row0, a->nrow))
             return row_bad(r, "the tasks of a table are not in order");
         for (uint32_t k = 0; a->kind == PG_TABLE && k < a->nrow * PLAN_ROW_BUFS; k++) {
             uint32_t t = p->rows[a->row0 + k / PLAN_ROW_BUFS].tensor[k % PLAN_ROW_BUFS];
-            if (t != PLAN_NONE && !is_bound(p, e, t))
+            if (t != PLAN_NONE && !plan_binds(p, e, t))
                 return row_bad(r, "a table reads an input that is not bound");
         }
     }
@@ -449,13 +456,17 @@ static bool verify_bindings(const Row *r, const PlanEntry *e)
     for (uint32_t i = 0; i < e->ninput; i++)
         if (p->tensors[p->bindings[e->input0 + i].tensor].arena != PA_INPUT)
             return row_bad(r, "input %u is not in the input arena", i);
-    for (uint32_t i = 0; i < e->nresult; i++)
-        if (!is_bound(p, e, p->bindings[e->result0 + i].tensor))
+    for (uint32_t i = 0; i < e->nresult; i++) {
+        uint32_t tensor = p->bindings[e->result0 + i].tensor;
+        if (!plan_binds(p, e, tensor))
             return row_bad(r, "result %u is an input that is not bound", i);
+        if (p->tensors[tensor].arena == PA_MOVING)
+            return row_bad(r, "result %u lies in a loop", i);
+    }
     return true;
 }
 
-static bool verify_entry(const Row *r, const PlanEntry *e, uint64_t *flat)
+static bool verify_entry(const Row *r, const PlanEntry *e, uint64_t *flat, uint32_t *next_loop)
 {
     const Plan *p = r->plan;
     if (!row_name(r, "name", e->name) || !verify_bindings(r, e) ||
@@ -466,8 +477,11 @@ static bool verify_entry(const Row *r, const PlanEntry *e, uint64_t *flat)
             return row_bad(r, "a second entry `%s`", p->text + e->name);
     *flat += e->nstep;
     for (uint32_t i = 0; i < e->nstep; i++)
-        if (!verify_use(r, e, &p->steps[e->step0 + i], flat))
+        if (p->steps[e->step0 + i].kind == PT_LAUNCH &&
+            !verify_use(r, e, &p->steps[e->step0 + i], flat))
             return false;
+    if (!verify_nesting(r, e, next_loop))
+        return false;
     return *flat <= MAX_FLAT || row_bad(r, "too many steps in all");
 }
 
@@ -482,8 +496,9 @@ static bool verify_entries(const Plan *p, Err *err)
     if (p->nentries > MAX_NAMED)
         return err_set(err, ERR_DATA, "the plan has too many entries: %u", p->nentries);
     uint64_t flat = 0;
+    uint32_t loop = 0;
     for (uint32_t i = 0; i < p->nentries; i++)
-        if (!verify_entry(&(Row){p, err, "entries", i}, &p->entries[i], &flat))
+        if (!verify_entry(&(Row){p, err, "entries", i}, &p->entries[i], &flat, &loop))
             return false;
     return true;
 }
@@ -510,6 +525,7 @@ bool plan_verify(const Plan *plan, Err *err)
 {
     return verify_meta(plan, err) && verify_syms(plan, err) && verify_dims(plan, err) &&
            verify_tensors(plan, err) && verify_states(plan, err) && verify_phases(plan, err) &&
-           verify_kernels(plan, err) && verify_args(plan, err) && verify_steps(plan, err) &&
-           verify_entries(plan, err) && verify_data(plan, err) && verify_training(plan, err);
+           verify_kernels(plan, err) && verify_args(plan, err) && verify_loops(plan, err) &&
+           verify_steps(plan, err) && verify_entries(plan, err) && verify_data(plan, err) &&
+           verify_training(plan, err);
 }

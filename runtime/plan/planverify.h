@@ -28,6 +28,12 @@ bool dim_bounds(const Plan *plan, uint32_t dim, Bounds *out);
 /* Elements of a tensor at the upper end of its dims; false when that exceeds 2^48. */
 bool tensor_most(const Plan *plan, const PlanTensor *t, uint64_t *out);
 
+/* Whether the entry binds the tensor, if it is an input at all. */
+bool plan_binds(const Plan *plan, const PlanEntry *e, uint32_t tensor);
+
+bool verify_loops(const Plan *plan, Err *err); /* loops, carries, moves */
+/* The loops of an entry; *next: the number of the next loop of the plan. */
+bool verify_nesting(const Row *r, const PlanEntry *e, uint32_t *next);
 bool verify_data(const Plan *plan, Err *err);     /* columns, codes, fields, datas */
 bool verify_tokens(const Plan *plan, Err *err);   /* tokenizers, streams */
 bool verify_training(const Plan *plan, Err *err); /* segments, metrics, evals, actions, runs */

@@ -11,11 +11,11 @@
 
 /* ---- the list ---- */
 
-const OpFile op_files[OP_FILES] = {{"ops", 80, true},
-                                   {"ops_more", 34, true},
-                                   {"ops_std", 20, true},
-                                   {"ops_order", 20, true},
-                                   {"ops_loops", 9, false}};
+const OpFile op_files[OP_FILES] = {{"ops", 80, true, false},
+                                   {"ops_more", 34, true, false},
+                                   {"ops_std", 20, true, false},
+                                   {"ops_order", 20, true, false},
+                                   {"ops_loops", 9, true, true}};
 
 Lab *opcases_open(const OpFile *file)
 {

@@ -21,6 +21,7 @@ typedef struct OpFile {
     const char *name;
     uint32_t least; /* so many cases at least */
     bool kernels;   /* the CPU runs all of them */
+    bool loops;     /* whose bodies are fused */
 } OpFile;
 
 enum { OP_FILES = 5 };

@@ -171,7 +171,7 @@ static void check_file(const OpFile *file, const char *isa, bool fused)
 static void check_ops_on(const char *isa, bool fused)
 {
     for (size_t k = 0; k < OP_FILES; k++)
-        if (op_files[k].kernels)
+        if (op_files[k].kernels && (fused || !op_files[k].loops))
             check_file(&op_files[k], isa, fused);
 }
 

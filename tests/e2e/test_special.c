@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static const OpFile file = {"special", 80, false};
+static const OpFile file = {"special", 80, false, false};
 
 static bool same(const char *name, double got, double want)
 {

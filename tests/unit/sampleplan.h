@@ -1,5 +1,6 @@
-/* sampleplan.h: a small plan written by hand that has a row in every section: three kernels (rows
- * with scratch, a reduction in two phases, a table), two entries, data, an eval and a run. */
+/* sampleplan.h: a small plan written by hand that has a row in every section: four kernels (rows
+ * with scratch, a reduction in two phases, a table, the body of a loop), three entries, data, an eval and a
+ * run. */
 #ifndef MDL_SAMPLEPLAN_H
 #define MDL_SAMPLEPLAN_H
 
@@ -24,6 +25,11 @@ enum {
     ST_GRAD,
     ST_WSUM,
     ST_BIAS,
+    ST_WALKED,
+    ST_OTHER,
+    ST_ROW, /* moves */
+    ST_OLD,
+    ST_NEW,
     /* states */
     SS_WEIGHT = 0,
     SS_GRAD,
@@ -32,7 +38,8 @@ enum {
     SS_BIAS,
     /* entries */
     SE_MICRO = 0,
-    SE_UPDATE
+    SE_UPDATE,
+    SE_WALK /* the rows of x added to the weight, round by round */
 };
 
 static const char sample_scale[] = "#include \"mdl.h\"\n"
@@ -77,6 +84,15 @@ static const char sample_step[] = "#include \"mdl.h\"\n"
                                   "    for (int64_t i = 0; i < r->n; i++)\n"
                                   "        w[i] -= (float)lr.f * (g ? g[i] : 1.0f);\n"
                                   "}\n";
+
+static const char sample_row[] = "#include \"mdl.h\"\n"
+                                 "void k_row(const MdlArgs *a, int64_t task, void *scratch)\n"
+                                 "{\n"
+                                 "    const float *x = a->buf[0], *old = a->buf[1];\n"
+                                 "    float *next = a->buf[2];\n"
+                                 "    for (int i = 0; i < 8; i++)\n"
+                                 "        next[i] = 2 * old[i] + x[i];\n"
+                                 "}\n";
 
 static inline void sample_meta(PlanBuilder *b, const char *isa)
 {
@@ -131,6 +147,11 @@ static inline void sample_tensors(PlanBuilder *b)
         [ST_GRAD] = {"fc.weight'", PA_STATE, 128, 32, 1, {SD_COLUMNS}},
         [ST_WSUM] = {"loss_weight", PA_STATE, 192, 4, 0, {0}},
         [ST_BIAS] = {"fc.bias", PA_STATE, 256, 32, 1, {SD_COLUMNS}},
+        [ST_WALKED] = {"walked", PA_TEMP, 0, 32, 1, {SD_COLUMNS}},
+        [ST_OTHER] = {"walked", PA_TEMP, 64, 32, 1, {SD_COLUMNS}},
+        [ST_ROW] = {"row", PA_MOVING, 0, 32, 1, {SD_COLUMNS}},
+        [ST_OLD] = {"old", PA_MOVING, 1, 32, 1, {SD_COLUMNS}},
+        [ST_NEW] = {"next", PA_MOVING, 2, 32, 1, {SD_COLUMNS}},
     };
     for (size_t i = 0; i < COUNT(all); i++) {
         PlanTensor t = {.name = planb_text(b, all[i].name),
@@ -204,12 +225,12 @@ static inline void sample_entries(PlanBuilder *b)
     sample_buf(b, ST_X);
     sample_buf(b, ST_WEIGHT);
     sample_buf(b, ST_Y);
-    VEC_PUSH(b->arena, &b->steps, ((PlanStep){0, 0, 3, 0}));
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){PT_LAUNCH, 0, 0, 3}));
     sample_buf(b, ST_Y);
     sample_buf(b, ST_SUM);
-    VEC_PUSH(b->arena, &b->steps, ((PlanStep){1, 3, 2, 0}));
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){PT_LAUNCH, 1, 3, 2}));
     VEC_PUSH(b->arena, &b->args, ((PlanArg){.kind = PG_TABLE, .row0 = 0, .nrow = 2}));
-    VEC_PUSH(b->arena, &b->steps, ((PlanStep){2, 5, 1, 0}));
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){PT_LAUNCH, 2, 5, 1}));
 
     static const struct {
         const char *name;
@@ -220,6 +241,29 @@ static inline void sample_entries(PlanBuilder *b)
                  ((PlanBinding){planb_text(b, bindings[i].name), bindings[i].tensor}));
     VEC_PUSH(b->arena, &b->entries, ((PlanEntry){planb_text(b, "micro"), 0, 2, 0, 1, 1, 3, 0}));
     VEC_PUSH(b->arena, &b->entries, ((PlanEntry){planb_text(b, "update"), 2, 1, 0, 0, 0, 0, 0}));
+}
+
+/* One round for each row of x, from the last on. */
+static inline void sample_loop(PlanBuilder *b)
+{
+    sample_kernel(b, "row", sample_row, 1);
+    sample_phase(b, "k_row", SD_ONE);
+    VEC_PUSH(b->arena, &b->loops, ((PlanLoop){SD_B, 1, 0, 1}));
+    VEC_PUSH(b->arena, &b->carries, ((PlanCarry){ST_WEIGHT, ST_WALKED, ST_OTHER}));
+    VEC_PUSH(b->arena, &b->moves, ((PlanMove){PM_SLICE, 0, ST_X}));
+    VEC_PUSH(b->arena, &b->moves, ((PlanMove){PM_OLD, 0, 0}));
+    VEC_PUSH(b->arena, &b->moves, ((PlanMove){PM_NEW, 0, 0}));
+    uint32_t arg0 = b->args.n, step0 = b->steps.n, bind = b->bindings.n;
+    sample_buf(b, ST_ROW);
+    sample_buf(b, ST_OLD);
+    sample_buf(b, ST_NEW);
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){.kind = PT_LOOP}));
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){PT_LAUNCH, 3, arg0, 3}));
+    VEC_PUSH(b->arena, &b->steps, ((PlanStep){.kind = PT_END}));
+    VEC_PUSH(b->arena, &b->bindings, ((PlanBinding){planb_text(b, "x"), ST_X}));
+    VEC_PUSH(b->arena, &b->bindings, ((PlanBinding){planb_text(b, "walked"), ST_WALKED}));
+    VEC_PUSH(b->arena, &b->entries,
+             ((PlanEntry){planb_text(b, "walk"), step0, 3, bind, 1, bind + 1, 1, 0}));
 }
 
 static inline void sample_training(PlanBuilder *b)
@@ -273,6 +317,7 @@ static inline PlanBuilder *sample_builder(Arena *arena, const char *isa)
     sample_tensors(b);
     sample_kernels(b);
     sample_entries(b);
+    sample_loop(b);
     sample_training(b);
     return b;
 }

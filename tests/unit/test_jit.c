@@ -188,6 +188,39 @@ static void an_unaligned_input_is_copied(void **state)
     plan_free(plan);
 }
 
+/* The rows from the last on, in two buffers by turns; of none, what there was. */
+static void a_loop_goes_round(void **state)
+{
+    Bench *b = *state;
+    PlanBuilder *builder = sample_builder(b->arena, "generic");
+    builder->syms.at[0].lo = 0;
+    Bytes file = planb_finish(builder);
+    Err err = {0};
+    Plan *plan = plan_from_bytes(file.data, file.n, &err);
+    assert_non_null(plan);
+    Runtime *rt = open_with(b, plan, 2);
+    float *x = aligned_floats(b, SAMPLE_MAX_ROWS * SAMPLE_COLUMNS);
+    float *w = rt_state(rt, SS_WEIGHT, NULL);
+    for (int i = 0; i < SAMPLE_MAX_ROWS * SAMPLE_COLUMNS; i++)
+        x[i] = (float)(i % 3);
+    for (int64_t rows = 0; rows < 6; rows++) {
+        for (int i = 0; i < SAMPLE_COLUMNS; i++)
+            w[i] = (float)i;
+        const void *inputs[] = {x};
+        assert_true(rt_run(rt, SE_WALK, &(RtCall){.inputs = inputs, .syms = &rows}, &err));
+        const float *got = rt_result(rt, SE_WALK, 0);
+        for (int i = 0; i < SAMPLE_COLUMNS; i++) {
+            float want = (float)i;
+            for (int64_t r = rows; r-- > 0;)
+                want = 2 * want + x[r * SAMPLE_COLUMNS + i];
+            assert_true(got[i] == want && w[i] == (float)i);
+        }
+    }
+    assert_int_equal(rt_kernel_times(rt)[3].launches, 1 + 2 + 3 + 4 + 5);
+    rt_close(rt);
+    plan_free(plan);
+}
+
 static void a_table_reaches_every_row(void **state)
 {
     Bench *b = *state;
@@ -456,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(results_are_right_for_any_threads, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unaligned_input_is_copied, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_loop_goes_round, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_reaches_every_row, setup, teardown),
         cmocka_unit_test_setup_teardown(extents_are_checked_in_each_call, setup, teardown),
         cmocka_unit_test_setup_teardown(kernels_with_other_heads_are_kept_apart, setup, teardown),

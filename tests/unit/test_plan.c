@@ -138,9 +138,11 @@ static void the_print_has_every_part(void **state)
                             "tasks 16, then 1",
                             "group text",
                             "void k_total_1(const MdlArgs",
-                            "temporary: 2048 B for 1 tensors",
+                            "temporary: 2048 B for 3 tensors",
                             "  scale(x, fc.weight, y)\n",
-                            "  step(table of 2 rows)\n"};
+                            "  step(table of 2 rows)\n",
+                            "  loop of at most 64 rounds from the end, which carries fc.weight:\n",
+                            "    row(row, old, next)\n"};
     for (size_t i = 0; i < COUNT(wanted); i++)
         if (!strstr(sb_text(&all), wanted[i]))
             fail_msg("no \"%s\" in:\n%s", wanted[i], sb_text(&all));
@@ -334,23 +336,39 @@ WRONG(state_init, b->states.at[0].init = 99)
 WRONG(state_axes, b->states.at[0].init = PI_TABLE; b->states.at[0].axes = 1 << 7)
 WRONG(state_values, b->states.at[0].init = PI_TABLE; b->states.at[0].axes = 1)
 WRONG(state_value, b->states.at[0].init = PI_TABLE)
-WRONG(phase, b->kernels.at[2].phase0 = 4)
+WRONG(phase, b->kernels.at[2].phase0 = 5)
 WRONG(no_phase, b->kernels.at[2].nphase = 0)
 WRONG(symbol, b->phases.at[0].symbol = planb_text(b, "system(\"x\")"))
 WRONG(workspace, b->kernels.at[1].workspace = 65)
-WRONG(arg_tensor, b->args.at[0].tensor = 7)
+WRONG(arg_tensor, b->args.at[0].tensor = 12)
 WRONG(arg_offset, b->args.at[0].offset = 2049)
 WRONG(arg_rows, b->args.at[5].nrow = 3)
 WRONG(arg_rows_wrap, b->args.at[5].row0 = UINT32_MAX)
-WRONG(row_tensor, b->rows.at[0].tensor[3] = 7)
+WRONG(row_tensor, b->rows.at[0].tensor[3] = 12)
 WRONG(row_order, b->rows.at[0].task0 = 1)
-WRONG(step_kernel, b->steps.at[0].kernel = 3)
-WRONG(step_args, b->steps.at[0].narg = 7)
-WRONG(binding, b->bindings.at[0].tensor = 7)
+WRONG(step_kernel, b->steps.at[0].kernel = 4)
+WRONG(step_args, b->steps.at[0].narg = 10)
+WRONG(binding, b->bindings.at[0].tensor = 12)
 WRONG(input_arena, b->bindings.at[0].tensor = ST_Y)
 WRONG(unbound, b->entries.at[0].ninput = 0)
 WRONG(unbound_table, b->rows.at[0].tensor[2] = ST_X)
 WRONG(entry_twice, b->entries.at[1].name = b->entries.at[0].name)
+WRONG(move_none, b->tensors.at[ST_ROW].offset = 3)
+WRONG(move_kind, b->moves.at[0].kind = 3)
+WRONG(move_loop, b->moves.at[0].loop = 1)
+WRONG(move_of, b->moves.at[0].of = ST_WEIGHT)
+WRONG(move_itself, b->moves.at[0].of = ST_ROW)
+WRONG(move_carry, b->moves.at[1].of = 1)
+WRONG(loop_length, b->loops.at[0].length = SD_ONE)
+WRONG(loop_carries, b->loops.at[0].ncarry = 2)
+WRONG(carry_inside, b->carries.at[0].init = ST_ROW)
+WRONG(carry_shape, b->carries.at[0].other = ST_Y)
+WRONG(carry_input, b->tensors.at[ST_OTHER].arena = PA_INPUT)
+WRONG(loop_end, b->steps.at[5].kind = PT_LOOP)
+WRONG(loop_open, b->entries.at[SE_WALK].nstep = 2)
+WRONG(loop_none, (b->entries.at[SE_WALK].step0 = 4, b->entries.at[SE_WALK].nstep = 1))
+WRONG(loop_unbound, b->entries.at[SE_WALK].ninput = 0)
+WRONG(loop_result, b->bindings.at[5].tensor = ST_NEW)
 WRONG(column, b->codes.at[0].a = 1)
 WRONG(code_op, b->codes.at[0].op = RO_COUNT)
 WRONG(code_pops, b->codes.at[1].op = RO_ADD)
@@ -360,10 +378,10 @@ WRONG(data_fields, b->datas.at[0].nfield = 2)
 WRONG(segment, b->segments.at[0].length = (double)NAN)
 WRONG(metric, b->metrics.at[0].sum = 3)
 WRONG(metric_shape, b->metrics.at[0].weight = 0)
-WRONG(eval_entry, b->evals.at[0].entry = 2)
+WRONG(eval_entry, b->evals.at[0].entry = 3)
 WRONG(eval_batch, b->evals.at[0].batch = 0)
 WRONG(action, b->actions.at[0].length = 0)
-WRONG(run_entry, b->runs.at[0].micro = 2)
+WRONG(run_entry, b->runs.at[0].micro = 3)
 WRONG(run_loss, b->runs.at[0].loss_sum = SS_WEIGHT)
 WRONG(run_lr, b->runs.at[0].lr = (double)INFINITY)
 
@@ -396,11 +414,11 @@ static const Wrong wrongs[] = {
     {"states[0]: its values depend on axes that it lacks", wrong_state_axes},
     {"states[0]: it has more elements than there are values", wrong_state_values},
     {"states[0]: values is 0..1 of 0", wrong_state_value},
-    {"kernels[2]: phases is 4..5 of 4", wrong_phase},
+    {"kernels[2]: phases is 5..6 of 5", wrong_phase},
     {"kernels[2]: 0 phases", wrong_no_phase},
     {"phases[0]: the symbol is not a C name", wrong_symbol},
     {"kernels[1]: its workspace exceeds", wrong_workspace},
-    {"args[0]: tensor is 7 of 7", wrong_arg_tensor},
+    {"args[0]: tensor is 12 of 12", wrong_arg_tensor},
     {"args[0]: the offset lies outside", wrong_arg_offset},
     {"args[5]: rows", wrong_arg_rows},
     {"args[5]: rows", wrong_arg_rows_wrap},
@@ -413,6 +431,22 @@ static const Wrong wrongs[] = {
     {"entries[0]: ", wrong_unbound},
     {"entries[1]: a table reads an input", wrong_unbound_table},
     {"entries[1]: a second entry `micro`", wrong_entry_twice},
+    {"it moves by nothing", wrong_move_none},
+    {"how it moves is 3 of 3", wrong_move_kind},
+    {"moves[0]: loop is 1 of 1", wrong_move_loop},
+    {"tensors[9]: it is no slice of tensor 3", wrong_move_of},
+    {"tensors[9]: a slice of what moves in the same loop", wrong_move_itself},
+    {"tensors[10]: it is not like the carry", wrong_move_carry},
+    {"tensors[9]: it is no slice", wrong_loop_length},
+    {"loops[0]: carries is 0..2 of 1", wrong_loop_carries},
+    {"loops[0]: a carry lies inside its loop", wrong_carry_inside},
+    {"loops[0]: the buffers of a carry have several shapes", wrong_carry_shape},
+    {"loops[0]: a carry is written to an input", wrong_carry_input},
+    {"entries[2]: loop 0 begins where loop 1 should", wrong_loop_end},
+    {"entries[2]: loop 0 does not end", wrong_loop_open},
+    {"entries[2]: a step uses what moves in a loop that it is not in", wrong_loop_none},
+    {"entries[2]: ", wrong_loop_unbound},
+    {"entries[2]: result 0 lies in a loop", wrong_loop_result},
     {"fields[0]: column", wrong_column},
     {"fields[0]: row operation", wrong_code_op},
     {"fields[0]: operation 1 of its code finds too few", wrong_code_pops},
