@@ -10,6 +10,7 @@ zoo/NAME.safetensors: weights as F32 under the published keys, results as F64 co
     CASE/out          its result; NaN where nothing is promised (positions of padding)
     CASE/out.sum, CASE/out.weight    of a loss
     CASE/grad.KEY     the gradient of out.sum
+    CASE/losses       its mean at the start of each of STEPS updates by AdamW on these inputs
 The metadata has the options that make the .mdl file this model (`set`) and the functions of the cases (`call`).
 
 The references are the classes of Transformers; plain PyTorch, written from the papers, where it has none. Llama
@@ -18,6 +19,7 @@ result is compared with the untouched model in f32.
 """
 
 import contextlib
+import copy
 import json
 import os
 
@@ -30,6 +32,7 @@ from transformers.models.llama import modeling_llama
 from transformers.models.mistral import modeling_mistral
 
 RNG = None
+STEPS = 100
 
 
 # ---- Transformers in f64 ----
@@ -126,6 +129,30 @@ class Zoo:
                 if p.grad is not None:
                     self.tensors[f"{case}/grad.{self.rename(key)}"] = p.grad.numpy().copy()
 
+    def train(self, case, fn, lr, weight_decay=0.01, only=lambda key: True):
+        """AdamW in f64 on the inputs of a loss; self.modules must be one module, and stays as it is."""
+        (kept,) = self.modules
+        inputs = {k.removeprefix(f"{case}/in."): torch.from_numpy(x) for k, x in self.tensors.items()
+                  if k.startswith(f"{case}/in.")}  # fmt: skip
+        inputs = {k: x.long() if x.dtype == torch.int32 else x.double() if x.dtype == torch.float32 else x
+                  for k, x in inputs.items()}  # fmt: skip
+        begin = copy.deepcopy(kept.state_dict())
+        kept.double()
+        seen = {k for k, _ in kept.named_parameters() if f"{case}/grad.{self.rename(k)}" in self.tensors}
+        trained = [p for k, p in kept.named_parameters() if k in seen and only(self.rename(k))]
+        opt, losses = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay), []
+        with all_f64():
+            for _ in range(STEPS):
+                total, weight = fn(**inputs)
+                opt.zero_grad()
+                (total / weight).backward()
+                opt.step()
+                losses.append((total / weight).item())
+        kept.float()
+        kept.load_state_dict(begin)
+        print(self.name, "losses", losses[0], losses[STEPS // 2], losses[-1])
+        self.tensors[f"{case}/losses"] = np.array(losses)
+
     def write(self):
         os.makedirs(os.path.join(record.HERE, "zoo"), exist_ok=True)
         record.write(f"zoo/{self.name}.safetensors", self.tensors, transformers=transformers.__version__,
@@ -193,18 +220,35 @@ class LeNet5(torch.nn.Module):
         return self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(x.flatten(1))))))
 
 
+def class_loss(z, call, logits, classes, lr, **inputs):
+    """The loss of a classifier, with gradients and a course of training."""
+
+    def loss(label, **rest):
+        return F.cross_entropy(logits(**rest), label, reduction="sum"), len(label)
+
+    rows = len(next(iter(inputs.values())))
+    z.case("loss", call, loss, **inputs, label=ids(classes, rows))
+    z.train("loss", loss, lr)
+
+
 def record_mlp():
     model = randomize(Mlp([784, 8, 5, 10]))
     z = Zoo("mlp", [model], sets=["model.mlp.widths=[784, 8, 5, 10]"])
     z.case("logits", "mlp", model, image=picture(3, 28, 28))
+    class_loss(z, "mlp_loss", model, 10, 1e-3, image=picture(3, 28, 28))
     z.write()
 
 
 def record_convnet():
+    zoos = {}
     for name, size, out in ("convnet", 28, 10), ("convnet_odd", 17, 4):
         model = randomize(LeNet5(size, 2, 3, 8, 6, out))
         z = Zoo(name, [model], sets=settings("convnet", size=size, C1=2, C2=3, F1=8, F2=6, Out=out))
         z.case("logits", "convnet", model, image=picture(2, 1, size, size))
+        zoos[name] = z
+    whole = zoos["convnet"]
+    class_loss(whole, "convnet_loss", whole.modules[0], 10, 1e-3, image=picture(3, 1, 28, 28))
+    for z in zoos.values():
         z.write()
 
 
@@ -217,6 +261,7 @@ def record_vit():
     z = Zoo("vit", [model], sets=settings("vit", size=12, P=4, D=16, L=2, H=2, F=24, Out=5))
     z.case("logits", "vit", lambda image: model(image).logits, image=picture(2, 3, 12, 12))
     z.case("hidden", "vit.hidden", lambda image: model.vit(image).last_hidden_state, image=picture(1, 3, 12, 12))
+    class_loss(z, "vit_loss", lambda image: model(image).logits, 5, 3e-4, image=picture(3, 3, 12, 12))
     z.write()
 
 
@@ -261,6 +306,7 @@ def record_bert():
     z.case("pair", "bert", lambda **a: run(**a).last_hidden_state, **text, type=parts)
     z.case("pooled", "bert.pooled", lambda **a: run(**a).pooler_output, **text, type=parts)
     z.case("sentence", "bert.sentence", sentence, **text)
+    class_loss(z, "bert_loss", lambda **a: run(**a).pooler_output, 16, 2e-3, **text, type=parts)
     z.write()
 
 
@@ -275,8 +321,12 @@ def language_cases(z, name, model, vocabulary):
     z.case("logits", name, logits, **whole)
     z.case("packed", name, logits, **packed)
     learn = RNG.uniform(0, 1, (2, 9)) < 0.7
-    z.case("loss", f"{name}_loss", lambda tokens, pos, targets, learn: next_token_loss(logits(tokens, pos), targets, learn),
-           **packed, targets=ids(vocabulary, 2, 9), learn=learn)  # fmt: skip
+
+    def loss(tokens, pos, targets, learn):
+        return next_token_loss(logits(tokens, pos), targets, learn)
+
+    z.case("loss", f"{name}_loss", loss, **packed, targets=ids(vocabulary, 2, 9), learn=learn)
+    z.train("loss", loss, 5e-4)
 
 
 def record_gpt2():
@@ -348,6 +398,7 @@ def record_clip():
     z.case("fit", "clip", lambda image, tokens, pos, last: run(image, tokens).logits_per_image,
            image=picture(2, 3, 12, 12), **words)  # fmt: skip
     z.case("loss", "clip.loss", loss, image=picture(3, 3, 12, 12), **words)
+    z.train("loss", loss, 1e-4)
     z.write()
 
 
@@ -404,6 +455,7 @@ def record_llava_med():
         return next_token_loss(logits(tokens, pos, images, slots).nan_to_num(), targets, learn)
 
     z.case("loss", "llava_loss", loss, **batch, targets=ids(40, *valid.shape), learn=learn)
+    z.train("loss", loss, 1e-3, only=lambda key: "vision_tower" not in key)
     z.write()
 
 
