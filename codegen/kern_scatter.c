@@ -1,16 +1,19 @@
 /* kern_scatter.c: sums rows at computed places, in the order of the indices.
  *
- * The result is [outer][extent][columns]. A task owns whole columns (or several outer members), fills
- * them with zeros and walks all indices in order, so no two tasks write one element and the sum does
- * not depend on who runs when. Rows come from whatever elementwise source lies before. */
+ * The result is [outer][extent][columns]. A first phase fills it with zeros in the order of memory; in the
+ * second a task owns a strip of columns (or several outer members) and walks all indices in order, touching
+ * the rows that are hit. So no two tasks write one element, the sum does not depend on who runs when, and a
+ * table of many rows costs no more than its zeros. Rows come from whatever elementwise source lies before. */
 #include "lower.h"
 
 typedef struct Scatter {
     const Node *n, *rows, *idx;
     uint32_t axis, batch;
     const Dim *outer, *extent, *columns, *count; /* count: indices per batch member */
-    const Ix *member;                            /* of outer */
+    const Ix *member, *i;                        /* of outer, of count */
 } Scatter;
+
+enum { ZERO_CELLS = 16384, STRIP_COLUMNS = 64 };
 
 static void describe(Lower *lo, Scatter *s)
 {
@@ -38,33 +41,40 @@ static void result_index(Lower *lo, const Scatter *s, const Ix *e, const Ix *col
     ix_unflatten(lo->ir, column, t->dims + s->axis + 1, t->rank - s->axis - 1, ix + s->axis + 1);
 }
 
-static void zero_fill(Lower *lo, const Scatter *s, const Ix *column)
+static void store_zero(Lower *lo, const Ix *cell, void *user)
 {
+    const Type *t = ((const Scatter *)user)->n->type;
     const Ix *ix[IR_MAX_RANK];
-    const Ix *e = scope_loop(lo, &(LoopSpec){.stem = "e",
-                                             .lo = ke_int(lo->k, 0),
-                                             .hi = ke_extent(lo->k, s->extent),
-                                             .extent = s->extent});
-    result_index(lo, s, e, column, ix);
-    lower_store(lo, 0, ix, ke_num(lo->k, ktype_of(s->n->type->dtype), 0));
-    scope_end(lo);
+    ix_unflatten(lo->ir, cell, t->dims, t->rank, ix);
+    lower_store(lo, 0, ix, ke_num(lo->k, ktype_of(t->dtype), 0));
 }
 
-static void scatter_columns(Lower *lo, const Ix *column, void *user)
+static void zero_phase(Lower *lo, Scatter *s)
+{
+    Kernel *k = lo->k;
+    const Dim *cells = type_count(lo->ir, s->n->type);
+    int64_t all = dim_hi(lo->ir, cells);
+    const Dim *tasks = dim_const(lo->ir, ceil_div(all > 0 ? all : 1, ZERO_CELLS));
+    scope_begin(lo, kernel_phase(k, "zero", tasks, "fills with zeros"));
+    const KExpr *from = ke_mul(lo, lower_task(lo), ke_int(k, ZERO_CELLS));
+    from = ks_let(k, lo->scope->block, "from", from);
+    const KExpr *to = ke_min(lo, ke_add(lo, from, ke_int(k, ZERO_CELLS)), ke_extent(k, cells));
+    to = ks_let(k, lo->scope->block, "to", to);
+    LanesSpec spec = {.stem = "z", .lo = from, .hi = to, .extent = cells};
+    lower_lanes(lo, &spec, store_zero, s);
+}
+
+/* Row s->i of the source, at one column (or vector of them). */
+static void add_columns(Lower *lo, const Ix *column, void *user)
 {
     const Scatter *s = user;
     const Type *t = s->n->type;
-    zero_fill(lo, s, column);
-    const Ix *i = scope_loop(lo, &(LoopSpec){.stem = "i",
-                                             .lo = ke_int(lo->k, 0),
-                                             .hi = ke_extent(lo->k, s->count),
-                                             .extent = s->count});
     uint32_t many = s->idx->type->rank - s->batch;
     const Ix *outer[IR_MAX_RANK], *at[IR_MAX_RANK], *from[IR_MAX_RANK], *ix[IR_MAX_RANK];
     ix_unflatten(lo->ir, s->member, t->dims, s->axis, outer);
     for (uint32_t k = 0; k < s->batch; k++)
         at[k] = outer[k];
-    ix_unflatten(lo->ir, i, s->idx->type->dims + s->batch, many, at + s->batch);
+    ix_unflatten(lo->ir, s->i, s->idx->type->dims + s->batch, many, at + s->batch);
     const Ix *e = ix_load(lo->ir, s->idx, at, s->idx->type->rank, s->extent);
     result_index(lo, s, e, column, ix);
     /* the source: [outer, indices, columns] */
@@ -80,44 +90,54 @@ static void scatter_columns(Lower *lo, const Ix *column, void *user)
     if (ktype_is_vector(old->type))
         x = lower_spread(lo, x);
     lower_store(lo, 0, ix, lower_fit(lo, t->dtype, ke_apply(lo, old->type, "(%0 + %1)", old, x)));
-    scope_end(lo);
 }
 
-/* Columns per task: the config counts cells of the result. */
+/* Columns per task: some cache lines of a row, or more where there are few rows. */
 static int64_t strip_of(Lower *lo, const Scatter *s)
 {
-    int64_t w = lo->k->width, extent = dim_hi(lo->ir, s->extent);
-    int64_t strip = lower_config(lo, "grain") / (extent > 0 ? extent : 1);
-    int64_t least = w > 16 ? w : 16, all = dim_hi(lo->ir, s->columns);
-    strip = ceil_div(strip > least ? strip : least, w) * w;
+    int64_t w = lo->k->width, count = dim_hi(lo->ir, s->count);
+    int64_t strip = lower_config(lo, "grain") / (count > 0 ? count : 1);
+    int64_t all = dim_hi(lo->ir, s->columns);
+    strip = ceil_div(strip > STRIP_COLUMNS ? strip : STRIP_COLUMNS, w) * w;
     return strip < all ? strip : ceil_div(all > 0 ? all : 1, w) * w;
 }
 
-void lower_scatter(Lower *lo)
+static void add_phase(Lower *lo, Scatter *s)
 {
     Kernel *k = lo->k;
-    Scatter s = {0};
-    describe(lo, &s);
-    int64_t strip = strip_of(lo, &s), strips = ceil_div(dim_hi(lo->ir, s.columns), strip), fixed;
+    int64_t strip = strip_of(lo, s), strips = ceil_div(dim_hi(lo->ir, s->columns), strip), fixed;
     strips = strips > 0 ? strips : 1;
-    int64_t cells = dim_hi(lo->ir, s.extent) * dim_hi(lo->ir, s.columns);
-    int64_t members = strips > 1 ? 1 : lower_config(lo, "grain") / (cells > 0 ? cells : 1);
+    int64_t adds = dim_hi(lo->ir, s->count) * dim_hi(lo->ir, s->columns);
+    int64_t members = strips > 1 ? 1 : lower_config(lo, "grain") / (adds > 0 ? adds : 1);
     members = members > 1 ? members : 1;
     const Dim *groups =
-        members == 1 ? s.outer : dim_const(lo->ir, ceil_div(dim_hi(lo->ir, s.outer), members));
-    KPhase *phase = kernel_phase(k, "", dim_mul(lo->ir, groups, dim_const(lo->ir, strips)),
+        members == 1 ? s->outer : dim_const(lo->ir, ceil_div(dim_hi(lo->ir, s->outer), members));
+    KPhase *phase = kernel_phase(k, "add", dim_mul(lo->ir, groups, dim_const(lo->ir, strips)),
                                  "sums rows at their indices, in order");
     scope_begin(lo, phase);
     const KExpr *task = lower_task(lo), *n = ke_int(k, strips);
     const KExpr *first = ke_mul(lo, ke_index(k, KI_DIV, task, n), ke_int(k, members));
     const KExpr *from =
         ks_let(k, &phase->body, "from", ke_mul(lo, ke_index(k, KI_MOD, task, n), ke_int(k, strip)));
-    const KExpr *to = ke_min(lo, ke_add(lo, from, ke_int(k, strip)), ke_extent(k, s.columns));
+    const KExpr *to = ke_min(lo, ke_add(lo, from, ke_int(k, strip)), ke_extent(k, s->columns));
     to = ks_let(k, &phase->body, "to", to);
-    const KExpr *end = ke_min(lo, ke_add(lo, first, ke_int(k, members)), ke_extent(k, s.outer));
-    s.member = scope_loop(lo, &(LoopSpec){.stem = "o", .lo = first, .hi = end, .extent = s.outer});
-    LanesSpec spec = {.stem = "c", .lo = from, .hi = to, .extent = s.columns};
-    spec.whole = dim_is_const(s.columns, &fixed) && fixed % k->width == 0;
-    lower_lanes(lo, &spec, scatter_columns, &s);
+    const KExpr *end = ke_min(lo, ke_add(lo, first, ke_int(k, members)), ke_extent(k, s->outer));
+    s->member =
+        scope_loop(lo, &(LoopSpec){.stem = "o", .lo = first, .hi = end, .extent = s->outer});
+    s->i = scope_loop(
+        lo, &(LoopSpec){
+                .stem = "i", .lo = ke_int(k, 0), .hi = ke_extent(k, s->count), .extent = s->count});
+    LanesSpec spec = {.stem = "c", .lo = from, .hi = to, .extent = s->columns};
+    spec.whole = dim_is_const(s->columns, &fixed) && fixed % k->width == 0;
+    lower_lanes(lo, &spec, add_columns, s);
     scope_end(lo);
+    scope_end(lo);
+}
+
+void lower_scatter(Lower *lo)
+{
+    Scatter s = {0};
+    describe(lo, &s);
+    zero_phase(lo, &s);
+    add_phase(lo, &s);
 }

@@ -48,6 +48,8 @@ static void test_scatter(void **state)
         if (!h)
             continue;
         add_scatter(h, shape(h, DT_F32, 2, 50, 33), shape(h, DT_I32, 1, 50), (Scatter){0, 0, 6});
+        add_scatter(h, shape(h, DT_F32, 2, 20, 200), shape(h, DT_I32, 1, 20), (Scatter){0, 0, 7});
+        add_scatter(h, shape(h, DT_F32, 2, 3, 300), shape(h, DT_I32, 1, 3), (Scatter){0, 0, 90});
         add_scatter(h, shape(h, DT_F32, 2, 5, 3), shape(h, DT_I64, 1, 5), (Scatter){0, 0, 40});
         add_scatter(h, shape(h, DT_F32, 1, 9), shape(h, DT_I32, 1, 9), (Scatter){1, 1, 7});
         add_scatter(h, shape(h, DT_F32, 4, 2, 3, 4, 17), shape(h, DT_I32, 2, 3, 4),
