@@ -553,9 +553,7 @@ const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elem
     const PlanTensor *t = &p->tensors[tensor];
     ASSERT(entry < p->nentries && tensor < p->ntensors);
     *elements = tensor_bytes(rt, t) / dtype_info((DType)t->dtype)->bytes;
-    if (t->arena != PA_INPUT)
-        return fixed_address(rt, tensor);
-    return rt->entries[entry].inputs[find_input(p, &p->entries[entry], tensor)];
+    return address(rt, &rt->entries[entry], tensor);
 }
 
 const RtKernelTime *rt_kernel_times(const Runtime *rt)
