@@ -121,9 +121,9 @@ void data_close(Dataset *ds);
 int64_t data_rows(const Dataset *ds);
 /* Fills out[f] (row-major, field dtype, n rows) with the rows listed. */
 bool data_batch(Dataset *ds, const int64_t *rows, int64_t n, void *const *out, Err *err);
-/* Row number at position i of epoch e: a keyed permutation of [0, n), O(1); identity when the data
- * does not shuffle. */
-int64_t data_order(const Dataset *ds, uint64_t seed, int64_t epoch, int64_t i);
+/* The row of sample p of a run, O(1). Data have epochs of data_rows samples; each is a permutation that
+ * the seed and the epoch choose, or the rows as they are when the data do not shuffle or seed is NULL. */
+int64_t data_sample(const Dataset *ds, const uint64_t *seed, int64_t p);
 
 /* ---- checkpoint.c ---- */
 

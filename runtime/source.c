@@ -1,12 +1,11 @@
 /* source.c: the table of kinds of sources; finding their files. */
 #include "source.h"
 
-/* A new kind has its functions here, or this does not compile. */
+/* A mix has none: it is made of other data. */
 static const SourceKind *const kinds[PD_COUNT] = {
-    [PD_IDX] = &source_arrays,
-    [PD_NPZ] = &source_arrays,
-    [PD_NPY] = &source_arrays,
-    [PD_TEXT] = &source_stream,
+    [PD_IDX] = &source_arrays,  [PD_NPZ] = &source_arrays, [PD_NPY] = &source_arrays,
+    [PD_TEXT] = &source_stream, [PD_BIN] = &source_stream, [PD_JSONL] = &source_jsonl,
+    [PD_PAIRS] = &source_pairs,
 };
 
 /* ---- finding files ---- */

@@ -31,6 +31,11 @@ typedef struct Cell {
     bool plain; /* its text is these bytes as they are */
 } Cell;
 
+typedef struct SourceRows {
+    const int64_t *at;
+    int64_t n;
+} SourceRows;
+
 typedef struct SourceKind {
     /* Fills s->rows, s->columns and s->self. After a failure, close is called all the same. */
     bool (*open)(Source *s, Err *err);
@@ -40,9 +45,9 @@ typedef struct SourceKind {
     bool (*numbers)(const SourceColumn *c, const Cell *cell, double *out, Err *err);
     /* The text of a cell that is not plain: at most cell->n bytes. Returns how many. */
     size_t (*text)(const Cell *cell, char *out);
-    /* A field that is no CODE, of the rows listed. NULL: the source has no such. */
-    void (*fill)(const Source *s, const PlanField *field, const int64_t *rows, int64_t n,
-                 void *out);
+    /* A field that is no CODE, of the rows; ERR_DATA with the row. NULL: the source has no such. */
+    bool (*fill)(const Source *s, const PlanField *field, const SourceRows *rows, void *out,
+                 Err *err);
     /* "FILE, line 7", behind the row's number in messages. NULL: nothing to add. */
     void (*where)(const Source *s, int64_t row, StrBuf *out);
     void (*close)(Source *s);
@@ -80,6 +85,8 @@ Folders source_folders(const Source *s);
 bool source_missing(const char *name, const char *tried, Err *err);
 
 extern const SourceKind source_arrays; /* source_arrays.c: idx, npy, npz */
-extern const SourceKind source_stream; /* stream.c: text */
+extern const SourceKind source_stream; /* stream.c: text, bin */
+extern const SourceKind source_jsonl;  /* jsonl.c */
+extern const SourceKind source_pairs;  /* csv.c */
 
 #endif

@@ -1,4 +1,5 @@
-/* stream.c: the files of a text source, in the order of their names, as one stream of tokens.
+/* stream.c: the files of a text source, in the order of their names, as one stream of tokens; or
+ * files that hold tokens.
  *
  * A file is a sequence of its own: behind its tokens comes `eos` where the tokenizer has one, and its last
  * token has no next one. Rows are windows of the stream, which begin every `stride` tokens. Without a stride
@@ -12,13 +13,14 @@
 static const int64_t MAX_TOKENS = INT64_C(1) << 40;
 
 typedef struct Text {
-    const uint8_t *at;
+    HostFile file;
     int64_t first, n; /* tokens: where it begins in the stream, and how many */
 } Text;
 
 typedef struct Stream {
-    Arena *arena; /* of the source */
-    const PlanTokenizer *tokenizer;
+    Arena *arena;      /* of the source */
+    DType dtype;       /* of the tokens in the files */
+    uint32_t eos, pad; /* or PLAN_NONE */
     const PlanStream *spec;
     Text *text;
     uint32_t ntext;
@@ -79,16 +81,21 @@ static bool find_files(Stream *s, const char *pattern, const Folders *folders, P
 
 static bool read_texts(Stream *s, const Paths *paths, Err *err)
 {
-    int64_t total = 0, eos = s->tokenizer->eos != PLAN_NONE;
+    int64_t total = 0, eos = s->eos != PLAN_NONE, size = dtype_info(s->dtype)->bytes;
     s->text = NEW_ARRAY(s->arena, Text, paths->n);
     for (uint32_t i = 0; i < paths->n; i++) {
-        Bytes b;
-        if (!file_read(s->arena, paths->at[i], (size_t)MAX_TOKENS, &b, err))
+        HostFile file;
+        if (!host_file_open(&file, paths->at[i], err))
             return false;
-        Text t = {(const uint8_t *)b.data, total, (int64_t)b.n + eos};
+        Text t = {file, total, (int64_t)file.n / size + eos};
         total += t.n;
         if (t.n)
             s->text[s->ntext++] = t;
+        else
+            host_file_close(&file);
+        if (file.n % (size_t)size)
+            return err_set(err, ERR_DATA, "%s: truncated: %zu bytes are no whole number of %s",
+                           paths->at[i], file.n, dtype_info(s->dtype)->name);
         if (total > MAX_TOKENS)
             return err_set(err, ERR_DATA, "more than 2^40 tokens of text");
     }
@@ -118,21 +125,27 @@ static bool open_stream(Source *source, Err *err)
     const Plan *plan = source->plan;
     const PlanStream *spec = &plan->streams[source->data->stream];
     Stream *s = NEW(source->arena, Stream);
-    *s = (Stream){
-        .arena = source->arena, .spec = spec, .tokenizer = &plan->tokenizers[spec->tokenizer]};
+    *s = (Stream){.arena = source->arena, .spec = spec, .eos = PLAN_NONE, .pad = PLAN_NONE};
+    source->self = s;
+    s->dtype = (DType)spec->dtype;
+    if (spec->tokenizer != PLAN_NONE) {
+        s->eos = plan->tokenizers[spec->tokenizer].eos;
+        s->pad = plan->tokenizers[spec->tokenizer].pad;
+    }
     Paths paths = {0};
     Folders folders = source_folders(source);
     if (!find_files(s, plan_text(plan, spec->files), &folders, &paths, err) ||
         !read_texts(s, &paths, err) || !count_rows(s, err))
         return false;
-    source->self = s;
     source->rows = s->rows;
     return true;
 }
 
 static void close_stream(Source *source)
 {
-    UNUSED(source); /* all of it lies in the arena */
+    Stream *s = source->self;
+    for (uint32_t i = 0; s && i < s->ntext; i++)
+        host_file_close(&s->text[i].file);
 }
 
 /* The text that token i lies in. */
@@ -179,12 +192,28 @@ static void walk_on(Walk *w)
     }
 }
 
+/* What no token can be, as an element of a file. */
+enum { NO_TOKEN = -2 };
+
+/* 16 bits hold 0 to 65,535: no token is negative. */
+static int32_t read_token(DType dtype, const uint8_t *at)
+{
+    if (dtype == DT_U8)
+        return *at;
+    if (dtype == DT_I16)
+        return at[0] | at[1] << 8;
+    double v = 0;
+    row_loaders[dtype](&v, at, 1);
+    return v >= 0 && v <= INT32_MAX ? (int32_t)v : NO_TOKEN;
+}
+
 static int32_t token_at(const Walk *w)
 {
     const Text *t = &w->s->text[w->text];
     int64_t i = w->at - t->first;
-    bool eos = w->s->tokenizer->eos != PLAN_NONE && i == t->n - 1;
-    return eos ? (int32_t)w->s->tokenizer->eos : t->at[i];
+    bool eos = w->s->eos != PLAN_NONE && i == t->n - 1;
+    size_t at = (size_t)i * dtype_info(w->s->dtype)->bytes;
+    return eos ? (int32_t)w->s->eos : read_token(w->s->dtype, t->file.data + at);
 }
 
 /* -1: the end of a text or of the part that is used. */
@@ -200,11 +229,11 @@ static int32_t next_token(const Walk *w)
 /* Element i of a field; `inside`: the row has a token there. */
 static int32_t element(const Walk *w, PlanFieldKind field, int64_t i, bool inside)
 {
-    const PlanTokenizer *t = w->s->tokenizer;
+    const Stream *s = w->s;
     int32_t next = inside && i >= w->repeated ? next_token(w) : -1;
     switch (field) {
     case PF_TOKENS:
-        return inside ? token_at(w) : t->pad == PLAN_NONE ? 0 : (int32_t)t->pad;
+        return inside ? token_at(w) : s->pad == PLAN_NONE ? 0 : (int32_t)s->pad;
     case PF_TARGETS:
         return next;
     case PF_LEARN:
@@ -222,32 +251,44 @@ static int32_t element(const Walk *w, PlanFieldKind field, int64_t i, bool insid
     BUG("field %d is not one of each token", (int)field);
 }
 
-static void fill(const Source *source, const PlanField *f, const int64_t *rows, int64_t n,
-                 void *out)
+/* One row of a field. False where the file holds something that is no token. */
+static bool fill_row(const Stream *s, PlanFieldKind field, int64_t row, void *out)
 {
-    const Stream *s = source->self;
-    PlanFieldKind field = (PlanFieldKind)f->kind;
-    bool mark = field == PF_LEARN || field == PF_VALID;
+    bool mark = field == PF_LEARN || field == PF_VALID, good = true;
     uint8_t *marks = out;
     int32_t *numbers = out;
-    for (int64_t r = 0; r < n; r++) {
-        ASSERT(0 <= rows[r] && rows[r] < s->rows);
-        Walk w = walk_row(s, rows[r]);
-        if (field == PF_LAST) {
-            *numbers++ = (int32_t)(w.valid - 1);
-            continue;
-        }
-        for (int64_t i = 0; i < s->spec->length; i++) {
-            bool inside = i < w.valid;
-            int32_t v = element(&w, field, i, inside);
-            if (mark)
-                *marks++ = (uint8_t)v;
-            else
-                *numbers++ = v;
-            if (inside)
-                walk_on(&w);
-        }
+    Walk w = walk_row(s, row);
+    if (field == PF_LAST) {
+        *numbers = (int32_t)(w.valid - 1);
+        return true;
     }
+    for (int64_t i = 0; i < s->spec->length; i++) {
+        bool inside = i < w.valid;
+        int32_t v = element(&w, field, i, inside);
+        good = good && (v != NO_TOKEN || field == PF_POS);
+        if (mark)
+            marks[i] = (uint8_t)v;
+        else
+            numbers[i] = v;
+        if (inside)
+            walk_on(&w);
+    }
+    return good;
+}
+
+static bool fill(const Source *source, const PlanField *f, const SourceRows *rows, void *out,
+                 Err *err)
+{
+    const Stream *s = source->self;
+    size_t bytes = dtype_info((DType)f->dtype)->bytes * (f->rank ? (size_t)s->spec->length : 1);
+    for (int64_t r = 0; r < rows->n; r++) {
+        ASSERT(0 <= rows->at[r] && rows->at[r] < s->rows);
+        if (fill_row(s, (PlanFieldKind)f->kind, rows->at[r], (uint8_t *)out + (size_t)r * bytes))
+            continue;
+        err_set(err, ERR_DATA, "a number of the file is no token: negative, or beyond 2^31");
+        return source_at_row(source, rows->at[r], err);
+    }
+    return true;
 }
 
 const SourceKind source_stream = {.open = open_stream, .fill = fill, .close = close_stream};

@@ -429,6 +429,24 @@ static Env *scope_of(Elab *e, const Val *v)
     return val_is_poison(bound) ? NULL : bound->code.env;
 }
 
+/* A mix has what its parts have. */
+static bool only_mixes(Elab *e, const Ast *block)
+{
+    const Ast *body = block->kid[3];
+    for (uint32_t i = 0; i < body->nkid; i++) {
+        const Ast *a = body->kid[i];
+        if (a->kind == A_ATTR && word_in("source shuffle limit workers", a->name)) {
+            continue;
+        }
+        diag_at(e->diags, DIAG_E0802, a->name_span,
+                "a mix has the fields and attributes of its parts, but for `shuffle`, `limit` and "
+                "`workers`: `%s` belongs into them",
+                a->name);
+        return false;
+    }
+    return true;
+}
+
 static bool block_spec(Elab *e, DataSpec *s, const Ast *block, bool training)
 {
     DataCx cx = {e, s, block};
@@ -453,7 +471,7 @@ static bool block_spec(Elab *e, DataSpec *s, const Ast *block, bool training)
         return false;
     }
     if (s->npart) {
-        return true;
+        return only_mixes(e, block);
     }
     const Val *row = row_of(&cx);
     bool ok = row_function(&cx, "filter", row, DA_BOOL, &s->filter);
@@ -501,6 +519,8 @@ static bool spec(Elab *e, const Val *v, DataSpec *s, bool training)
 const DataSpec *data_of(Elab *e, const Val *v, bool training)
 {
     DataSpec *s = NEW(e->arena, DataSpec);
+    s->shuffle = training;
+    s->limit = -1;
     Graph *g = e->g;
     Mode mode = e->mode;
     bool at_data = e->at_data;

@@ -380,7 +380,7 @@ static const Builtin functions[] = {
     RECORD(pairs, "csv, images:"),
     RECORD(jsonl, "file, images:, audio:"),
     RECORD(text, "glob, from:, to:, stride:"),
-    RECORD(bin, "file, dtype"),
+    RECORD(bin, "file, dtype, from:, to:, stride:"),
     RECORD(tar, "glob"),
     RECORD(folders, "dir"),
     RECORD(mix, ".."),

@@ -65,23 +65,82 @@ static bool plan_filter(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
     return true;
 }
 
+static bool plan_data(Elab *e, PlanBuilder *b, const DataSpec *s, uint32_t *index);
+
+typedef VEC(PlanMixPart) MixParts;
+
+/* A mix within a mix is its parts, with their shares of its weight. */
+static bool plan_parts(Elab *e, PlanBuilder *b, const DataSpec *s, double weight, MixParts *out)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < s->npart; i++) {
+        sum += s->weight[i] / s->npart; /* stays finite */
+    }
+    for (uint32_t i = 0; i < s->npart; i++) {
+        PlanMixPart part = {.weight = weight * (s->weight[i] / s->npart / sum)};
+        bool ok = s->part[i]->npart ? plan_parts(e, b, s->part[i], part.weight, out)
+                                    : plan_data(e, b, s->part[i], &part.data);
+        if (!ok) {
+            return false;
+        }
+        if (!s->part[i]->npart) {
+            VEC_PUSH(b->arena, out, part);
+        }
+    }
+    return true;
+}
+
+static bool plan_mix(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
+{
+    MixParts parts = {0};
+    if (!plan_parts(e, b, s, 1, &parts)) {
+        return false;
+    }
+    d->part0 = b->parts.n;
+    d->npart = parts.n;
+    for (uint32_t i = 0; i < parts.n; i++) {
+        if (!(parts.at[i].weight > 0)) {
+            diag_at(e->diags, DIAG_E0802, s->span, "a part of the mix has next to no weight");
+            return false;
+        }
+        VEC_PUSH(b->arena, &b->parts, parts.at[i]);
+    }
+    const PlanData *first = &b->datas.at[parts.at[0].data];
+    d->field0 = first->field0;
+    d->nfield = first->nfield;
+    d->column0 = b->columns.n;
+    return true;
+}
+
+static bool plan_rows(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
+{
+    d->field0 = b->fields.n;
+    bool ok = plan_source(e, b, s, d);
+    for (uint32_t i = 0; i < s->nfield; i++) {
+        ok = plan_field(e, b, s, d, &s->field[i]) && ok;
+    }
+    d->nfield = b->fields.n - d->field0;
+    ok = plan_filter(e, b, s, d) && ok;
+    d->ncolumn = b->columns.n - d->column0;
+    if (ok && !d->ncolumn && s->info->runs && !s->info->stream) {
+        diag_at(e->diags, DIAG_E0802, s->source->span,
+                "no field of `data %s` reads a column of its source", s->block->name);
+        return false;
+    }
+    return ok;
+}
+
 static bool plan_data(Elab *e, PlanBuilder *b, const DataSpec *s, uint32_t *index)
 {
     const File *file = e->front->files.at[0];
     PlanData d = {.name = planb_text(b, s->block ? s->block->name : "mix"),
+                  .source = s->info->plan,
                   .dir = planb_text(b, path_dir(e->arena, file->path)),
                   .shuffle = s->shuffle,
                   .limit = s->limit,
                   .share = s->limit_share < 1 ? s->limit_share : 0,
                   .workers = (uint32_t)s->workers};
-    d.field0 = b->fields.n;
-    bool ok = plan_source(e, b, s, &d);
-    for (uint32_t i = 0; i < s->nfield; i++) {
-        ok = plan_field(e, b, s, &d, &s->field[i]) && ok;
-    }
-    d.nfield = b->fields.n - d.field0;
-    ok = plan_filter(e, b, s, &d) && ok;
-    d.ncolumn = b->columns.n - d.column0;
+    bool ok = s->npart ? plan_mix(e, b, s, &d) : plan_rows(e, b, s, &d);
     *index = b->datas.n;
     VEC_PUSH(b->arena, &b->datas, d);
     return ok;

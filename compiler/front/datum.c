@@ -136,7 +136,8 @@ bool datum_list_of_numbers(Elab *e, const Val *v)
         const Val *x = v->list.at[i];
         const Val *a = is_datum(x) ? datum_as_kind(e, x, DA_ARRAY) : NULL;
         bool one = a && (!a->datum->type.shaped || a->datum->type.rank == 0);
-        if (!one && !val_is_number(x)) {
+        bool condition = is_datum(x) && x->datum->type.kind == DA_BOOL;
+        if (!one && !condition && !val_is_number(x)) {
             return false;
         }
     }

@@ -4,16 +4,16 @@
 
 static const SourceInfo sources[] = {
     {.name = "conversations", .conversations = true, .open = true},
-    {.name = "pairs", .open = true},
-    {.name = "jsonl", .open = true},
+    {.name = "pairs", .runs = true, .open = true, .file = "csv", .plan = PD_PAIRS},
+    {.name = "jsonl", .runs = true, .open = true, .file = "file", .plan = PD_JSONL},
     {.name = "text", .stream = true, .runs = true, .plan = PD_TEXT},
-    {.name = "bin", .stream = true, .tokens = true},
+    {.name = "bin", .stream = true, .tokens = true, .runs = true, .plan = PD_BIN},
     {.name = "idx", .runs = true, .plan = PD_IDX},
     {.name = "npy", .runs = true, .arrays = true, .plan = PD_NPY},
     {.name = "npz", .runs = true, .arrays = true, .file = "file", .plan = PD_NPZ},
     {.name = "tar", .open = true, .tar = true},
     {.name = "folders"},
-    {.name = "mix", .mix = true},
+    {.name = "mix", .runs = true, .mix = true, .plan = PD_MIX},
 };
 
 const SourceInfo *source_find(const char *name)

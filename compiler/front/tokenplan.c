@@ -133,12 +133,30 @@ static void refuse(Elab *e, const DataSpec *s)
     }
 }
 
+/* bin("f", i32): what its numbers are. */
+static bool tokens_type(Elab *e, const DataSpec *s, DType *out)
+{
+    const Val *v = record_arg(e, s->source, 1, "dtype");
+    *out = v && v->kind == V_DTYPE ? v->dtype : DT_F32;
+    if (dtype_is_int(*out) && *out != DT_BOOL) {
+        return true;
+    }
+    diag_at(e->diags, DIAG_E0802, v ? v->span : s->span, "tokens are integers: `bin(\"f\", i32)`");
+    return false;
+}
+
 bool stream_plan(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
 {
-    const Val *files = record_arg(e, s->source, 0, "glob");
+    const Val *files = record_arg(e, s->source, 0, s->info->tokens ? "file" : "glob");
     const Val *stride = record_arg(e, s->source, UINT32_MAX, "stride");
+    DType dtype = DT_U8;
+    if (s->info->tokens && !tokens_type(e, s, &dtype)) {
+        return false;
+    }
     PlanStream p = {.files = planb_text(b, files->str),
-                    .tokenizer = tokenizer_plan(e, b, s->tokenizer, s->span),
+                    .tokenizer =
+                        s->info->tokens ? PLAN_NONE : tokenizer_plan(e, b, s->tokenizer, s->span),
+                    .dtype = dtype,
                     .length = s->length,
                     .from = share(e, s, "from", 0),
                     .to = share(e, s, "to", 1)};

@@ -266,8 +266,10 @@ typedef struct PlanTokenizer {
 
 /* Texts joined to one stream of tokens, cut into rows (stream.c). */
 typedef struct PlanStream {
-    PStr files; /* a path or a pattern, as in the program */
-    uint32_t tokenizer;
+    PStr files;         /* a path or a pattern, as in the program */
+    uint32_t tokenizer; /* PLAN_NONE: the files hold tokens */
+    uint32_t dtype;     /* their integers; i16 holds 0 to 65,535 */
+    uint32_t pad;
     int64_t length, stride; /* stride 0: rows follow each other */
     double from, to;        /* shares of the stream */
 } PlanStream;
@@ -278,7 +280,8 @@ typedef struct PlanData {
     uint32_t column0, ncolumn;
     uint32_t field0, nfield;
     uint32_t shuffle;
-    uint32_t stream; /* TEXT: into streams */
+    uint32_t stream;       /* TEXT, BIN: into streams */
+    uint32_t part0, npart; /* MIX: its parts, whose fields it has */
     uint32_t pad;
     int64_t limit;    /* rows that are left, the first ones; -1: all */
     double share;     /* the same as a part of all, below 1; 0: all */
@@ -287,6 +290,12 @@ typedef struct PlanData {
 } PlanData;
 
 /* MINUTES: of actions alone. */
+typedef struct PlanMixPart { /* a part of a mix */
+    uint32_t data;           /* before the mix in datas, and no mix itself */
+    uint32_t pad;
+    double weight;
+} PlanMixPart;
+
 typedef enum PlanUnit { PU_STEPS, PU_EPOCHS, PU_SHARE, PU_REST, PU_MINUTES } PlanUnit;
 typedef enum PlanCurve { PC_HOLD, PC_LINEAR, PC_COSINE, PC_SQRT } PlanCurve; /* SQRT: 1 - sqrt(t) */
 

@@ -99,7 +99,10 @@ static void put_training(const Plan *p, StrBuf *sb)
             sb_printf(sb, "%s %s from %s", k ? "," : "", plan_text(p, c->name),
                       plan_text(p, c->file));
         }
-        if (d->source == PD_TEXT)
+        for (uint32_t k = 0; k < d->npart; k++)
+            sb_printf(sb, "%s %g %s", k ? "," : " a mix of", p->parts[d->part0 + k].weight,
+                      plan_text(p, p->datas[p->parts[d->part0 + k].data].name));
+        if (d->source == PD_TEXT || d->source == PD_BIN)
             sb_printf(sb, " rows of %lld tokens from %s", (long long)p->streams[d->stream].length,
                       plan_text(p, p->streams[d->stream].files));
         sb_puts(sb, d->shuffle ? "; shuffled\n" : "\n");

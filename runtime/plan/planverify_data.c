@@ -44,9 +44,14 @@ static bool verify_token_field(const Row *r, const PlanField *f, const PlanStrea
     return fits || row_bad(r, "not what its source of tokens gives");
 }
 
+static bool is_stream(const PlanData *d)
+{
+    return d->source == PD_TEXT || d->source == PD_BIN;
+}
+
 static bool verify_field(const Row *r, const PlanField *f, const PlanData *d)
 {
-    bool text = d->source == PD_TEXT;
+    bool text = is_stream(d);
     if (!row_index(r, "kind", f->kind, PF_LAST + 1))
         return false;
     if (text != (f->kind != PF_CODE))
@@ -65,6 +70,38 @@ static bool verify_field(const Row *r, const PlanField *f, const PlanData *d)
                 : verify_code(r, f, d->ncolumn);
 }
 
+/* Field by field the same types. */
+static bool are_alike(const Plan *p, const PlanData *a, const PlanData *b)
+{
+    bool alike = a->nfield == b->nfield;
+    for (uint32_t i = 0; alike && i < a->nfield; i++) {
+        const PlanField *x = &p->fields[a->field0 + i], *y = &p->fields[b->field0 + i];
+        alike = x->dtype == y->dtype && x->rank == y->rank &&
+                memcmp(x->dim, y->dim, sizeof *x->dim * x->rank) == 0;
+    }
+    return alike;
+}
+
+/* A mix has the fields of its parts, which come before it. */
+static bool verify_mix(const Row *r, const PlanData *d)
+{
+    const Plan *p = r->plan;
+    if (!row_range(r, "parts", d->part0, d->npart, p->nparts))
+        return false;
+    if (d->npart < 1 || d->npart > MAX_LIST || d->ncolumn || d->filters)
+        return row_bad(r, "%u parts, %u columns, %u filters", d->npart, d->ncolumn, d->filters);
+    for (uint32_t k = 0; k < d->npart; k++) {
+        const PlanMixPart *part = &p->parts[d->part0 + k];
+        if (!row_index(r, "part", part->data, r->i))
+            return false;
+        if (p->datas[part->data].source == PD_MIX || !are_alike(p, d, &p->datas[part->data]))
+            return row_bad(r, "part %u does not fit", k);
+        if (!(part->weight > 0 && part->weight < (double)INFINITY))
+            return row_bad(r, "weight %g", part->weight);
+    }
+    return true;
+}
+
 static bool verify_one_data(const Row *r, const PlanData *d)
 {
     const Plan *p = r->plan;
@@ -75,17 +112,23 @@ static bool verify_one_data(const Row *r, const PlanData *d)
         !row_index(r, "shuffle", d->shuffle, 2) || !row_index(r, "filters", d->filters, 2) ||
         !row_range(r, "filter", d->field0, d->nfield + d->filters, p->nfields))
         return false;
-    bool text = d->source == PD_TEXT;
-    if (text && !row_index(r, "stream", d->stream, p->nstreams))
+    bool stream = is_stream(d), mix = d->source == PD_MIX;
+    if (stream && !row_index(r, "stream", d->stream, p->nstreams))
         return false;
-    if ((d->ncolumn < 1) != text || d->nfield < 1 || d->ncolumn > MAX_LIST || d->nfield > MAX_LIST)
+    if ((d->ncolumn < 1) != (stream || mix) || d->nfield < 1 || d->ncolumn > MAX_LIST ||
+        d->nfield > MAX_LIST)
         return row_bad(r, "%u columns, %u fields", d->ncolumn, d->nfield);
+    if ((!mix && d->npart) ||
+        (stream && (p->streams[d->stream].tokenizer == PLAN_NONE) != (d->source == PD_BIN)))
+        return row_bad(r, "parts or a tokenizer that its source has not");
     if (d->limit < -1)
         return row_bad(r, "limit %lld", (long long)d->limit);
     if (!(d->share >= 0 && d->share < 1))
         return row_bad(r, "share %g", d->share);
     if (d->workers > PLAN_MAX_WORKERS)
         return row_bad(r, "%u workers", d->workers);
+    if (mix)
+        return verify_mix(r, d);
     for (uint32_t i = 0; i < d->nfield + d->filters; i++) {
         const Row f = {p, r->err, "fields", d->field0 + i};
         if (!verify_field(&f, &p->fields[f.i], d))

@@ -25,9 +25,13 @@ static bool verify_tokenizer(const Row *r, const PlanTokenizer *t)
 
 static bool verify_stream(const Row *r, const PlanStream *s)
 {
-    if (!row_name(r, "files", s->files) ||
-        !row_index(r, "tokenizer", s->tokenizer, r->plan->ntokenizers))
+    if (!row_name(r, "files", s->files) || !row_index(r, "dtype", s->dtype, DT_COUNT) ||
+        (s->tokenizer != PLAN_NONE &&
+         !row_index(r, "tokenizer", s->tokenizer, r->plan->ntokenizers)))
         return false;
+    bool whole = dtype_is_int((DType)s->dtype) && s->dtype != DT_BOOL;
+    if (!whole || (s->tokenizer != PLAN_NONE && s->dtype != DT_U8))
+        return row_bad(r, "tokens of type %s", dtype_info((DType)s->dtype)->name);
     if (s->length < 1 || s->length > MAX_LENGTH || s->stride < 0 || s->stride > MAX_LENGTH)
         return row_bad(r, "rows of %lld every %lld", (long long)s->length, (long long)s->stride);
     return (0 <= s->from && s->from < s->to && s->to <= 1) ||

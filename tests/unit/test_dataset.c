@@ -335,7 +335,7 @@ static void test_limit(void **state)
     Dataset *ds = open_or_fail(f);
     assert_int_equal(data_rows(ds), 10);
     for (int64_t i = 0; i < 10; i++)
-        assert_true(data_order(ds, 5, 1, i) < 10);
+        assert_true(data_sample(ds, &(uint64_t){5}, 10 + i) < 10);
     data_close(ds);
 }
 
@@ -403,7 +403,7 @@ static void test_loader(void **state)
             assert_true(loader_next(l, &batch, &err));
             assert_int_equal(batch.n, p + 10 <= 115 ? 10 : 115 - p);
             for (int64_t i = 0; i < batch.n; i++) {
-                int64_t row = data_order(ds, 9, (p + i) / ROWS, (p + i) % ROWS);
+                int64_t row = data_sample(ds, &spec.seed, p + i);
                 check_row((const float *)batch.fields[0] + i * CELLS,
                           ((const int32_t *)batch.fields[1])[i], row);
             }
