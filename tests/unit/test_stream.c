@@ -79,6 +79,7 @@ static PlanBuilder *build(Fixture *f, const Use *u)
     }
     VEC_PUSH(f->arena, &b->tokenizers, t);
     PlanStream s = {.files = planb_text(b, u->files),
+                    .dtype = DT_U8,
                     .length = LENGTH,
                     .stride = u->stride,
                     .from = u->from,
