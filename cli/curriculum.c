@@ -162,6 +162,21 @@ typedef struct Leg { /* a stage to train */
     bool complete; /* out */
 } Leg;
 
+/* --trace 3..5, or 3. */
+static bool read_trace(const Cli *cli, TrainOptions *opt, Err *err)
+{
+    const char *text = cli->value[OPT_trace];
+    char *end;
+    if (!text)
+        return true;
+    opt->trace_from = opt->trace_to = strtoll(text, &end, 10);
+    if (strncmp(end, "..", 2) == 0)
+        opt->trace_to = strtoll(end + 2, &end, 10);
+    if (*end || opt->trace_from < 1 || opt->trace_to < opt->trace_from)
+        return usage_error(err, "--trace takes steps, as 3..5, got %s", text);
+    return true;
+}
+
 static bool train_leg(Cli *cli, Leg *leg, Err *err)
 {
     Runtime *rt = open_runtime(cli, leg->plan, err);
@@ -171,7 +186,7 @@ static bool train_leg(Cli *cli, Leg *leg, Err *err)
                         .sources = leg->sources,
                         .nsource = leg->nsource};
     TrainResult result;
-    bool ok = rt && rt_train(rt, &opt, &result, err) &&
+    bool ok = rt && read_trace(cli, &opt, err) && rt_train(rt, &opt, &result, err) &&
               report(cli, rt, &result, leg->work, leg->last, err);
     leg->complete = ok && result.complete;
     rt_close(rt);

@@ -47,6 +47,7 @@ static bool eval_and_log(Trainer *t, uint32_t eval, EvalMetric *metrics, Err *er
                  .seconds = clock_now() - began};
     say_eval(t, &e);
     runlog_eval(&t->log, &e);
+    board_eval(&t->board, &e);
     return true;
 }
 

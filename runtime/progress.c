@@ -17,14 +17,14 @@ void progress_begin(Progress *p, const char *stage, int64_t step, int64_t total,
                     .began_step = step};
 }
 
-static void put_rate(StrBuf *sb, double rate)
+static void put_rate(StrBuf *sb, double rate, const char *what)
 {
     if (rate >= 1e6)
-        sb_printf(sb, "  %.3gM samples/s", rate / 1e6);
+        sb_printf(sb, "  %.3gM %s/s", rate / 1e6, what);
     else if (rate >= 1e4)
-        sb_printf(sb, "  %.1fk samples/s", rate / 1e3);
+        sb_printf(sb, "  %.1fk %s/s", rate / 1e3, what);
     else
-        sb_printf(sb, "  %.0f samples/s", rate);
+        sb_printf(sb, "  %.0f %s/s", rate, what);
 }
 
 static void put_eta(StrBuf *sb, double seconds)
@@ -44,7 +44,10 @@ void progress_format(StrBuf *sb, const Progress *p, const RunPoint *point)
               (long long)p->total, point->loss, point->lr);
     if (isfinite(point->gnorm))
         sb_printf(sb, "  gnorm %.3g", point->gnorm);
-    put_rate(sb, point->samples_per_s);
+    if (point->tokens_per_s > 0)
+        put_rate(sb, point->tokens_per_s, "tokens");
+    else
+        put_rate(sb, point->samples_per_s, "samples");
     int64_t done = point->step - p->began_step;
     if (done > 0)
         put_eta(sb, point->seconds / (double)done * (double)(p->total - point->step));
@@ -70,7 +73,7 @@ static void print_point(Progress *p, const RunPoint *point, bool live)
 void progress_live(Progress *p, const RunPoint *point)
 {
     double now = clock_now();
-    if (p->quiet || !p->terminal || (p->drawn && now - p->drawn_at < redraw_seconds))
+    if (p->quiet || p->silent || !p->terminal || (p->drawn && now - p->drawn_at < redraw_seconds))
         return;
     print_point(p, point, true);
     p->drawn_at = now;
@@ -78,7 +81,7 @@ void progress_live(Progress *p, const RunPoint *point)
 
 void progress_log(Progress *p, const RunPoint *point)
 {
-    if (!p->quiet && !p->terminal)
+    if (!p->quiet && !p->silent && !p->terminal)
         print_point(p, point, false);
 }
 

@@ -8,7 +8,8 @@ typedef struct Progress {
     const char *stage;
     int64_t total;
     bool quiet, terminal;
-    bool drawn; /* a live line stands at the cursor */
+    bool silent; /* no lines of steps: the program wants none */
+    bool drawn;  /* a live line stands at the cursor */
     double drawn_at, began_at;
     int64_t began_step;
 } Progress;

@@ -84,6 +84,8 @@ static bool write_all(int fd, const char *text, size_t left)
 /* Behind a line that was cut off stands a line end: only that line is lost. */
 static void put_line(RunLog *log, StrBuf *sb)
 {
+    if (log->fd < 0)
+        return; /* the program wants no log */
     sb_puts(sb, "}\n");
     const char *text = sb_text(sb);
     bool ok = (!log->torn || write_all(log->fd, "\n", 1)) && write_all(log->fd, text, strlen(text));
@@ -122,6 +124,10 @@ void runlog_step(RunLog *log, const RunPoint *p)
     put_number(&sb, "lr", p->lr);
     put_number(&sb, "gnorm", p->gnorm);
     put_number(&sb, "samples_per_s", round(p->samples_per_s * 10) / 10);
+    if (p->tokens_per_s > 0)
+        put_number(&sb, "tokens_per_s", round(p->tokens_per_s));
+    put_number(&sb, "wait", round(p->wait * 1e4) / 1e4);
+    put_number(&sb, "memory_mb", round(p->memory));
     put_number(&sb, "seconds", round(p->seconds * 1000) / 1000);
     put_line(log, &sb);
     arena_free(arena);

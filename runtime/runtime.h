@@ -155,9 +155,9 @@ typedef struct TrainOptions {
     const char *run_dir; /* checkpoints, run.jsonl */
     int64_t max_steps;   /* stop after this many updates in total (0: as the plan says) */
     bool quiet;
-    const RtSource
-        *sources; /* what a run begins with, in order: later ones win; none: initial values */
-    uint32_t nsource;
+    int64_t trace_from, trace_to; /* steps that trace.json shows; 0: none */
+    const RtSource *sources;      /* what a run begins with, in order: later ones win */
+    uint32_t nsource;             /* 0: with initial values */
 } TrainOptions;
 
 typedef struct TrainResult {

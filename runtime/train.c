@@ -11,8 +11,20 @@
 #include "runlock.h"
 #include "trainer.h"
 #include <math.h>
+#include <sys/resource.h>
 
 /* ---- before the first update ---- */
+
+/* Of data whose rows are tokens, else 0. */
+static int64_t tokens_of_row(const Plan *p, uint32_t data)
+{
+    for (uint32_t f = 0; f < p->datas[data].nfield; f++) {
+        const PlanField *field = &p->fields[p->datas[data].field0 + f];
+        if (field->kind == PF_TOKENS && field->rank == 1)
+            return field->dim[0];
+    }
+    return 0;
+}
 
 static bool set_length(Trainer *t, Err *err)
 {
@@ -20,6 +32,7 @@ static bool set_length(Trainer *t, Err *err)
     if (run->batch < 1)
         return err_set(err, ERR_DATA, "plan: a batch of %lld samples", (long long)run->batch);
     t->rows = data_rows(t->ds);
+    t->tokens = tokens_of_row(t->plan, run->data);
     t->steps_per_epoch = (double)t->rows / (double)run->batch;
     double steps = run->epochs * t->steps_per_epoch;
     if (run->steps > 0)
@@ -66,6 +79,17 @@ static bool start_loader(Trainer *t, Err *err)
     return t->loader != NULL;
 }
 
+/* Where the program wants it. */
+static bool open_logs(Trainer *t, Err *err)
+{
+    const char *dir = t->opt->run_dir;
+    bool jsonl = t->run->log_to & PLAN_LOG_JSONL, board = t->run->log_to & PLAN_LOG_TENSORBOARD;
+    t->progress.silent = !(t->run->log_to & PLAN_LOG_CONSOLE);
+    t->trace = t->opt->trace_to > 0 ? trace_new(t->rt) : NULL;
+    return (!jsonl || runlog_open(&t->log, dir, t->pos.step, err)) &&
+           (!board || board_open(&t->board, dir, t->pos.step, err));
+}
+
 static bool prepare(Trainer *t, Err *err)
 {
     if (!file_mkdirs(t->opt->run_dir, err))
@@ -89,7 +113,7 @@ static bool prepare(Trainer *t, Err *err)
                    t->opt->quiet);
     if (t->saved >= 0)
         progress_say(&t->progress, "resumed at step %lld", (long long)t->pos.step);
-    return runlog_open(&t->log, t->opt->run_dir, t->pos.step, err) && start_loader(t, err);
+    return open_logs(t, err) && start_loader(t, err);
 }
 
 /* ---- one update ---- */
@@ -106,8 +130,18 @@ static void count(Trainer *t)
     t->point.epoch = (double)t->pos.sample / (double)t->rows;
     t->point.seconds = now - t->began_at;
     double elapsed = now - t->window.began_at;
+    t->point.wait = t->window.waited / (elapsed > 1e-9 ? elapsed : 1e-9);
     t->point.samples_per_s =
         (double)(t->window.steps * t->run->batch) / (elapsed > 1e-9 ? elapsed : 1e-9);
+    t->point.tokens_per_s = t->point.samples_per_s * (double)t->tokens;
+}
+
+/* In MB. */
+static double peak_memory(void)
+{
+    struct rusage use = {0};
+    getrusage(RUSAGE_SELF, &use);
+    return (double)use.ru_maxrss / 1024;
 }
 
 /* The point with the mean loss of its window. */
@@ -122,24 +156,57 @@ static void log_point(Trainer *t)
     t->window = (Window){.began_at = clock_now()};
     t->point.loss = mean.loss;
     progress_log(&t->progress, &mean);
+    mean.memory = t->point.memory = peak_memory();
     runlog_step(&t->log, &mean);
+    board_step(&t->board, &mean);
+}
+
+/* The step that comes next is one that the trace shows. */
+static bool is_traced(const Trainer *t)
+{
+    int64_t step = t->pos.step + 1;
+    return t->trace && step >= t->opt->trace_from && step <= t->opt->trace_to;
+}
+
+static bool next_batch(Trainer *t, LoaderBatch *batch, Err *err)
+{
+    double before = clock_now();
+    if (!loader_next(t->loader, batch, err))
+        return false;
+    double now = clock_now();
+    t->window.waited += now - before;
+    if (is_traced(t))
+        trace_span(t->trace, "wait for data", before, now);
+    return true;
+}
+
+static bool traced_step(Trainer *t, const LoaderBatch *batch, Err *err)
+{
+    bool traced = is_traced(t);
+    if (traced)
+        trace_begin(t->trace);
+    bool ok = step_run(t, batch, err);
+    if (traced)
+        trace_end(t->trace, t->pos.step + 1);
+    if (!ok || !traced || t->pos.step + 1 != t->opt->trace_to)
+        return ok;
+    return trace_write(t->trace, path_join(t->arena, t->opt->run_dir, "trace.json"), err);
 }
 
 static bool update(Trainer *t, Err *err)
 {
     LoaderBatch batch;
-    if (!loader_next(t->loader, &batch, err))
+    if (!next_batch(t, &batch, err))
         return false;
     ASSERT(batch.n == t->run->batch);
-    if (!step_run(t, &batch, err))
+    if (!traced_step(t, &batch, err))
         return false;
     count(t);
     double before = clock_now();
     log_point(t);
     if (!actions_run(t, err))
         return false;
-    t->window.began_at +=
-        t->window.steps ? clock_now() - before : 0; /* evals are not training time */
+    t->window.began_at += t->window.steps ? clock_now() - before : 0; /* evals are no training */
     return true;
 }
 
@@ -199,9 +266,15 @@ bool rt_train(Runtime *rt, const TrainOptions *opt, TrainResult *out, Err *err)
                  .eval_data = NEW_ARRAY(arena, Dataset *, plan->nevals),
                  .eval_done = NEW_ARRAY(arena, bool, plan->nevals),
                  .log = {.fd = -1},
+                 .board = {.fd = -1},
                  .lock = -1};
     bool ok = prepare_and_loop(&t, out, err);
     progress_end(&t.progress);
+    if (ok && t.loader &&
+        !trace_write_kernels(rt, path_join(arena, opt->run_dir, "kernels.json"), NULL))
+        progress_warn(&t.progress, "the times of kernels could not be written");
+    trace_free(t.trace);
+    board_close(&t.board);
     loader_free(t.loader);
     for (uint32_t e = 0; e < plan->nevals; e++)
         data_close(t.eval_data[e]);
