@@ -273,6 +273,9 @@ static bool actions(Stage *s)
     bool ok = true;
     s->run.action0 = s->b->actions.n;
     s->run.keep = 3;
+    if (s->save.length > 0) {
+        VEC_PUSH(s->b->arena, &s->b->actions, s->save);
+    }
     for (uint32_t i = 0; i < s->def->lines.n; i++) {
         const StageLine *line = &s->def->lines.at[i];
         const Ast *every = line->ast;

@@ -5,7 +5,7 @@
 
 #define MAX_EPOCHS 1e9
 
-enum { MAX_BATCH = 1 << 24 };
+enum { MAX_BATCH = 1 << 24, MAX_KEEP = 1 << 20 };
 
 /* ---- scopes and values ---- */
 
@@ -230,17 +230,27 @@ static bool read_checkpoint(Stage *s)
     const Ast *dir = group_attr(body, "dir"), *every = group_attr(body, "every");
     const Ast *keep = group_attr(body, "keep"), *best = group_attr(body, "best");
     double steps;
-    int64_t n;
+    int64_t n = 3;
+    s->save = (PlanAction){.kind = PX_SAVE, .unit = PU_EPOCHS, .length = 1};
     const Val *v = dir ? eval(e, env, dir) : NULL;
     ok = (!v || v->kind == V_STR || wrong(e, "dir", "a folder: a string", v)) && ok;
-    ok = (!every || interval_of(e, eval(e, env, every), &steps)) && ok;
+    v = every ? eval(e, env, every) : NULL;
+    ok = (!v || interval_of(e, v, &steps)) && ok;
+    if (ok && v) {
+        s->save.length = v->f;
+        s->save.unit = steps > 0 ? PU_STEPS : strcmp(v->unit, "min") ? PU_EPOCHS : PU_MINUTES;
+    }
     v = keep ? eval(e, env, keep) : NULL;
-    ok = (!v || (val_as_int(v, &n) && n > 0) || wrong(e, "keep", "a number of checkpoints", v)) &&
+    ok = (!v || (val_as_int(v, &n) && n > 0 && n <= MAX_KEEP) ||
+          wrong(e, "keep", "a number of checkpoints", v)) &&
          ok;
+    s->save.keep = (uint32_t)n;
     if (best && (best->kind != A_MEMBER || best->kid[0]->kind != A_ID)) {
         ok = wrong_syntax(e, "best", "a metric of an eval block, as `test.accuracy`", best->span);
     }
-    not_yet(e, line->ast->span, "`checkpoint` (but `every ..: save(keep: n)`)");
+    if (dir || best) {
+        not_yet(e, (dir ? dir : best)->span, dir ? "`dir` of checkpoints" : "keeping the best");
+    }
     return ok;
 }
 

@@ -98,7 +98,8 @@ typedef struct Stage {
     uint32_t nbase, nparam; /* states of the model: 0 .. nparam; from nbase on of adapters */
     Choice *choices;        /* by state */
     const State *
-        *masters; /* by state: of parameters with fewer bits than training needs, else NULL */
+        *masters;    /* by state: of parameters with fewer bits than training needs, else NULL */
+    PlanAction save; /* of the group `checkpoint`; length 0: none */
     PlanRun run;
 } Stage;
 

@@ -119,6 +119,31 @@ static void evaluations_read_averages(void **state)
     assert_string_not_equal(slow, usual);
 }
 
+/* A loss may look at the weights as they were and at their averages: both last through a stop. */
+static void other_weights_last(void **state)
+{
+    Tool *tool = *state;
+    tool_program(
+        tool, "p.mdl", "cross_entropy(mlp(b.image), b.label)\n  optimizer",
+        "{\n    far = mlp(b.image) - start(mlp)(b.image)\n"
+        "    near = mlp(b.image) - ema(mlp)(b.image)\n"
+        "    cross_entropy(mlp(b.image), b.label) + 0.1 * mean(far * far) + mean(near * near)\n"
+        "  }\n  ema = 0.9\n  micro = 2\n  every 1 step: save(keep: 9)\n  optimizer");
+    GOOD(tool, "train", "p.mdl", "--run", "run", "--quiet", "--max-steps", "6");
+    GOOD(tool, "train", "p.mdl", "--run", "parts", "--quiet", "--max-steps", "2");
+    GOOD(tool, "train", "p.mdl", "--run", "parts", "--quiet", "--max-steps", "6");
+    StFile *whole = weights(tool, "run", 6, "state"), *parts = weights(tool, "parts", 6, "state");
+    StFile *early = weights(tool, "run", 1, "state"), *w = weights(tool, "run", 1, "weights");
+    assert_true(difference(whole, parts) <= 0);
+    const StTensor *a = st_find(early, "fc1.weight.start"), *b = st_find(whole, "fc1.weight.start");
+    assert_true(a && b && memcmp(a->data, b->data, a->bytes) == 0);
+    assert_memory_not_equal(a->data, st_find(w, "fc1.weight")->data, a->bytes);
+    st_close(whole);
+    st_close(parts);
+    st_close(early);
+    st_close(w);
+}
+
 /* The loss of step 3 is divided by zero. */
 static void write_broken(Tool *tool, const char *policy)
 {
@@ -181,6 +206,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(passes_add_up, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(averages_follow_the_weights, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(evaluations_read_averages, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(other_weights_last, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(steps_that_are_not_finite_are_left_out, setup,
                                         tool_teardown),
         cmocka_unit_test_setup_teardown(runs_that_diverge_leave_evidence, setup, tool_teardown),

@@ -271,6 +271,11 @@ static void test_numbers(void **state)
     assert_true(s.run->carry == PLAN_CARRY_DATA && s.run->log_to == PLAN_LOG_JSONL);
     assert_int_equal(s.b->actions.at[s.run->action0].unit, PU_MINUTES);
     end(&s);
+    s = stage_with("  steps = 1\n  checkpoint { every = 7 steps ; keep = 2 }\n");
+    a = &s.b->actions.at[s.run->action0];
+    assert_true(s.run->naction == 1 && a->kind == PX_SAVE && a->unit == PU_STEPS && a->keep == 2);
+    assert_near(a->length, 7);
+    end(&s);
 }
 
 /* ---- entries ---- */
