@@ -381,7 +381,7 @@ static int64_t slot_value(const Runtime *rt, uint32_t slot, const RtCall *call)
     case PB_LEN:
         return call->past;
     case PB_ROW0:
-        return 0; /* one device: its rows begin at 0 */
+        return call->row0;
     }
     return 0;
 }

@@ -37,6 +37,7 @@ typedef struct RtCall {
     int64_t seed;    /* of random numbers: rng_seed */
     double progress; /* 0 to 1 over the stage */
     int64_t past;    /* rows that growing states have */
+    int64_t row0;    /* where the rows of this pass begin in the batch */
 } RtCall;
 /* Runs an entry to the end. No allocation. Results stay valid until the next call. */
 bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err);

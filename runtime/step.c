@@ -73,12 +73,6 @@ static LoaderBatch slice(Trainer *t, const LoaderBatch *batch, int64_t p)
     return (LoaderBatch){.fields = t->slice, .n = t->run->rows};
 }
 
-/* Random numbers of a pass are its own; those of the first are of the step. */
-static int64_t seed_of_pass(int64_t seed, int64_t p)
-{
-    return p ? (int64_t)(hash_mix((uint64_t)seed, (uint64_t)p) >> 11) : seed;
-}
-
 bool step_pass(Trainer *t, const StepPass *x, Err *err)
 {
     bool weigh = x->entry == t->run->weigh;
@@ -90,7 +84,7 @@ bool step_pass(Trainer *t, const StepPass *x, Err *err)
     call.inputs = feed->inputs;
     call.syms = feed->syms;
     call.first = x->pass == 0;
-    call.seed = seed_of_pass(call.seed, x->pass);
+    call.row0 = x->pass * t->run->rows;
     return rt_run(t->rt, x->entry, &call, err);
 }
 

@@ -3,6 +3,7 @@
  * of evaluation. Calls are told apart by the path of the instance and their number in it, so a
  * function called twice draws twice (language.md 2.10). */
 #include "builtin.h"
+#include "stages.h"
 #include <math.h>
 
 /* False after E0309 where draws would repeat: a loop runs one call many times. Of dropout that is wanted:
@@ -62,9 +63,35 @@ static bool read_shape(Elab *e, const Val *v, Shape *out)
     return list && out->rank <= IR_MAX_RANK;
 }
 
+/* Where a step takes several passes: the shape of the numbers of the whole batch, of which this pass has its
+ * rows. A first axis as long as a pass is the batch. */
+static bool whole_batch(const Elab *e, Shape *s)
+{
+    int64_t rows;
+    const PlanRun *run = e->stage ? &e->stage->run : NULL;
+    if (!run || !e->program->accumulates || !s->rank || !dim_is_const(s->dims[0], &rows) ||
+        rows != run->rows) {
+        return false;
+    }
+    s->dims[0] = dim_const(e->ir, run->batch);
+    return true;
+}
+
+/* The rows from `row0` on of numbers drawn for the whole batch: gathered, so only these are computed. */
+static const Node *rows_of_pass(Elab *e, const Node *all)
+{
+    Graph *g = e->g;
+    const Dim *rows = dim_const(e->ir, e->stage->run.rows);
+    const Node *row0 = graph_expand(g, graph_slot(g, "row0", DT_I32), 1, &rows, NULL);
+    return graph_gather(g, all, graph_binary(g, OP_ADD, graph_iota(g, 1, &rows, 0), row0), 0, 0);
+}
+
 static const Node *uniform(Elab *e, int64_t site, int64_t word, const Shape *s)
 {
-    return graph_rng(e->g, site, word, s->rank, s->dims);
+    Shape all = *s;
+    bool passes = whole_batch(e, &all);
+    const Node *n = graph_rng(e->g, site, word, all.rank, all.dims);
+    return passes && n ? rows_of_pass(e, n) : n;
 }
 
 /* Box and Muller: two words of one block; 1 - u is never 0. */
@@ -114,7 +141,9 @@ const Val *call_randint(Elab *e, const Builtin *b, Args *args)
     if (!n || !read_shape(e, args->at[1], &s) || !can_draw(e, b, args->call)) {
         return poison(e, args->call);
     }
-    return val_node(e, graph_randint(e->g, next_site(e), n, s.rank, s.dims), args->call);
+    bool passes = whole_batch(e, &s);
+    const Node *all = graph_randint(e->g, next_site(e), n, s.rank, s.dims);
+    return val_node(e, passes && all ? rows_of_pass(e, all) : all, args->call);
 }
 
 /* The order of random keys. Two of 31 bits are equal once in 2^31 pairs; the first then comes first. */

@@ -560,7 +560,7 @@ typedef struct Program {
     VEC(State *) states;
     VEC(Graph *) entries; /* "micro", "update", "eval:NAME", "call:FN" */
     Map *grads;           /* parameter -> its GRAD state; made by program_state */
-    bool accumulates;     /* several passes make a step: gradients add up from the slot `first` on */
+    bool accumulates; /* several passes make a step: gradients add up from the slot `first` on */
 } Program;
 
 Program *program_new(Ir *ir, Sym name);
