@@ -136,23 +136,6 @@ static bool find_data(const Plan *plan, Err *err)
     return true;
 }
 
-/* The results of a stage that ended before are not computed again, but for the last. */
-static bool report(Cli *cli, Runtime *rt, const TrainResult *r, const char *work, bool last,
-                   Err *err)
-{
-    if (r->interrupted) {
-        err_set(err, ERR_INTERRUPTED, "interrupted: step %lld is saved in %s", (long long)r->steps,
-                work);
-        return err_help(err, "the same command goes on from there");
-    }
-    if (!cli->quiet)
-        fprintf(stderr, "%s: %lld steps\n", work, (long long)r->steps);
-    for (uint32_t i = 0; i < rt_plan(rt)->nevals && (last || !isnan(r->loss)); i++)
-        if (!print_eval(cli, rt, i, true, err))
-            return false;
-    return true;
-}
-
 typedef struct Leg { /* a stage to train */
     const Plan *plan;
     const char *work;
@@ -161,6 +144,22 @@ typedef struct Leg { /* a stage to train */
     bool last;
     bool complete; /* out */
 } Leg;
+
+/* The results of a stage that ended before are not computed again, but for the last. */
+static bool report(Cli *cli, Runtime *rt, const TrainResult *r, const Leg *leg, Err *err)
+{
+    if (r->interrupted) {
+        err_set(err, ERR_INTERRUPTED, "interrupted: step %lld is saved in %s", (long long)r->steps,
+                leg->work);
+        return err_help(err, "the same command goes on from there");
+    }
+    if (!cli->quiet)
+        fprintf(stderr, "%s: %lld steps\n", leg->work, (long long)r->steps);
+    for (uint32_t i = 0; i < rt_plan(rt)->nevals && (leg->last || !isnan(r->loss)); i++)
+        if (!print_eval(cli, rt, i, true, err))
+            return false;
+    return true;
+}
 
 /* --trace 3..5, or 3. */
 static bool read_trace(const Cli *cli, TrainOptions *opt, Err *err)
@@ -187,7 +186,7 @@ static bool train_leg(Cli *cli, Leg *leg, Err *err)
                         .nsource = leg->nsource};
     TrainResult result;
     bool ok = rt && read_trace(cli, &opt, err) && rt_train(rt, &opt, &result, err) &&
-              report(cli, rt, &result, leg->work, leg->last, err);
+              report(cli, rt, &result, leg, err);
     leg->complete = ok && result.complete;
     rt_close(rt);
     return ok;

@@ -62,6 +62,8 @@ static void done(bool hit)
         raise(SIGKILL);
 }
 
+/* The names are the linker's. NOLINTBEGIN(bugprone-reserved-identifier) */
+
 #define WRAP(needs_space, T, name, formals, actuals) \
     T __real_##name formals;                         \
     T __wrap_##name formals;                         \
@@ -135,3 +137,5 @@ DIR *__wrap_opendir(const char *path)
     done(hit);
     return result;
 }
+
+/* NOLINTEND(bugprone-reserved-identifier) */
