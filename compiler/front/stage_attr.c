@@ -137,12 +137,15 @@ static bool read_word(Stage *s, const char *name, const char *words, uint32_t *o
     return true;
 }
 
-/* A list of such words. */
-static bool words_of(Elab *e, const char *name, const char *words, const Ast *a)
+/* A list of such words: bit k for the k-th. */
+static bool words_of(Elab *e, const char *name, const char *words, const Ast *a, uint32_t *bits)
 {
     bool ok = a->kind == A_LIST;
+    *bits = 0;
     for (uint32_t i = 0; ok && i < a->nkid; i++) {
-        ok = word_number(a->kid[i], words) != UINT32_MAX;
+        uint32_t k = word_number(a->kid[i], words);
+        ok = k < 32;
+        *bits |= ok ? 1u << k : 0;
     }
     return ok || wrong_syntax(e, name,
                               arena_printf(e->arena, "a list of the words %s", or_words(e, words)),
@@ -177,16 +180,8 @@ static bool interval_of(Elab *e, const Val *v, double *steps)
 /* `to = [console, jsonl]`: bits of PLAN_LOG_*; elsewhere all of them. */
 static bool read_log_to(Stage *s, const Ast *to)
 {
-    static const char words[] = "console jsonl tensorboard";
     s->run.log_to = PLAN_LOG_CONSOLE | PLAN_LOG_JSONL | PLAN_LOG_TENSORBOARD;
-    if (to && !words_of(s->e, "to", words, to)) {
-        return false;
-    }
-    s->run.log_to = to ? 0 : s->run.log_to;
-    for (uint32_t i = 0; to && i < to->nkid; i++) {
-        s->run.log_to |= 1u << word_number(to->kid[i], words);
-    }
-    return true;
+    return !to || words_of(s->e, "to", "console jsonl tensorboard", to, &s->run.log_to);
 }
 
 static bool read_log(Stage *s)
@@ -405,12 +400,9 @@ static bool read_choices(Stage *s)
     ok = read_word(s, "average", "tokens micro", &average) && ok;
     ok = read_word(s, "on_nan", "stop skip", &on_nan) && ok;
     const StageLine *carry = stage_line(s->def, "carry");
-    if (carry && words_of(e, "carry", "optimizer data", carry->ast->kid[0])) {
-        for (uint32_t i = 0; i < carry->ast->kid[0]->nkid; i++) {
-            s->run.carry |= 1u << word_number(carry->ast->kid[0]->kid[i], "optimizer data");
-        }
-    } else {
-        ok = ok && !carry;
+    if (carry) {
+        const Ast *list = carry->ast->kid[0];
+        ok = words_of(e, "carry", "optimizer data", list, &s->run.carry) && ok;
     }
     const Val *deterministic = stage_value(s, "deterministic");
     if (deterministic && deterministic->kind != V_BOOL) {

@@ -64,8 +64,7 @@ static void passes_add_up(void **state)
     Tool *tool = *state;
     static const char *const losses[] = {
         "cross_entropy(mlp(b.image), b.label, mask: b.label != 1)",
-        "cross_entropy(mlp(b.image), b.label, mask: b.label != 1) + "
-        "0.1 * mean(mlp(b.image) * mlp(b.image))",
+        "0.1 * mean(mlp(b.image)) + cross_entropy(mlp(b.image), b.label, mask: b.label != 1)",
         "cross_entropy(mlp(dropout(b.image, 0.3)), b.label)"};
     for (size_t k = 0; k < COUNT(losses); k++) {
         const char *file = arena_printf(tool->arena, "loss%zu.mdl", k);
