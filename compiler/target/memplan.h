@@ -32,9 +32,9 @@ typedef struct Slot {
  * results and the second buffers of its carries (memplan_carry, memplan_body_arena). */
 typedef struct MemPlan {
     const Graph *graph;
-    VEC(const Node *) order; /* groups and loops in execution order */
+    VEC(const Node *) order;     /* groups and loops in execution order */
     const struct MemPlan **body; /* by node id: of a loop */
-    uint32_t *first_slot;    /* by node id */
+    uint32_t *first_slot;        /* by node id */
     Slot *slots;
     uint32_t nslot;
     uint64_t arena_bytes; /* peak */

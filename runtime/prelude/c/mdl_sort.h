@@ -49,55 +49,55 @@ MDL_FN vi mdl_sort_key_vf(vf x)
 
 /* MDL_SORT(name, T): the order of the n keys at `key` goes to `idx`. key and idx have room for 2 n; what
  * is behind the first n is scratch, and the keys are lost. */
-#define MDL_SORT(name, T)                                                                    \
-    static inline __attribute__((unused)) void name(void *keys, void *indices, int64_t n)    \
-    {                                                                                        \
-        T *key = keys, *key2 = key + n;                                                      \
-        int32_t *idx = indices, *idx2 = idx + n, count[sizeof(T)][256];                      \
-        if (n <= MDL_SORT_FEW) {                                                             \
-            for (int64_t i = 0; i < n; i++) {                                                \
-                T k = key[i];                                                                \
-                int64_t at = i;                                                              \
-                for (; at > 0 && key[at - 1] > k; at--) {                                    \
-                    key[at] = key[at - 1];                                                   \
-                    idx[at] = idx[at - 1];                                                   \
-                }                                                                            \
-                key[at] = k;                                                                 \
-                idx[at] = (int32_t)i;                                                        \
-            }                                                                                \
-            return;                                                                          \
-        }                                                                                    \
-        for (unsigned b = 0; b < sizeof(T); b++)                                             \
-            for (int d = 0; d < 256; d++)                                                    \
-                count[b][d] = 0;                                                             \
-        for (int64_t i = 0; i < n; i++) {                                                    \
-            idx[i] = (int32_t)i;                                                             \
-            for (unsigned b = 0; b < sizeof(T); b++)                                         \
-                count[b][key[i] >> (8 * b) & 255]++;                                         \
-        }                                                                                    \
-        for (unsigned b = 0; b < sizeof(T); b++) {                                           \
-            if (count[b][key[0] >> (8 * b) & 255] == n)                                      \
-                continue;                                                                    \
-            int32_t next = 0;                                                                \
-            for (int d = 0; d < 256; d++) {                                                  \
-                int32_t here = count[b][d];                                                  \
-                count[b][d] = next;                                                          \
-                next += here;                                                                \
-            }                                                                                \
-            for (int64_t i = 0; i < n; i++) {                                                \
-                int32_t to = count[b][key[i] >> (8 * b) & 255]++;                            \
-                key2[to] = key[i];                                                           \
-                idx2[to] = idx[i];                                                           \
-            }                                                                                \
-            T *k = key;                                                                      \
-            int32_t *x = idx;                                                                \
-            key = key2;                                                                      \
-            idx = idx2;                                                                      \
-            key2 = k;                                                                        \
-            idx2 = x;                                                                        \
-        }                                                                                    \
-        for (int64_t i = 0; i < n && idx != (int32_t *)indices; i++)                         \
-            ((int32_t *)indices)[i] = idx[i];                                                \
+#define MDL_SORT(name, T)                                                                 \
+    static inline __attribute__((unused)) void name(void *keys, void *indices, int64_t n) \
+    {                                                                                     \
+        T *key = keys, *key2 = key + n;                                                   \
+        int32_t *idx = indices, *idx2 = idx + n, count[sizeof(T)][256];                   \
+        if (n <= MDL_SORT_FEW) {                                                          \
+            for (int64_t i = 0; i < n; i++) {                                             \
+                T k = key[i];                                                             \
+                int64_t at = i;                                                           \
+                for (; at > 0 && key[at - 1] > k; at--) {                                 \
+                    key[at] = key[at - 1];                                                \
+                    idx[at] = idx[at - 1];                                                \
+                }                                                                         \
+                key[at] = k;                                                              \
+                idx[at] = (int32_t)i;                                                     \
+            }                                                                             \
+            return;                                                                       \
+        }                                                                                 \
+        for (unsigned b = 0; b < sizeof(T); b++)                                          \
+            for (int d = 0; d < 256; d++)                                                 \
+                count[b][d] = 0;                                                          \
+        for (int64_t i = 0; i < n; i++) {                                                 \
+            idx[i] = (int32_t)i;                                                          \
+            for (unsigned b = 0; b < sizeof(T); b++)                                      \
+                count[b][key[i] >> (8 * b) & 255]++;                                      \
+        }                                                                                 \
+        for (unsigned b = 0; b < sizeof(T); b++) {                                        \
+            if (count[b][key[0] >> (8 * b) & 255] == n)                                   \
+                continue;                                                                 \
+            int32_t next = 0;                                                             \
+            for (int d = 0; d < 256; d++) {                                               \
+                int32_t here = count[b][d];                                               \
+                count[b][d] = next;                                                       \
+                next += here;                                                             \
+            }                                                                             \
+            for (int64_t i = 0; i < n; i++) {                                             \
+                int32_t to = count[b][key[i] >> (8 * b) & 255]++;                         \
+                key2[to] = key[i];                                                        \
+                idx2[to] = idx[i];                                                        \
+            }                                                                             \
+            T *k = key;                                                                   \
+            int32_t *x = idx;                                                             \
+            key = key2;                                                                   \
+            idx = idx2;                                                                   \
+            key2 = k;                                                                     \
+            idx2 = x;                                                                     \
+        }                                                                                 \
+        for (int64_t i = 0; i < n && idx != (int32_t *)indices; i++)                      \
+            ((int32_t *)indices)[i] = idx[i];                                             \
     }
 
 MDL_SORT(mdl_argsort_u32, uint32_t)
