@@ -77,6 +77,10 @@ static void dump_kernels_of(Compile *c, const MemPlan *m, Map *seen, StrBuf *sb)
 {
     for (uint32_t i = 0; i < m->order.n; i++) {
         const Node *group = m->order.at[i];
+        if (m->body[group->id]) {
+            dump_kernels_of(c, m->body[group->id], seen, sb);
+            continue;
+        }
         const Kernel *k = compile_kernel(c, group);
         StrBuf text = sb_new(sb->arena);
         kernel_print(k, &text);

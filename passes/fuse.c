@@ -90,13 +90,14 @@ static bool all_run(PassCx *cx, const Graph *g)
     return ok;
 }
 
-Graph *pass_fuse(PassCx *cx, const Graph *in)
+Graph *fuse_graph(PassCx *cx, const Graph *in, bool numbered)
 {
     ASSERT(cx->target);
     if (!all_run(cx, in))
         return NULL;
     if (loop_any(in) && !has_class(in, OC_GROUP)) {
         in = loop_fuse(cx, in);
+        numbered = false;
         if (!in)
             return NULL;
     }
@@ -109,7 +110,7 @@ Graph *pass_fuse(PassCx *cx, const Graph *in)
         out = graph_rewrite(g, cx->arena, NULL, NULL);
     } else {
         Fuse *fx = fuse_new(cx, g, arena, scratch);
-        fx->numbered = g == in;
+        fx->numbered = numbered && g == in;
         fuse_cones(fx);
         fuse_chains(fx);
         fuse_inline(fx);
@@ -121,6 +122,11 @@ Graph *pass_fuse(PassCx *cx, const Graph *in)
     arena_free(scratch);
     arena_free(arena);
     return out;
+}
+
+Graph *pass_fuse(PassCx *cx, const Graph *in)
+{
+    return fuse_graph(cx, in, true);
 }
 
 /* ---- the report of `mdl dump --groups` ---- */

@@ -53,6 +53,11 @@ bool loop_any(const Graph *g);
  * behind it, its operands and results have memory. NULL after a diagnostic. */
 Graph *loop_fuse(PassCx *cx, const Graph *in);
 
+/* ---- fuse.c ---- */
+
+/* pass_fuse; numbered: groups say which nodes of `in` they compute, for `mdl why`. */
+Graph *fuse_graph(PassCx *cx, const Graph *in, bool numbered);
+
 /* ---- fold.c ---- */
 
 /* The constant that n is because its operands are, as a fill of n's type; NULL when it is none or

@@ -142,7 +142,7 @@ static const Node *fuse_loop(LoopFuse *l, Graph *g, const Node *n, const Node *c
         sequences += k >= carry && k < carry + xs;
         operand[nin++] = op_info(in[k]->op)->folded ? own_value(g, in[k]) : in[k];
     }
-    const Graph *fused = pass_fuse(cx, drop_inputs(l, body, keep));
+    const Graph *fused = fuse_graph(cx, drop_inputs(l, body, keep), false);
     if (!fused) {
         l->failed = true;
         return NULL;
