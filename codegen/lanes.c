@@ -123,6 +123,15 @@ bool index_stride(Lower *lo, const Ix *e, uint32_t v, const Dim **stride)
     return true;
 }
 
+/* Neighbours, of which only the lanes of the mask may be touched. */
+static const KExpr *load_masked(Lower *lo, uint32_t buf, const KExpr *at, const KExpr *mask)
+{
+    DType dt = lo->k->bufs.at[buf].dtype;
+    const KExpr *arg[] = {ke_addr(lo->k, buf, at), mask};
+    const char *text = arena_printf(lo->arena, "mdl_loadm_%s(%%0, %%1)", dtype_info(dt)->name);
+    return ke_text(lo->k, ktype_vector(ktype_of(dt)), text, arg, 2);
+}
+
 const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear)
 {
     uint32_t v = index_vector_var(lo, &linear, 1);
@@ -130,9 +139,13 @@ const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear)
     if (v == NO_VAR)
         return ke_load(lo->k, buf, lower_index(lo, linear));
     DType dt = lo->k->bufs.at[buf].dtype;
-    if (!index_stride(lo, linear, v, &stride) || !dtype_has_vector(dt))
+    if (!dtype_has_vector(dt))
         return NULL;
+    if (!index_stride(lo, linear, v, &stride) || (lo->mask && !dim_equals(stride, 1)))
+        return lower_gather(lo, buf, linear, v);
     const KExpr *at = lower_index(lo, linear), *lanes = lo->var[v].lanes;
+    if (lo->mask)
+        return load_masked(lo, buf, at, lower_lane_mask(lo, v));
     if (dim_equals(stride, 0))
         return ke_load(lo->k, buf, at);
     if (dim_equals(stride, 1))
@@ -171,20 +184,33 @@ const KExpr *lower_by_lane(Lower *lo, const Node *n, const Ix *const *ix)
     KBlock *block = lo->scope->block;
     KType t = ktype_of(n->type->dtype);
     uint32_t tmp = ks_local(k, block, "lanes", t, k->width);
-    if (lo->var[v].lanes)
+    if (lo->var[v].lanes || lo->mask)
         ks_store(k, block, tmp, ke_int(k, 0), ke_num(k, ktype_vector(t), 0));
-    const KExpr *lane;
+    const KExpr *lane, *mask = lo->mask;
+    uint32_t some = mask ? ks_local(k, block, "some", KT_I32, k->width) : 0;
+    if (mask)
+        ks_store(k, block, some, ke_int(k, 0), mask);
     const Ix **at = scope_lane(lo, v, ix, n->type->rank, &lane);
+    Scope *guard = lo->guard;
+    if (mask) {
+        scope_if(lo, ke_apply(lo, KT_BOOL, "(%0 != 0)", ke_load(k, some, lane), NULL));
+        lo->guard = lo->scope;
+    }
+    lo->mask = NULL;
     const KExpr *e = lower_value(lo, n, at);
     ASSERT(!ktype_is_vector(e->type));
     ks_store(k, lo->scope->block, tmp, lane, e);
+    if (mask)
+        scope_end(lo);
+    lo->guard = guard;
+    lo->mask = mask;
     scope_end(lo);
     return ke_vload(k, tmp, ke_int(k, 0), NULL);
 }
 
 /* ---- cost of a loop choice ---- */
 
-enum { COST_STRIDED = 4, COST_BY_LANE = 12 }; /* in vector loads */
+enum { COST_STRIDED = 4, COST_GATHER = 6, COST_BY_LANE = 12 }; /* in vector loads */
 
 typedef struct Probe {
     Lower *lo;
@@ -199,8 +225,10 @@ static void probe_leaf(Probe *p, const Node *n, const Ix *const *ix)
     const Dim *stride;
     if (v == NO_VAR)
         return;
-    if (!index_stride(p->lo, linear, v, &stride) || !dtype_has_vector(n->type->dtype))
+    if (!dtype_has_vector(n->type->dtype))
         p->cost += COST_BY_LANE;
+    else if (!index_stride(p->lo, linear, v, &stride))
+        p->cost += COST_GATHER;
     else if (!dim_equals(stride, 0) && !dim_equals(stride, 1))
         p->cost += COST_STRIDED;
 }

@@ -72,6 +72,7 @@ struct Lower {
     const KExpr **seed;
     bool *seeded;      /* the node reads such a value, or is one */
     Scope *seed_scope; /* where they are valid */
+    const KExpr *mask; /* VI: the lanes that exist; loads touch no other. NULL: all that `lanes` says */
     /* Rows kept by a fold between its passes; see kern_reduce.c. */
     const KExpr *(*kept)(Lower *lo, const Node *n, const Ix *const *ix);
     void *user;
@@ -135,6 +136,12 @@ uint32_t index_vector_var(const Lower *lo, const Ix *const *ix, uint32_t n); /* 
 bool index_stride(Lower *lo, const Ix *e, uint32_t v, const Dim **stride);
 /* Element (or lanes) of a buffer at a linear index; NULL: lanes one by one. */
 const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear);
+/* gather.c: e of every lane as ints, VI; NULL: it may not fit. */
+const KExpr *lower_index_lanes(Lower *lo, const Ix *e, uint32_t v);
+/* The lanes of v that may be read, VI; NULL: all W. */
+const KExpr *lower_lane_mask(Lower *lo, uint32_t v);
+/* The element of each lane of v; NULL: lanes one by one. */
+const KExpr *lower_gather(Lower *lo, uint32_t buf, const Ix *linear, uint32_t v);
 /* Opens a loop over the lanes of vector variable v: *lane is its number, the result is ix at that
  * lane. */
 const Ix **scope_lane(Lower *lo, uint32_t v, const Ix *const *ix, uint32_t n, const KExpr **lane);

@@ -45,7 +45,7 @@ const KExpr *value_iota(Lower *lo, const Node *n, const Ix *const *ix)
     uint32_t v = index_vector_var(lo, &e, 1);
     const Dim *stride = dim_const(lo->ir, 0);
     if (v != NO_VAR && !index_stride(lo, e, v, &stride))
-        return NULL;
+        return lower_index_lanes(lo, e, v);
     const KExpr *at = lower_index(lo, e);
     if (dim_equals(stride, 0))
         return ke_apply(lo, KT_I32, "(int32_t)%0", at, NULL);
@@ -175,14 +175,14 @@ static void read_piece(Lower *lo, Pieces *p, const Node *in, const Dim *start)
     p->mixed = p->mixed ? both(lo, p->mixed, outside) : outside;
 }
 
-/* False: lanes one by one. */
+/* False: lanes are spread over the axis in no simple way. */
 static bool pieces_begin(Lower *lo, Pieces *p)
 {
     uint32_t rank = p->n->type->rank, v = index_vector_var(lo, &p->at, 1);
     const Dim *stride = dim_const(lo->ir, 0);
     if (v != NO_VAR && !index_stride(lo, p->at, v, &stride))
         return false;
-    if (dim_lo(lo->ir, stride) < 0)
+    if (dim_lo(lo->ir, stride) < 0 || (lo->mask && !dim_equals(stride, 0)))
         return false;
     Kernel *k = lo->k;
     bool vector = index_vector_var(lo, p->ix, rank) != NO_VAR;
@@ -198,13 +198,61 @@ static bool pieces_begin(Lower *lo, Pieces *p)
     return true;
 }
 
+/* A vector of which the lanes of the mask count. */
+static const KExpr *value_under(Lower *lo, const Node *n, const Ix *const *ix, const KExpr *mask)
+{
+    const KExpr *outer = lo->mask;
+    Scope *guard = lo->guard;
+    scope_plain(lo);
+    lo->guard = lo->scope;
+    lo->mask = mask;
+    const KExpr *e = lower_spread(lo, lower_value(lo, n, ix));
+    lo->mask = outer;
+    lo->guard = guard;
+    scope_end(lo);
+    return e;
+}
+
+/* Every lane from the piece it lies in: each piece is read under the mask of its lanes. NULL: lanes
+ * one by one. */
+static const KExpr *merge_pieces(Lower *lo, const Pieces *p)
+{
+    const Node *n = p->n;
+    const Ix *const *ix = p->ix;
+    uint32_t axis = p->axis, v = index_vector_var(lo, &ix[axis], 1);
+    const KExpr *at = v == NO_VAR ? NULL : lower_index_lanes(lo, ix[axis], v), *outer = lo->mask;
+    if (!at)
+        return NULL;
+    const KExpr *all = NULL;
+    const Dim *start = p->fill ? node_dim(n, "lo") : dim_const(lo->ir, 0);
+    at = ks_let(lo->k, lo->scope->block, "at", at);
+    for (uint32_t i = 0; i < n->nin; i++) {
+        const Dim *end = dim_add(lo->ir, start, n->in[i]->type->dims[axis]);
+        const KExpr *arg[] = {at, ke_extent(lo->k, start), ke_extent(lo->k, end), outer};
+        const char *text =
+            outer ? "(mdl_between_vi(%0, %1, %2) & %3)" : "mdl_between_vi(%0, %1, %2)";
+        const KExpr *mask = ke_text(lo->k, KT_VI, text, arg, outer ? 4 : 3);
+        mask = ks_let(lo->k, lo->scope->block, "inside", mask);
+        const Ix *in[IR_MAX_RANK];
+        memcpy(in, ix, n->type->rank * sizeof *in);
+        const Dim *back = dim_sub(lo->ir, dim_const(lo->ir, 0), start);
+        in[axis] = ix_add(lo->ir, in[axis], ix_const(lo->ir, back));
+        const KExpr *one = value_under(lo, n->in[i], in, mask);
+        const KExpr *sel[] = {mask, one, all ? all : ke_num(lo->k, one->type, 0)};
+        all = ke_text(lo->k, one->type, "mdl_select%t(%0, %1, %2)", sel, 3);
+        start = end;
+    }
+    return all;
+}
+
 static const KExpr *pieces_end(Lower *lo, Pieces *p)
 {
     if (p->mixed) {
         scope_if(lo, p->mixed);
         Scope *guard = lo->guard;
         lo->guard = lo->scope;
-        ks_set(lo->k, lo->scope->block, p->var, lower_by_lane(lo, p->n, p->ix));
+        const KExpr *e = merge_pieces(lo, p);
+        ks_set(lo->k, lo->scope->block, p->var, e ? e : lower_by_lane(lo, p->n, p->ix));
         lo->guard = guard;
         scope_end(lo);
     }
@@ -220,8 +268,10 @@ const KExpr *value_pad(Lower *lo, const Node *n, const Ix *const *ix)
 {
     uint32_t axis = (uint32_t)node_int(n, "axis");
     Pieces p = {.n = n, .ix = ix, .axis = axis, .at = ix[axis], .fill = true};
-    if (!lanes_possible(lo, n, ix) || !pieces_begin(lo, &p))
+    if (!lanes_possible(lo, n, ix))
         return NULL;
+    if (!pieces_begin(lo, &p))
+        return merge_pieces(lo, &p);
     read_piece(lo, &p, n->in[0], node_dim(n, "lo"));
     return pieces_end(lo, &p);
 }
@@ -230,8 +280,10 @@ const KExpr *value_concat(Lower *lo, const Node *n, const Ix *const *ix)
 {
     uint32_t axis = (uint32_t)node_int(n, "axis");
     Pieces p = {.n = n, .ix = ix, .axis = axis, .at = ix[axis]};
-    if (!lanes_possible(lo, n, ix) || !pieces_begin(lo, &p))
+    if (!lanes_possible(lo, n, ix))
         return NULL;
+    if (!pieces_begin(lo, &p))
+        return merge_pieces(lo, &p);
     const Dim *start = dim_const(lo->ir, 0);
     for (uint32_t i = 0; i < n->nin; i++) {
         read_piece(lo, &p, n->in[i], start);

@@ -193,6 +193,59 @@ static Graph *make_pick(Harness *h, int a, int b, int c)
     return result(h, g, graph_unary(g, OP_NEG, graph_gather(g, x, i, 1, 1)));
 }
 
+static const Node *flat(Harness *h, Graph *g, const Node *x)
+{
+    const Dim *all = type_count(h->ir, x->type);
+    return graph_reshape(g, x, 1, &all);
+}
+
+/* Windows of a padded image in one line, of two types: a vector lies across rows, and partly in the
+ * margin. */
+static Graph *make_windows(Harness *h, int a, int b, int c)
+{
+    Graph *g = body(h);
+    const DType types[] = {DT_F32, DT_I8};
+    for (size_t i = 0; i < COUNT(types); i++) {
+        const Node *x = input(h, g, i ? "small" : "x", shape(h, types[i], 3, a, b, c));
+        for (uint32_t axis = 1; axis < 3; axis++)
+            x = graph_pad(g, x, axis, dim_const(h->ir, 1), dim_const(h->ir, 2));
+        x = graph_window(g, x, &(Windows){.axis = 1, .size = 3, .stride = 1, .dilation = 1});
+        x = graph_window(g, x, &(Windows){.axis = 3, .size = 2, .stride = 2, .dilation = 1});
+        graph_result(g, sym_printf(h->ir->syms, "y%zu", i), graph_unary(g, OP_NEG, flat(h, g, x)));
+    }
+    return g;
+}
+
+/* Values that are made lane by lane, with a margin in the middle of vectors. */
+static Graph *make_margin(Harness *h, int a, int b, int c)
+{
+    Graph *g = body(h);
+    const Node *r = graph_rng(g, 99, 0, 2, shape(h, DT_F32, 2, a, b + c)->dims);
+    const Node *wide = input(h, g, "wide", shape(h, DT_I64, 2, a, b + c));
+    r = graph_binary(g, OP_ADD, r, graph_cast(g, DT_F32, wide));
+    r = graph_pad(g, r, 1, dim_const(h->ir, 3), dim_const(h->ir, 2));
+    return result(h, g, graph_unary(g, OP_NEG, flat(h, g, r)));
+}
+
+/* Pieces side by side in one line. */
+static Graph *make_flat(Harness *h, int a, int b, int c)
+{
+    Graph *g = body(h);
+    const Node *in[] = {input(h, g, "x", shape(h, DT_F32, 2, a, b)),
+                        input(h, g, "z", shape(h, DT_F32, 2, a, c)),
+                        input(h, g, "w", shape(h, DT_F32, 2, a, b))};
+    return result(h, g, graph_unary(g, OP_NEG, flat(h, g, graph_concat(g, in, 3, 1))));
+}
+
+/* Rows of a table in one line. */
+static Graph *make_lookup(Harness *h, int a, int b, int c)
+{
+    Graph *g = body(h);
+    const Node *x = input(h, g, "table", shape(h, DT_F32, 2, a, b)),
+               *i = input(h, g, "idx", shape(h, DT_I32, 1, c));
+    return result(h, g, graph_unary(g, OP_NEG, flat(h, g, graph_gather(g, x, i, 0, 0))));
+}
+
 /* iota == label, as 0/1: one-hot rows */
 static Graph *make_onehot(Harness *h, int a, int b, int c)
 {
@@ -303,7 +356,8 @@ static const Maker makers[] = {
     {"concat", make_concat},     {"gather", make_gather}, {"pick", make_pick},
     {"onehot", make_onehot},     {"random", make_random}, {"select", make_select},
     {"casts", make_casts},       {"wide", make_wide},     {"narrow", make_narrow},
-    {"integers", make_integers}, {"slots", make_slots},
+    {"integers", make_integers}, {"slots", make_slots},   {"windows", make_windows},
+    {"flat", make_flat},         {"margin", make_margin}, {"lookup", make_lookup},
 };
 
 static void test_views(void **state)

@@ -117,6 +117,20 @@ MDL_FN vi mdl_first_vi(int64_t n)
     return mdl_lane_vi() < (int32_t)n;
 }
 
+/* Mask of the lanes in [lo, hi). */
+MDL_FN vi mdl_between_vi(vi x, int64_t lo, int64_t hi)
+{
+    return (x >= (int32_t)lo) & (x < (int32_t)hi);
+}
+
+/* mdl_clamp in every lane. */
+MDL_FN vi mdl_clamp_vi(vi i, int64_t extent)
+{
+    i = i & (i > 0);
+    vi last = (vi){0} + (int32_t)(extent - 1), over = i > last;
+    return (over & last) | (~over & i);
+}
+
 MDL_FN vf mdl_select_vf(vi c, vf a, vf b)
 {
     return (vf)((c & (vi)a) | (~c & (vi)b));
@@ -451,6 +465,67 @@ MDL_STRIDED(bf16, uint16_t, vf, fs, mdl_widen_bf16, mdl_narrow_bf16)
 MDL_STRIDED(f16, uint16_t, vf, fs, mdl_widen_f16, mdl_narrow_f16)
 MDL_STRIDED(f8e4m3, uint8_t, vf, fs, mdl_widen_f8e4m3, mdl_narrow_f8e4m3)
 MDL_STRIDED(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2, mdl_narrow_f8e5m2)
+
+/* Element at[i] of p in the lanes of a mask, 0 in the others: those are not read. loadm: of neighbours. */
+#define MDL_PICK(name, T, V, lane, GET)                  \
+    MDL_FN V mdl_pick_##name(const T *p, vi at, vi mask) \
+    {                                                    \
+        MdlV v = {{0}};                                  \
+        for (int i = 0; i < MDL_W; i++)                  \
+            if (mask[i])                                 \
+                v.lane[i] = GET(p[at[i]]);               \
+        return (V)v.i;                                   \
+    }
+#define MDL_LOADM(name, T, V)                      \
+    MDL_FN V mdl_loadm_##name(const T *p, vi mask) \
+    {                                              \
+        return mdl_pick_##name(p, mdl_lane_vi(), mask); \
+    }
+#if MDL_W == 16 && defined(__AVX512F__) && !defined(__clang__)
+#define MDL_BITS(mask) ((unsigned short)__builtin_ia32_ptestmd512(mask, mask, (unsigned short)-1))
+MDL_FN vf mdl_pick_f32(const float *p, vi at, vi mask)
+{
+    return __builtin_ia32_gathersiv16sf((vf){0}, p, at, MDL_BITS(mask), 4);
+}
+
+MDL_FN vf mdl_loadm_f32(const float *p, vi mask)
+{
+    return __builtin_ia32_loadups512_mask(p, (vf){0}, MDL_BITS(mask));
+}
+#elif MDL_W == 8 && defined(__AVX2__) && !defined(__clang__)
+MDL_FN vf mdl_pick_f32(const float *p, vi at, vi mask)
+{
+    return __builtin_ia32_gathersiv8sf((vf){0}, p, at, (vf)mask, 4);
+}
+
+MDL_FN vf mdl_loadm_f32(const float *p, vi mask)
+{
+    return __builtin_ia32_maskloadps256((const vf *)p, mask);
+}
+#else
+MDL_PICK(f32, float, vf, fs, +)
+MDL_LOADM(f32, float, vf)
+#endif
+MDL_FN vi mdl_pick_i32(const int32_t *p, vi at, vi mask)
+{
+    return (vi)mdl_pick_f32((const float *)p, at, mask);
+}
+
+MDL_FN vi mdl_loadm_i32(const int32_t *p, vi mask)
+{
+    return (vi)mdl_loadm_f32((const float *)p, mask);
+}
+#define MDL_PICKS(name, T, V, lane, GET) \
+    MDL_PICK(name, T, V, lane, GET)      \
+    MDL_LOADM(name, T, V)
+MDL_PICKS(bool, uint8_t, vi, is, -)
+MDL_PICKS(u8, uint8_t, vi, is, +)
+MDL_PICKS(i8, int8_t, vi, is, +)
+MDL_PICKS(i16, int16_t, vi, is, +)
+MDL_PICKS(bf16, uint16_t, vf, fs, mdl_widen_bf16)
+MDL_PICKS(f16, uint16_t, vf, fs, mdl_widen_f16)
+MDL_PICKS(f8e4m3, uint8_t, vf, fs, mdl_widen_f8e4m3)
+MDL_PICKS(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2)
 
 /* Lanes exchanged at distance h: lane i gets lane i ^ h. Folding a vector takes log2(W) of them. */
 MDL_FN vf mdl_swap_vf(vf x, int h)
