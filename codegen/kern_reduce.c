@@ -9,7 +9,13 @@
 
 #include <string.h>
 
-enum { KEPT_BYTES = 1 << 17, COSTLY = 10, LONG_ROW = 8, ROW_UNROLL = 4 };
+enum {
+    KEPT_BYTES = 1 << 17,
+    COSTLY = 10,
+    LONG_ROW = 8,
+    ROW_UNROLL = 4,
+    COST_JOIN = 6 /* of the lanes, in vector loads */
+};
 
 /* ---- analysis ---- */
 
@@ -82,7 +88,7 @@ static void analyse(Lower *lo, Fold *f)
 
 /* ---- choice of loops ---- */
 
-/* Cost of reading everything per vector with lanes along the inner part of P or of R. */
+/* Cost of W elements, reading everything with lanes along the inner part of P or of R. */
 static double probe_loops(Lower *lo, Fold *f, bool columns)
 {
     KPhase dry = {0};
@@ -110,7 +116,11 @@ static double probe_loops(Lower *lo, Fold *f, bool columns)
         if (f->full_results >> i & 1)
             cost += lower_probe(lo, lo->body->results.at[i].node, ix);
     int64_t w = lo->k->width, inner = dim_hi(lo->ir, columns ? f->p.inner : f->r.inner);
-    return cost + (inner < w ? 3.0 * (double)(w - inner) / (double)w : 0);
+    int64_t folded = dim_hi(lo->ir, dims_product(lo->ir, f->rdims, f->nr));
+    inner = inner > 0 ? inner : 1;
+    double used = (double)inner / (double)(ceil_div(inner, w) * w); /* of the lanes */
+    double join = columns ? 0 : COST_JOIN * (double)w / (double)(folded > 0 ? folded : 1);
+    return (cost + 1) / used + join;
 }
 
 static void choose_loops(Lower *lo, Fold *f)

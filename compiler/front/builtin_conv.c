@@ -1,18 +1,9 @@
 /* builtin_conv.c: convolutions and pools: padding, windows, then one contraction or fold.
- *
- * conv2d(x, w): x[b, c, y, x] -> windows[b, c, oy, ky, ox, kx], contracted with w over c, ky, kx. With
- * groups the channels are cut into [g, c / g], which both sides share. */
+ * Their graphs are made in convolution.c. */
 #include "builtin.h"
+#include "convolution.h"
+
 #include <math.h>
-
-enum { MAX_SPATIAL = 2 };
-
-/* The options of the call, one entry per spatial axis. */
-typedef struct Conv {
-    uint32_t n;
-    int64_t size[MAX_SPATIAL], stride[MAX_SPATIAL], padding[MAX_SPATIAL], dilation[MAX_SPATIAL];
-    int64_t groups;
-} Conv;
 
 /* An integer of lo or more for each spatial axis, from one or from a tuple. */
 static bool integers(Elab *e, const Val *v, uint32_t n, int64_t lo, int64_t *out)
@@ -58,99 +49,46 @@ static bool options(Elab *e, const Args *args, Conv *c)
     return true;
 }
 
-static Windows window_of(const Conv *c, uint32_t i, uint32_t axis)
-{
-    return (Windows){axis, c->size[i], c->stride[i], c->dilation[i]};
-}
-
-/* Margins of `fill` around the spatial axes of x. */
-static const Node *padded(Elab *e, const Node *x, const Conv *c, double fill)
+/* Margins of -inf around the spatial axes of x. */
+static const Node *deep_margins(Elab *e, const Node *x, const Conv *c)
 {
     for (uint32_t i = 0; i < c->n && x; i++) {
         uint32_t axis = 2 + i;
-        const Dim *by = dim_const(e->ir, c->padding[i]), *dims[IR_MAX_RANK];
+        const Dim *dims[IR_MAX_RANK];
         if (!c->padding[i]) {
             continue;
         }
-        if (!(fill < 0)) {
-            x = graph_pad(e->g, x, axis, by, by);
-            continue;
-        }
         for (uint32_t k = 0; k < x->type->rank; k++) {
-            dims[k] = k == axis ? by : x->type->dims[k];
+            dims[k] = k == axis ? dim_const(e->ir, c->padding[i]) : x->type->dims[k];
         }
         const Type *t = type_tensor(e->ir, x->type->dtype, x->type->rank, dims);
-        const Node *edge = graph_fill(e->g, t, fill);
+        const Node *edge = graph_fill(e->g, t, -HUGE_VAL);
         x = graph_concat(e->g, (const Node *const[]){edge, x, edge}, 3, axis);
     }
     return x;
 }
 
-/* [b, c, o, k, ..]: windows of every spatial axis. */
-static const Node *windows(Elab *e, const Node *x, const Conv *c)
+/* Windows that do not begin at every place need an extent that is known. */
+static bool is_open(Elab *e, const Node *x, const Conv *c)
 {
-    for (uint32_t i = 0; i < c->n && x; i++) {
-        Windows w = window_of(c, i, 2 + 2 * i);
-        bool open = w.stride > 1 && elab_open(e, x->type->dims[w.axis]);
-        x = open ? NULL : graph_window(e->g, x, &w);
-    }
-    return x;
-}
-
-/* Axis `axis` as [groups, rest], or NULL after E0403. */
-static const Node *grouped(Elab *e, const Node *x, uint32_t axis, int64_t groups, Span span)
-{
-    const Dim *rest, *dims[IR_MAX_RANK + 1], *n = dim_const(e->ir, groups);
-    if (!dim_div(e->ir, x->type->dims[axis], n, &rest)) {
-        diag_at(e->diags, DIAG_E0403, span, "axis %u of `%s` cannot be cut into %lld groups", axis,
-                type_text(e->ir, x->type), (long long)groups);
-        return NULL;
-    }
-    uint32_t rank = 0;
-    for (uint32_t i = 0; i < x->type->rank; i++) {
-        if (i == axis) {
-            dims[rank++] = n;
-        }
-        dims[rank++] = i == axis ? rest : x->type->dims[i];
-    }
-    return graph_reshape(e->g, x, rank, dims);
-}
-
-/* [g, o / g, b, o..] -> [b, o, o..] */
-static const Node *channels_second(Elab *e, const Node *y, const Dim *out)
-{
-    int64_t perm[IR_MAX_RANK] = {2, 0, 1};
-    const Dim *dims[IR_MAX_RANK];
-    for (uint32_t i = 3; i < y->type->rank; i++) {
-        perm[i] = i;
-    }
-    y = graph_permute(e->g, y, perm);
-    dims[0] = y->type->dims[0];
-    dims[1] = out;
-    for (uint32_t i = 3; i < y->type->rank; i++) {
-        dims[i - 1] = y->type->dims[i];
-    }
-    return graph_reshape(e->g, y, y->type->rank - 1, dims);
-}
-
-/* w[o, c, k..] with windows[b, c, o, k, ..] over c, k.. */
-static const Node *contract(Elab *e, const Node *x, const Node *w, const Conv *c, Span span)
-{
-    const Dim *out = w->type->dims[0];
-    x = grouped(e, x, 1, c->groups, span);
-    w = x ? grouped(e, w, 0, c->groups, span) : NULL;
-    if (!w) {
-        return NULL;
-    }
-    DotAxes d = {.nbatch = 1, .ncontract = 1 + c->n, .a_batch = {0}, .b_batch = {1}};
-    d.a_contract[0] = 2;
-    d.b_contract[0] = 2;
     for (uint32_t i = 0; i < c->n; i++) {
-        d.a_contract[1 + i] = 3 + i;
-        d.b_contract[1 + i] = 4 + 2 * i;
+        if (c->stride[i] > 1 && elab_open(e, x->type->dims[2 + i])) {
+            return true;
+        }
     }
-    const Node *y = graph_dot(e->g, w, x, &d);
-    return y ? channels_second(e, y, out) : NULL;
+    return false;
+}
+
+/* The outputs can be cut into groups; else E0403. */
+static bool groups_fit(Elab *e, const Node *w, const Conv *c, Span span)
+{
+    const Dim *rest;
+    if (dim_div(e->ir, w->type->dims[0], dim_const(e->ir, c->groups), &rest)) {
+        return true;
+    }
+    diag_at(e->diags, DIAG_E0403, span, "axis 0 of `%s` cannot be cut into %lld groups",
+            type_text(e->ir, w->type), (long long)c->groups);
+    return false;
 }
 
 /* y[b, o, ..] + b[o] */
@@ -233,11 +171,13 @@ const Val *call_conv(Elab *e, const Builtin *b, Args *args)
     const Node *in[2];
     if (!operands(e, b, args, &c, in) ||
         !channels_fit(e, args, in,
-                      dim_mul(e->ir, in[1]->type->dims[1], dim_const(e->ir, c.groups)))) {
+                      dim_mul(e->ir, in[1]->type->dims[1], dim_const(e->ir, c.groups))) ||
+        !groups_fit(e, in[1], &c, args->call)) {
         return poison(e, args->call);
     }
-    const Node *x = windows(e, padded(e, wide(e, in[0]), &c, 0), &c);
-    const Node *y = x ? contract(e, x, wide(e, in[1]), &c, args->call) : NULL;
+    const Node *y = is_open(e, in[0], &c)
+                        ? NULL
+                        : conv_node(e->g, e->arena, &c, wide(e, in[0]), wide(e, in[1]));
     return with_bias(e, args, y, in[0]->type->dtype);
 }
 
@@ -253,7 +193,7 @@ const Val *call_conv_transpose(Elab *e, const Builtin *b, Args *args)
     const Node *y = graph_dot(e->g, wide(e, in[1]), wide(e, in[0]), &d);
     y = y ? graph_permute(e->g, y, (const int64_t[]){3, 0, 4, 1, 5, 2}) : NULL;
     for (uint32_t i = 0; i < c.n && y; i++) {
-        Windows w = window_of(&c, i, 2 + i);
+        Windows w = conv_window(&c, i, 2 + i);
         int64_t reach = w.dilation * (w.size - 1) + 1 - w.stride;
         const Dim *all =
             dim_add(e->ir, dim_mul(e->ir, y->type->dims[2 + i], dim_const(e->ir, w.stride)),
@@ -281,7 +221,8 @@ const Val *call_pool(Elab *e, const Builtin *b, Args *args)
         return poison(e, args->call);
     }
     const int64_t taps[] = {3, 5};
-    const Node *y = windows(e, padded(e, x, &c, max ? -HUGE_VAL : 0), &c);
+    const Node *y = max ? deep_margins(e, x, &c) : conv_pad(e->g, x, &c);
+    y = y && !is_open(e, x, &c) ? conv_windows(e->g, y, &c) : NULL;
     y = y ? graph_reduce(e->g, b->op, y, taps, 2) : NULL;
     if (!y || max) {
         return narrow_val(e, y, dt, args->call);
