@@ -163,6 +163,32 @@ void tile_multiply(Lower *lo, const TileSpec *t)
     scope_end(lo);
 }
 
+static void multiply_at(Lower *lo, const TileSpec *t, const KExpr *column, int64_t nv)
+{
+    TileSpec part = *t;
+    part.nv = nv;
+    part.bbase = ke_add(lo, t->bbase, column);
+    part.cbase = ke_add(lo, t->cbase, column);
+    tile_multiply(lo, &part);
+}
+
+void tile_multiply_wide(Lower *lo, const TileSpec *t, int64_t columns)
+{
+    Kernel *k = lo->k;
+    int64_t step = t->nv * k->width, whole = columns / step * step;
+    if (whole > 0) {
+        scope_loop(lo, &(LoopSpec){.stem = "j",
+                                   .lo = ke_int(k, 0),
+                                   .hi = ke_int(k, whole),
+                                   .extent = dim_const(lo->ir, columns),
+                                   .step = step});
+        multiply_at(lo, t, lo->var[lo->nvar - 1].at, t->nv);
+        scope_end(lo);
+    }
+    if (whole < columns)
+        multiply_at(lo, t, ke_int(k, whole), (columns - whole) / k->width);
+}
+
 const KExpr *tile_fold_lanes(Lower *lo, const char *name, const KExpr *v, const char *text)
 {
     Kernel *k = lo->k;

@@ -43,6 +43,8 @@ typedef struct TileSpec {
     const KExpr *const *by; /* ... times this, by row; NULL: as it is */
 } TileSpec;
 void tile_multiply(Lower *lo, const TileSpec *t);
+/* The same for `columns` columns, a multiple of W: t->nv vectors at a time, then the rest. */
+void tile_multiply_wide(Lower *lo, const TileSpec *t, int64_t columns);
 
 /* ---- lanes ---- */
 

@@ -323,7 +323,7 @@ static void softmax_row(Lower *lo, Fwd *f, const KExpr *cut)
     scope_end(lo);
 }
 
-static void add_values(Lower *lo, Fwd *f, const KExpr *column, int64_t nv)
+static void multiply_values(Lower *lo, Fwd *f)
 {
     Kernel *k = lo->k;
     const KExpr **by = NEW_ARRAY(lo->arena, const KExpr *, f->mr);
@@ -331,42 +331,23 @@ static void add_values(Lower *lo, Fwd *f, const KExpr *column, int64_t nv)
         by[i] = ks_let(k, lo->scope->block, "by",
                        lower_spread(lo, ke_load(k, f->shrink, ke_int(k, i))));
     const KExpr *line = ke_add(lo, ke_mul(lo, f->bn, ke_int(k, f->all)), f->u0);
-    tile_multiply(lo, &(TileSpec){.rows = f->mr,
-                                  .nv = nv,
-                                  .a = f->scores,
-                                  .abase = ke_int(k, 0),
-                                  .arow = f->keys,
-                                  .adepth = 1,
-                                  .b = f->vp,
-                                  .bbase = ke_add(lo, ke_mul(lo, line, ke_int(k, f->ep)), column),
-                                  .bdepth = f->ep,
-                                  .c = f->acc,
-                                  .cbase = column,
-                                  .crow = f->ep,
-                                  .from = f->c0,
-                                  .to = f->c1,
-                                  .add = true,
-                                  .by = by});
-}
-
-static void multiply_values(Lower *lo, Fwd *f)
-{
-    Kernel *k = lo->k;
-    int64_t step = f->nr, whole = f->ep / step * step;
-    if (whole > 0) {
-        scope_loop(lo, &(LoopSpec){.stem = "j",
-                                   .lo = ke_int(k, 0),
-                                   .hi = ke_int(k, whole),
-                                   .extent = dim_const(lo->ir, f->ep),
-                                   .step = step});
-        add_values(lo, f, lo->var[lo->nvar - 1].at, f->nr / k->width);
-        scope_end(lo);
-    }
-    if (whole < f->ep) {
-        scope_plain(lo);
-        add_values(lo, f, ke_int(k, whole), (f->ep - whole) / k->width);
-        scope_end(lo);
-    }
+    TileSpec t = {.rows = f->mr,
+                  .nv = f->nr / k->width,
+                  .a = f->scores,
+                  .abase = ke_int(k, 0),
+                  .arow = f->keys,
+                  .adepth = 1,
+                  .b = f->vp,
+                  .bbase = ke_mul(lo, line, ke_int(k, f->ep)),
+                  .bdepth = f->ep,
+                  .c = f->acc,
+                  .cbase = ke_int(k, 0),
+                  .crow = f->ep,
+                  .from = f->c0,
+                  .to = f->c1,
+                  .add = true,
+                  .by = by};
+    tile_multiply_wide(lo, &t, f->ep);
 }
 
 static void tile(Lower *lo, Fwd *f, const KExpr *number)

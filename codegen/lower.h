@@ -172,6 +172,7 @@ void lower_map(Lower *lo);
 void lower_reduce(Lower *lo);
 void lower_gemm(Lower *lo);
 void lower_attention(Lower *lo);
+void lower_attention_bwd(Lower *lo);
 void lower_scatter(Lower *lo);
 void lower_prefix(Lower *lo);
 void lower_sort(Lower *lo);

@@ -18,6 +18,7 @@ enum {
     TINY_ROWS = 64,
     LONG_FOLD = 16384,
     ATTENTION_KEYS = 128,
+    ATTENTION_BWD_TILE = 64,
     TASK_FLOPS = 1 << 18
 };
 
@@ -130,7 +131,17 @@ static void pick_reduce(PassCx *cx, const Graph *body, int64_t *config)
 }
 
 /* Registers hold a tile of queries by two vectors of keys. Of the heights, the one that computes the
- * fewest rows in vain. A task is long enough to be worth starting. */
+ * fewest rows in vain. */
+static int64_t query_rows(const Target *target, int64_t t)
+{
+    int64_t most = target->registers >= 32 ? 14 : 6, mr = most;
+    for (int64_t i = most; i > most / 2; i--)
+        if ((t + i - 1) / i * i < (t + mr - 1) / mr * mr)
+            mr = i;
+    return mr;
+}
+
+/* A task is long enough to be worth starting. */
 static void pick_attention(PassCx *cx, const Graph *body, int64_t *config)
 {
     Attention a;
@@ -139,15 +150,27 @@ static void pick_attention(PassCx *cx, const Graph *body, int64_t *config)
     int64_t t = clamp(dim_hi(cx->ir, a.t), 1, INT32_MAX),
             s = clamp(dim_hi(cx->ir, a.s), 1, INT32_MAX);
     int64_t d = dim_hi(cx->ir, a.d) + dim_hi(cx->ir, a.e), width = cx->target->vector;
-    int64_t most = cx->target->registers >= 32 ? 14 : 6, least = most / 2 + 1, mr = most;
-    for (int64_t i = most; i >= least; i--)
-        if ((t + i - 1) / i * i < (t + mr - 1) / mr * mr)
-            mr = i;
+    int64_t mr = query_rows(cx->target, t);
     int64_t nr = 2 * width;
     config[0] = mr;
     config[1] = nr;
     config[2] = clamp((s + nr - 1) / nr * nr, nr, ATTENTION_KEYS / nr * nr);
     config[3] = clamp(TASK_FLOPS / (2 * mr * clamp(s, 1, TASK_FLOPS) * d), 1, (t + mr - 1) / mr);
+}
+
+/* Keys and queries such that a block of scores and its gradients stay in the first cache. */
+static void pick_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
+{
+    AttentionBwd b;
+    bool found = attention_find_bwd(body, &b);
+    ASSERT(found);
+    int64_t t = clamp(dim_hi(cx->ir, b.a.t), 1, INT32_MAX);
+    int64_t s = clamp(dim_hi(cx->ir, b.a.s), 1, INT32_MAX), nr = 2 * cx->target->vector;
+    int64_t mr = query_rows(cx->target, t);
+    config[0] = mr;
+    config[1] = nr;
+    config[2] = clamp((s + nr - 1) / nr * nr, nr, ATTENTION_BWD_TILE / nr * nr);
+    config[3] = mr * clamp(ATTENTION_BWD_TILE / mr, 1, (t + mr - 1) / mr);
 }
 
 static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, int64_t *config)
@@ -158,6 +181,9 @@ static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, int64_t *
         return;
     case KC_ATTENTION:
         pick_attention(cx, body, config);
+        return;
+    case KC_ATTENTION_BWD:
+        pick_attention_bwd(cx, body, config);
         return;
     case KC_REDUCE:
         pick_reduce(cx, body, config);

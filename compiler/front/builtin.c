@@ -403,6 +403,7 @@ static const Builtin functions[] = {
     {"dropout", call_dropout, OP_RNG, "0 with probability p while training", "x, p"},
     {"scan", call_scan, OP_SCAN, "a loop over time", "step, init, xs, axis:"},
     {"fold", call_fold_loop, OP_SCAN, "f(x, one of xs), in turn", "f, x, xs"},
+    {"derivative", call_derivative, OP_MUL, "of y, made of x by elementwise operations", "y, x"},
     {"iota", call_iota, OP_IOTA, "0, 1, .. n-1", "n"},
     {"one_hot", call_one_hot, OP_EQ, "bool[.., n]", "ids, n"},
     {"len", call_size, OP_IOTA, "first extent, or number of entries", "x"},

@@ -57,6 +57,10 @@ const Val *call_roll(Elab *e, const Builtin *b, Args *args);
 const Val *call_repeat(Elab *e, const Builtin *b, Args *args);
 const Val *call_scatter_add(Elab *e, const Builtin *b, Args *args);
 
+/* ---- builtin_derivative.c ---- */
+
+const Val *call_derivative(Elab *e, const Builtin *b, Args *args);
+
 /* ---- builtin_models.c ---- */
 
 const Val *call_other_weights(Elab *e, const Builtin *b, Args *args); /* start, ema */

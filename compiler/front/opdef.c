@@ -52,12 +52,30 @@ static bool crosses_graphs(const OpCx *x)
 
 static bool must_inline(const Ast *op)
 {
-    bool functions = false;
-    for (uint32_t i = 0; i < op->kid[0]->nkid; i++) {
-        const Ast *type = op->kid[0]->kid[i]->kid[0];
-        functions = functions || type_word(type, "fn") || type_word(type, "mask");
+    return type_word(op->kid[1], "loss");
+}
+
+/* A formal that is a function or a mask: what it computes can be computed again in the vjp. */
+static bool is_given_function(const OpCx *x, Sym name)
+{
+    for (uint32_t i = 0; i < x->ast->kid[0]->nkid; i++) {
+        const Ast *formal = x->ast->kid[0]->kid[i];
+        if (formal->name == name) {
+            return type_word(formal->kid[0], "fn") || type_word(formal->kid[0], "mask");
+        }
     }
-    return type_word(op->kid[1], "loss") || (functions && vjp_of(op));
+    return false;
+}
+
+/* What functions read that were given to the op would need a gradient that the vjp cannot name. */
+static bool captures_floats(const OpCx *x)
+{
+    for (uint32_t i = 0; i < x->captures.inner.n; i++) {
+        if (dtype_is_float(x->captures.inner.at[i]->type->dtype)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The tensor arguments as nodes of the caller's graph. */
@@ -189,6 +207,7 @@ static bool find_hidden(OpCx *x, const Ast *a)
 {
     bool ok = true;
     const Val *v = a->kind == A_ID ? env_local(x->frame, a->name) : NULL;
+    v = v && is_given_function(x, a->name) ? NULL : v;
     if (v && v->kind != V_TENSOR && v->kind != V_TUPLE && v->kind != V_LIST && !val_is_plain(v)) {
         diag_at(x->e->diags, DIAG_E0199, a->span,
                 "`%s` is %s of the forward pass: a vjp can use its tensors only, so far", a->name,
@@ -215,7 +234,7 @@ static Env *vjp_frame(const OpCx *x)
     frame->function = x->ast;
     for (uint32_t i = 0; i < x->frame->locals.n; i++) {
         const Binding *b = &x->frame->locals.at[i];
-        if (val_is_plain(b->value)) {
+        if (val_is_plain(b->value) || is_given_function(x, b->name)) {
             env_bind(e, frame, b->name, b->value);
         }
     }
@@ -260,7 +279,8 @@ static void bind_forward(const OpCx *x, const Graph *g, Env *frame)
 {
     for (uint32_t i = 0; i < x->frame->locals.n; i++) {
         const Binding *b = &x->frame->locals.at[i];
-        const Val *v = val_is_plain(b->value) ? NULL : seen_by_vjp(x, g, b->value);
+        bool known = val_is_plain(b->value) || is_given_function(x, b->name);
+        const Val *v = known ? NULL : seen_by_vjp(x, g, b->value);
         if (v) {
             env_bind(x->e, frame, b->name, v);
         }
@@ -327,6 +347,30 @@ static bool cotangent(const OpCx *x, Graph *g, const Val *v, uint32_t i, const A
     return n != NULL;
 }
 
+/* What the functions given to the op read is an input of the vjp already, as it is one of the op. */
+static OpBody vjp_captures(const OpCx *x, Graph *g)
+{
+    Elab *e = x->e;
+    const OpBody *forward = &x->captures;
+    OpBody body = {.g = g, .outside = forward->outside, .up = forward->up, .text = forward->text};
+    for (uint32_t i = 0; i < forward->outer.n; i++) {
+        VEC_PUSH(e->arena, &body.outer, forward->outer.at[i]);
+        VEC_PUSH(e->arena, &body.inner, g->inputs.at[x->nouter - forward->outer.n + i]);
+    }
+    return body;
+}
+
+static bool vjp_reads_more(const OpCx *x, const OpBody *body, const Ast *vjp)
+{
+    if (body->outer.n == x->captures.outer.n) {
+        return false;
+    }
+    diag_at(x->e->diags, DIAG_E0199, vjp->name_span.file ? vjp->name_span : vjp->span,
+            "functions in the `vjp` of `%s` read a tensor that they do not read before, so far",
+            x->ast->name);
+    return true;
+}
+
 static const Def *make_vjp(OpCx *x, const Ast *vjp)
 {
     Elab *e = x->e;
@@ -338,16 +382,17 @@ static const Def *make_vjp(OpCx *x, const Ast *vjp)
     Graph *g = graph_new(e->ir, e->arena, sym_printf(e->ir->syms, "%s_bwd", x->ast->name));
     Env *frame = vjp_frame(x);
     e->g = g;
-    e->body = NULL;
     e->in_op++;
     bind_vjp_inputs(x, g, frame, vjp);
+    OpBody captures = vjp_captures(x, g);
+    e->body = x->captures.outer.n ? &captures : NULL;
     uint32_t given = frame->locals.n;
     DType generic = e->generic;
     e->generic = frame->has_float ? frame->float_type : DT_COUNT;
     eval_body(e, frame, vjp->kid[0]);
     e->generic = generic;
-    bool ok = true;
-    for (uint32_t i = 0; i < x->nouter; i++) {
+    bool ok = !vjp_reads_more(x, &captures, vjp);
+    for (uint32_t i = 0; i < x->nouter && ok; i++) {
         Sym name = sym_printf(e->ir->syms, "d%s", x->name[i]);
         if (dtype_is_float(x->outer[i]->type->dtype)) {
             ok = cotangent(x, g, bound_behind(frame, given, name), i, vjp) && ok;
@@ -423,7 +468,7 @@ static const Val *inlined(Elab *e, const Val *op, Args *args)
     const Ast *vjp = vjp_of(op->code.ast);
     if (vjp && e->g) {
         diag_at(e->diags, DIAG_E0199, vjp->name_span.file ? vjp->name_span : vjp->span,
-                "an op that takes functions or gives a loss cannot have a vjp yet");
+                "an op that gives a loss cannot have a vjp yet");
         return poison(e, args->call);
     }
     return call_closure(e, op, args);
@@ -439,9 +484,10 @@ static const Def *specialise(OpCx *x, const Args *args)
     make_inputs(x);
     e->calls = &call;
     bool ok = evaluate_body(x, args);
-    const Def *rule = ok && vjp ? make_vjp(x, vjp) : NULL;
+    bool wanted = ok && vjp && !captures_floats(x);
+    const Def *rule = wanted ? make_vjp(x, vjp) : NULL;
     e->calls = call.up;
-    return ok && (!vjp || rule) ? make_def(x, rule, args->call) : NULL;
+    return ok && (!wanted || rule) ? make_def(x, rule, args->call) : NULL;
 }
 
 const Val *op_call(Elab *e, const Val *op, Args *args)

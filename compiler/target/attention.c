@@ -8,7 +8,7 @@
 
 enum { MIN_QUERIES = 8, MAX_WIDTH = 512 };
 
-static const Node *first_of(const Graph *g, OpClass cls, const Node *after)
+const Node *attention_next(const Graph *g, OpClass cls, const Node *after)
 {
     for (uint32_t i = after ? after->id + 1 : 0; i < g->nodes.n; i++)
         if (op_info(g->nodes.at[i]->op)->cls == cls)
@@ -16,7 +16,7 @@ static const Node *first_of(const Graph *g, OpClass cls, const Node *after)
     return NULL;
 }
 
-static bool is_dot(const Node *n, uint32_t ra, uint32_t rb, const DotAxes *want)
+bool attention_is_dot(const Node *n, uint32_t ra, uint32_t rb, const DotAxes *want)
 {
     DotAxes have = {0};
     if (!n || n->in[0]->type->rank != ra || n->in[1]->type->rank != rb)
@@ -27,28 +27,23 @@ static bool is_dot(const Node *n, uint32_t ra, uint32_t rb, const DotAxes *want)
     for (uint32_t i = 0; i < want->nbatch; i++)
         if (have.a_batch[i] != want->a_batch[i] || have.b_batch[i] != want->b_batch[i])
             return false;
-    return have.a_contract[0] == want->a_contract[0] && have.b_contract[0] == want->b_contract[0];
+    for (uint32_t i = 0; i < want->ncontract; i++)
+        if (have.a_contract[i] != want->a_contract[i] || have.b_contract[i] != want->b_contract[i])
+            return false;
+    return true;
 }
 
 /* ---- scores ---- */
-
-/* Paths from the scores down to the product: elementwise and in vectors; beside them nothing that has
- * to be computed as a whole. */
-typedef struct Cone {
-    const Graph *g;
-    const Node *product; /* [b, h, t, s] */
-    bool *below;         /* by node: computed from the product */
-} Cone;
 
 static bool has_vector(DType dt)
 {
     return dt != DT_F64 && dt != DT_I64;
 }
 
-static bool fits(const Cone *c, const Node *n)
+static bool fits(const bool *below, const Node *n)
 {
     OpClass cls = op_info(n->op)->cls;
-    if (!c->below[n->id])
+    if (!below[n->id])
         return cls == OC_LEAF || cls == OC_VIEW || cls == OC_ELEM || cls == OC_GATHER;
     bool ok = cls == OC_ELEM && has_vector(n->type->dtype);
     for (uint32_t k = 0; k < n->nin; k++)
@@ -56,22 +51,23 @@ static bool fits(const Cone *c, const Node *n)
     return ok;
 }
 
-static bool scores_fit(const Graph *g, const Node *product, const Node *z, const Node *mask)
+bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, const Node *to)
 {
     Arena *arena = arena_new();
-    Cone c = {.g = g, .product = product, .below = NEW_ARRAY(arena, bool, g->nodes.n)};
-    bool *wanted = NEW_ARRAY(arena, bool, g->nodes.n);
-    c.below[product->id] = true;
-    for (uint32_t i = product->id + 1; i <= z->id; i++)
+    bool *below = NEW_ARRAY(arena, bool, g->nodes.n), *wanted = NEW_ARRAY(arena, bool, g->nodes.n);
+    bool *given = NEW_ARRAY(arena, bool, g->nodes.n);
+    for (uint32_t i = 0; i < nfrom; i++)
+        below[from[i]->id] = given[from[i]->id] = true;
+    for (uint32_t i = 0; i <= to->id; i++)
         for (uint32_t k = 0; k < g->nodes.at[i]->nin; k++)
-            c.below[i] = c.below[i] || c.below[g->nodes.at[i]->in[k]->id];
-    bool ok = c.below[z->id] && !(mask && c.below[mask->id]);
-    wanted[z->id] = true;
-    for (uint32_t i = z->id + 1; i-- > 0 && ok;) {
+            below[i] = below[i] || below[g->nodes.at[i]->in[k]->id];
+    bool ok = below[to->id];
+    wanted[to->id] = true;
+    for (uint32_t i = to->id + 1; i-- > 0 && ok;) {
         const Node *n = g->nodes.at[i];
-        if (!wanted[i] || n == product)
+        if (!wanted[i] || given[i])
             continue;
-        ok = fits(&c, n);
+        ok = fits(below, n);
         for (uint32_t k = 0; k < n->nin; k++)
             wanted[n->in[k]->id] = true;
     }
@@ -79,18 +75,24 @@ static bool scores_fit(const Graph *g, const Node *product, const Node *z, const
     return ok;
 }
 
+/* A condition of places alone. */
+static bool is_beside(const Graph *g, const Node *product, const Node *mask)
+{
+    return !mask || !attention_cone(g, &product, 1, mask);
+}
+
 /* ---- the body ---- */
 
-static const Node *rows(Graph *g, const Node *x, const Node *like)
+const Node *attention_rows(Graph *g, const Node *x, const Node *like)
 {
     return graph_expand(g, x, 4, like->type->dims, (int64_t[]){0, 1, 2});
 }
 
-static bool find_product(const Graph *body, Attention *a)
+bool attention_find_product(const Graph *body, Attention *a)
 {
     const DotAxes qk = {2, 1, {0, 1}, {0, 1}, {4}, {3}};
-    a->dot = first_of(body, OC_CONTRACT, NULL);
-    if (!is_dot(a->dot, 5, 4, &qk) || a->dot->type->dtype != DT_F32)
+    a->dot = attention_next(body, OC_CONTRACT, NULL);
+    if (!attention_is_dot(a->dot, 5, 4, &qk) || a->dot->type->dtype != DT_F32)
         return false;
     const Dim *const *z = a->dot->type->dims;
     a->b = z[0];
@@ -107,7 +109,7 @@ static const Node *find_top(const Graph *body)
 {
     const Node *n = NULL;
     do
-        n = first_of(body, OC_REDUCE, n);
+        n = attention_next(body, OC_REDUCE, n);
     while (n && !(op_info(n->op)->neutral < 0));
     return n && n->type->rank == 3 ? n : NULL;
 }
@@ -118,12 +120,23 @@ static const Node *weights(Graph *g, Attention *a, const Node **lse)
     const Node *ninf = graph_fill(g, row, -HUGE_VAL), *one = graph_fill(g, row, 1);
     const Node *seen = graph_binary(g, OP_LT, ninf, a->top);
     const Node *m = graph_select(g, seen, a->top, graph_fill(g, row, 0));
-    const Node *shifted = graph_binary(g, OP_SUB, a->z, m ? rows(g, m, a->z) : NULL);
+    const Node *shifted = graph_binary(g, OP_SUB, a->z, m ? attention_rows(g, m, a->z) : NULL);
     const Node *w = graph_unary(g, OP_EXP, shifted);
     a->sum = w ? graph_reduce(g, OP_SUM, w, (int64_t[]){3}, 1) : NULL;
     const Node *c = graph_binary(g, OP_MAX, a->sum, one);
     *lse = graph_binary(g, OP_ADD, m, graph_unary(g, OP_LOG, c));
-    return graph_binary(g, OP_DIV, w, c ? rows(g, c, a->z) : NULL);
+    return graph_binary(g, OP_DIV, w, c ? attention_rows(g, c, a->z) : NULL);
+}
+
+bool attention_split(Graph *g, Attention *a)
+{
+    a->score = a->z;
+    const Node *least = graph_fill(g, a->z->type, -HUGE_VAL);
+    if (!least || a->z->nin != 3 || a->z->in[2] != least)
+        return true;
+    a->mask = a->z->in[0];
+    a->score = a->z->in[1];
+    return graph_select(g, a->mask, a->score, least) == a->z;
 }
 
 static bool find_scores(const Graph *body, Graph *g, Attention *a)
@@ -134,15 +147,8 @@ static bool find_scores(const Graph *body, Graph *g, Attention *a)
     if (!product || !a->top || a->top->in[0]->type != product->type)
         return false;
     a->z = a->top->in[0];
-    a->score = a->z;
-    const Node *least = graph_fill(g, a->z->type, -HUGE_VAL);
-    if (least && a->z->nin == 3 && a->z->in[2] == least) {
-        a->mask = a->z->in[0];
-        a->score = a->z->in[1];
-        if (graph_select(g, a->mask, a->score, least) != a->z)
-            return false;
-    }
-    return scores_fit(body, product, a->z, a->mask);
+    return attention_split(g, a) && attention_cone(body, &product, 1, a->z) &&
+           is_beside(body, product, a->mask);
 }
 
 static bool find_output(Graph *g, Attention *a, const Node *p)
@@ -150,8 +156,8 @@ static bool find_output(Graph *g, Attention *a, const Node *p)
     const DotAxes pv = {2, 1, {0, 2}, {0, 1}, {4}, {3}};
     const Node *x = graph_reshape(g, p, 5, a->dot->type->dims);
     x = graph_permute(g, x, (int64_t[]){0, 3, 1, 2, 4});
-    a->out = first_of(g, OC_CONTRACT, a->dot);
-    if (!x || !is_dot(a->out, 5, 4, &pv) || a->out->in[0] != x)
+    a->out = attention_next(g, OC_CONTRACT, a->dot);
+    if (!x || !attention_is_dot(a->out, 5, 4, &pv) || a->out->in[0] != x)
         return false;
     a->e = a->out->in[1]->type->dims[2];
     return true;
@@ -170,7 +176,7 @@ bool attention_find(const Graph *body, Attention *a)
 {
     Graph probe = graph_probe(body), *g = &probe;
     *a = (Attention){0};
-    if (!find_product(body, a) || !find_scores(body, g, a))
+    if (!attention_find_product(body, a) || !find_scores(body, g, a))
         return false;
     const Node *lse, *p = weights(g, a, &lse);
     if (!find_output(g, a, p))
@@ -198,13 +204,18 @@ static bool is_size(const Dim *d, int64_t most)
     return dim_is_const(d, &n) && n > 0 && n <= most;
 }
 
+bool attention_sizes_fit(const Ir *ir, const Attention *a)
+{
+    return is_size(a->d, MAX_WIDTH) && is_size(a->e, MAX_WIDTH) && is_size(a->kv, INT32_MAX) &&
+           is_size(a->g, INT32_MAX) && dim_hi(ir, a->t) >= MIN_QUERIES &&
+           dim_hi(ir, a->s) >= MIN_QUERIES;
+}
+
 /* Single queries are a matter of reading keys and values once: panels of them would not pay. */
 bool claim_attention(const Target *t, const Graph *body)
 {
     Attention a;
     UNUSED(t);
-    return attention_find(body, &a) && is_size(a.d, MAX_WIDTH) && is_size(a.e, MAX_WIDTH) &&
-           is_size(a.kv, INT32_MAX) && is_size(a.g, INT32_MAX) &&
-           dim_hi(body->ir, a.t) >= MIN_QUERIES && dim_hi(body->ir, a.s) >= MIN_QUERIES &&
+    return attention_find(body, &a) && attention_sizes_fit(body->ir, &a) &&
            has_vector(a.y->type->dtype);
 }

@@ -19,6 +19,37 @@ typedef struct Attention {
 } Attention;
 
 bool attention_find(const Graph *body, Attention *out);
+
+/* A result, and the product of matrices that it is but for views and casts; absent: node NULL. */
+typedef struct AttentionPart {
+    const Node *node, *dot;
+    uint32_t at; /* number of the result */
+} AttentionPart;
+
+/* The backward: weights p from the scores and what they sum to, ds elementwise of p, the scores and the
+ * products dy v. dq = ds k, dk = ds q, dv = p dy; where `mask` is false p and ds are 0. */
+typedef struct AttentionBwd {
+    Attention a;      /* up to the scores; d and e; out, top, sum, y, lse are not used */
+    const Node *grad; /* dy v: [b, kv, g, t, s], of [b, kv, g, t, e] and [b, kv, s, e] */
+    const Node *p, *ds;
+    AttentionPart dq, dk, dv;
+} AttentionBwd;
+
+bool attention_find_bwd(const Graph *body, AttentionBwd *out);
+bool claim_attention_bwd(const Target *t, const Graph *body);
+
+/* ---- shared by both ---- */
+
+const Node *attention_next(const Graph *g, OpClass cls, const Node *after);
+bool attention_is_dot(const Node *n, uint32_t ra, uint32_t rb, const DotAxes *want);
+bool attention_find_product(const Graph *body, Attention *a);
+/* Splits z into mask and score; false when it is something else than a choice. */
+bool attention_split(Graph *probe, Attention *a);
+const Node *attention_rows(Graph *probe, const Node *x, const Node *like);
+/* Whether `to` is elementwise, and in vectors, of the nodes `from`, and all else beside them can be
+ * read by index. */
+bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, const Node *to);
+bool attention_sizes_fit(const Ir *ir, const Attention *a);
 bool claim_attention(const Target *t, const Graph *body);
 
 #endif

@@ -8,7 +8,7 @@
 
 static const char *const isas[] = {"avx512", "avx2", "generic"};
 
-enum { MAX_TENSORS = 6 };
+enum { MAX_TENSORS = 9, MAX_FORMS = 32 };
 
 typedef struct Form {
     const char *text; /* fn f of q, k, v and what else it takes */
@@ -46,12 +46,30 @@ static const Form forms[] = {
     {"attention(q, k, v)", 1, 1, 200, 1, 1, 8, 8, NULL, true},
 };
 
+#define BWD "attention_bwd(q, k, v, lse, share, dy"
+
+static const Form backward[] = {
+    {BWD ")", 2, 33, 47, 4, 2, 16, 16, NULL, false},
+    {BWD ", scale: 0.25)", 1, 150, 20, 3, 1, 7, 41, NULL, false},
+    {BWD ", mask: causal(pos))", 2, 130, 130, 2, 1, 8, 40, NULL, false},
+    {BWD ", mask: causal(pos) and window(9))", 1, 100, 100, 2, 2, 8, 8, NULL, false},
+    {BWD ", mask: padding(ok))", 2, 21, 150, 2, 1, 16, 16, NULL, false},
+    {BWD ", mask: causal(pos) or padding(ok))", 1, 40, 40, 2, 1, 16, 16, NULL, false},
+    {BWD ", mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.1 * (t - u))", 2, 75,
+     75, 4, 2, 16, 16, NULL, false},
+    {BWD ", score: (s, b, h, t, u) => s * s + s)", 1, 20, 20, 2, 2, 16, 16, NULL, false},
+    {BWD ", mask: causal(pos))", 2, 50, 50, 2, 1, 8, 8, "bf16", false},
+};
+
 static const char *form_text(Arena *arena, const Form *f)
 {
     const char *dt = f->types ? f->types : "f32";
     StrBuf sb = sb_new(arena);
     sb_printf(&sb, "fn f(q: %s[%d, %d, %d, %d], k: %s[%d, %d, %d, %d], v: %s[%d, %d, %d, %d]", dt,
               f->b, f->t, f->h, f->d, dt, f->b, f->s, f->kv, f->d, dt, f->b, f->s, f->kv, f->e);
+    if (strstr(f->text, "lse"))
+        sb_printf(&sb, ", lse: f32[%d, %d, %d], share: f32[%d, %d, %d], dy: %s[%d, %d, %d, %d]",
+                  f->b, f->h, f->t, f->b, f->h, f->t, dt, f->b, f->t, f->h, f->e);
     if (strstr(f->text, "pos"))
         sb_printf(&sb, ", pos: i32[%d, %d]", f->b, f->t);
     if (strstr(f->text, "ok"))
@@ -65,18 +83,21 @@ static const char *form_text(Arena *arena, const Form *f)
 /* The program's fn as a graph. */
 static const Graph *elaborate(Lab *l, const Form *f)
 {
-    int64_t dims[MAX_TENSORS][4] = {{f->b, f->t, f->h, f->d},
-                                    {f->b, f->s, f->kv, f->d},
-                                    {f->b, f->s, f->kv, f->e},
-                                    {f->b, f->t},
-                                    {f->b, f->s},
-                                    {f->h}};
-    static const char *const names[] = {"q", "k", "v", "pos", "ok", "w"};
-    static const char *const marks[] = {"", "", "", "pos", "ok", "w["};
-    static const uint32_t ranks[] = {4, 4, 4, 2, 2, 1};
+    static const char *const names[] = {"q", "k", "v", "lse", "share", "dy", "pos", "ok", "w"};
+    static const char *const marks[] = {"", "", "", "lse", "lse", "lse", "pos", "ok", "w["};
+    const int64_t dims[][4] = {{f->b, f->t, f->h, f->d},
+                               {f->b, f->s, f->kv, f->d},
+                               {f->b, f->s, f->kv, f->e},
+                               {f->b, f->h, f->t},
+                               {f->b, f->h, f->t},
+                               {f->b, f->t, f->h, f->e},
+                               {f->b, f->t},
+                               {f->b, f->s},
+                               {f->h}};
+    static const uint32_t ranks[] = {4, 4, 4, 3, 3, 4, 2, 2, 1};
     DType dt = DT_F32;
     dtype_find(f->types ? f->types : "f32", &dt);
-    const DType types[] = {dt, dt, dt, DT_I32, DT_BOOL, DT_F32};
+    const DType types[] = {dt, dt, dt, DT_F32, DT_F32, dt, DT_I32, DT_BOOL, DT_F32};
     CallInput in[MAX_TENSORS];
     uint32_t n = 0;
     for (uint32_t i = 0; i < MAX_TENSORS; i++)
@@ -110,7 +131,9 @@ static void add_case(Harness *h, const Node *group, const char *name)
                      .body = graph_rewrite(def->body, h->arena, NULL, NULL),
                      .cls = node_sym(group, "class"),
                      .nconfig = config->n,
-                     .tol = 2e-5};
+                     .tol = 3e-5,
+                     .lo = -1,
+                     .hi = 1};
     for (uint32_t i = 0; i < def->body->inputs.n; i++)
         if (dtype_info(def->body->inputs.at[i]->type->dtype)->bytes == 2)
             spec.tol = 2e-2;
@@ -120,21 +143,21 @@ static void add_case(Harness *h, const Node *group, const char *name)
 }
 
 /* Every so many forms: compiling is what takes time. */
-static void run_forms(const char *isa, size_t every)
+static void run_forms(const char *isa, const Form *all, size_t nform, size_t every)
 {
     Harness *h = harness_new(isa);
     if (!h)
         return;
-    Lab labs[COUNT(forms)];
-    for (size_t i = 0; i < COUNT(forms); i += every) {
-        const Form *f = &forms[i];
+    Lab labs[MAX_FORMS];
+    for (size_t i = 0; i < nform; i += every) {
+        const Form *f = &all[i];
         Lab *l = &labs[i];
         *l = lab_open(form_text(h->arena, f));
         const Graph *g = elaborate(l, f);
         PassCx *cx = passes_begin(l->ir, l->arena, l->program, &h->target);
         const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
         assert_non_null(fused);
-        const Node *group = group_of(fused, "attention");
+        const Node *group = group_of(fused, all == backward ? "attention_bwd" : "attention");
         if (!group != f->open)
             fail_msg("%s: %s", f->text, group ? "claimed" : "not claimed");
         if (!group)
@@ -143,7 +166,7 @@ static void run_forms(const char *isa, size_t every)
         add_case(h, group, arena_printf(h->arena, "attention_%zu", i));
     }
     harness_run(h);
-    for (size_t i = 0; i < COUNT(forms); i += every)
+    for (size_t i = 0; i < nform; i += every)
         lab_close(&labs[i]);
 }
 
@@ -151,13 +174,21 @@ static void test_forward(void **state)
 {
     UNUSED(state);
     for (size_t i = 0; i < COUNT(isas); i++)
-        run_forms(isas[i], i == 0 ? 1 : 3);
+        run_forms(isas[i], forms, COUNT(forms), i == 0 ? 1 : 3);
+}
+
+static void test_backward(void **state)
+{
+    UNUSED(state);
+    for (size_t i = 0; i < COUNT(isas); i++)
+        run_forms(isas[i], backward, COUNT(backward), i == 0 ? 1 : 3);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_backward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { MAX_INPUTS = 4, MAX_ARGS = 3 };
+enum { MAX_INPUTS = 6, MAX_ARGS = 3 };
 
 typedef struct Case {
     const char *op;
@@ -39,6 +39,22 @@ static const Case cases[] = {
     {"interpolate", {"x f32 1 2 3 4"}, {"size=(5, 3)", "method=\"nearest\""}, NULL},
     {"interpolate", {"x f32 1 2 3 4"}, {"size=(5, 3)", "method=\"bicubic\""}, NULL},
     {"attention", {"q f32 2 3 4 5", "k f32 2 3 2 5", "v f32 2 3 2 4"}, {NULL}, NULL},
+    {"attention", /* its vjp calls the functions it was given */
+     {"q f32 2 3 4 5", "k f32 2 3 2 5", "v f32 2 3 2 4", "pos i32 2 3"},
+     {NULL},
+     "fn f(q: [B, T, H, d], k: [B, S, K, d], v: [B, S, K, e], pos: i32[B, T]) -> [B, T, H, e] =\n"
+     "  attention(q, k, v, mask: causal(abs(pos)), score: (s, b, h, t, u) =>\n"
+     "    3 * tanh(s / 3) * select(h > 1, exp(0.1 * s), s) - 0.5 * (t - u))\n"},
+    {"attention", /* a tensor of floats in the score: through the body */
+     {"q f32 2 3 4 5", "k f32 2 3 2 5", "v f32 2 3 2 4", "w f32 4"},
+     {NULL},
+     "fn f(q: [B, T, H, d], k: [B, S, K, d], v: [B, S, K, e], w: [H]) -> [B, T, H, e] =\n"
+     "  attention(q, k, v, score: (s, b, h, t, u) => s * w[h])\n"},
+    {"attention_bwd",
+     {"q f32 2 3 4 5", "k f32 2 3 2 5", "v f32 2 3 2 4", "lse f32 2 4 3", "share f32 2 4 3",
+      "dy f32 2 3 4 4"},
+     {NULL},
+     NULL},
     {"cross_entropy_terms", {"logits f32 3 5", "targets i32 3", "mask bool 3"}, {NULL}, NULL},
     {"linear_cross_entropy", /* the maximum cancels in what is made of its results */
      {"x f32 3 4", "w f32 5 4", "targets i32 3", "mask bool 3"},

@@ -1,0 +1,174 @@
+/* attention_bwd.c: the backward of attention by its body; see attention.c. */
+#include "attention.h"
+
+enum { MAX_QUERY_BYTES = 256 << 20 }; /* of the heads that share keys: scratch of a task */
+
+/* x as an f32 operand of a product, in another order of axes. */
+static const Node *operand(Graph *g, const Node *x, const int64_t *perm)
+{
+    const Node *y = x ? graph_permute(g, x, perm) : NULL;
+    return y ? graph_cast(g, DT_F32, y) : NULL;
+}
+
+/* What n is in that order of axes, or NULL. */
+static const Node *below_operand(Graph *g, const Node *n, const int64_t *perm)
+{
+    for (const Node *x = n; x && x->nin == 1; x = x->in[0]) {
+        const Node *from = x->in[0];
+        if (from->type->rank == n->type->rank && operand(g, from, perm) == n)
+            return from;
+        if (x != n) /* below the cast */
+            return NULL;
+    }
+    return NULL;
+}
+
+/* The weights [b, h, t, s] of which a product's left side is made, in that order of axes. */
+static const Node *weights_of(Graph *g, const AttentionBwd *b, const Node *dot, const int64_t *perm)
+{
+    const Node *five = below_operand(g, dot->in[0], perm);
+    if (!five || five->nin != 1 || five->in[0]->type->rank != 4)
+        return NULL;
+    const Node *x = five->in[0];
+    return graph_reshape(g, x, 5, b->a.dot->type->dims) == five ? x : NULL;
+}
+
+/* exp(scores - what is the same for a row) */
+static bool is_weights(Graph *g, AttentionBwd *b, const Node *n)
+{
+    if (n->nin != 1 || n->type->rank != 4 || graph_unary(g, OP_EXP, n->in[0]) != n)
+        return false;
+    const Node *sub = n->in[0];
+    if (sub->nin != 2 || graph_binary(g, OP_SUB, sub->in[0], sub->in[1]) != sub)
+        return false;
+    const Node *row = sub->in[1];
+    if (row->nin != 1 || row->in[0]->type->rank != 3 ||
+        attention_rows(g, row->in[0], sub->in[0]) != row)
+        return false;
+    b->p = n;
+    b->a.z = sub->in[0];
+    return true;
+}
+
+/* n is 0 where the weights are, because they are a factor. */
+static bool has_weights(Graph *g, AttentionBwd *b, const Node *n)
+{
+    if (b->p ? n == b->p : is_weights(g, b, n))
+        return true;
+    if (n->nin != 2 || n->in[0]->type != n->in[1]->type ||
+        graph_binary(g, OP_MUL, n->in[0], n->in[1]) != n)
+        return false;
+    return has_weights(g, b, n->in[0]) || has_weights(g, b, n->in[1]);
+}
+
+/* ---- results ---- */
+
+static bool is_result(Graph *g, const Node *dot, const int64_t *perm, const Node *result,
+                      const Type *dims)
+{
+    const Node *y = graph_permute(g, dot, perm);
+    y = y && !result->type->is_tuple ? graph_cast(g, result->type->dtype, y) : NULL;
+    return y && (dims ? graph_reshape(g, y, dims->rank, dims->dims) : y) == result;
+}
+
+static bool find_queries(Graph *g, AttentionBwd *b, const Node *dot, const Node *result)
+{
+    const DotAxes axes = {2, 1, {0, 2}, {0, 1}, {4}, {3}};
+    if (b->dq.node || !attention_is_dot(dot, 5, 4, &axes))
+        return false;
+    const Node *k = below_operand(g, b->a.dot->in[1], (int64_t[]){0, 2, 1, 3});
+    if (!k || operand(g, k, (int64_t[]){0, 2, 3, 1}) != dot->in[1])
+        return false;
+    const Node *ds = weights_of(g, b, dot, (int64_t[]){0, 3, 1, 2, 4});
+    if (!ds || (b->ds && b->ds != ds) ||
+        !is_result(g, dot, (int64_t[]){0, 2, 1, 3, 4}, result, result->type))
+        return false;
+    b->ds = ds;
+    b->dq = (AttentionPart){.node = result, .dot = dot};
+    return true;
+}
+
+/* Weights, transposed, times the left side of `of`: keys from queries, values from gradients. */
+static const Node *find_keys(Graph *g, const AttentionBwd *b, const Node *dot, const Node *of,
+                             const Node *result)
+{
+    const DotAxes axes = {2, 2, {0, 2}, {0, 1}, {3, 4}, {3, 4}};
+    if (!attention_is_dot(dot, 5, 5, &axes))
+        return NULL;
+    const Node *x = below_operand(g, of->in[0], (int64_t[]){0, 2, 3, 1, 4});
+    if (!x || operand(g, x, (int64_t[]){0, 2, 4, 3, 1}) != dot->in[1] ||
+        !is_result(g, dot, (int64_t[]){0, 2, 1, 3}, result, NULL))
+        return NULL;
+    return weights_of(g, b, dot, (int64_t[]){0, 4, 1, 2, 3});
+}
+
+/* The product a result is made of by views and casts. */
+static const Node *product_below(const Node *n)
+{
+    while (n->nin == 1)
+        n = n->in[0];
+    return op_info(n->op)->cls == OC_CONTRACT ? n : NULL;
+}
+
+static bool find_result(Graph *g, AttentionBwd *b, uint32_t i)
+{
+    const Node *result = g->results.at[i].node, *dot = product_below(result);
+    if (!dot)
+        return false;
+    if (find_queries(g, b, dot, result)) {
+        b->dq.at = i;
+        return true;
+    }
+    const AttentionPart part = {result, dot, i};
+    const Node *p = b->dv.node ? NULL : find_keys(g, b, dot, b->grad, result);
+    if (p && (b->p ? p == b->p : is_weights(g, b, p))) {
+        b->dv = part;
+        return true;
+    }
+    const Node *ds = b->dk.node ? NULL : find_keys(g, b, dot, b->a.dot, result);
+    if (!ds || (b->ds && ds != b->ds))
+        return false;
+    b->ds = ds;
+    b->dk = part;
+    return true;
+}
+
+bool attention_find_bwd(const Graph *body, AttentionBwd *b)
+{
+    const DotAxes axes = {2, 1, {0, 1}, {0, 1}, {4}, {3}};
+    Graph probe = graph_probe(body), *g = &probe;
+    *b = (AttentionBwd){0};
+    if (!attention_find_product(body, &b->a))
+        return false;
+    b->grad = attention_next(body, OC_CONTRACT, b->a.dot);
+    if (!attention_is_dot(b->grad, 5, 4, &axes) || b->grad->type != b->a.dot->type)
+        return false;
+    b->a.e = b->grad->in[0]->type->dims[4];
+    for (uint32_t i = 0; i < body->results.n; i++)
+        if (!find_result(g, b, i))
+            return false;
+    if (!b->ds || !has_weights(g, b, b->ds) || !attention_split(g, &b->a))
+        return false;
+    const Dim *dims[] = {b->a.b, dim_mul(body->ir, b->a.kv, b->a.g), b->a.t, b->a.s};
+    const Node *from[] = {graph_reshape(g, b->a.dot, 4, dims), graph_reshape(g, b->grad, 4, dims)};
+    return from[0] && from[1] && attention_cone(body, from, 2, b->ds) &&
+           attention_cone(body, from, 1, b->p) && b->ds->type == b->p->type &&
+           (!b->a.mask || !attention_cone(body, from, 2, b->a.mask));
+}
+
+static bool is_narrow(const AttentionPart *p)
+{
+    return !p->node || (p->node->type->dtype != DT_F64 && p->node->type->dtype != DT_I64);
+}
+
+bool claim_attention_bwd(const Target *t, const Graph *body)
+{
+    AttentionBwd b;
+    UNUSED(t);
+    if (!attention_find_bwd(body, &b) || !attention_sizes_fit(body->ir, &b.a))
+        return false;
+    double queries = (double)dim_hi(body->ir, b.a.g) * (double)dim_hi(body->ir, b.a.t);
+    double width = 2 * (double)dim_hi(body->ir, b.a.d) + (double)dim_hi(body->ir, b.a.e);
+    return queries * width * sizeof(float) <= MAX_QUERY_BYTES && is_narrow(&b.dq) &&
+           is_narrow(&b.dk) && is_narrow(&b.dv);
+}
