@@ -1,12 +1,12 @@
 /* attention_bench.c: attention through compiler and runtime, against the multiply-adds that one thread
  * of this machine can do.
  *
- *     attention_bench [LENGTHxWIDTH:full|causal[:HEADS]]..
+ *     attention_bench [LENGTHxWIDTH:full|causal[:HEADS[:bwd]]]..
  *
  * The loop of multiply-adds and the attention run in turns, several times, on one thread; both are timed
  * by the CPU time of the process. One line of JSON per shape: seconds, least and median, and what share
- * of the least time of the loop that is. Work counts 4 T T d per head, and half of it where it is
- * causal. */
+ * of the least time of the loop that is. Work counts 4 T T d per head, 10 T T d for the
+ * gradients, and half of it where it is causal. */
 #include "compile.h"
 #include "runtime.h"
 
@@ -18,13 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 15, PEAK_STEPS = 2000000, MAX_LENGTH = 1 << 15, INPUTS = 4 };
+enum { ROUNDS = 15, PEAK_STEPS = 2000000, MAX_LENGTH = 1 << 15, INPUTS = 7 };
 
 typedef double (*PeakFn)(long steps);
 
 typedef struct Shape {
     int length, width, heads;
-    bool causal;
+    bool causal, bwd;
 } Shape;
 
 typedef struct Times {
@@ -98,16 +98,22 @@ static PeakFn open_peak(const char *folder)
 
 static bool compile_attention(Compile *c, const Shape *s, Bytes *plan, Err *err)
 {
-    const int64_t dim[4] = {1, s->length, s->heads, s->width};
-    CompileInput in[INPUTS] = {{.name = "q"}, {.name = "k"}, {.name = "v"}, {.name = "pos"}};
+    static const char *const names[] = {"q", "k", "v", "dy", "lse", "share", "pos"};
+    const int64_t dim[][4] = {
+        {1, s->length, s->heads, s->width}, {1, s->heads, s->length}, {1, s->length}};
+    CompileInput in[INPUTS];
+    uint32_t n = 0;
     for (int i = 0; i < INPUTS; i++) {
-        in[i].dtype = i == 3 ? DT_I32 : DT_F32;
-        in[i].rank = i == 3 ? 2 : 4;
-        memcpy(in[i].dim, dim, sizeof dim);
+        int kind = i == 6 ? 2 : i > 3;
+        if ((i > 2 && i < 6 && !s->bwd) || (i == 6 && !s->causal))
+            continue;
+        in[n] = (CompileInput){.name = names[i], .dtype = kind == 2 ? DT_I32 : DT_F32};
+        in[n].rank = (uint32_t)(4 - kind);
+        memcpy(in[n++].dim, dim[kind], sizeof dim[kind]);
     }
-    CompileCall call = {.function = s->causal ? "causal_attention" : "full_attention",
-                        .inputs = in,
-                        .ninput = s->causal ? 4 : 3};
+    static const char *const functions[][2] = {{"forward", "backward"},
+                                               {"forward_causal", "backward_causal"}};
+    CompileCall call = {.function = functions[s->causal][s->bwd], .inputs = in, .ninput = n};
     return compile_load(c, err) && compile_call(c, &call, err) && compile_plan(c, plan, err);
 }
 
@@ -117,11 +123,17 @@ static bool measure(Runtime *rt, PeakFn peak, const Shape *s, Times *t, Err *err
     size_t n = (size_t)s->length * s->width * s->heads;
     for (int i = 0; i < INPUTS; i++)
         data[i] = aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64);
-    for (size_t k = 0; k < 3 * n; k++)
-        ((float *)data[k / n])[k % n] = (float)(k * 7919 % 1013) / 500 - 1;
+    for (int i = 0; i < INPUTS - 1; i++)
+        for (size_t k = 0; k < n; k++)
+            ((float *)data[i])[k] = (float)((k + i) * 7919 % 1013) / 500 - 1 + (i == 4 ? 8 : 0);
     for (int k = 0; k < s->length; k++)
-        ((int32_t *)data[3])[k] = k;
-    RtCall call = {.inputs = (const void *const *)data, .first = true};
+        ((int32_t *)data[INPUTS - 1])[k] = k;
+    const void *used[INPUTS];
+    uint32_t given = 0;
+    for (int i = 0; i < INPUTS; i++)
+        if (i < 3 || (i < 6 ? s->bwd : s->causal))
+            used[given++] = data[i];
+    RtCall call = {.inputs = used, .first = true};
     bool ok = rt_run(rt, 0, &call, err); /* warm */
     for (int r = 0; ok && r < ROUNDS; r++) {
         double start = cpu_seconds(), flops = peak(PEAK_STEPS) * PEAK_STEPS;
@@ -163,35 +175,43 @@ static void print(const Shape *s, Times *t)
 {
     qsort(t->own, ROUNDS, sizeof(double), compare);
     qsort(t->peak, ROUNDS, sizeof(double), compare);
-    double work = 4.0 * s->length * s->length * s->width * s->heads * (s->causal ? 0.5 : 1);
+    double work = (s->bwd ? 10.0 : 4.0) * s->length * s->length * s->width * s->heads;
+    work *= s->causal ? 0.5 : 1;
     printf(
         "{\"schema\":\"mdl.attention.1\",\"length\":%d,\"width\":%d,\"heads\":%d,\"mask\":\"%s\","
-        "\"threads\":1,\"rounds\":%d,\"least\":%.6g,\"median\":%.6g,\"flops\":%.4g,"
+        "\"backward\":%s,\"threads\":1,\"rounds\":%d,\"least\":%.6g,\"median\":%.6g,\"flops\":%.4g,"
         "\"peak_flops\":%.4g,\"share\":%.3f}\n",
-        s->length, s->width, s->heads, s->causal ? "causal" : "full", (int)ROUNDS, t->own[0],
-        t->own[ROUNDS / 2], work / t->own[0], 1 / t->peak[0], work * t->peak[0] / t->own[0]);
+        s->length, s->width, s->heads, s->causal ? "causal" : "full", s->bwd ? "true" : "false",
+        (int)ROUNDS, t->own[0], t->own[ROUNDS / 2], work / t->own[0], 1 / t->peak[0],
+        work * t->peak[0] / t->own[0]);
 }
 
 static bool read_shape(const char *text, Shape *s)
 {
-    char mask[8] = "";
+    char mask[8] = "", rest[8] = "";
     *s = (Shape){.heads = 1};
-    int n = sscanf(text, "%5dx%4d:%7[a-z]:%3d", &s->length, &s->width, mask, &s->heads);
+    int n =
+        sscanf(text, "%5dx%4d:%7[a-z]:%3d:%7[a-z]", &s->length, &s->width, mask, &s->heads, rest);
+    s->bwd = strcmp(rest, "bwd") == 0;
     s->causal = strcmp(mask, "causal") == 0;
     return n >= 3 && s->length > 0 && s->length <= MAX_LENGTH && s->width > 0 && s->heads > 0 &&
-           (s->causal || strcmp(mask, "full") == 0);
+           (s->bwd || n < 5) && (s->causal || strcmp(mask, "full") == 0);
 }
 
+#define QKV "q: [B, T, H, d], k: [B, T, H, d], v: [B, T, H, d]"
+#define BWD QKV ", dy: [B, T, H, d], lse: [B, H, T], share: [B, H, T]"
 static const char program[] =
-    "fn full_attention(q: [B, T, H, d], k: [B, T, H, d], v: [B, T, H, d]) = attention(q, k, v)\n"
-    "fn causal_attention(q: [B, T, H, d], k: [B, T, H, d], v: [B, T, H, d], pos: i32[B, T]) =\n"
-    "  attention(q, k, v, mask: causal(pos))\n";
+    "fn forward(" QKV ") = attention(q, k, v)\n"
+    "fn forward_causal(" QKV ", pos: i32[B, T]) = attention(q, k, v, mask: causal(pos))\n"
+    "fn backward(" BWD ") = attention_bwd(q, k, v, lse, share, dy)\n"
+    "fn backward_causal(" BWD ", pos: i32[B, T]) =\n"
+    "  attention_bwd(q, k, v, lse, share, dy, mask: causal(pos))\n";
 
 int main(int argc, char **argv)
 {
     char folder[] = "/tmp/attention-XXXXXX", path[64];
     if (argc < 2 || !mkdtemp(folder)) {
-        fprintf(stderr, "usage: attention_bench [LENGTHxWIDTH:full|causal[:HEADS]]..\n");
+        fprintf(stderr, "usage: attention_bench [LENGTHxWIDTH:full|causal[:HEADS[:bwd]]]..\n");
         return 2;
     }
     snprintf(path, sizeof path, "%s/attention.mdl", folder);

@@ -101,7 +101,10 @@ sides=1
 say "measuring; about $((seconds * rounds * sides * 4 + 30)) s"
 attention 2048x64:full
 attention 2048x64:causal
+attention 2048x64:full:1:bwd
+attention 2048x64:causal:1:bwd
 attention 64x32:causal:48
+attention 64x32:causal:48:bwd
 for threads in 1 2; do
     [ "$threads" -le "$cpus" ] || continue
     gemm 512 "$threads"

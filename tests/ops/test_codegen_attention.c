@@ -174,14 +174,77 @@ static void test_forward(void **state)
 {
     UNUSED(state);
     for (size_t i = 0; i < COUNT(isas); i++)
-        run_forms(isas[i], forms, COUNT(forms), i == 0 ? 1 : 3);
+        run_forms(isas[i], forms, COUNT(forms), i == 0 ? 1 : 5);
 }
 
 static void test_backward(void **state)
 {
     UNUSED(state);
     for (size_t i = 0; i < COUNT(isas); i++)
-        run_forms(isas[i], backward, COUNT(backward), i == 0 ? 1 : 3);
+        run_forms(isas[i], backward, COUNT(backward), i == 0 ? 1 : 5);
+}
+
+/* ---- run-time sizes ---- */
+
+static const struct {
+    const char *name;
+    int most, now;
+} symbols[] = {{"B", 13, 2}, {"T", 53, 37}, {"S", 59, 22}};
+
+/* The graph as text, in which the sizes that stand for symbols are symbols. */
+static const Graph *with_symbols(Harness *h, const Graph *g)
+{
+    StrBuf sb = sb_new(h->arena), out = sb_new(h->arena);
+    graph_print(g, NULL, &sb);
+    const char *text = sb_text(&sb);
+    for (size_t i = 0; i < COUNT(symbols); i++) {
+        harness_dim(h, symbols[i].name, 1, symbols[i].most, symbols[i].now);
+        sb_printf(&out, "sym %s 1..%d\n", symbols[i].name, symbols[i].most);
+    }
+    for (const char *at = text; *at; at++) {
+        bool extent = at > text && strchr("[ ", at[-1]) && *at >= '1' && *at <= '9';
+        char *end;
+        long n = extent ? strtol(at, &end, 10) : 0;
+        size_t i = 0;
+        while (i < COUNT(symbols) && !(n == symbols[i].most && strchr(",]", *end)))
+            i++;
+        if (i == COUNT(symbols)) {
+            sb_putc(&out, *at);
+            continue;
+        }
+        sb_puts(&out, symbols[i].name);
+        at = end - 1;
+    }
+    Graph *back =
+        graph_parse(h->ir, h->arena, diags_source(h->ir->diags, "g", sb_text(&out), out.n));
+    if (!back)
+        fail_msg("%s", diags_render(h->ir->diags, h->arena, DIAG_SHORT, false));
+    return back;
+}
+
+static void test_run_time_sizes(void **state)
+{
+    UNUSED(state);
+    static const Form all[] = {
+        {"attention(q, k, v, mask: causal(pos))", 13, 53, 59, 4, 2, 16, 24, NULL, false},
+        {"attention(q, k, v, mask: padding(ok))", 13, 53, 59, 2, 2, 8, 8, NULL, false},
+        {BWD ", mask: causal(pos))", 13, 53, 59, 4, 2, 16, 24, NULL, false},
+    };
+    for (size_t i = 0; i < COUNT(all); i++) {
+        Harness *h = harness_new(NULL);
+        Lab l = lab_open(form_text(h->arena, &all[i]));
+        const Graph *g = elaborate(&l, &all[i]);
+        h->ir = l.ir;
+        g = with_symbols(h, g);
+        PassCx *cx = passes_begin(l.ir, l.arena, l.program, &h->target);
+        const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
+        assert_non_null(fused);
+        const Node *group = group_of(fused, i < 2 ? "attention" : "attention_bwd");
+        assert_non_null(group);
+        add_case(h, group, "sizes");
+        harness_run(h);
+        lab_close(&l);
+    }
 }
 
 int main(void)
@@ -189,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
         cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_run_time_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
