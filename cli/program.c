@@ -34,6 +34,36 @@ static bool read_limit(Cli *cli, uint64_t *skip, Err *err)
     return true;
 }
 
+/* --memory-limit: 8GiB, 500MB, 1e9, none. Commands that only look have no bound of their own. */
+static bool read_memory(Cli *cli, uint64_t *out, Err *err)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = {{"", 1},      {"B", 1},      {"kB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
+                 {"TB", 1e12}, {"KiB", 1024}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+    const char *text = cli->value[OPT_memory_limit];
+    bool looks = strcmp(cli->command->name, "dump") == 0 || strcmp(cli->command->name, "why") == 0;
+    if (!text) {
+        *out = looks ? UINT64_MAX : 0;
+        return true;
+    }
+    if (strcmp(text, "none") == 0) {
+        *out = UINT64_MAX;
+        return true;
+    }
+    char *end;
+    double x = strtod(text, &end);
+    for (size_t i = 0; end != text && i < COUNT(units); i++)
+        if (strcmp(units[i].name, end) == 0 && x > 0 && x * units[i].bytes < 1e18 &&
+            x * units[i].bytes >= 1) {
+            *out = (uint64_t)(x * units[i].bytes);
+            return true;
+        }
+    usage_error(err, "--memory-limit takes a size, got `%s`", text);
+    return err_help(err, "a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB behind it; or `none`");
+}
+
 static void print_after(void *user, uint32_t pass, const Graph *g)
 {
     Cli *cli = user;
@@ -86,7 +116,7 @@ bool with_program(Cli *cli, const ProgramUse *use, Err *err)
     CompileOptions opt = {
         .path = use->path, .isa = cli->value[OPT_isa], .progress = on_progress, .user = cli};
     if (!read_skips(cli, &opt.skip, err) || !read_limit(cli, &opt.skip, err) ||
-        !read_print_after(cli, &opt, err))
+        !read_print_after(cli, &opt, err) || !read_memory(cli, &opt.memory, err))
         return false;
     push_seed(cli);
     opt.shapes = cli_has(cli, OPT_shapes);

@@ -3,6 +3,7 @@
  * Everything lives in one arena per session: a compiler process makes one plan and ends, and graphs
  * of all entries are needed at once when kernels are deduplicated over them. */
 #include "compile.h"
+#include "budget.h"
 #include "codegen.h"
 #include "front.h"
 #include "gradcheck.h"
@@ -19,6 +20,7 @@ struct Compile {
     PlanBuilder *builder;
     Program *program;
     PassCx *passes;
+    const char *stage;        /* or what the call is of */
     const MemPlan **memplans; /* by entry; NULL until compile_lower */
     StrBuf gradients;         /* of compile_check */
 };
@@ -132,6 +134,7 @@ bool compile_stage(Compile *c, const char *name, Err *err)
 {
     tell(c, "elaborating", name ? name : "");
     c->builder = planb_new(c->arena);
+    c->stage = name ? arena_strdup(c->arena, name) : "the program";
     Program *p = front_stage(c->front, name, c->builder);
     return set_program(c, p, "front_stage", err);
 }
@@ -164,6 +167,7 @@ bool compile_call(Compile *c, const CompileCall *call, Err *err)
         in[i] = (CallInput){.name = x->name, .dtype = x->dtype, .rank = x->rank, .dim = x->dim};
     }
     c->builder = planb_new(c->arena);
+    c->stage = arena_strdup(c->arena, call->function);
     const FrontCall fc = {.function = call->function,
                           .inputs = in,
                           .ninput = call->ninput,
@@ -308,6 +312,74 @@ static const MemPlan *lower_entry(Compile *c, uint32_t i, Err *err)
     return finish(c, m != NULL, "memplan_build", err) ? m : NULL;
 }
 
+/* ---- memory ---- */
+
+static uint64_t budget_of(const Compile *c)
+{
+    return c->opt.memory ? c->opt.memory : c->target.memory;
+}
+
+static bool fits(const Compile *c, const MemPlan *const *plans)
+{
+    Need need = need_of(c->program, plans, c->program->entries.n);
+    return need_total(&need) <= budget_of(c);
+}
+
+enum { ROUNDS = 8 };
+
+/* `micro` with more and more values computed again until the whole fits; the smallest when none does.
+ * The steps are the same for every budget and the first that fits is taken, so a smaller budget never
+ * gives a larger peak. */
+static bool compute_again(Compile *c, const MemPlan **plans, Err *err)
+{
+    double worth[ROUNDS - 1], least_worth = 0;
+    uint32_t micro = 0, n = c->program->entries.n;
+    while (micro < n && strcmp(c->program->entries.at[micro]->name, "micro") != 0)
+        micro++;
+    bool skipped = (c->opt.skip >> PASS_remat) & 1;
+    const MemPlan *least = micro < n ? plans[micro] : NULL;
+    if (!least || skipped || fits(c, plans))
+        return true;
+    const Graph *before = compile_graph(c, micro, PASS_remat - 1, err);
+    uint32_t nworth = before ? remat_lambdas(c->passes, before, worth, COUNT(worth)) : 0;
+    for (uint32_t i = 0; i < nworth && !fits(c, plans); i++) {
+        c->passes->remat = worth[i];
+        plans[micro] = lower_entry(c, micro, err);
+        if (!plans[micro])
+            return false;
+        if (plans[micro]->arena_bytes >= least->arena_bytes)
+            continue;
+        least = plans[micro];
+        least_worth = worth[i];
+    }
+    if (!fits(c, plans)) {
+        plans[micro] = least;
+        c->passes->remat = least_worth;
+    }
+    return before != NULL;
+}
+
+static int64_t rows_of_pass(const Compile *c)
+{
+    return c->builder && c->builder->runs.n ? c->builder->runs.at[0].batch : 0;
+}
+
+/* False after E0812. */
+static bool check_budget(Compile *c, const MemPlan *const *plans, uint64_t workspace)
+{
+    Excess x = {.need = need_of(c->program, plans, c->program->entries.n),
+                .budget = budget_of(c),
+                .given = c->opt.memory != 0,
+                .stage = c->stage,
+                .rows = rows_of_pass(c),
+                .again = program_entry(c->program, "micro") != NULL};
+    x.need.workspace = workspace;
+    if (need_total(&x.need) <= x.budget)
+        return true;
+    budget_report(c->ir, c->program, &x);
+    return false;
+}
+
 bool compile_lower(Compile *c, Err *err)
 {
     if (c->memplans)
@@ -321,6 +393,8 @@ bool compile_lower(Compile *c, Err *err)
         if (!plans[i])
             return false;
     }
+    if (!compute_again(c, plans, err) || !finish(c, check_budget(c, plans, 0), "check_budget", err))
+        return false;
     c->memplans = plans;
     return true;
 }
@@ -368,6 +442,8 @@ static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *
     codegen_plan(b, &mk);
     if (!finish(c, true, "codegen_plan", err))
         return false;
+    if (nentry && !check_budget(c, c->memplans, b->meta.at[0].workspace_bytes))
+        return finish(c, false, "check_budget", err);
     fill_meta(c, b);
     *out = planb_finish(b);
     return true;

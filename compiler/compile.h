@@ -35,9 +35,10 @@ typedef struct CompileOptions {
     uint64_t skip;   /* bit per pass (compile_pass_find); required passes run all the same */
     /* Called with the graph of each entry after each pass; may be NULL. */
     void (*after_pass)(void *user, uint32_t pass, const struct Graph *g);
-    bool shapes;    /* keep what compile_shapes shows */
-    bool gradients; /* compile_check compares derivatives with differences: E0606 */
-    bool lines;     /* #line directives into the .mdl file in emitted text */
+    bool shapes;     /* keep what compile_shapes shows */
+    bool gradients;  /* compile_check compares derivatives with differences: E0606 */
+    uint64_t memory; /* E0812 above; 0: what this machine has, UINT64_MAX: no bound */
+    bool lines;      /* #line directives into the .mdl file in emitted text */
     /* Called before each longer piece of work, for a progress line; may be NULL. */
     void (*progress)(void *user, const char *what);
     void *user;

@@ -53,6 +53,38 @@ static void mark_live(Fuse *fx)
     }
 }
 
+/* What results need, when there are clones that must not be computed beside it. */
+static void mark_forward(Fuse *fx)
+{
+    bool clones = false;
+    for (uint32_t i = 0; i < fx->n; i++)
+        clones = clones || fuse_node(fx, i)->inst > 0;
+    if (!clones)
+        return;
+    fx->forward = NEW_ARRAY(fx->arena, bool, fx->n + 1);
+    for (uint32_t i = 0; i < fx->g->results.n; i++)
+        fx->forward[fx->g->results.at[i].node->id] = true;
+    for (uint32_t i = fx->n; i-- > 0;)
+        for (uint32_t k = 0; fx->forward[i] && k < fuse_node(fx, i)->nin; k++)
+            fx->forward[fuse_node(fx, i)->in[k]->id] = true;
+}
+
+bool fuse_is_again(const Fuse *fx, const Body *body)
+{
+    bool again = false;
+    for (uint32_t i = 0; fx->forward && i < body->members.n; i++)
+        again = again || fuse_node(fx, body->members.at[i])->inst > 0;
+    return again;
+}
+
+bool fuse_mixes_halves(const Fuse *fx, const Body *body)
+{
+    bool forward = false;
+    for (uint32_t i = 0; fx->forward && i < body->kept.n; i++)
+        forward = forward || fx->forward[body->kept.at[i]];
+    return forward && fuse_is_again(fx, body);
+}
+
 static Fuse *fuse_new(PassCx *cx, const Graph *g, Arena *arena, Arena *scratch)
 {
     Fuse *fx = NEW(arena, Fuse);
@@ -71,6 +103,7 @@ static Fuse *fuse_new(PassCx *cx, const Graph *g, Arena *arena, Arena *scratch)
     memset(fx->owner, 0xff, n * sizeof *fx->owner); /* FUSE_NONE */
     memset(fx->chain, 0xff, n * sizeof *fx->chain);
     mark_live(fx);
+    mark_forward(fx);
     return fx;
 }
 
@@ -117,6 +150,8 @@ Graph *fuse_graph(PassCx *cx, const Graph *in, bool numbered)
         fuse_link(fx);
         fuse_merge_all(fx);
         fuse_multi(fx);
+        if (fx->forward)
+            fuse_sort(fx);
         out = fuse_outline(fx);
     }
     arena_free(scratch);

@@ -261,6 +261,47 @@ void fuse_link(Fuse *fx)
     }
 }
 
+/* Puts g behind what it reads, and that behind what it reads ..; on a stack: programs are long. */
+static void put_behind(Fuse *fx, uint32_t g, bool *done, Ids *order)
+{
+    Ids stack = {0};
+    VEC_PUSH(fx->arena, &stack, g);
+    while (stack.n) {
+        uint32_t top = VEC_LAST(&stack), missing = FUSE_NONE;
+        const Ids *reads = &fx->groups.at[top]->reads;
+        for (uint32_t k = 0; k < reads->n && missing == FUSE_NONE; k++) {
+            uint32_t owner = fx->owner[reads->at[k]];
+            owner = owner == FUSE_NONE ? top : fuse_find(fx, owner);
+            missing = owner != top && !done[owner] ? owner : FUSE_NONE;
+        }
+        if (missing != FUSE_NONE) {
+            VEC_PUSH(fx->arena, &stack, missing);
+            continue;
+        }
+        if (!done[top])
+            VEC_PUSH(fx->arena, order, top);
+        done[top] = true;
+        stack.n--;
+    }
+}
+
+void fuse_sort(Fuse *fx)
+{
+    uint32_t *by_value = NEW_ARRAY(fx->arena, uint32_t, fx->n + 1);
+    bool *done = NEW_ARRAY(fx->arena, bool, fx->groups.n + 1);
+    Ids order = {0};
+    for (uint32_t i = 0; i < fx->order.n; i++)
+        by_value[last_kept(fx->groups.at[fx->order.at[i]])] = fx->order.at[i] + 1;
+    for (uint32_t id = 0; id < fx->n; id++)
+        if (by_value[id])
+            put_behind(fx, by_value[id] - 1, done, &order);
+    ASSERT(order.n == fx->order.n);
+    for (uint32_t i = 0; i < order.n; i++) {
+        fx->order.at[i] = order.at[i];
+        fx->groups.at[order.at[i]]->pos = i;
+    }
+}
+
 /* The groups between two in the order; marked ones are descendants of the first. */
 typedef struct Window {
     uint32_t from, to;     /* groups */

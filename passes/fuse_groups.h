@@ -84,6 +84,7 @@ typedef struct Fuse {
     Arena *arena;    /* of the pass; notes go to cx->arena */
     Arena *scratch;  /* of one legality check */
     uint32_t n;      /* nodes of g */
+    bool *forward;   /* by node: a result needs it; NULL where nothing is computed again */
     bool numbered;   /* nodes have the ids of the pass's input */
     bool *live;      /* by node: some result or write needs it */
     bool *sink;      /* by node: a result or a write */
@@ -141,10 +142,18 @@ bool fuse_is_read(const Fuse *fx, const Body *body, uint32_t node);
 
 /* Fills order and pos (by the largest kept value), reads and readers. */
 void fuse_link(Fuse *fx);
+/* After merging: the order in which the program computes the values, as far as groups allow it. What is
+ * computed again is then computed right before it is read. */
+void fuse_sort(Fuse *fx);
 /* CYCLE: is there a path from a to b (either way) through a third group, or with `direct` at all? */
 bool fuse_connected(Fuse *fx, uint32_t a, uint32_t b, bool direct);
 /* Joins b into a or a into b; returns the group that lives on. */
 uint32_t fuse_merge(Fuse *fx, const Body *body, KernelClass cls);
+
+/* Clones (pass remat) among the members; and beside them kept values of the forward half, which would
+ * have them computed too early. */
+bool fuse_is_again(const Fuse *fx, const Body *body);
+bool fuse_mixes_halves(const Fuse *fx, const Body *body);
 
 /* ---- fuse_map.c: index maps ---- */
 

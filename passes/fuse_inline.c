@@ -75,7 +75,8 @@ static void grow_chain(Fuse *fx, const Node *dot, const uint32_t *reader)
         if (next == FUSE_NONE || fx->chain[next] != FUSE_NONE)
             break;
         const Node *n = fuse_node(fx, next);
-        if (fuse_class(n) != OC_ELEM || !type_same_dims(n->type, dot->type))
+        if (fuse_class(n) != OC_ELEM || !type_same_dims(n->type, dot->type) ||
+            (n->inst && !dot->inst))
             break;
         fx->chain[next] = group;
         fuse_note(fx, group, "merged %s as epilogue: only reader", fuse_label(fx, next));

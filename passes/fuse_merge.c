@@ -147,6 +147,8 @@ static Verdict judge(Fuse *fx, Pair *p, Body *both, KernelClass *cls)
     if (!shares_enough(fx, p))
         return (Verdict){FUSE_COST, "they share too little"};
     fuse_walk(fx, p->a, p->b, both);
+    if (fuse_mixes_halves(fx, both))
+        return (Verdict){FUSE_COST, "one is computed again later, on purpose"};
     Verdict v = fuse_fits(fx, both, cls);
     if (v.code != FUSE_OK)
         return v;

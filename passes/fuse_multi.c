@@ -215,7 +215,8 @@ void fuse_multi(Fuse *fx)
         Body body;
         Ids tensors = {0}, scalars = {0};
         fuse_walk(fx, alive.at[i], FUSE_NONE, &body);
-        keys[i] = fuse_table_key(fx, &body, &tensors, &scalars);
+        if (!fuse_is_again(fx, &body))
+            keys[i] = fuse_table_key(fx, &body, &tensors, &scalars);
     }
     for (uint32_t i = 0; i < alive.n; i++) {
         if (keys[i])

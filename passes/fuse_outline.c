@@ -138,6 +138,8 @@ static void emit_group(Outline *o, const Emit *e)
     ASSERT(node);
     for (uint32_t i = 0; i < e->results->n; i++) {
         uint32_t id = e->results->at[i];
+        o->out->path = fuse_node(fx, id)->path; /* of the value: for who asks what takes memory */
+        o->out->span = fuse_node(fx, id)->span;
         bool leaf = fuse_class(fuse_node(fx, id)) == OC_LEAF;
         *(leaf ? &o->copy[id] : &o->value[id]) = graph_get(o->out, node, i);
     }

@@ -362,6 +362,11 @@ void memplan_print(const MemPlan *m, StrBuf *sb)
             sb_printf(sb, " of %s", node_def(group)->name);
         if (n->path)
             sb_printf(sb, "  [%s]", n->path);
+        if (n->span.file) {
+            uint32_t line, column;
+            diags_place(m->graph->ir->diags, n->span, &line, &column);
+            sb_printf(sb, "  %s:%u", diags_path(m->graph->ir->diags, n->span.file), line);
+        }
         sb_putc(sb, '\n');
     }
 }

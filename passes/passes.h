@@ -22,6 +22,7 @@ typedef struct PassCx {
      * composites. */
     const Def *(*std_op)(struct Front *front, const StdOp *op);
     struct Front *front;
+    double remat; /* bytes that are worth a second of computing again; 0: nothing is (compile.c) */
 } PassCx;
 
 typedef Graph *(*PassFn)(PassCx *cx, const Graph *in);
@@ -82,6 +83,11 @@ bool autodiff_flows(OpKind op);
 /* True when pass_autodiff would certainly find a gradient for every trained parameter of p in the
  * loss of this entry. False means that only the pass itself knows, and says why not. */
 bool autodiff_proves(const Program *p, const Graph *entry);
+
+/* ---- remat.c ---- */
+
+/* Values of PassCx.remat that make a difference for g (after tidy), falling; how many there are. */
+uint32_t remat_lambdas(PassCx *cx, const Graph *g, double *out, uint32_t max);
 
 /* ---- what autodiff.c hands to vjp.c ---- */
 

@@ -556,6 +556,14 @@ const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elem
     return address(rt, &rt->entries[entry], tensor);
 }
 
+void *rt_arena(Runtime *rt, PlanArena arena, size_t *bytes)
+{
+    ASSERT(arena != PA_INPUT);
+    bool states = arena == PA_STATE;
+    *bytes = (size_t)(states ? rt->plan->meta->state_bytes : rt->plan->meta->temp_bytes);
+    return states ? rt->state : rt->temp;
+}
+
 const RtKernelTime *rt_kernel_times(const Runtime *rt)
 {
     return rt->times;

@@ -48,6 +48,9 @@ typedef void (*RtWatchFn)(void *user, uint32_t entry, uint32_t launch);
 void rt_watch(Runtime *rt, RtWatchFn fn, void *user);
 /* Host address of any tensor of the entry that runs or ran last, and its elements now. */
 const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elements);
+/* The memory of all states, or of all temporaries, and how many bytes it has. Temporaries hold nothing
+ * between calls. For who looks at all of it. */
+void *rt_arena(Runtime *rt, PlanArena arena, size_t *bytes);
 /* Seconds spent and launches done per kernel since rt_open, by plan kernel index. */
 typedef struct RtKernelTime {
     double seconds;

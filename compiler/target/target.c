@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct Isa {
     const char *name;
@@ -60,6 +61,20 @@ static uint64_t cache_bytes(long level, uint64_t otherwise)
     return otherwise;
 }
 
+/* Of the machine, or what its control group allows. */
+static uint64_t memory_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+    char line[64];
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
+    if (!f)
+        return bytes;
+    uint64_t limit = fgets(line, sizeof line, f) ? strtoull(line, NULL, 10) : 0; /* or "max" */
+    fclose(f);
+    return limit > 0 && limit < bytes ? limit : bytes;
+}
+
 static const Isa *isa_choose(const char *name)
 {
     for (size_t i = 0; i < COUNT(isas); i++) {
@@ -86,6 +101,7 @@ bool target_host(Target *out, const char *isa, Err *err)
                     .registers = best->registers,
                     .l1 = cache_bytes(1, 32u << 10),
                     .l2 = cache_bytes(2, 512u << 10),
+                    .memory = memory_bytes(),
                     .flops = clock * fma_per_cycle * 2 * best->vector,
                     .bandwidth = 8e9,
                     .launch = 2e-6};

@@ -13,6 +13,7 @@ typedef struct Target {
     uint32_t vector;    /* f32 lanes: 16, 8, 4 */
     uint32_t registers; /* vector registers: 32 or 16 */
     uint64_t l1, l2;    /* bytes per core */
+    uint64_t memory;    /* bytes that this process may have */
     double flops;       /* f32 FLOP/s of one core, for the cost model */
     double bandwidth;   /* bytes/s of one core from memory */
     double launch;      /* seconds per kernel launch */

@@ -25,6 +25,7 @@ static const struct {
     {"E0505", "reported when a plan is made"},
     {"E0701", "reported when a run begins"},
     {"E0810", "two programs in one run folder"},
+    {"E0812", "depends on the machine"},
     {"E0811", "given on the command line"},
     {"E1001", "of a file of weights"},
     {"E1002", "of a file of weights"},
