@@ -477,7 +477,7 @@ static bool needs_scalar(const Graph *body)
         const Node *n = body->nodes.at[i];
         OpClass c = op_info(n->op)->cls;
         if ((c == OC_REDUCE || c == OC_CONTRACT || c == OC_MULTI || c == OC_SCATTER ||
-             c == OC_SCAN) &&
+             c == OC_SCAN || c == OC_UPDATE) &&
             !(dtype_has_vector(n->type->dtype) && dtype_has_vector(n->in[0]->type->dtype)))
             return true;
     }

@@ -176,6 +176,7 @@ void lower_attention_bwd(Lower *lo);
 void lower_scatter(Lower *lo);
 void lower_prefix(Lower *lo);
 void lower_sort(Lower *lo);
+void lower_update(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 

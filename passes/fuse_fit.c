@@ -219,7 +219,8 @@ static Verdict choose(const Body *body, KernelClass *cls)
     uint32_t dots = body->nclass[OC_CONTRACT], folds = body->nclass[OC_REDUCE];
     uint32_t scatters = body->nclass[OC_SCATTER], multis = body->nclass[OC_MULTI];
     uint32_t scans = body->nclass[OC_SCAN], sorts = body->nclass[OC_SORT];
-    uint32_t alone = scatters + multis + scans + sorts;
+    uint32_t updates = body->nclass[OC_UPDATE];
+    uint32_t alone = scatters + multis + scans + sorts + updates;
     if (body->nclass[OC_LOOP] > 0)
         return refuse(FUSE_CLASS, "a loop is no kernel");
     if (body->nclass[OC_CALL] > 0)
@@ -228,14 +229,16 @@ static Verdict choose(const Body *body, KernelClass *cls)
         return refuse(FUSE_CLASS,
                       dots > 0 && folds > 0 ? "a gemm keeps no rows" : "no class holds both");
     if (alone > 0 && (folds > 0 || body->kept.n > 1))
-        return refuse(FUSE_CLASS, scatters ? "a scatter has no epilogue"
-                                  : multis ? "a table has no epilogue"
-                                           : "lines of an axis have no epilogue");
+        return refuse(FUSE_CLASS, scatters  ? "a scatter has no epilogue"
+                                  : multis  ? "a table has no epilogue"
+                                  : updates ? "rows written into a tensor have no epilogue"
+                                            : "lines of an axis have no epilogue");
     *cls = dots       ? KC_GEMM
            : scatters ? KC_SCATTER
            : multis   ? KC_MULTI_SUMSQ
            : scans    ? KC_PREFIX
            : sorts    ? KC_SORT
+           : updates  ? KC_UPDATE
            : folds    ? KC_REDUCE
                       : KC_MAP;
     return fine;
@@ -247,7 +250,8 @@ Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
     Verdict v = choose(body, cls);
     if (v.code != FUSE_OK)
         return v;
-    if (*cls == KC_SCATTER || *cls == KC_MULTI_SUMSQ || *cls == KC_PREFIX || *cls == KC_SORT)
+    if (*cls == KC_SCATTER || *cls == KC_MULTI_SUMSQ || *cls == KC_PREFIX || *cls == KC_SORT ||
+        *cls == KC_UPDATE)
         return fine;
     if (body->reads.n > FUSE_INPUTS)
         return refuse(FUSE_RES, "more than 24 inputs");

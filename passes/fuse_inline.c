@@ -308,6 +308,17 @@ static void place_lines(Fuse *fx, const Node *n, KernelClass cls)
     add_use(fx, n->in[0], (Use){group, ROLE_TREE, true, fuse_count(fx, n->type)});
 }
 
+/* The rows are read once; the tensor that gets them is a buffer. */
+static void place_update(Fuse *fx, const Node *n)
+{
+    uint32_t group = fuse_group_new(fx, n->id, KC_UPDATE);
+    if (fuse_class(n->in[0]) == OC_VIEW)
+        fx->solid[n->in[0]->id] = true;
+    add_use(fx, n->in[0], (Use){group, ROLE_VALUE, false, 0});
+    add_use(fx, n->in[1], (Use){group, ROLE_TREE, true, fuse_count(fx, n->in[1]->type)});
+    add_use(fx, n->in[2], (Use){group, ROLE_VALUE, true, 1});
+}
+
 static void place_view(Fuse *fx, const Node *n)
 {
     if (fx->sink[n->id] || fx->solid[n->id]) {
@@ -363,7 +374,9 @@ static void place(Fuse *fx, const Node *n, uint32_t *size)
     case OC_LOOP:
         place_loop(fx, n);
         return;
-    case OC_UPDATE: /* no target runs these (fuse.c) */
+    case OC_UPDATE:
+        place_update(fx, n);
+        return;
     case OC_GROUP:
         BUG("fuse: %%%u is a %s", n->id, op_info(n->op)->name);
     }

@@ -158,6 +158,8 @@ static void visit(Alias *a, const Node *n, const Ix *const *ix)
             continue;
         if (op_info(n->op)->cls == OC_REDUCE)
             visit(a, n->in[k], a->space.full);
+        else if (op_info(n->op)->cls == OC_UPDATE && k == 0)
+            visit(a, n->in[k], ix); /* where there are no new rows, each element stays */
         else if (op_at(a->ir, n, k, ix, in))
             visit(a, n->in[k], in);
         else
@@ -263,17 +265,53 @@ static const Node *add_copy(PassCx *cx, Graph *g, const Node *value)
                                    .note = "copied: the state cannot be written in place"});
 }
 
+/* What graph_rewrite is told: groups that need not copy the tensor they update. */
+typedef struct Partial {
+    bool *group; /* by node */
+    bool any;
+} Partial;
+
+/* An update in its tensor's own place writes its rows only. */
+static void note_partial(Partial *p, const Node *value)
+{
+    const Node *group;
+    uint32_t result;
+    if (value_of_group(value, &group, &result) &&
+        strcmp(node_sym(group, "class"), class_info(KC_UPDATE)->name) == 0)
+        p->any = p->group[group->id] = true;
+}
+
+static const Node *write_rows_only(Rewrite *rw, const Node *n, const Node *const *in)
+{
+    const Partial *p = rw->user;
+    if (!p->group[n->id])
+        return NULL;
+    Attr attr[IR_MAX_ATTR] = {{0}};
+    memcpy(attr, n->attr, n->nattr * sizeof *attr);
+    Attr *config = &attr[op_attr_index(n->op, "config")];
+    int64_t *ints = COPY_ARRAY(rw->out->arena, int64_t, config->ints, config->n);
+    ints[PICK_UPDATE_WHOLE] = 0;
+    config->ints = ints;
+    return graph_op(
+        rw->out,
+        &(NodeSpec){
+            .op = n->op, .inst = n->inst, .nin = n->nin, .in = in, .attr = attr, .note = n->note});
+}
+
 const Graph *inplace_writes(PassCx *cx, Arena *scratch, const Graph *g)
 {
     Flow *f = flow_new(scratch, g);
     bool *copy = NEW_ARRAY(scratch, bool, g->writes.n + 1), any = false;
+    Partial partial = {.group = NEW_ARRAY(scratch, bool, g->nodes.n + 1)};
     for (uint32_t i = 0; i < g->writes.n; i++) {
         copy[i] = !is_in_place(cx, f, i);
         any = any || copy[i];
+        if (!copy[i])
+            note_partial(&partial, g->writes.at[i].node);
     }
-    if (!any)
+    if (!any && !partial.any)
         return g;
-    Graph *out = graph_rewrite(g, cx->arena, NULL, NULL);
+    Graph *out = graph_rewrite(g, cx->arena, write_rows_only, &partial);
     ASSERT(out->writes.n == g->writes.n);
     for (uint32_t i = 0; i < g->writes.n; i++) {
         const GraphWrite w = out->writes.at[i];

@@ -199,6 +199,11 @@ static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, int64_t *
         config[0] = clamp(SORT_ELEMENTS / (n > 0 ? n : 1), 1, SORT_ELEMENTS);
         return;
     }
+    case KC_UPDATE:
+        config[PICK_UPDATE_WHOLE] =
+            1; /* unless inplace.c finds that its result lies in the tensor itself */
+        config[0] = TASK_ELEMENTS;
+        return;
     case KC_PREFIX:
     case KC_MAP:
     case KC_MULTI_MAP:

@@ -4,6 +4,9 @@
 
 #include "passes.h"
 
+/* Members of configurations that other passes change, by place. */
+enum { PICK_UPDATE_WHOLE = 1 };
+
 /* n integers in cx->arena, as the class's row in classes.def names them. */
 const int64_t *pick_config(PassCx *cx, const Def *def, const char *class_name, uint32_t *n);
 

@@ -30,6 +30,7 @@ bool target_runs(const Target *t, OpClass cls)
     case OC_CONTRACT:
     case OC_SCAN:
     case OC_SORT:
+    case OC_UPDATE:
     case OC_SCATTER:
     case OC_MULTI:
     case OC_LOOP:
@@ -37,8 +38,6 @@ bool target_runs(const Target *t, OpClass cls)
     case OC_TUPLE:
     case OC_GROUP:
         return true;
-    case OC_UPDATE:
-        return false;
     }
     BUG("no such class of operations: %d", (int)cls);
 }
