@@ -107,6 +107,8 @@ static double seconds_of(const Remat *r, const Node *n)
     case OC_LEAF:
     case OC_REDUCE:
     case OC_SCAN:
+    case OC_SORT:
+    case OC_UPDATE:
     case OC_SCATTER:
     case OC_MULTI:
     case OC_LOOP:
