@@ -49,6 +49,26 @@ static void a_folder_is_trained_without_the_source(void **state)
     check_same_file(tool, "straight/plans/mlp.plan", "x/plans/mlp.plan");
 }
 
+/* However many layers there are. */
+static void equal_layers_share_their_kernels(void **state)
+{
+    Tool *tool = *state;
+    tool->env[4] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    tool->env[5] = NULL;
+    const char *kernels[2];
+    static const char *const layers[] = {"model.mistral.L=4", "model.mistral.L=11"};
+    for (size_t i = 0; i < COUNT(layers); i++) {
+        const char *text = GOOD(tool, "dump", MDL_SOURCE_DIR "/bench/mistral_step.mdl", "--set",
+                                layers[i], "--set", "model.mistral.D=64", "--set",
+                                "model.mistral.F=96", "--set", "model.mistral.V=100");
+        kernels[i] = strstr(text, "\nkernels ");
+        assert_non_null(kernels[i]);
+        kernels[i] = arena_strndup(tool->arena, kernels[i] + 1, strcspn(kernels[i] + 1, "\n"));
+        check_lacks(kernels[i], "kernels    0");
+    }
+    assert_string_equal(kernels[0], kernels[1]);
+}
+
 static void differences_of_plans_are_listed(void **state)
 {
     Tool *tool = *state;
@@ -147,9 +167,13 @@ static void passes_are_shown_and_left_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(plans_are_the_same_bytes_each_time), TEST(a_folder_is_trained_without_the_source),
-        TEST(differences_of_plans_are_listed),    TEST(a_used_folder_keeps_its_plans),
-        TEST(mistakes_of_the_command_are_told),   TEST(decisions_are_explained),
+        TEST(plans_are_the_same_bytes_each_time),
+        TEST(a_folder_is_trained_without_the_source),
+        TEST(equal_layers_share_their_kernels),
+        TEST(differences_of_plans_are_listed),
+        TEST(a_used_folder_keeps_its_plans),
+        TEST(mistakes_of_the_command_are_told),
+        TEST(decisions_are_explained),
         TEST(passes_are_shown_and_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ static void test_tidy(void **state)
 {
     UNUSED(state);
     Arena *arena = arena_new();
-    const char *report = golden_check(arena, "simplify/tidy.txt", pass_tidy);
+    const char *report = golden_check(arena, "tidy/rules.txt", pass_tidy);
     if (report)
         fail_msg("%s", report);
     arena_free(arena);
