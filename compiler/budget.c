@@ -96,10 +96,10 @@ static void note_largest(Diag *d, Ir *ir, const MemPlan *m)
     }
 }
 
-static bool trains(const Program *p)
+static bool has_state(const Program *p, StateKind kind)
 {
     for (uint32_t i = 0; i < p->states.n; i++)
-        if (p->states.at[i]->kind == SK_GRAD)
+        if (p->states.at[i]->kind == kind)
             return true;
     return false;
 }
@@ -117,10 +117,12 @@ static void help(Diag *d, const Program *p, const Excess *x)
         diag_help(d, "the states alone are too much: fewer rows do not help");
     if (x->again)
         diag_note(d, "values are computed again in the backward half already, as far as it helps");
-    if (trains(p))
-        diag_help(d,
-                  "`precision = bf16` halves activations; `freeze` what need not train, or take an "
-                  "optimizer with fewer states (`sgd`, `lion`, `adafactor`)");
+    if (!has_state(p, SK_GRAD))
+        return;
+    if (!has_state(p, SK_MASTER)) /* which is there with 16 bits */
+        diag_help(d, "`precision = bf16` halves activations");
+    diag_help(d, "`freeze` what need not train, or take an optimizer with fewer states (`sgd`, "
+                 "`lion`, `adafactor`)");
 }
 
 void budget_report(Ir *ir, const Program *p, const Excess *x)

@@ -197,13 +197,17 @@ uint32_t remat_lambdas(PassCx *cx, const Graph *g, double *out, uint32_t max)
         else if (worth > 0)
             cheap = cheap == 0 || worth < cheap ? worth : cheap;
     }
-    if (cheap > 0 && n < max)
-        out[n++] = 0.8 * cheap;
+    VEC(double) apart = {0};
+    if (cheap > 0)
+        VEC_PUSH(arena, &apart, 0.8 * cheap);
     if (all.n)
         qsort(all.at, all.n, sizeof *all.at, falling);
-    for (uint32_t i = 0; i < all.n && n < max; i++)
-        if (0.8 * all.at[i] < (n ? 0.9 * out[n - 1] : HUGE_VAL))
-            out[n++] = 0.8 * all.at[i];
+    for (uint32_t i = 0; i < all.n; i++)
+        if (0.8 * all.at[i] < (apart.n ? 0.9 * VEC_LAST(&apart) : HUGE_VAL))
+            VEC_PUSH(arena, &apart, 0.8 * all.at[i]);
+    n = apart.n < max ? apart.n : max;
+    for (uint32_t i = 0; i < n; i++) /* of many some, from the first to the last */
+        out[i] = apart.at[n > 1 ? (uint64_t)i * (apart.n - 1) / (n - 1) : 0];
     arena_free(arena);
     return n;
 }
