@@ -235,7 +235,8 @@ static bool read_values(Cli *cli, Err *err)
               cli_choice(cli, OPT_mode, "eval|train|prefill|decode", &cli->mode, err) &&
               cli_int(cli, OPT_threads, (IntRange){1, 4096}, &cli->threads, err) &&
               cli_int(cli, OPT_seed, (IntRange){0, INT64_MAX}, &cli->seed, err) &&
-              cli_int(cli, OPT_max_steps, (IntRange){1, INT64_MAX}, &cli->max_steps, err);
+              cli_int(cli, OPT_max_steps, (IntRange){1, INT64_MAX}, &cli->max_steps, err) &&
+              cli_int(cli, OPT_max_tokens, (IntRange){1, INT64_MAX}, &cli->max_tokens, err);
     cli->format = (DiagFormat)format;
     cli->quiet = cli_has(cli, OPT_quiet);
     return ok;

@@ -37,10 +37,10 @@ struct Cli {
     const Command *command; /* NULL: none was given */
     Words words;            /* what is not an option; cli_file takes the first */
     Words sets, skips, denied, args;
-    const char *value[OPT_COUNT]; /* "" for switches, NULL when absent */
-    int64_t threads, max_steps;   /* 0 when absent */
-    int64_t seed;                 /* -1 when absent */
-    int mode;                     /* of --mode, in its order */
+    const char *value[OPT_COUNT];           /* "" for switches, NULL when absent */
+    int64_t threads, max_steps, max_tokens; /* 0 when absent */
+    int64_t seed;                           /* -1 when absent */
+    int mode;                               /* of --mode, in its order */
     bool color, quiet;
     DiagFormat format;
     bool live;  /* stderr is a terminal: progress may draw */

@@ -155,6 +155,23 @@ bool compile_model(Compile *c, uint32_t i, Err *err)
     return set_program(c, front_model(c->front, i, false), "front_model", err);
 }
 
+uint32_t compile_generate_count(const Compile *c)
+{
+    return front_generate_count(c->front);
+}
+
+const char *compile_generate_name(const Compile *c, uint32_t i)
+{
+    return front_generate_name(c->front, i);
+}
+
+bool compile_generate(Compile *c, uint32_t i, Err *err)
+{
+    tell(c, "elaborating", front_generate_name(c->front, i));
+    c->builder = planb_new(c->arena);
+    return set_program(c, front_generate(c->front, i, c->builder), "front_generate", err);
+}
+
 _Static_assert((int)COMPILE_TRAIN == (int)MODE_TRAIN && (int)COMPILE_DECODE == (int)MODE_DECODE,
                "modes have one order");
 

@@ -85,6 +85,11 @@ uint32_t compile_model_count(const Compile *c);
 const char *compile_model_name(const Compile *c, uint32_t i);
 bool compile_model(Compile *c, uint32_t i, Err *err);
 
+/* The `generate` blocks of the file, and one of them: entries prefill and decode (runtime.h: rt_generate). */
+uint32_t compile_generate_count(const Compile *c);
+const char *compile_generate_name(const Compile *c, uint32_t i);
+bool compile_generate(Compile *c, uint32_t i, Err *err);
+
 /* Elaborates one function: MODEL, MODEL.fn, an fn or op of the file or of std. The formals named by
  * the inputs are bound to tensors of these types, which the entry's inputs then have: a formal of
  * another element type of the same kind decides. Entry 0 is "call:FUNCTION" with results "out" or

@@ -187,6 +187,27 @@ bool rt_eval(Runtime *rt, uint32_t eval, EvalMetric *metrics, int64_t *rows, Err
 double schedule_factor(const Plan *plan, const PlanRun *run, int64_t step, int64_t total,
                        double steps_per_epoch);
 
+/* ---- generate.c ---- */
+
+typedef struct GenerateOptions {
+    const char *prompt; /* empty: from the beginning of a text */
+    size_t nprompt;
+    int64_t max_tokens; /* 0: as the plan says */
+    int64_t seed;       /* -1: as the plan says */
+    /* Gets the text as it is written, without the prompt; false with *err filled stops. */
+    bool (*write)(void *user, const char *text, size_t n, Err *err);
+    void *user;
+} GenerateOptions;
+
+typedef struct GenerateResult {
+    int64_t tokens;
+    bool ended; /* the model ended the text, by the tokenizer's `<eos>` */
+} GenerateResult;
+
+/* Writes a text with plan generate g; its parameters have values (rt_init_from). */
+bool rt_generate(Runtime *rt, uint32_t generate, const GenerateOptions *opt, GenerateResult *out,
+                 Err *err);
+
 /* ---- bench.c ---- */
 
 typedef struct BenchResult {

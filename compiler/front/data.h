@@ -60,6 +60,8 @@ extern const TokenField token_fields[TOKEN_FIELDS];
 uint32_t tokenizer_plan(Elab *e, PlanBuilder *b, const Tokenizer *t, Span span);
 /* Its tokens, special ones included; 0: known when its file is read. */
 int64_t tokenizer_size(const Tokenizer *t);
+/* The rows of the parameter *table that n reads at the numbers `at`, or -1. */
+int64_t rows_read(const Program *p, const Node *n, const Node *at, const State **table);
 /* Does every token that the graph looks up have a row? False after E0705. */
 bool tokens_have_rows(Elab *e, const Graph *g, const Tokenizer *t, Span span);
 /* The stream of a source of text and the fields it gives; false after diagnostics. */

@@ -312,6 +312,7 @@ struct Elab {
     Map *now;           /* buffers and states written so far in it: State or Memory -> Node */
     Map *draws;         /* path of an instance -> random draws in it so far */
     uint64_t ndraw;     /* of all */
+    bool weights_given; /* whoever runs the program brings all weights: `load` is not looked at */
     const Dim *past;    /* rows that growing states have already; NULL: none */
     const Dim *context; /* rows that they have room for; NULL: what they need */
     Inst *place;        /* where instances made in an argument belong, or NULL */

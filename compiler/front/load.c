@@ -97,7 +97,7 @@ static bool load_one(LoadCx *cx, const Val *model, const Ast *glob, uint32_t fir
 
 static bool load_clause(Elab *e, Env *env, const Ast *clause, const Val *model, const LoadsAt *at)
 {
-    bool ok = not_yet(e, clause->span, "`load`");
+    bool ok = e->weights_given || not_yet(e, clause->span, "`load`");
     for (uint32_t g = 0; g < clause->kid[0]->nkid; g++) {
         Load load = {0};
         LoadCx cx = {.e = e, .env = env, .clause = clause, .load = &load};

@@ -58,15 +58,14 @@ static const Node *find_tokens(const Graph *g)
     return NULL;
 }
 
-/* The rows of the parameter *table that n reads at the tokens of the batch, or -1. */
-static int64_t rows_read(const Program *p, const Node *n, const Node *batch, const State **table)
+int64_t rows_read(const Program *p, const Node *n, const Node *at, const State **table)
 {
     bool tokens = false;
     int64_t rows = -1;
     for (uint32_t k = 0; k < n->nin; k++) {
         uint32_t id;
         const Node *in = n->in[k];
-        tokens = tokens || in == batch;
+        tokens = tokens || in == at;
         if (node_is_state(in, &id) && p->states.at[id]->kind == SK_PARAM && in->type->rank == 2 &&
             dim_is_const(in->type->dims[0], &rows)) {
             *table = p->states.at[id];

@@ -321,6 +321,18 @@ typedef struct PlanEval {
     int64_t limit; /* -1: all */
 } PlanEval;
 
+typedef struct PlanGenerate { /* a `generate` block */
+    PStr name;
+    uint32_t prefill, decode; /* entries: a piece of the prompt; one token more */
+    uint32_t next;            /* LOOP state i32[1, 1] that both write */
+    uint32_t tokenizer;
+    uint32_t pad;
+    int64_t context; /* tokens that are kept */
+    int64_t chunk;   /* most tokens of one prefill */
+    int64_t max_tokens;
+    uint64_t seed;
+} PlanGenerate;
+
 typedef enum PlanActionKind { PX_EVAL, PX_SAVE } PlanActionKind;
 
 typedef struct PlanAction { /* every LENGTH UNIT: ... */

@@ -110,6 +110,10 @@ static void put_training(const Plan *p, StrBuf *sb)
     for (uint32_t i = 0; i < p->nevals; i++)
         sb_printf(sb, "eval       %s: %lld rows a call of %s\n", plan_text(p, p->evals[i].name),
                   (long long)p->evals[i].batch, plan_text(p, p->datas[p->evals[i].data].name));
+    for (uint32_t i = 0; i < p->ngenerates; i++)
+        sb_printf(sb, "generate   %s: context %lld, %lld tokens\n",
+                  plan_text(p, p->generates[i].name), (long long)p->generates[i].context,
+                  (long long)p->generates[i].max_tokens);
     for (uint32_t i = 0; i < p->nruns; i++) {
         const PlanRun *r = &p->runs[i];
         sb_printf(sb, "train      %s on %s: batch %lld, ", plan_text(p, r->model),

@@ -34,8 +34,9 @@ bool plan_binds(const Plan *plan, const PlanEntry *e, uint32_t tensor);
 bool verify_loops(const Plan *plan, Err *err); /* loops, carries, moves */
 /* The loops of an entry; *next: the number of the next loop of the plan. */
 bool verify_nesting(const Row *r, const PlanEntry *e, uint32_t *next);
-bool verify_data(const Plan *plan, Err *err);     /* columns, codes, fields, datas */
-bool verify_tokens(const Plan *plan, Err *err);   /* tokenizers, streams */
+bool verify_data(const Plan *plan, Err *err);   /* columns, codes, fields, datas */
+bool verify_tokens(const Plan *plan, Err *err); /* tokenizers, streams */
+bool verify_generates(const Plan *plan, Err *err);
 bool verify_training(const Plan *plan, Err *err); /* segments, metrics, evals, actions, runs */
 
 #endif

@@ -261,7 +261,7 @@ static bool verify_run(const Row *r, const PlanRun *run)
 
 bool verify_training(const Plan *p, Err *err)
 {
-    if (!verify_segments(p, err))
+    if (!verify_segments(p, err) || !verify_generates(p, err))
         return false;
     if (p->nevals > MAX_LIST || p->nruns > 1)
         return err_set(err, ERR_DATA, "the plan has %u evals and %u runs", p->nevals, p->nruns);

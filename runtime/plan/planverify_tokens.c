@@ -1,4 +1,4 @@
-/* planverify_tokens.c: the part of plan_verify about tokenizers and streams of tokens. */
+/* planverify_tokens.c: the part of plan_verify about tokenizers and streams of tokens, and generates. */
 #include "planverify.h"
 
 enum { BYTES = 256, MAX_SPECIALS = 1 << 20, MAX_LENGTH = 1 << 24 };
@@ -45,6 +45,49 @@ bool verify_tokens(const Plan *p, Err *err)
             return false;
     for (uint32_t i = 0; i < p->nstreams; i++)
         if (!verify_stream(&(Row){p, err, "streams", i}, &p->streams[i]))
+            return false;
+    return true;
+}
+
+/* ---- generates ---- */
+
+/* One row of tokens, as many as `chunk` at most. */
+static bool takes_tokens(const Plan *p, const PlanEntry *e, int64_t chunk)
+{
+    uint64_t most;
+    if (e->ninput != 1)
+        return false;
+    const PlanTensor *t = &p->tensors[p->bindings[e->input0].tensor];
+    return t->dtype == DT_I32 && t->rank == 2 && tensor_most(p, t, &most) &&
+           most == (uint64_t)chunk;
+}
+
+static bool verify_generate(const Row *r, const PlanGenerate *g)
+{
+    const Plan *p = r->plan;
+    if (!row_name(r, "name", g->name) || !row_index(r, "prefill", g->prefill, p->nentries) ||
+        !row_index(r, "decode", g->decode, p->nentries) ||
+        !row_index(r, "next token", g->next, p->nstates) ||
+        !row_index(r, "tokenizer", g->tokenizer, p->ntokenizers))
+        return false;
+    if (g->context < 2 || g->context > MAX_LENGTH || g->chunk < 1 || g->chunk > g->context ||
+        g->max_tokens < 0 || g->seed > INT64_MAX)
+        return row_bad(r, "context %lld, %lld tokens at once, at most %lld", (long long)g->context,
+                       (long long)g->chunk, (long long)g->max_tokens);
+    uint64_t most;
+    const PlanTensor *next = &p->tensors[p->states[g->next].tensor];
+    if (p->states[g->next].kind != PS_LOOP || next->dtype != DT_I32 ||
+        !tensor_most(p, next, &most) || most != 1)
+        return row_bad(r, "the next token is not a whole number that runs");
+    if (!takes_tokens(p, &p->entries[g->prefill], g->chunk) || p->entries[g->decode].ninput != 0)
+        return row_bad(r, "its entries take other inputs");
+    return true;
+}
+
+bool verify_generates(const Plan *p, Err *err)
+{
+    for (uint32_t i = 0; i < p->ngenerates; i++)
+        if (!verify_generate(&(Row){p, err, "generates", i}, &p->generates[i]))
             return false;
     return true;
 }

@@ -1,0 +1,15 @@
+/* tokenize.h: text to tokens and back. */
+#ifndef MDL_TOKENIZE_H
+#define MDL_TOKENIZE_H
+
+#include "plan.h"
+
+typedef VEC(int32_t) Tokens;
+
+/* Appends the tokens of a text. Special tokens do not come from texts. */
+void tokenize(Arena *arena, const PlanTokenizer *t, const char *text, size_t n, Tokens *out);
+/* What a token writes, at most TOKEN_TEXT bytes; special tokens write nothing. */
+enum { TOKEN_TEXT = 1 };
+size_t token_text(const PlanTokenizer *t, int32_t token, char *out);
+
+#endif
