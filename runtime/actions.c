@@ -1,4 +1,4 @@
-/* actions.c: what a run does between updates: evaluations first, then checkpoints, so that a kill
+/* actions.c: what a run does between updates: evaluations and samples first, then checkpoints, so that a kill
  * during an evaluation repeats it instead of losing it. */
 #include "clock.h"
 #include "eval.h"
@@ -82,6 +82,46 @@ static bool run_evals(Trainer *t, Err *err)
     return true;
 }
 
+/* ---- samples ---- */
+
+static bool take_text(void *user, const char *text, size_t n, Err *err)
+{
+    UNUSED(err);
+    sb_putn(user, text, n);
+    return true;
+}
+
+static bool write_sample(Trainer *t, const PlanAction *a, Err *err)
+{
+    Arena *arena = arena_new();
+    StrBuf sb = sb_new(arena);
+    const char *prompt = plan_text(t->plan, a->prompt);
+    GenerateOptions opt = {
+        .prompt = prompt, .nprompt = strlen(prompt), .seed = -1, .write = take_text, .user = &sb};
+    GenerateResult result;
+    bool ok = rt_generate(t->rt, a->generate, &opt, &result, err);
+    const char *name = plan_text(t->plan, t->plan->generates[a->generate].name);
+    RunSample s = {t->pos.step, name, prompt, sb_text(&sb), sb.n};
+    if (ok) {
+        progress_say(&t->progress, "sample %s  (step %lld, %lld tokens)\n%s%s", name,
+                     (long long)s.step, (long long)result.tokens, prompt, s.text);
+        runlog_sample(&t->log, &s);
+    }
+    arena_free(arena);
+    return ok;
+}
+
+static bool write_samples(Trainer *t, Err *err)
+{
+    for (uint32_t i = 0; i < t->run->naction; i++) {
+        const PlanAction *a = &t->plan->actions[t->run->action0 + i];
+        bool due = t->pos.step == t->last || is_due(t, a->length, (PlanUnit)a->unit);
+        if (a->kind == PX_SAMPLE && due && !write_sample(t, a, err))
+            return false;
+    }
+    return true;
+}
+
 /* ---- checkpoints ---- */
 
 /* The first save action of the plan says it. */
@@ -135,7 +175,7 @@ static bool is_save_due(const Trainer *t)
 
 bool actions_run(Trainer *t, Err *err)
 {
-    if (!run_evals(t, err))
+    if (!run_evals(t, err) || !write_samples(t, err))
         return false;
     if (t->pos.step == t->last)
         return actions_save(t, err);

@@ -155,6 +155,20 @@ void runlog_eval(RunLog *log, const RunEval *eval)
     arena_free(arena);
 }
 
+void runlog_sample(RunLog *log, const RunSample *s)
+{
+    Arena *arena = arena_new();
+    StrBuf sb = sb_new(arena);
+    sb_printf(&sb, "{\"event\":\"sample\",\"step\":%lld,\"sample\":", (long long)s->step);
+    sb_json(&sb, s->name, strlen(s->name));
+    sb_puts(&sb, ",\"prompt\":");
+    sb_json(&sb, s->prompt, strlen(s->prompt));
+    sb_puts(&sb, ",\"text\":");
+    sb_json(&sb, s->text, s->ntext);
+    put_line(log, &sb);
+    arena_free(arena);
+}
+
 void runlog_event(RunLog *log, const char *event, int64_t step)
 {
     Arena *arena = arena_new();

@@ -35,6 +35,12 @@ typedef struct RunEval {
     double seconds;
 } RunEval;
 void runlog_eval(RunLog *log, const RunEval *eval);
+typedef struct RunSample {
+    int64_t step;
+    const char *name, *prompt, *text;
+    size_t ntext;
+} RunSample;
+void runlog_sample(RunLog *log, const RunSample *sample);
 /* "save", "interrupt", "diverged", "end". */
 void runlog_event(RunLog *log, const char *event, int64_t step);
 

@@ -90,6 +90,10 @@ bool block_check(Elab *e, const Item *item);
 /* The models of chat and generate blocks as decoding calls them. */
 void decode_check(Elab *e, const File *file);
 
+/* entry_generate.c: a generate block as entries of the program, once; *index into b->generates, PLAN_NONE
+ * where it makes no text. False after diagnostics. */
+bool generate_use(Elab *e, PlanBuilder *b, const Item *item, uint32_t *index);
+
 /* load.c: the `load` clauses of a model, whose states are those from `first` on; kept in e->loads. False
  * after diagnostics. */
 bool loads_check(Elab *e, Env *env, const Ast *block, const Val *model, uint32_t first);

@@ -317,7 +317,7 @@ struct Elab {
     const Dim *context; /* rows that they have room for; NULL: what they need */
     Inst *place;        /* where instances made in an argument belong, or NULL */
     Map *memo;          /* Item -> Val* */
-    Map *evals;         /* Ast of an eval block -> what became of it: eval.c */
+    Map *evals;         /* Ast of an eval or generate block -> its number in the plan */
     const Item *root; /* the model that the program is about; paths of others begin with their name:
                          * `model(teacher).fc.weight` */
     Map *models;      /* root instance -> Item */

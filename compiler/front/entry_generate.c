@@ -255,6 +255,21 @@ static bool generate(Generate *x)
     return ok;
 }
 
+bool generate_use(Elab *e, PlanBuilder *b, const Item *item, uint32_t *index)
+{
+    uint32_t *known = map_get(e->evals, MAP_KEY(item->ast)), n = b->generates.n;
+    bool ok = true;
+    if (!known) {
+        Generate x = {.e = e, .b = b, .block = item->ast, .env = item->file->env};
+        known = NEW(e->arena, uint32_t);
+        map_put(e->evals, MAP_KEY(item->ast), known);
+        ok = generate(&x);
+        *known = b->generates.n > n ? n : PLAN_NONE;
+    }
+    *index = *known;
+    return ok;
+}
+
 /* ---- blocks of the file ---- */
 
 static const Item *block_at(const Front *f, uint32_t i)
@@ -291,7 +306,7 @@ Program *front_generate(Front *f, uint32_t i, PlanBuilder *b)
     Program *p = program_new(f->ir, item->name);
     Elab *e = elab_new(f, p, b->arena);
     e->weights_given = true;
-    Generate x = {.e = e, .b = b, .block = item->ast, .env = item->file->env};
-    bool ok = generate(&x);
+    uint32_t index;
+    bool ok = generate_use(e, b, item, &index);
     return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
 }

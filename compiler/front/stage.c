@@ -227,10 +227,11 @@ static bool eval_action(Stage *s, const Ast *a, const File *file, PlanAction *x)
     return ok;
 }
 
-/* sample(chat, "prompt") */
-static bool sample_action(Stage *s, const Ast *a, Env *env, const File *file)
+/* sample(page, "prompt") */
+static bool sample_action(Stage *s, const Ast *a, const StageLine *line, PlanAction *x)
 {
     Elab *e = s->e;
+    const File *file = line->scope->file;
     const Ast *chat = a->nkid > 1 ? a->kid[1] : NULL;
     const Item *item = chat && chat->kind == A_ID ? file_action(file, chat->name) : NULL;
     if (a->nkid != 3 || !chat || chat->kind != A_ID) {
@@ -243,12 +244,25 @@ static bool sample_action(Stage *s, const Ast *a, Env *env, const File *file)
                 chat->name);
         return false;
     }
-    const Val *v = eval(e, env, a->kid[2]);
-    if (v->kind != V_STR && !val_is_poison(v)) {
-        diag_at(e->diags, DIAG_E0802, v->span, "a prompt is a string, got %s", val_text(e, v));
+    const Val *v = eval(e, stage_env(s, line->scope), a->kid[2]);
+    if (v->kind != V_STR) {
+        if (!val_is_poison(v)) {
+            diag_at(e->diags, DIAG_E0802, v->span, "a prompt is a string, got %s", val_text(e, v));
+        }
+        return false;
     }
-    not_yet(e, a->span, "`sample`");
-    return v->kind == V_STR;
+    if (strcmp(item->ast->text, "chat") == 0) {
+        return not_yet(e, a->span, "`sample` of a chat");
+    }
+    x->kind = PX_SAMPLE;
+    x->prompt = planb_text(s->b, v->str);
+    if (!generate_use(e, s->b, item, &x->generate)) {
+        return false;
+    }
+    if (x->generate != PLAN_NONE) {
+        VEC_PUSH(s->b->arena, &s->b->actions, *x);
+    }
+    return true;
 }
 
 static bool action(Stage *s, const Ast *a, const StageLine *line, PlanAction x)
@@ -262,7 +276,7 @@ static bool action(Stage *s, const Ast *a, const StageLine *line, PlanAction x)
         return eval_action(s, a, line->scope->file, &x);
     }
     if (call && strcmp(name, "sample") == 0) {
-        return sample_action(s, a, stage_env(s, line->scope), line->scope->file);
+        return sample_action(s, a, line, &x);
     }
     diag_at(s->e->diags, DIAG_E0802, a->span, "an action is eval(..), save(..) or sample(..)");
     return false;

@@ -333,14 +333,16 @@ typedef struct PlanGenerate { /* a `generate` block */
     uint64_t seed;
 } PlanGenerate;
 
-typedef enum PlanActionKind { PX_EVAL, PX_SAVE } PlanActionKind;
+typedef enum PlanActionKind { PX_EVAL, PX_SAVE, PX_SAMPLE } PlanActionKind;
 
 typedef struct PlanAction { /* every LENGTH UNIT: ... */
     uint32_t unit;          /* STEPS, EPOCHS or MINUTES */
     uint32_t kind;
     double length;
-    uint32_t eval; /* EVAL: into evals */
-    uint32_t keep; /* SAVE: checkpoints to keep, 0 = all */
+    uint32_t eval;     /* EVAL: into evals */
+    uint32_t keep;     /* SAVE: checkpoints to keep, 0 = all */
+    uint32_t generate; /* SAMPLE: into generates */
+    PStr prompt;       /* SAMPLE */
 } PlanAction;
 
 typedef enum PlanOnNan { PN_STOP, PN_SKIP } PlanOnNan;

@@ -214,11 +214,14 @@ static bool verify_actions(const Plan *p, Err *err)
         const PlanAction *a = &p->actions[i];
         const Row r = {p, err, "actions", i};
         if ((a->unit != PU_MINUTES && !row_index(&r, "unit", a->unit, PU_EPOCHS + 1)) ||
-            !row_index(&r, "kind", a->kind, PX_SAVE + 1))
+            !row_index(&r, "kind", a->kind, PX_SAMPLE + 1))
             return false;
         if (!isfinite(a->length) || a->length <= 0)
             return row_bad(&r, "it happens every %g", a->length);
         if (a->kind == PX_EVAL && !row_index(&r, "eval", a->eval, p->nevals))
+            return false;
+        if (a->kind == PX_SAMPLE && (!row_index(&r, "generate", a->generate, p->ngenerates) ||
+                                     !row_text(&r, "prompt", a->prompt)))
             return false;
     }
     return true;

@@ -176,6 +176,7 @@ static void test_of_a_run(void **state)
                     "train m {\n"
                     "  data = d ; loss = b => cross_entropy(m(b.tokens, b.pos), b.targets)\n"
                     "  lr = 1e-2 ; batch = 4 ; steps = 150\n"
+                    "  every 100 steps: sample(g, \"ab\")\n"
                     "}\n" GREEDY " }\n");
     tool_write(tool, "a.txt",
                "abababababababababababababababababababababababababababababababababab");
@@ -183,6 +184,9 @@ static void test_of_a_run(void **state)
     check_code(&o, 3);
     check_has(o.err, "no checkpoint in runs/a-");
     GOOD(tool, "train", "a.mdl", "--run", "run");
+    const char *log = tool_read(tool, "run/run.jsonl").data;
+    check_has(log, "{\"event\":\"sample\",\"step\":100,\"sample\":\"g\",\"prompt\":\"ab\",");
+    check_has(log, "\"step\":150,\"sample\":\"g\",\"prompt\":\"ab\",\"text\":\"abababab");
     const char *out = GOOD(tool, "generate", "a.mdl", "g", "--run", "run", "--prompt", "abab",
                            "--max-tokens", "12");
     assert_string_equal(out, "abababababababab\n");

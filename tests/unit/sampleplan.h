@@ -266,6 +266,30 @@ static inline void sample_loop(PlanBuilder *b)
              ((PlanEntry){planb_text(b, "walk"), step0, 3, bind, 1, bind + 1, 1, 0}));
 }
 
+/* Rows of 8 tokens from a text, beside the data of the run. */
+static inline void sample_tokens(PlanBuilder *b)
+{
+    VEC_PUSH(b->arena, &b->specials, ((PlanSpecial){planb_text(b, "<eos>"), 256}));
+    VEC_PUSH(b->arena, &b->specials, ((PlanSpecial){planb_text(b, "<pad>"), 257}));
+    VEC_PUSH(b->arena, &b->tokenizers, ((PlanTokenizer){PT_BYTES, 258, 0, 2, 256, 257}));
+    VEC_PUSH(b->arena, &b->streams, ((PlanStream){planb_text(b, "*.txt"), 0, 8, 4, 0.25, 1}));
+    PlanField f = {.name = planb_text(b, "tokens"),
+                   .kind = PF_TOKENS,
+                   .dtype = DT_I32,
+                   .rank = 1,
+                   .dim = {8},
+                   .code0 = b->codes.n};
+    uint32_t first = b->fields.n;
+    VEC_PUSH(b->arena, &b->fields, f);
+    VEC_PUSH(b->arena, &b->datas,
+             ((PlanData){.name = planb_text(b, "texts"),
+                         .dir = planb_text(b, "."),
+                         .source = PD_TEXT,
+                         .field0 = first,
+                         .nfield = 1,
+                         .limit = -1}));
+}
+
 static inline void sample_training(PlanBuilder *b)
 {
     VEC_PUSH(b->arena, &b->columns,
@@ -288,7 +312,8 @@ static inline void sample_training(PlanBuilder *b)
     VEC_PUSH(b->arena, &b->segments, ((PlanSegment){PC_COSINE, PU_REST, 0, 1, 0, 0, 0}));
     VEC_PUSH(b->arena, &b->metrics, ((PlanMetric){planb_text(b, "accuracy"), 1, 1}));
     VEC_PUSH(b->arena, &b->evals, ((PlanEval){planb_text(b, "test"), 0, 0, 0, 1, 0, 32, -1}));
-    VEC_PUSH(b->arena, &b->actions, ((PlanAction){PU_EPOCHS, PX_EVAL, 1, 0, 0}));
+    VEC_PUSH(b->arena, &b->actions,
+             ((PlanAction){.unit = PU_EPOCHS, .kind = PX_EVAL, .length = 1}));
     VEC_PUSH(b->arena, &b->runs,
              ((PlanRun){.stage = planb_text(b, "main"),
                         .model = planb_text(b, "net"),
@@ -319,6 +344,7 @@ static inline PlanBuilder *sample_builder(Arena *arena, const char *isa)
     sample_entries(b);
     sample_loop(b);
     sample_training(b);
+    sample_tokens(b);
     return b;
 }
 

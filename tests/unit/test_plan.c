@@ -374,7 +374,21 @@ WRONG(code_op, b->codes.at[0].op = RO_COUNT)
 WRONG(code_pops, b->codes.at[1].op = RO_ADD)
 WRONG(code_left, b->codes.at[2].op = RO_NUMBER)
 WRONG(field_extent, b->fields.at[0].dim[0] = 0)
-WRONG(data_fields, b->datas.at[0].nfield = 2)
+WRONG(data_fields, b->datas.at[0].nfield = 3)
+WRONG(special, b->specials.at[1].id = 300)
+WRONG(special_name, b->specials.at[0].text = 0)
+WRONG(vocabulary, b->tokenizers.at[0].vocab = 257)
+WRONG(eos, b->tokenizers.at[0].eos = 258)
+WRONG(stream_tokenizer, b->streams.at[0].tokenizer = 1)
+WRONG(stream_length, b->streams.at[0].length = 0)
+WRONG(stream_stride, b->streams.at[0].stride = -1)
+WRONG(stream_part, b->streams.at[0].from = 1)
+WRONG(stream_part_nan, b->streams.at[0].to = (double)NAN)
+WRONG(token_field, b->fields.at[1].dtype = DT_F32)
+WRONG(token_extent, b->fields.at[1].dim[0] = 9)
+WRONG(token_kind, b->fields.at[1].kind = PF_CODE)
+WRONG(code_kind, b->fields.at[0].kind = PF_POS)
+WRONG(data_stream, b->datas.at[1].stream = 1)
 WRONG(segment, b->segments.at[0].length = (double)NAN)
 WRONG(metric, b->metrics.at[0].sum = 3)
 WRONG(metric_shape, b->metrics.at[0].weight = 0)
@@ -453,6 +467,20 @@ static const Wrong wrongs[] = {
     {"fields[0]: its code leaves 3 values", wrong_code_left},
     {"fields[0]: bad extent 0", wrong_field_extent},
     {"datas[0]: fields", wrong_data_fields},
+    {"tokenizers[0]: special token 1 has number 300", wrong_special},
+    {"tokenizers[0]: special", wrong_special_name},
+    {"tokenizers[0]: a vocabulary of 257 with 2 special tokens", wrong_vocabulary},
+    {"tokenizers[0]: eos", wrong_eos},
+    {"streams[0]: tokenizer", wrong_stream_tokenizer},
+    {"streams[0]: rows of 0 every 4", wrong_stream_length},
+    {"streams[0]: rows of 8 every -1", wrong_stream_stride},
+    {"streams[0]: from 1 to 1", wrong_stream_part},
+    {"streams[0]: from 0.25 to nan", wrong_stream_part_nan},
+    {"fields[1]: not what its source of tokens gives", wrong_token_field},
+    {"fields[1]: not what its source of tokens gives", wrong_token_extent},
+    {"fields[1]: ", wrong_token_kind},
+    {"fields[0]: its kind 5", wrong_code_kind},
+    {"datas[1]: stream", wrong_data_stream},
     {"segments[0]", wrong_segment},
     {"metrics[0]: sum", wrong_metric},
     {"metrics[0]: its results are not single", wrong_metric_shape},
