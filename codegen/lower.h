@@ -177,6 +177,7 @@ void lower_scatter(Lower *lo);
 void lower_prefix(Lower *lo);
 void lower_sort(Lower *lo);
 void lower_update(Lower *lo);
+void lower_xent(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 

@@ -339,6 +339,7 @@ static const Made *make_kernel(PlanCx *cx, const Node *n)
                      .cls = planb_text(cx->b, node_sym(n, "class")),
                      .source = planb_text(cx->b, source),
                      .group = planb_text(cx->b, group_text(cx, n)),
+                     .again = k->again,
                      .scratch = k->scratch,
                      .workspace = k->workspace,
                      .flops = k->flops > 0 ? (uint64_t)k->flops : 0,

@@ -7,6 +7,7 @@
 #include "pick.h"
 #include "attention.h"
 #include "internal.h"
+#include "xent.h"
 
 #include <math.h>
 #include <string.h>
@@ -116,6 +117,26 @@ static void pick_gemm(PassCx *cx, const Graph *body, int64_t *config)
     config[4] = t->nc;
 }
 
+/* ---- xent ---- */
+
+enum { XENT_SCORES = 48 << 20, XENT_PACKED = 4 << 20, XENT_ROWS = 512 };
+
+/* Tiles have classes down and rows across. Rows of a round: as many as keep its scores, if they are kept,
+ * and its packed rows within bounds. */
+static void pick_xent(PassCx *cx, const Graph *body, bool gradient, int64_t *config)
+{
+    Xent x;
+    if (!xent_match(body, &x))
+        BUG("pick: '%s' is no linear cross-entropy", body->name ? body->name : "?");
+    int64_t all = dim_hi(cx->ir, x.rows), rows = clamp(XENT_PACKED / 4 / x.depth, 1, XENT_ROWS);
+    const Tile *t = choose_tile(cx->target, x.classes, clamp(all, 1, XENT_ROWS));
+    if (gradient)
+        rows = clamp(XENT_SCORES / 4 / x.classes, 1, rows);
+    config[0] = t->mr;
+    config[1] = t->nr;
+    config[2] = clamp(rows / t->nr, 1, XENT_ROWS) * t->nr;
+}
+
 /* ---- the others ---- */
 
 /* Rows per task and, for few rows with long folds, parts of each row. */
@@ -203,6 +224,11 @@ static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, int64_t *
         config[PICK_UPDATE_WHOLE] =
             1; /* unless inplace.c finds that its result lies in the tensor itself */
         config[0] = TASK_ELEMENTS;
+        return;
+    case KC_XENT:
+    case KC_XENT_GRAD:
+    case KC_XENT_BOTH:
+        pick_xent(cx, body, cls != KC_XENT, config);
         return;
     case KC_PREFIX:
     case KC_MAP:

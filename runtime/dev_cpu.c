@@ -107,8 +107,10 @@ static void cpu_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *arg
                        const int64_t *tasks)
 {
     const PlanKernel *k = &m->plan->kernels[kernel];
-    for (uint32_t i = 0; i < k->nphase; i++)
-        pool_run(d->pool, jit_phase(m->jit, k->phase0 + i), args, tasks[i]);
+    MdlArgs at = *args;
+    for (at.round = 0; at.round <= k->again; at.round++)
+        for (uint32_t i = 0; i < k->nphase; i++)
+            pool_run(d->pool, jit_phase(m->jit, k->phase0 + i), &at, tasks[i]);
 }
 
 static void cpu_sync(Device *d)

@@ -17,6 +17,7 @@ typedef struct MdlArgs {
     int64_t nrow;
     const int64_t *block; /* argument block, 8-byte slots */
     void *workspace;      /* shared by all tasks of the launch */
+    int64_t round;        /* set by the device: see PlanKernel.again */
 } MdlArgs;
 
 typedef void (*MdlKernelFn)(const MdlArgs *args, int64_t task, void *scratch);
@@ -47,7 +48,7 @@ typedef struct DeviceVtable {
      * no compiler; ERR_DATA when the ISA of the plan is not this machine's. */
     Module *(*load)(Device *d, const Plan *plan, Err *err);
     void (*unload)(Device *d, Module *m);
-    /* Runs kernel k: all phases in order, tasks[i] tasks in phase i. */
+    /* Runs kernel k: all phases in order, tasks[i] tasks in phase i; and as often again as it says. */
     void (*launch)(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
                    const int64_t *tasks);
     void (*sync)(Device *d);

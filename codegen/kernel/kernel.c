@@ -58,6 +58,8 @@ static const char *const reserved[] = {
     "task",     "scratch", "a",
 };
 
+enum { MAX_PHASES = 8 };
+
 Kernel *kernel_new(Arena *arena, Ir *ir, Sym name, uint32_t width)
 {
     Kernel *k = NEW(arena, Kernel);
@@ -68,7 +70,7 @@ Kernel *kernel_new(Arena *arena, Ir *ir, Sym name, uint32_t width)
     k->names = map_new(arena);
     for (size_t i = 0; i < COUNT(reserved); i++)
         kernel_name(k, reserved[i]);
-    VEC_RESERVE(arena, &k->phases, 4); /* KPhase pointers stay valid while phases are added */
+    VEC_RESERVE(arena, &k->phases, MAX_PHASES); /* KPhase pointers stay valid while phases are added */
     return k;
 }
 
@@ -102,9 +104,14 @@ uint32_t kernel_workspace(Kernel *k, const char *name, DType dtype, const Dim *c
     return kernel_buf(k, &b);
 }
 
+const KExpr *kernel_round(Kernel *k)
+{
+    return ke_text(k, KT_I64, "a->round", NULL, 0);
+}
+
 KPhase *kernel_phase(Kernel *k, const char *suffix, const Dim *tasks, const char *doc)
 {
-    ASSERT(k->phases.n < 4);
+    ASSERT(k->phases.n < MAX_PHASES);
     KPhase p = {.tasks = tasks, .doc = doc};
     p.name = *suffix ? sym_printf(k->ir->syms, "%s_%s", k->name, suffix) : k->name;
     VEC_PUSH(k->arena, &k->phases, p);

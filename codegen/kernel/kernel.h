@@ -116,6 +116,7 @@ typedef struct Kernel {
     uint32_t width;  /* W */
     VEC(KBuf) bufs;
     VEC(KPhase) phases;
+    uint32_t again;              /* how many more times all phases run; kernel_round() counts */
     uint64_t scratch, workspace; /* bytes */
     uint32_t narg;               /* BUF arguments */
     bool table;                  /* has a TABLE argument */
@@ -130,6 +131,7 @@ uint32_t kernel_buf(Kernel *k, const KBuf *proto);
 uint32_t kernel_scratch(Kernel *k, const char *name, DType dtype, int64_t count); /* 64-aligned */
 uint32_t kernel_workspace(Kernel *k, const char *name, DType dtype, const Dim *count);
 KPhase *kernel_phase(Kernel *k, const char *suffix, const Dim *tasks, const char *doc);
+const KExpr *kernel_round(Kernel *k); /* 0 .. again */
 
 /* Expressions; constants fold, x*1, x+0, x*0, 0/x simplify. */
 const KExpr *ke_num(Kernel *k, KType t, double v);

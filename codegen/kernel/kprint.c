@@ -167,6 +167,8 @@ void kernel_print(const Kernel *k, StrBuf *sb)
             dim_print(k->ir, b->count, sb);
         sb_puts(sb, "]\n");
     }
+    if (k->again)
+        sb_printf(sb, "all phases %u times\n", k->again + 1);
     for (uint32_t i = 0; i < k->phases.n; i++) {
         const KPhase *ph = &k->phases.at[i];
         sb_printf(sb, "phase %s tasks ", ph->name);

@@ -1,5 +1,6 @@
 /* class.c: the description columns of classes.def, and which class claims a composite. */
 #include "attention.h"
+#include "xent.h"
 
 #include <string.h>
 

@@ -116,10 +116,11 @@ typedef enum PlanInit {
 
 /* One emitted kernel: C text with one function per phase:
  *     void SYMBOL(const MdlArgs *a, int64_t task, void *scratch);
- * A phase runs its tasks (any order, any thread), then the next phase starts. */
+ * A phase runs its tasks (any order, any thread), then the next phase starts. All of that happens
+ * `again` more times, with a->round counting up from 0. */
 typedef struct PlanKernel {
     PStr name, cls, source, group; /* group: printed Def and fusion reasons, for people */
-    uint32_t phase0, nphase;
+    uint32_t phase0, nphase, again, unused;
     uint64_t scratch;      /* bytes per thread */
     uint64_t workspace;    /* bytes shared by all tasks of a launch; contents die with it */
     uint64_t flops, bytes; /* at the upper end of DYN dims */

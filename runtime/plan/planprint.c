@@ -167,6 +167,8 @@ static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)
         sb_puts(sb, f ? ", then " : "; tasks ");
         put_dim(p, p->phases[k->phase0 + f].tasks, sb);
     }
+    if (k->again)
+        sb_printf(sb, ", all of it %u times", k->again + 1);
     if (k->scratch) {
         sb_puts(sb, "; scratch ");
         put_size(sb, k->scratch);

@@ -9,7 +9,7 @@
 static const int64_t MAX_VALUE = INT64_C(1) << 62;   /* of a dim */
 static const uint64_t MAX_BYTES = UINT64_C(1) << 48; /* of an arena, a tensor, scratch */
 static const uint64_t MAX_FLAT = UINT64_C(1) << 24;  /* arguments and table rows over all entries */
-enum { MAX_TERMS = 64, MAX_PHASES = 64, MAX_NAMED = 4096, MAX_SYMBOL = 200 };
+enum { MAX_TERMS = 64, MAX_PHASES = 64, MAX_AGAIN = 1 << 20, MAX_NAMED = 4096, MAX_SYMBOL = 200 };
 
 /* ---- reporting ---- */
 
@@ -335,6 +335,8 @@ static bool verify_kernels(const Plan *p, Err *err)
             return false;
         if (k->nphase < 1 || k->nphase > MAX_PHASES)
             return row_bad(&r, "%u phases", k->nphase);
+        if (k->again > MAX_AGAIN)
+            return row_bad(&r, "its phases run %u times more", k->again);
         if (k->scratch > MAX_BYTES)
             return row_bad(&r, "too much scratch");
         if (k->workspace > p->meta->workspace_bytes)

@@ -35,6 +35,7 @@ typedef struct CaseArgs {
     int64_t nrow;
     const int64_t *block;
     void *workspace;
+    int64_t round;
 } CaseArgs;
 
 typedef void (*CaseFn)(const CaseArgs *args, int64_t task, void *scratch);
@@ -253,7 +254,11 @@ static void run_phases(Harness *h, const KCase *c, void *dl, const CaseArgs *arg
 {
     char *scratch = own_memory(h, c->k->scratch);
     memset(args->workspace, 0xA5, c->k->workspace);
-    for (uint32_t p = 0; p < c->k->phases.n; p++) {
+    uint32_t phases = c->k->phases.n;
+    CaseArgs at = *args;
+    for (uint32_t i = 0; i < phases * (c->k->again + 1); i++) {
+        uint32_t p = i % phases;
+        at.round = i / phases;
         CaseFn fn;
         void *symbol = dlsym(dl, c->k->phases.at[p].name);
         if (!symbol)
@@ -262,7 +267,7 @@ static void run_phases(Harness *h, const KCase *c, void *dl, const CaseArgs *arg
         int64_t n = dim_eval(c->k->phases.at[p].tasks, h->syms);
         for (int64_t t = 0; t < n; t++) {
             memset(scratch, 0xA5, c->k->scratch);
-            fn(args, reverse ? n - 1 - t : t, scratch);
+            fn(&at, reverse ? n - 1 - t : t, scratch);
         }
     }
 }

@@ -67,7 +67,7 @@ static void test_order_and_limit(void **state)
 static void test_skip(void **state)
 {
     UNUSED(state);
-    uint64_t skip = 1u << PASS_raise | 1u << PASS_simplify | 1u << PASS_autodiff;
+    uint64_t skip = 1u << PASS_raise | 1u << PASS_simplify | 1u << PASS_autodiff | 1u << PASS_pair;
     Trace t = run_with((PassOptions){.skip = skip, .limit = 2});
     assert_int_equal(t.n, 2);
     assert_int_equal(t.ran[0], PASS_autodiff);

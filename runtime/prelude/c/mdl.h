@@ -26,6 +26,7 @@ typedef struct MdlArgs {
     int64_t nrow;
     const int64_t *block;
     void *workspace;
+    int64_t round;
 } MdlArgs;
 
 /* The table row that owns a task: the last one whose first task is not behind it. */
@@ -680,5 +681,7 @@ MDL_FN int64_t mdl_clamp(int64_t i, int64_t extent)
 
 #include "mdl_explog.h"
 #include "mdl_sort.h"
+
+#include "mdl_xent.h"
 
 #endif

@@ -1,0 +1,32 @@
+/* xent.h: the body of `linear_cross_entropy`, its derivative, or both at once, taken apart: private to
+ * the class that runs them (its claim, its configuration, its lowering). */
+#ifndef MDL_XENT_H
+#define MDL_XENT_H
+
+#include "target.h"
+
+/* Rows are all axes of x but its last; scores are rows x classes. */
+typedef struct Xent {
+    const Node *x, *w;          /* operands of the product: rows x depth, classes x depth; f32 */
+    const Node *dot, *score;    /* the product, and what it is rounded to; f32 */
+    const Node *mask, *targets; /* by row */
+    /* by row; NULL where the body has no forward half */
+    const Node *log_sum, *hit, *mean, *max;
+    /* the derivative, NULL where the body has none: what it takes for log_sum and max, cotangents of the
+     * first three, by row, and results */
+    const Node *given_log_sum, *given_max;
+    const Node *dlog_sum, *dhit, *dmean;
+    const Node *dx, *dw;
+    int64_t classes, depth;
+    const Dim *rows;
+} Xent;
+
+/* What body is; false: something else. No calls are left in it; operands may be computed from its
+ * inputs, and some results may be missing. */
+bool xent_match(const Graph *body, Xent *out);
+
+bool xent_claim_forward(const Target *t, const Graph *body);
+bool xent_claim_gradient(const Target *t, const Graph *body);
+bool xent_claim_both(const Target *t, const Graph *body);
+
+#endif

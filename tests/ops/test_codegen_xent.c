@@ -1,0 +1,151 @@
+/* LIBS: mdl_codegen mdl_kernel mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* test_codegen_xent.c: linear cross-entropy and its derivative as kernels beside the bodies they claim:
+ * odd sizes, several rounds, rows that are masked, targets that are no class, two axes of rows, 16-bit
+ * operands, operands that are computed. */
+#include "kernelcase.h"
+
+#include "front.h"
+#include "xent.h"
+
+static const char *const isas[] = {"avx512", "avx2", "generic"};
+
+typedef enum Half { FORWARD, GRADIENT, BOTH, GRADIENTS_OF_BOTH } Half;
+
+typedef struct Size {
+    int a, b, depth, classes; /* a x b rows; b 0: one axis */
+    int64_t mr, nr, rows;
+} Size;
+
+static const Size sizes[] = {
+    {1, 0, 1, 2, 6, 16, 16},    {5, 0, 3, 7, 4, 8, 64},     {37, 0, 33, 70, 14, 32, 32},
+    {3, 7, 20, 129, 6, 16, 16}, {70, 0, 16, 64, 8, 16, 32}, {2, 33, 5, 300, 14, 16, 16},
+    {19, 0, 40, 131, 12, 8, 8},
+};
+
+typedef struct Variant {
+    Half half;
+    DType dt;
+    bool rounded, prologue;
+    char only; /* result of the derivative that is wanted; 0: both */
+} Variant;
+
+static const Def *composite(Harness *h, Front *front, const Size *s, const Variant *v)
+{
+    const Type *types[4];
+    int b = s->b ? s->b : 1;
+    types[0] = s->b ? shape(h, v->dt, 3, s->a, b, s->depth) : shape(h, v->dt, 2, s->a, s->depth);
+    types[1] = shape(h, v->dt, 2, s->classes, s->depth);
+    types[2] = s->b ? shape(h, DT_I32, 2, s->a, b) : shape(h, DT_I32, 1, s->a);
+    types[3] = s->b ? shape(h, DT_BOOL, 2, s->a, b) : shape(h, DT_BOOL, 1, s->a);
+    const StdOp op = {"linear_cross_entropy", types, 4, v->rounded ? "rounded" : NULL};
+    const Def *def = front_std_op(front, &op);
+    if (!def)
+        fail_msg("%s", diags_render(h->ir->diags, h->arena, DIAG_SHORT, false));
+    return def;
+}
+
+/* Operands: the formals, or computed from them. */
+static const Node *operand(Graph *g, const Node *formal, bool prologue)
+{
+    Sym name = node_sym(formal, "name");
+    if (!prologue || formal->type->rank < 2 || formal->type->dtype != DT_F32)
+        return graph_input(g, name, formal->type);
+    if (*name != 'w') {
+        const Node *x = graph_input(g, name, formal->type);
+        return graph_binary(g, OP_MUL, x, graph_unary(g, OP_SIGMOID, x));
+    }
+    const Dim *turned[] = {formal->type->dims[1], formal->type->dims[0]};
+    static const int64_t perm[] = {1, 0};
+    const Type *type = type_tensor(g->ir, DT_F32, 2, turned);
+    return graph_permute(g, graph_input(g, name, type), perm);
+}
+
+static Graph *body_of(Harness *h, const Def *def, const Variant *v)
+{
+    const Graph *f = def->body, *b = def->vjp->body;
+    Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+    const Node *in[16], *out[8];
+    for (uint32_t i = 0; i < f->inputs.n; i++)
+        in[i] = operand(g, f->inputs.at[i], v->prologue);
+    uint32_t n = f->inputs.n, nout = f->results.n;
+    if (v->half != GRADIENT)
+        graph_inline(g, f, in, out);
+    for (uint32_t i = 0; i < nout; i++)
+        in[n + i] = v->half == GRADIENT ? operand(g, b->inputs.at[n + i], false) : out[i];
+    for (uint32_t i = 0; i < nout && v->half != GRADIENT && v->half != GRADIENTS_OF_BOTH; i++)
+        graph_result(g, f->results.at[i].name, out[i]);
+    if (v->half == FORWARD)
+        return g;
+    for (uint32_t i = n + nout; i < b->inputs.n; i++)
+        in[i] = operand(g, b->inputs.at[i], false);
+    graph_inline(g, b, in, out);
+    for (uint32_t i = 0; i < b->results.n; i++)
+        if (!v->only || b->results.at[i].name[1] == v->only)
+            graph_result(g, b->results.at[i].name, out[i]);
+    return g;
+}
+
+static void add_case(Harness *h, Front *front, const Size *s, const Variant *v)
+{
+    static const char *const classes[] = {"xent", "xent_grad", "xent_both", "xent_both"};
+    CaseSpec c = {.name = "xent", .cls = classes[v->half], .nconfig = 3};
+    c.body = body_of(h, composite(h, front, s, v), v);
+    Xent x;
+    if (!xent_match(c.body, &x))
+        fail_msg("%d x %d: not recognised", s->a, s->classes);
+    assert_int_equal(x.log_sum != NULL, v->half != GRADIENT);
+    assert_int_equal(x.dx || x.dw, v->half != FORWARD);
+    c.config[0] = s->mr;
+    c.config[1] = s->nr;
+    c.config[2] = s->rows;
+    c.tol = v->rounded ? 0.02 * sqrt(s->depth) : 2e-6 * (8 + sqrt(s->a * s->depth));
+    if (v->half == GRADIENT) { /* what it is given is no maximum: exponentials must not be huge */
+        c.lo = -0.6;
+        c.hi = 0.6;
+    }
+    case_add(h, &c);
+}
+
+static void run(const Variant *v, size_t n)
+{
+    for (size_t t = 0; t < COUNT(isas); t++) {
+        Harness *h = harness_new(isas[t]);
+        if (!h)
+            continue;
+        Front *front = front_new(h->ir);
+        for (size_t s = t; s < COUNT(sizes);
+             s += COUNT(isas)) /* a third of them each: compiling takes long */
+            for (size_t i = 0; i < n; i++)
+                add_case(h, front, &sizes[s], &v[i]);
+        harness_run(h);
+    }
+}
+
+static void test_forward(void **state)
+{
+    UNUSED(state);
+    static const Variant all[] = {{FORWARD, DT_F32, false, false, 0},
+                                  {FORWARD, DT_F32, false, true, 0},
+                                  {FORWARD, DT_BF16, true, false, 0},
+                                  {FORWARD, DT_F16, false, false, 0}};
+    run(all, COUNT(all));
+}
+
+static void test_gradient(void **state)
+{
+    UNUSED(state);
+    static const Variant all[] = {
+        {GRADIENT, DT_F32, false, false, 0}, {BOTH, DT_F32, false, false, 0},
+        {BOTH, DT_F32, false, true, 0},      {GRADIENTS_OF_BOTH, DT_F32, false, false, 0},
+        {BOTH, DT_F32, false, false, 'x'},   {GRADIENT, DT_F32, false, false, 'w'}};
+    run(all, COUNT(all));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_gradient),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
