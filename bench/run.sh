@@ -42,6 +42,14 @@ attention() { # SHAPE
     shares="$shares  $1 $(member share <<<"$line")"
 }
 
+# The loss of a language model and its gradients, beside the same.
+xent() { # ROWSxDEPTHxCLASSES
+    local line
+    line=$("$build/bench/xent_bench" "$1")
+    put "xent $1" 1 mdl "$line"
+    shares="$shares  $1 $(member share <<<"$line")"
+}
+
 update() { # FILE MODEL THREADS
     local _
     for _ in $(seq "$rounds"); do
@@ -84,7 +92,7 @@ table() {
         END { flush_row(); print lines >json }'
 }
 
-cmake --build "$build" --target mdl mdl-digits gemm_bench attention_bench >/dev/null
+cmake --build "$build" --target mdl mdl-digits gemm_bench attention_bench xent_bench >/dev/null
 mkdir -p "$work" bench/results
 : >"$raw"
 [ -e "$work/data/mnist/train-images-idx3-ubyte" ] || "$build/examples/digits/mdl-digits" make "$work/data/mnist" >&2
@@ -105,6 +113,7 @@ attention 2048x64:full:1:bwd
 attention 2048x64:causal:1:bwd
 attention 64x32:causal:48
 attention 64x32:causal:48:bwd
+xent 1024x768x50257
 for threads in 1 2; do
     [ "$threads" -le "$cpus" ] || continue
     gemm 512 "$threads"
@@ -120,7 +129,7 @@ peer="no PyTorch in $python"
 printf '%s\n%s, %s CPUs, load %s; kernels by %s\n' "$mdl" "$cpu" "$cpus" "$load" "$compiler"
 printf 'peers: %s; %s\n\n' "${blas:-no libopenblas.so.0}" "$peer"
 table "$work/rows"
-printf '\nshare of the measured multiply-add peak: attention%s\n' "$shares"
+printf '\nshare of the measured multiply-add peak: attention, xent%s\n' "$shares"
 host=$(printf '%s %s' "$cpu" "$cpus" | tr '[:upper:]' '[:lower:]' | tr -cs 'a-z0-9\n' '-')
 out=bench/results/$(date +%Y-%m-%d)-${host}cpu.json
 cat >"$out" <<END

@@ -70,7 +70,8 @@ Kernel *kernel_new(Arena *arena, Ir *ir, Sym name, uint32_t width)
     k->names = map_new(arena);
     for (size_t i = 0; i < COUNT(reserved); i++)
         kernel_name(k, reserved[i]);
-    VEC_RESERVE(arena, &k->phases, MAX_PHASES); /* KPhase pointers stay valid while phases are added */
+    VEC_RESERVE(arena, &k->phases,
+                MAX_PHASES); /* KPhase pointers stay valid while phases are added */
     return k;
 }
 

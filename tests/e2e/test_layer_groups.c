@@ -1,0 +1,92 @@
+/* LIBS: mdl_compile mdl_passes mdl_target mdl_ir mdl_base */
+/* test_layer_groups.c: how many kernels a layer of a Llama takes: the difference that one more layer makes,
+ * of an evaluation (forward) and of a training pass (forward and backward). The numbers are upper ends;
+ * whoever merges more lowers them. The aim is 7 kernels forward and 11 backward. */
+#define _GNU_SOURCE
+#include "compile.h"
+#include "memplan.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { FORWARD_MOST = 12, TRAIN_MOST = 41 };
+
+static const char program[] =
+    "import llama: Llama\n"
+    "model tiny = Llama(V: 400, D: 64, L: %d, H: 4, KV: 2, F: 96)\n"
+    "data points {\n"
+    "  source = npz(\"p.npz\", x: \"xs\", y: \"ys\", p: \"ps\")\n"
+    "  tokens: i32[16] = row => row.x\n"
+    "  targets: i32[16] = row => row.y\n"
+    "  pos: i32[16] = row => row.p\n"
+    "}\n"
+    "train tiny {\n"
+    "  data = points\n"
+    "  loss = b => cross_entropy(tiny(b.tokens, b.pos), b.targets)\n"
+    "  lr = 1e-2\n  batch = 4\n  steps = 2\n"
+    "  every 1 steps: eval(held_out)\n"
+    "}\n"
+    "eval held_out {\n"
+    "  data = points\n"
+    "  metric loss = b => cross_entropy(tiny(b.tokens, b.pos), b.targets)\n"
+    "}\n";
+
+/* Groups of entry `name` with so many layers. */
+static int groups(const char *name, int layers)
+{
+    char path[] = "/tmp/mdl-layers-XXXXXX.mdl", text[2048];
+    int fd = mkstemps(path, 4), n = snprintf(text, sizeof text, program, layers);
+    assert_true(fd >= 0 && write(fd, text, (size_t)n) == n);
+    close(fd);
+    CompileOptions options = {.path = path};
+    Compile *c = compile_new(&options);
+    Err err = {0};
+    if (!compile_load(c, &err) || !compile_stage(c, NULL, &err) || !compile_lower(c, &err)) {
+        fail_msg("%s", err.text);
+    }
+    const Program *p = compile_program(c);
+    int count = -1;
+    for (uint32_t i = 0; i < p->entries.n; i++)
+        if (strcmp(p->entries.at[i]->name, name) == 0)
+            count = (int)compile_memplan(c, i)->order.n;
+    compile_free(c);
+    unlink(path);
+    assert_true(count >= 0);
+    return count;
+}
+
+static void check(const char *entry, int most)
+{
+    int more = groups(entry, 3) - groups(entry, 2);
+    print_message("%s: %d kernels a layer\n", entry, more);
+    if (more > most)
+        fail_msg("%s: %d kernels a layer, at most %d", entry, more, most);
+}
+
+static void test_forward(void **state)
+{
+    UNUSED(state);
+    check("eval:held_out", FORWARD_MOST);
+}
+
+static void test_training(void **state)
+{
+    UNUSED(state);
+    check("micro", TRAIN_MOST);
+}
+
+int main(void)
+{
+    setenv("MDL_PATH", MDL_SOURCE_DIR "/models", 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_training),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
