@@ -129,8 +129,10 @@ static bool read_names(Csv *csv, Arena *arena, Names *names, const char **next, 
     for (bool more = true; more;) {
         bool good = scan_field(&s, &cell);
         ASSERT(good);
-        char *name = arena_strndup(arena, cell.at, cell.n);
-        if (!cell.plain)
+        char *name = arena_alloc(arena, cell.n + 1); /* zeroed; a NUL of the file ends it, too */
+        if (cell.plain)
+            memcpy(name, cell.at, cell.n);
+        else
             name[text(&cell, name)] = '\0';
         VEC_PUSH(arena, names, name);
         more = s.at < s.end && *s.at++ == ',';

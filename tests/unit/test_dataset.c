@@ -16,7 +16,7 @@ typedef struct Fixture {
     const char *dir; /* holds images.idx and labels.idx */
     PlanBuilder *b;
     Plan *plan;
-    uint32_t filters;
+    uint32_t filters, workers;
 } Fixture;
 
 static uint8_t pixel(int64_t row, int64_t cell)
@@ -102,7 +102,8 @@ static void finish(Fixture *f, const char *dir, uint32_t shuffle, int64_t limit)
                   .nfield = f->b->fields.n,
                   .shuffle = shuffle,
                   .limit = limit,
-                  .filters = f->filters};
+                  .filters = f->filters,
+                  .workers = f->workers};
     f->b->fields.n += f->filters;
     VEC_PUSH(f->arena, &f->b->datas, d);
     Bytes bytes = planb_finish(f->b);
@@ -386,9 +387,9 @@ static void test_order_mixes(void **state)
 
 /* ---- the loader ---- */
 
-static void test_loader(void **state)
+static void check_loader(Fixture *f, uint32_t workers)
 {
-    Fixture *f = *state;
+    f->workers = workers;
     usual_fields(f);
     finish(f, f->dir, 1, -1);
     Dataset *ds = open_or_fail(f);
@@ -419,6 +420,16 @@ static void test_loader(void **state)
         loader_free(l);
     }
     data_close(ds);
+}
+
+static void test_loader(void **state)
+{
+    check_loader(*state, 1);
+}
+
+static void test_loader_of_many_threads(void **state)
+{
+    check_loader(*state, 5);
 }
 
 static void test_loader_reports_errors(void **state)
@@ -459,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_order_is_a_bijection),
         cmocka_unit_test(test_order_mixes),
         WITH_FIXTURE(test_loader),
+        WITH_FIXTURE(test_loader_of_many_threads),
         WITH_FIXTURE(test_loader_reports_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
