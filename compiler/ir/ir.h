@@ -368,6 +368,25 @@ const Node *graph_tuple(Graph *g, const Node *const *in, uint32_t n);
  * upper ends of their ranges (work.c). */
 double graph_flops(const Graph *g);
 
+/* ---- rows (rows.c) ---- */
+
+/* What the indices of an axis of n's result are in operand k. */
+typedef enum RowAxis {
+    ROW_AXIS, /* those of its axis *from: each index of the result comes of the same index there */
+    ROW_ALL,  /* the operand has no such axis: all of it is read for every index */
+    ROW_MIXED /* neither */
+} RowAxis;
+RowAxis node_row_axis(const Node *n, uint32_t axis, uint32_t k, uint32_t *from);
+
+/* Indices start .. start + extent of an axis. */
+typedef struct RowRange {
+    uint32_t axis;
+    const Dim *start, *extent;
+} RowRange;
+bool node_is_rows(const Node *n, RowRange *rows); /* a slice */
+/* n on operands that have these rows only, where they have the axis. */
+const Node *graph_fewer_rows(Graph *g, const Node *n, const Node *const *in, const RowRange *rows);
+
 /* ---- defs (def.c) ---- */
 
 typedef enum DefKind { DEF_COMPOSITE, DEF_GROUP, DEF_SCAN } DefKind;
