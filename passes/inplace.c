@@ -276,7 +276,7 @@ static void note_partial(Partial *p, const Node *value)
 {
     const Node *group;
     uint32_t result;
-    if (value_of_group(value, &group, &result) &&
+    if (value_of_group(value, &group, &result) && op_info(group->op)->cls == OC_GROUP &&
         strcmp(node_sym(group, "class"), class_info(KC_UPDATE)->name) == 0)
         p->any = p->group[group->id] = true;
 }

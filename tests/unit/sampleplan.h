@@ -272,7 +272,13 @@ static inline void sample_tokens(PlanBuilder *b)
     VEC_PUSH(b->arena, &b->specials, ((PlanSpecial){planb_text(b, "<eos>"), 256}));
     VEC_PUSH(b->arena, &b->specials, ((PlanSpecial){planb_text(b, "<pad>"), 257}));
     VEC_PUSH(b->arena, &b->tokenizers, ((PlanTokenizer){PT_BYTES, 258, 0, 2, 256, 257}));
-    VEC_PUSH(b->arena, &b->streams, ((PlanStream){planb_text(b, "*.txt"), 0, DT_I32, 0, 8, 4, 0.25, 1}));
+    VEC_PUSH(b->arena, &b->streams,
+             ((PlanStream){.files = planb_text(b, "*.txt"),
+                           .dtype = DT_U8,
+                           .length = 8,
+                           .stride = 4,
+                           .from = 0.25,
+                           .to = 1}));
     PlanField f = {.name = planb_text(b, "tokens"),
                    .kind = PF_TOKENS,
                    .dtype = DT_I32,
