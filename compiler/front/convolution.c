@@ -143,11 +143,13 @@ static const Def *vjp_of(Graph *g, Arena *arena, const Conv *c, const Node *cons
     return def_intern(g->ir, &(Def){DEF_COMPOSITE, b->name, b, 2, NULL, 0});
 }
 
-/* Every place begins a window, and a margin is no wider than windows reach. */
-static bool has_gradient(const Conv *c)
+/* Every place begins a window, a margin is no wider than windows reach, and sizes are known. */
+static bool has_gradient(const Conv *c, const Type *t)
 {
+    int64_t extent;
     for (uint32_t i = 0; i < c->n; i++) {
-        if (c->stride[i] != 1 || c->padding[i] > reach(c, i))
+        if (c->stride[i] != 1 || c->padding[i] > reach(c, i) ||
+            !dim_is_const(t->dims[2 + i], &extent))
             return false;
     }
     return true;
@@ -155,7 +157,7 @@ static bool has_gradient(const Conv *c)
 
 const Node *conv_node(Graph *g, Arena *arena, const Conv *c, const Node *x, const Node *w)
 {
-    if (!has_gradient(c))
+    if (!has_gradient(c, x->type))
         return body(g, c, x, w);
     Graph *b = graph_new(g->ir, arena, text(g, c->n == 1 ? "conv1d" : "conv2d"));
     const Node *in[] = {graph_input(b, text(g, "x"), x->type),
