@@ -122,30 +122,36 @@ static Alone alone(Lab *lab, const Node *n)
     for (uint32_t k = 0; k < n->nin; k++)
         in[k] = stand_in(lab, &a, n->in[k]);
     const Node *y = n->nin ? graph_copy_node(a.g, n, in) : stand_in(lab, &a, n);
-    graph_result(a.g, sym(lab->ir->syms, "y"), y);
+    uint32_t nresult = n->type->is_tuple ? n->type->nelem : 1;
+    for (uint32_t i = 0; i < nresult; i++)
+        graph_result(a.g, sym_printf(lab->ir->syms, "y%u", i), graph_get(a.g, y, i));
     return a;
 }
 
 /* The group in g that computes n. map: nodes of g by id of what n reads; NULL: n is of g itself. */
 static const Node *add_group(Lab *lab, Graph *g, const Node *n, const Node *const *map)
 {
-    const Node *out;
+    uint32_t nresult = n->type->is_tuple ? n->type->nelem : 1;
+    const Node **out = NEW_ARRAY(lab->arena, const Node *, nresult);
     Alone a = alone(lab, n);
     for (uint32_t k = 0; k < a.nouter && map; k++)
         a.outer[k] = map[a.outer[k]->id];
-    graph_inline(g, pass_fuse(lab->passes, a.g), a.outer, &out);
-    return out;
+    graph_inline(g, pass_fuse(lab->passes, a.g), a.outer, out);
+    return n->type->is_tuple ? graph_tuple(g, out, nresult) : out[0];
 }
 
 static const Node *grouped(Rewrite *rw, const Node *n, const Node *const *in)
 {
-    UNUSED(in);
+    uint32_t member;
+    if (node_is_get(n, &member) && op_info(in[0]->op)->cls == OC_TUPLE)
+        return in[0]->in[member]; /* of a composite that a class claims */
     return n->nin ? add_group(rw->user, rw->out, n, rw->map) : NULL;
 }
 
 Graph *lab_unfused(Lab *lab, const Graph *g)
 {
     Graph *out = graph_rewrite(g, lab->arena, grouped, lab);
+    out = graph_rewrite(out, lab->arena, NULL, NULL); /* without the tuples */
     for (uint32_t i = 0; i < out->results.n; i++) {
         GraphResult *r = &out->results.at[i];
         r->node = r->node->nin ? r->node : add_group(lab, out, r->node, NULL);
