@@ -6,7 +6,7 @@
  * gradient of a window as such, sums of shifted planes, needs all windows of all channels in memory. */
 #include "convolution.h"
 
-#include <string.h>
+#define MAX_WINDOWS 0x1p46 /* elements, below the limit of a type */
 
 Windows conv_window(const Conv *c, uint32_t i, uint32_t axis)
 {
@@ -143,28 +143,32 @@ static const Def *vjp_of(Graph *g, Arena *arena, const Conv *c, const Node *cons
     return def_intern(g->ir, &(Def){DEF_COMPOSITE, b->name, b, 2, NULL, 0});
 }
 
-/* Every place begins a window, a margin is no wider than windows reach, and sizes are known. */
-static bool has_gradient(const Conv *c, const Type *t)
+/* Every place begins a window, a margin is no wider than windows reach, sizes are known, and there are
+ * about as many outputs as inputs: the gradient reads a window for each input. */
+static bool has_gradient(Ir *ir, const Conv *c, const Type *x, const Type *y)
 {
-    int64_t extent;
+    double windows = (double)dim_hi(ir, type_count(ir, y));
     for (uint32_t i = 0; i < c->n; i++) {
+        int64_t in, out;
         if (c->stride[i] != 1 || c->padding[i] > reach(c, i) ||
-            !dim_is_const(t->dims[2 + i], &extent))
+            !dim_is_const(x->dims[2 + i], &in) || !dim_is_const(y->dims[2 + i], &out) ||
+            2 * out < in)
             return false;
+        windows *= 2 * (double)c->size[i];
     }
-    return true;
+    return windows < MAX_WINDOWS;
 }
 
 const Node *conv_node(Graph *g, Arena *arena, const Conv *c, const Node *x, const Node *w)
 {
-    if (!has_gradient(c, x->type))
-        return body(g, c, x, w);
     Graph *b = graph_new(g->ir, arena, text(g, c->n == 1 ? "conv1d" : "conv2d"));
     const Node *in[] = {graph_input(b, text(g, "x"), x->type),
                         graph_input(b, text(g, "w"), w->type), NULL};
     in[2] = body(b, c, in[0], in[1]);
     if (!in[2])
         return NULL;
+    if (!has_gradient(g->ir, c, x->type, in[2]->type))
+        return body(g, c, x, w);
     graph_result(b, text(g, "y"), in[2]);
     Def def = {DEF_COMPOSITE, b->name, b, 1, vjp_of(g, arena, c, in), 0};
     return graph_call(g, def_intern(g->ir, &def), (const Node *const[]){x, w}, 2);

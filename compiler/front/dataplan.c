@@ -114,6 +114,7 @@ static bool plan_mix(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
 
 static bool plan_rows(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
 {
+    uint32_t later = e->front->later.n;
     d->field0 = b->fields.n;
     bool ok = plan_source(e, b, s, d);
     for (uint32_t i = 0; i < s->nfield; i++) {
@@ -122,7 +123,7 @@ static bool plan_rows(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
     d->nfield = b->fields.n - d->field0;
     ok = plan_filter(e, b, s, d) && ok;
     d->ncolumn = b->columns.n - d->column0;
-    if (ok && !d->ncolumn && s->info->runs && !s->info->stream) {
+    if (ok && later == e->front->later.n && !d->ncolumn && s->info->runs && !s->info->stream) {
         diag_at(e->diags, DIAG_E0802, s->source->span,
                 "no field of `data %s` reads a column of its source", s->block->name);
         return false;

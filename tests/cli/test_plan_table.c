@@ -52,10 +52,12 @@ static void gpt2(void **state)
     /* every matrix and the table of words once a token, scores and their sums over all places */
     double forward = 2 * tokens * (matrices + words * d) + layers * 4 * places * d * tokens;
     check_number(json, "pretrain", "forward_flops", forward);
-    check_number(json, "pretrain", "step_flops", 3 * forward);
+    /* the derivative of attention makes its scores again */
+    double again = layers * 2 * places * d * tokens;
+    check_number(json, "pretrain", "step_flops", 3 * forward + again);
     /* 6 N a token leaves out attention, and counts vectors and places, which no product has */
     double step = number(json, "pretrain", "step_flops"), rule = 6 * n * tokens;
-    assert_true(step > rule && step < 1.16 * rule);
+    assert_true(step > rule && step < 1.18 * rule);
     check_has(json, "\"flops_up_to\":false");
 }
 
