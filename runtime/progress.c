@@ -85,6 +85,7 @@ void progress_log(Progress *p, const RunPoint *point)
         print_point(p, point, false);
 }
 
+PRINTF_LIKE(3, 0)
 static void say(Progress *p, const char *before, const char *fmt, va_list args)
 {
     char text[1200];

@@ -2,7 +2,8 @@
 /* test_install.c: what `cmake --install` lays out is enough to build and run a program.
  *
  * The tree is installed into the build folder; then a program is compiled with nothing but the
- * installed headers, library and flags, and run. */
+ * installed headers, library and flags, and run; so is examples/embed, on a plan that the installed mdl
+ * has compiled. */
 #include "base.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,6 +57,35 @@ static void headers_and_library_suffice(void **state)
     assert_int_equal(run(ROOT "/user"), 0);
 }
 
+static const char points[] = "{\"x\": [1, 2], \"y\": 0}\n{\"x\": [2, 1], \"y\": 1}\n"
+                             "{\"x\": [0, 3], \"y\": 0}\n{\"x\": [3, 0], \"y\": 1}\n";
+static const char points_program[] =
+    "model line = Linear(2, 2)\n"
+    "data points { source = jsonl(\"points.jsonl\") ; x: f32[2] = row => row.x ; y: i32 = row => "
+    "row.y "
+    "}\n"
+    "train line { data = points ; loss = b => cross_entropy(line(b.x), b.y) ; lr = 0.1 ; batch = 4 "
+    "; "
+    "steps = 20 }\n"
+    "eval all { data = points ; metric right = b => mean(argmax(line(b.x)) == b.y) }\n";
+
+/* examples/embed trains and evaluates a plan, without the compiler and the program. */
+static void example_embeds(void **state)
+{
+    UNUSED(state);
+    const char *mdl = ROOT "/points.mdl", *data = ROOT "/points.jsonl";
+    assert_true(file_write_atomic(mdl, points_program, strlen(points_program), NULL));
+    assert_true(file_write_atomic(data, points, strlen(points), NULL));
+    assert_int_equal(
+        run(MDL_CC " -o " ROOT "/embed " MDL_SOURCE_DIR "/examples/embed/embed.c" FLAGS), 0);
+    assert_int_equal(run("cd " ROOT " && bin/mdl compile points.mdl -o compiled && rm points.mdl"),
+                     0);
+    assert_int_equal(run("cd " ROOT " && ./embed compiled/plans/line.plan trained | tee out && "
+                         "grep -qx 'all right 1.0000 (4 rows)' out"),
+                     0);
+    assert_int_not_equal(run(ROOT "/embed " ROOT "/none.plan " ROOT "/trained"), 0);
+}
+
 static void headers_are_cplusplus_too(void **state)
 {
     UNUSED(state);
@@ -82,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_and_library_suffice),
+        cmocka_unit_test(example_embeds),
         cmocka_unit_test(headers_are_cplusplus_too),
         cmocka_unit_test(program_and_models_are_there),
     };
