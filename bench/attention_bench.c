@@ -121,7 +121,7 @@ static bool read_shape(const char *text, Shape *s)
 {
     char mask[8] = "", rest[8] = "";
     *s = (Shape){.heads = 1};
-    int n =
+    int n = /* NOLINTNEXTLINE(cert-err34-c): widths keep the numbers in range */
         sscanf(text, "%5dx%4d:%7[a-z]:%3d:%7[a-z]", &s->length, &s->width, mask, &s->heads, rest);
     s->bwd = strcmp(rest, "bwd") == 0;
     s->causal = strcmp(mask, "causal") == 0;

@@ -132,6 +132,7 @@ int main(int argc, char **argv)
     for (int i = 1; ok && i < argc; i++) {
         Shape s;
         Times t = {0};
+        /* NOLINTNEXTLINE(cert-err34-c): widths keep the numbers in range */
         ok = sscanf(argv[i], "%6dx%5dx%6d", &s.rows, &s.depth, &s.classes) == 3 && s.rows > 0 &&
              s.depth > 0 && s.classes > 0 && write_program(path, &s);
         ok = ok ? bench(path, peak, &s, &t, &err)

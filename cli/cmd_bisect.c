@@ -67,6 +67,7 @@ static void look_before(Bisect *b, uint32_t s)
     b->known = false;
     if (s >= e->nstep || s >= b->m->order.n)
         return;
+    ASSERT(b->m->order.at);
     const Node *group = b->m->order.at[s];
     if (!bisect_tensors(b->arena, p, &p->steps[e->step0 + s], group, &b->tensors)) {
         b->foreign++;

@@ -56,7 +56,7 @@ static bool find_run(Cli *cli, Compile *c, const GenerateUse *u, const char **wo
 
 static bool find_weights(Cli *cli, Compile *c, GenerateUse *u, Err *err)
 {
-    const char *work;
+    const char *work = NULL;
     CkptPosition pos;
     u->weights = cli->value[OPT_weights];
     if (u->weights)
@@ -78,7 +78,7 @@ static bool find_weights(Cli *cli, Compile *c, GenerateUse *u, Err *err)
 static bool make_plan(Cli *cli, Compile *c, void *user, Err *err)
 {
     GenerateUse *u = user;
-    uint32_t block;
+    uint32_t block = 0;
     Bytes bytes;
     if (!find_block(cli, c, &block, err) || !find_weights(cli, c, u, err) ||
         !compile_generate(c, block, err) || !compile_plan(c, &bytes, err))

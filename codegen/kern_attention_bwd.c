@@ -380,6 +380,8 @@ static void query_block(Lower *lo, Bwd *f, const KExpr *number)
 typedef struct Store {
     const AttentionPart *part;
     uint32_t buf;
+    const KExpr *first, *count; /* places of the axis */
+    bool queries;               /* the axis is that of the queries */
     const KExpr *at;
     const Ix *ix[4]; /* but the last */
 } Store;
@@ -397,23 +399,22 @@ static void store_lanes(Lower *lo, const Ix *j, void *user)
     lo->seed_scope = NULL;
 }
 
-/* Lines [0, count) of a buffer to the places that begin at `first` of an axis. */
-static void store_lines(Lower *lo, Store *s, const KExpr *first, const KExpr *count, bool queries,
-                        const Bwd *f)
+/* The lines of a buffer, from its first on, to their places. */
+static void store_lines(Lower *lo, Store *s, const Bwd *f)
 {
     Kernel *k = lo->k;
-    const Dim *lines = queries ? f->b.a.t : f->b.a.s;
+    const Dim *lines = s->queries ? f->b.a.t : f->b.a.s;
     const Dim *columns = s->part == &f->b.dv ? f->b.a.e : f->b.a.d;
     int64_t n = fixed(columns), pitch = round_up(n, k->width);
     if (!s->part->node)
         return;
-    scope_loop(lo, &(LoopSpec){.stem = "i", .lo = ke_int(k, 0), .hi = count, .extent = lines});
+    scope_loop(lo, &(LoopSpec){.stem = "i", .lo = ke_int(k, 0), .hi = s->count, .extent = lines});
     const KExpr *i = lo->var[lo->nvar - 1].at;
-    const KExpr *line = queries ? ke_add(lo, first_of_group(lo, f), i) : i;
+    const KExpr *line = s->queries ? ke_add(lo, first_of_group(lo, f), i) : i;
     s->at = ks_let(k, lo->scope->block, "line", ke_mul(lo, line, ke_int(k, pitch)));
     s->ix[0] = f->ib;
-    s->ix[1] = scope_var(lo, ke_add(lo, first, i), lines);
-    s->ix[2] = queries ? f->ih : f->in;
+    s->ix[1] = scope_var(lo, ke_add(lo, s->first, i), lines);
+    s->ix[2] = s->queries ? f->ih : f->in;
     LanesSpec spec = {.stem = "j",
                       .lo = ke_int(k, 0),
                       .hi = ke_int(k, n),
@@ -445,8 +446,10 @@ static void key_tile(Lower *lo, Bwd *f, const KExpr *number)
     query_block(lo, f, lo->var[lo->nvar - 1].at);
     scope_end(lo);
     scope_end(lo);
-    store_lines(lo, &(Store){.part = &f->b.dk, .buf = f->dk}, f->u0, f->count, false, f);
-    store_lines(lo, &(Store){.part = &f->b.dv, .buf = f->dv}, f->u0, f->count, false, f);
+    Store keys_out = {.part = &f->b.dk, .buf = f->dk, .first = f->u0, .count = f->count};
+    Store values_out = {.part = &f->b.dv, .buf = f->dv, .first = f->u0, .count = f->count};
+    store_lines(lo, &keys_out, f);
+    store_lines(lo, &values_out, f);
 }
 
 void lower_attention_bwd(Lower *lo)
@@ -476,6 +479,9 @@ void lower_attention_bwd(Lower *lo)
     key_tile(lo, &f, lo->var[lo->nvar - 1].at);
     scope_end(lo);
     group_loop(lo, &f);
-    store_lines(lo, &(Store){.part = &f.b.dq, .buf = f.dq}, zero, ke_extent(k, a->t), true, &f);
+    const KExpr *all = ke_extent(k, a->t);
+    store_lines(
+        lo, &(Store){.part = &f.b.dq, .buf = f.dq, .first = zero, .count = all, .queries = true},
+        &f);
     scope_end(lo);
 }

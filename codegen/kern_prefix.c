@@ -35,7 +35,7 @@ static void fold_line(Lower *lo, const Ix *lane, void *user)
                                              .extent = p->l.length});
     const Ix *ix[IR_MAX_RANK];
     const Ix *outer = p->rows ? lane : p->scalar, *inner = p->rows ? p->scalar : lane;
-    line_index(lo, &p->l, outer, place(lo, p, i), inner, ix);
+    line_index(lo, &p->l, (const Ix *[]){outer, place(lo, p, i), inner}, ix);
     const KExpr *x = lower_value(lo, p->l.n->in[0], ix);
     x = vector ? lower_spread(lo, x) : x;
     const char *text = gen_template(p->l.n, dt);

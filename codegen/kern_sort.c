@@ -16,7 +16,7 @@ static void put_key(Lower *lo, const Ix *i, void *user)
     const Sorted *s = user;
     const LowerVar var = lo->var[lo->nvar - 1];
     const Ix *ix[IR_MAX_RANK];
-    line_index(lo, &s->l, s->outer, i, s->inner, ix);
+    line_index(lo, &s->l, (const Ix *[]){s->outer, i, s->inner}, ix);
     const KExpr *x = lower_value(lo, s->l.n->in[0], ix);
     x = var.vector ? lower_spread(lo, x) : x;
     bool wide = lo->k->bufs.at[s->keys].dtype == DT_I64;
@@ -34,7 +34,7 @@ static void put_index(Lower *lo, const Ix *i, void *user)
     const Sorted *s = user;
     const LowerVar var = lo->var[lo->nvar - 1];
     const Ix *ix[IR_MAX_RANK];
-    line_index(lo, &s->l, s->outer, i, s->inner, ix);
+    line_index(lo, &s->l, (const Ix *[]){s->outer, i, s->inner}, ix);
     const KExpr *at = var.vector ? ke_vload(lo->k, s->order, var.at, var.lanes)
                                  : ke_load(lo->k, s->order, var.at);
     lower_store(lo, 0, ix, at);

@@ -26,14 +26,13 @@ static inline Lines lines_of(const Lower *lo, OpClass cls)
     return l;
 }
 
-/* The element [outer, at, inner]. */
-static inline void line_index(const Lower *lo, const Lines *l, const Ix *outer, const Ix *at,
-                              const Ix *inner, const Ix **ix)
+/* The element of: [outer, at, inner]. */
+static inline void line_index(const Lower *lo, const Lines *l, const Ix *const *of, const Ix **ix)
 {
     const Type *t = l->n->type;
-    ix_unflatten(lo->ir, outer, t->dims, l->axis, ix);
-    ix[l->axis] = at;
-    ix_unflatten(lo->ir, inner, t->dims + l->axis + 1, t->rank - l->axis - 1, ix + l->axis + 1);
+    ix_unflatten(lo->ir, of[0], t->dims, l->axis, ix);
+    ix[l->axis] = of[1];
+    ix_unflatten(lo->ir, of[2], t->dims + l->axis + 1, t->rank - l->axis - 1, ix + l->axis + 1);
 }
 
 #endif

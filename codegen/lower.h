@@ -72,7 +72,8 @@ struct Lower {
     const KExpr **seed;
     bool *seeded;      /* the node reads such a value, or is one */
     Scope *seed_scope; /* where they are valid */
-    const KExpr *mask; /* VI: the lanes that exist; loads touch no other. NULL: all that `lanes` says */
+    const KExpr
+        *mask; /* VI: the lanes that exist; loads touch no other. NULL: all that `lanes` says */
     /* Rows kept by a fold between its passes; see kern_reduce.c. */
     const KExpr *(*kept)(Lower *lo, const Node *n, const Ix *const *ix);
     void *user;

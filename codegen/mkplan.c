@@ -253,6 +253,7 @@ static uint32_t value_tensor(EntryCx *en, const Node *value)
         return en->input[slot->index];
     }
     if (slot->place == PLACE_OUT) {
+        ASSERT(en->out);
         return en->out[slot->index];
     }
     ASSERT(slot->place == PLACE_TEMP || slot->place == PLACE_RESULT);
@@ -371,6 +372,7 @@ static uint32_t result_tensor(EntryCx *en, const Node *group, uint32_t r)
         return slot->index;
     }
     if (slot->place == PLACE_OUT) {
+        ASSERT(en->out);
         return en->out[slot->index];
     }
     uint32_t *known = &en->tensor[slot - m->slots];
