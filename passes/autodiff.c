@@ -91,14 +91,15 @@ static void mark_active(Tape *t, const AutodiffIn *in)
     }
 }
 
+/* Cotangents of slices side by side (of q, k and v in one product) are put beside each other. */
 static void contribute(Tape *t, const Node **sum, const Node *c)
 {
-    const Node *more = *sum;
-    if (more) {
+    const Node *more = *sum, *beside = more ? graph_pads_beside(t->g, more, c) : NULL;
+    if (more && !beside) {
         const Node *both = graph_binary(t->g, OP_ADD, vjp_wide(t->g, more), vjp_wide(t->g, c));
-        c = graph_cast(t->g, c->type->dtype, both);
+        beside = graph_cast(t->g, c->type->dtype, both);
     }
-    *sum = c;
+    *sum = more ? beside : c;
     ASSERT(*sum);
 }
 

@@ -153,6 +153,37 @@ const Node *graph_concat(Graph *g, const Node *const *in, uint32_t n, uint32_t a
     return graph_op(g, &(NodeSpec){.op = OP_CONCAT, .nin = n, .in = in, .attr = &attr});
 }
 
+/* The pieces that x is made of along an axis. */
+static uint32_t pieces_of(const Node *x, uint32_t axis, const Node *const **in)
+{
+    bool joined = x->op == OP_CONCAT && node_int(x, "axis") == axis;
+    *in = joined ? x->in : NULL;
+    return joined ? x->nin : 1;
+}
+
+const Node *graph_pads_beside(Graph *g, const Node *a, const Node *b)
+{
+    if (a->op != OP_PAD || b->op != OP_PAD || node_int(a, "axis") != node_int(b, "axis"))
+        return NULL;
+    uint32_t axis = (uint32_t)node_int(a, "axis"), n = 0;
+    const Dim *end = dim_add(g->ir, node_dim(a, "lo"), a->in[0]->type->dims[axis]);
+    if (end != node_dim(b, "lo")) {
+        end = dim_add(g->ir, node_dim(b, "lo"), b->in[0]->type->dims[axis]);
+        return end == node_dim(a, "lo") ? graph_pads_beside(g, b, a) : NULL;
+    }
+    const Node *const *piece[2];
+    uint32_t na = pieces_of(a->in[0], axis, &piece[0]), nb = pieces_of(b->in[0], axis, &piece[1]);
+    const Node **in = NEW_ARRAY(g->arena, const Node *, na + nb);
+    for (uint32_t i = 0; i < na; i++)
+        in[n++] = piece[0] ? piece[0][i] : a->in[0];
+    for (uint32_t i = 0; i < nb; i++)
+        in[n++] = piece[1] ? piece[1][i] : b->in[0];
+    const Node *all = graph_concat(g, in, n, axis);
+    const Dim *lo = node_dim(a, "lo"), *hi = node_dim(b, "hi");
+    bool whole = dim_equals(lo, 0) && dim_equals(hi, 0);
+    return all && !whole ? graph_pad(g, all, axis, lo, hi) : all;
+}
+
 const Node *graph_gather(Graph *g, const Node *x, const Node *idx, uint32_t axis, uint32_t batch)
 {
     const Node *in[] = {x, idx};

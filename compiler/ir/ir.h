@@ -336,6 +336,9 @@ const Node *graph_window(Graph *g, const Node *x, const Windows *w);
 const Node *graph_unwindow(Graph *g, const Node *x, const Windows *w, const Dim *extent);
 const Node *graph_pad(Graph *g, const Node *x, uint32_t axis, const Dim *lo, const Dim *hi);
 const Node *graph_concat(Graph *g, const Node *const *in, uint32_t n, uint32_t axis);
+/* Where a and b are paddings of pieces that lie side by side: both pieces, padded by what is left. It is
+ * their sum, but for the sign of zeros. NULL where they are not. */
+const Node *graph_pads_beside(Graph *g, const Node *a, const Node *b);
 /* out[b.., i.., r..] = x[b.., idx[b.., i..], r..]: the first `batch` axes are shared; axis >= batch
  * is replaced by the remaining axes of idx. axes of x between batch and axis come before i... */
 const Node *graph_gather(Graph *g, const Node *x, const Node *idx, uint32_t axis, uint32_t batch);
