@@ -23,7 +23,7 @@ static const Node *inline_node(Inliner *il, const Node *n, const Node *const *in
     if (op_info(n->op)->cls == OC_CALL && il->want(il->cx, node_def(n)))
         return inline_call(il, n, in);
     if (op_info(n->op)->cls == OC_LOOP)
-        return loop_rewrite(il->cx, il->g, n, in, inline_body, il);
+        return loop_rewrite(&(LoopBody){il->cx, inline_body, il}, il->g, n, in);
     /* a call that became a tuple node gives its members directly */
     if (node_is_get(n, &member) && op_info(in[0]->op)->cls == OC_TUPLE)
         return in[0]->in[member]; /* tuples do not nest, so in[0] is no get */

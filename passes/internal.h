@@ -42,10 +42,14 @@ bool vjp_loop(PassCx *cx, const LoopVjp *v, InlineWant want, const Node **dx);
 /* ---- loop.c ---- */
 
 typedef const Graph *(*LoopBodyFn)(PassCx *cx, const Graph *body, void *user);
+typedef struct LoopBody {
+    PassCx *cx;
+    LoopBodyFn fn;
+    void *user;
+} LoopBody;
 /* The loop n on the operands `in`, its body replaced by what fn makes of it, which has the same inputs and
  * results; NULL where fn gives NULL. */
-const Node *loop_rewrite(PassCx *cx, Graph *g, const Node *n, const Node *const *in, LoopBodyFn fn,
-                         void *user);
+const Node *loop_rewrite(const LoopBody *b, Graph *g, const Node *n, const Node *const *in);
 /* The same for all loops of a graph. */
 Graph *loop_rewrite_all(PassCx *cx, const Graph *in, LoopBodyFn fn, void *user);
 bool loop_any(const Graph *g);

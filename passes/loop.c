@@ -18,13 +18,12 @@ static const Node *with_body(PassCx *cx, Graph *g, const Node *n, const Node *co
     return graph_loop(g, &spec, in, n->nin);
 }
 
-const Node *loop_rewrite(PassCx *cx, Graph *g, const Node *n, const Node *const *in, LoopBodyFn fn,
-                         void *user)
+const Node *loop_rewrite(const LoopBody *b, Graph *g, const Node *n, const Node *const *in)
 {
     ASSERT(op_info(n->op)->cls == OC_LOOP);
     Graph body = *node_def(n)->body;
-    const Graph *now = fn(cx, &body, user);
-    return now ? with_body(cx, g, n, in, now) : NULL;
+    const Graph *now = b->fn(b->cx, &body, b->user);
+    return now ? with_body(b->cx, g, n, in, now) : NULL;
 }
 
 bool loop_any(const Graph *g)
@@ -35,22 +34,14 @@ bool loop_any(const Graph *g)
     return false;
 }
 
-typedef struct Bodies {
-    PassCx *cx;
-    LoopBodyFn fn;
-    void *user;
-} Bodies;
-
 static const Node *visit_body(Rewrite *rw, const Node *n, const Node *const *in)
 {
-    const Bodies *b = rw->user;
-    return op_info(n->op)->cls == OC_LOOP ? loop_rewrite(b->cx, rw->out, n, in, b->fn, b->user)
-                                          : NULL;
+    return op_info(n->op)->cls == OC_LOOP ? loop_rewrite(rw->user, rw->out, n, in) : NULL;
 }
 
 Graph *loop_rewrite_all(PassCx *cx, const Graph *in, LoopBodyFn fn, void *user)
 {
-    Bodies b = {cx, fn, user};
+    LoopBody b = {cx, fn, user};
     return graph_rewrite(in, cx->arena, visit_body, &b);
 }
 

@@ -262,7 +262,7 @@ static const Graph *pick_body(PassCx *cx, const Graph *body, void *user)
 static const Node *pick_node(Rewrite *rw, const Node *n, const Node *const *in)
 {
     if (op_info(n->op)->cls == OC_LOOP)
-        return loop_rewrite(rw->user, rw->out, n, in, pick_body, NULL);
+        return loop_rewrite(&(LoopBody){rw->user, pick_body, NULL}, rw->out, n, in);
     if (op_info(n->op)->cls != OC_GROUP)
         return NULL;
     PassCx *cx = rw->user;

@@ -120,7 +120,7 @@ static double seconds_of(const Remat *r, const Node *n)
 
 static int64_t capacity(double x)
 {
-    return x < 0 || x >= (double)(MINCUT_INF / 1024) ? MINCUT_INF : (int64_t)x;
+    return x < 0 || x >= (double)MINCUT_INF / 1024 ? MINCUT_INF : (int64_t)x;
 }
 
 /* ---- the cut ---- */

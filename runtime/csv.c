@@ -118,7 +118,7 @@ typedef VEC(const char *) Names;
 static bool read_names(Csv *csv, Arena *arena, Names *names, const char **next, Err *err)
 {
     const char *at = csv->rows.text;
-    Cell cell;
+    Cell cell = {0};
     if (!find_record(&csv->rows, &at, next, err))
         return err_context(err, "%s", csv->rows.path);
     if (!at || csv->rows.text == csv->rows.end)
@@ -169,7 +169,7 @@ static bool open_csv(Source *s, Err *err)
     Csv *csv = NEW(s->arena, Csv);
     s->self = csv;
     Names names = {0};
-    const char *from;
+    const char *from = NULL;
     csv->column = NEW_ARRAY(s->arena, uint32_t, s->data->ncolumn + 1);
     if (!textrows_open(&csv->rows, s, err) || !read_names(csv, s->arena, &names, &from, err))
         return false;

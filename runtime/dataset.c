@@ -63,6 +63,7 @@ DataWorker *data_worker_new(const Dataset *ds)
     w->arena = arena;
     w->part = NEW_ARRAY(arena, DataWorker *, ds->data->npart);
     w->out = NEW_ARRAY(arena, void *, ds->data->nfield);
+    ASSERT(ds->part || ds->data->npart == 0);
     for (uint32_t k = 0; k < ds->data->npart; k++)
         w->part[k] = data_worker_new(ds->part[k]);
     if (!ds->source)

@@ -115,6 +115,7 @@ static bool plan_mix(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
 static bool plan_rows(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
 {
     uint32_t later = e->front->later.n;
+    ASSERT(s->block);
     d->field0 = b->fields.n;
     bool ok = plan_source(e, b, s, d);
     for (uint32_t i = 0; i < s->nfield; i++) {
