@@ -65,6 +65,7 @@ static void look_before(Bisect *b, uint32_t s)
     const PlanEntry *e = &p->entries[b->entry];
     arena_reset(b->arena);
     b->known = false;
+    ASSERT(b->m);
     if (s >= e->nstep || s >= b->m->order.n)
         return;
     ASSERT(b->m->order.at);
