@@ -1,12 +1,16 @@
 /* attention_tile.c: the parts of which the kernels of attention are made. attention_tile.h. */
 #include "attention_tile.h"
 
+#include <string.h>
+
 /* ---- operands into panels ---- */
 
 static const KExpr *operand(Lower *lo, const LinesSpec *s, const Ix *line, const Ix *column)
 {
     const Ix *ix[IR_MAX_RANK];
-    s->index(lo, s->user, line, column, ix);
+    memcpy(ix, s->of, s->nof * sizeof *ix);
+    ix[s->nof] = s->columns_first ? column : line;
+    ix[s->nof + 1] = s->columns_first ? line : column;
     return lower_spread(lo, lower_value(lo, s->node, ix));
 }
 

@@ -8,11 +8,12 @@
 
 /* ---- operands into panels ---- */
 
-/* Element (line, column) of an operand: index of the node. */
+/* Lines and columns of an operand: its last two axes, behind those that `of` holds. */
 typedef struct LinesSpec {
     const Node *node;
-    void (*index)(Lower *lo, void *user, const Ix *line, const Ix *column, const Ix **ix);
-    void *user;
+    const Ix *of[3];
+    uint32_t nof;
+    bool columns_first;         /* the columns are the axis before the lines */
     const KExpr *first, *count; /* lines [first, first + count) of `lines` */
     const Dim *lines, *columns;
     uint32_t buf;

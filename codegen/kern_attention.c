@@ -30,19 +30,6 @@ typedef struct Fwd {
     Span4 span;
 } Fwd;
 
-static int64_t fixed(const Dim *d)
-{
-    int64_t n;
-    bool ok = dim_is_const(d, &n);
-    ASSERT(ok);
-    return n;
-}
-
-static int64_t round_up(int64_t n, int64_t to)
-{
-    return ceil_div(n, to) * to;
-}
-
 static void describe(Lower *lo, Fwd *f)
 {
     bool found = attention_find(lo->body, &f->a);
@@ -51,12 +38,12 @@ static void describe(Lower *lo, Fwd *f)
     f->nr = lower_config(lo, "nr");
     f->keys = lower_config(lo, "keys");
     f->grain = lower_config(lo, "grain");
-    f->d = fixed(f->a.d);
-    f->e = fixed(f->a.e);
+    f->d = dim_fixed(f->a.d);
+    f->e = dim_fixed(f->a.e);
     f->dp = round_up(f->d, lo->k->width);
     f->ep = round_up(f->e, lo->k->width);
-    f->kv = fixed(f->a.kv);
-    f->group = fixed(f->a.g);
+    f->kv = dim_fixed(f->a.kv);
+    f->group = dim_fixed(f->a.g);
     f->heads = f->kv * f->group;
     int64_t s = dim_hi(lo->ir, f->a.s), t = dim_hi(lo->ir, f->a.t);
     f->tiles = ceil_div(s > 0 ? s : 1, f->keys);
@@ -85,37 +72,6 @@ static void make_buffers(Lower *lo, Fwd *f)
 
 /* ---- packing ---- */
 
-static void key_index(Lower *lo, void *user, const Ix *line, const Ix *column, const Ix **ix)
-{
-    const Fwd *f = user;
-    UNUSED(lo);
-    ix[0] = f->b;
-    ix[1] = f->n;
-    ix[2] = line;
-    ix[3] = column;
-}
-
-static void value_index(Lower *lo, void *user, const Ix *line, const Ix *column, const Ix **ix)
-{
-    const Fwd *f = user;
-    UNUSED(lo);
-    ix[0] = f->b;
-    ix[1] = f->n;
-    ix[2] = column;
-    ix[3] = line;
-}
-
-static void query_index(Lower *lo, void *user, const Ix *line, const Ix *column, const Ix **ix)
-{
-    const Fwd *f = user;
-    UNUSED(lo);
-    ix[0] = f->b;
-    ix[1] = f->n;
-    ix[2] = f->g;
-    ix[3] = line;
-    ix[4] = column;
-}
-
 static void pack_keys(Lower *lo, Fwd *f, const KExpr *count)
 {
     Kernel *k = lo->k;
@@ -128,8 +84,8 @@ static void pack_keys(Lower *lo, Fwd *f, const KExpr *count)
     const KExpr *u = ks_let(k, lo->scope->block, "u", ke_add(lo, f->u0, first));
     LinesSpec s = {
         .node = f->a.dot->in[1],
-        .index = key_index,
-        .user = f,
+        .of = {f->b, f->n},
+        .nof = 2,
         .first = u,
         .count = ke_sub(lo, count, first),
         .lines = f->a.s,
@@ -148,8 +104,9 @@ static void pack_values(Lower *lo, Fwd *f, const KExpr *count)
     const KExpr *line = ke_add(lo, ke_mul(lo, f->bn, ke_int(k, f->all)), f->u0);
     const KExpr *base = ks_let(k, lo->scope->block, "base", ke_mul(lo, line, ep));
     LinesSpec s = {.node = f->a.out->in[1],
-                   .index = value_index,
-                   .user = f,
+                   .of = {f->b, f->n},
+                   .nof = 2,
+                   .columns_first = true,
                    .first = f->u0,
                    .count = count,
                    .lines = f->a.s,
@@ -436,8 +393,8 @@ static void start_block(Lower *lo, Fwd *f)
     Kernel *k = lo->k;
     const KExpr *zero = ke_int(k, 0);
     LinesSpec s = {.node = f->a.dot->in[0],
-                   .index = query_index,
-                   .user = f,
+                   .of = {f->b, f->n, f->g},
+                   .nof = 3,
                    .first = f->t0,
                    .count = f->rows,
                    .lines = f->a.t,

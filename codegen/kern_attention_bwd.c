@@ -24,19 +24,6 @@ typedef struct Bwd {
     Span4 span;
 } Bwd;
 
-static int64_t fixed(const Dim *d)
-{
-    int64_t n;
-    bool ok = dim_is_const(d, &n);
-    ASSERT(ok);
-    return n;
-}
-
-static int64_t round_up(int64_t n, int64_t to)
-{
-    return ceil_div(n, to) * to;
-}
-
 static void describe(Lower *lo, Bwd *f)
 {
     bool found = attention_find_bwd(lo->body, &f->b);
@@ -47,12 +34,12 @@ static void describe(Lower *lo, Bwd *f)
     f->keys = lower_config(lo, "keys");
     f->block = lower_config(lo, "queries");
     f->rows = lo->target->registers >= 32 ? 8 : 4;
-    f->d = fixed(a->d);
-    f->e = fixed(a->e);
+    f->d = dim_fixed(a->d);
+    f->e = dim_fixed(a->e);
     f->dp = round_up(f->d, lo->k->width);
     f->ep = round_up(f->e, lo->k->width);
-    f->kv = fixed(a->kv);
-    f->group = fixed(a->g);
+    f->kv = dim_fixed(a->kv);
+    f->group = dim_fixed(a->g);
     int64_t t = dim_hi(lo->ir, a->t), s = dim_hi(lo->ir, a->s);
     f->queries = round_up(t > 0 ? t : 1, f->block);
     double heads = (double)dim_hi(lo->ir, a->b) * (double)f->kv * (double)f->group;
@@ -77,28 +64,6 @@ static void make_buffers(Lower *lo, Bwd *f)
 
 /* ---- operands ---- */
 
-/* [b, kv, line, column] of keys and values; [b, kv, g, line, column] of queries. */
-static void key_index(Lower *lo, void *user, const Ix *line, const Ix *column, const Ix **ix)
-{
-    const Bwd *f = user;
-    UNUSED(lo);
-    ix[0] = f->ib;
-    ix[1] = f->in;
-    ix[2] = line;
-    ix[3] = column;
-}
-
-static void query_index(Lower *lo, void *user, const Ix *line, const Ix *column, const Ix **ix)
-{
-    const Bwd *f = user;
-    UNUSED(lo);
-    ix[0] = f->ib;
-    ix[1] = f->in;
-    ix[2] = f->ig;
-    ix[3] = line;
-    ix[4] = column;
-}
-
 static void group_loop(Lower *lo, Bwd *f)
 {
     Kernel *k = lo->k;
@@ -119,12 +84,12 @@ static const KExpr *first_of_group(Lower *lo, const Bwd *f)
 static void copy_queries(Lower *lo, Bwd *f, const Node *node, uint32_t buf, const Dim *columns)
 {
     Kernel *k = lo->k;
-    int64_t pitch = round_up(fixed(columns), k->width);
+    int64_t pitch = round_up(dim_fixed(columns), k->width);
     const KExpr *t = ke_extent(k, f->b.a.t), *kp = ke_int(k, pitch);
     const KExpr *base = ke_mul(lo, first_of_group(lo, f), kp);
     LinesSpec s = {.node = node,
-                   .index = query_index,
-                   .user = f,
+                   .of = {f->ib, f->in, f->ig},
+                   .nof = 3,
                    .first = ke_int(k, 0),
                    .count = t,
                    .lines = f->b.a.t,
@@ -141,8 +106,8 @@ static void copy_keys(Lower *lo, Bwd *f)
 {
     const Attention *a = &f->b.a;
     Kernel *k = lo->k;
-    LinesSpec s = {.index = key_index,
-                   .user = f,
+    LinesSpec s = {.of = {f->ib, f->in},
+                   .nof = 2,
                    .first = f->u0,
                    .count = f->count,
                    .lines = a->s,
@@ -405,7 +370,7 @@ static void store_lines(Lower *lo, Store *s, const Bwd *f)
     Kernel *k = lo->k;
     const Dim *lines = s->queries ? f->b.a.t : f->b.a.s;
     const Dim *columns = s->part == &f->b.dv ? f->b.a.e : f->b.a.d;
-    int64_t n = fixed(columns), pitch = round_up(n, k->width);
+    int64_t n = dim_fixed(columns), pitch = round_up(n, k->width);
     if (!s->part->node)
         return;
     scope_loop(lo, &(LoopSpec){.stem = "i", .lo = ke_int(k, 0), .hi = s->count, .extent = lines});

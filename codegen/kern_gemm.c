@@ -21,16 +21,6 @@ enum {
     OWN_PACK_BYTES = 1 << 19
 };
 
-static int64_t round_up(int64_t n, int64_t to)
-{
-    return ceil_div(n, to) * to;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* ---- shape ---- */
 
 static void describe_side(Lower *lo, GemmSide *s, const Node *n, const int64_t *batch,

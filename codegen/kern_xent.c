@@ -15,11 +15,6 @@
 
 enum { TASK_PANELS = 8, WIDE_TASKS = 8, MAX_WIDE = 512 };
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* ---- helpers ---- */
 
 uint32_t xent_result(const Lower *lo, const Node *n)

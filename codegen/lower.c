@@ -11,6 +11,24 @@ int64_t ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+int64_t round_up(int64_t n, int64_t to)
+{
+    return ceil_div(n, to) * to;
+}
+
+int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t dim_fixed(const Dim *d)
+{
+    int64_t n;
+    bool ok = dim_is_const(d, &n);
+    ASSERT(ok);
+    return n;
+}
+
 const Dim *dims_product(Ir *ir, const Dim *const *dims, uint32_t n)
 {
     const Dim *p = dim_const(ir, 1);

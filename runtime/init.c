@@ -227,34 +227,25 @@ static bool has_values(const Plan *p, Err *err)
     return true;
 }
 
-/* A parameter is the rounding of its master. */
-static void round_master(Runtime *rt, uint32_t master)
+/* The elements of one state, rounded to the type of another of its shape. */
+static void copy_state(Runtime *rt, uint32_t from, uint32_t to)
 {
     const Plan *p = rt_plan(rt);
-    uint32_t param = p->states[master].of;
-    DType from = (DType)p->tensors[p->states[master].tensor].dtype;
-    DType to = (DType)p->tensors[p->states[param].tensor].dtype;
-    size_t bytes, rounded;
-    const void *exact = rt_state(rt, master, &bytes);
-    void *data = rt_state(rt, param, &rounded);
-    for (size_t i = 0; i < rounded / dtype_info(to)->bytes; i++)
-        dtype_store(to, data, i, dtype_load(from, exact, i));
+    DType source = (DType)p->tensors[p->states[from].tensor].dtype;
+    DType type = (DType)p->tensors[p->states[to].tensor].dtype;
+    size_t bytes, copied;
+    const void *data = rt_state(rt, from, &bytes);
+    void *copy = rt_state(rt, to, &copied);
+    for (size_t i = 0; i < copied / dtype_info(type)->bytes; i++)
+        dtype_store(type, copy, i, dtype_load(source, data, i));
 }
 
 void init_copies(Runtime *rt)
 {
     const Plan *p = rt_plan(rt);
     for (uint32_t s = 0; s < p->nstates; s++) {
-        if (p->states[s].init != PI_COPY)
-            continue;
-        uint32_t of = p->states[s].of;
-        DType from = (DType)p->tensors[p->states[of].tensor].dtype;
-        DType to = (DType)p->tensors[p->states[s].tensor].dtype;
-        size_t bytes, copied;
-        const void *data = rt_state(rt, of, &bytes);
-        void *copy = rt_state(rt, s, &copied);
-        for (size_t i = 0; i < copied / dtype_info(to)->bytes; i++)
-            dtype_store(to, copy, i, dtype_load(from, data, i));
+        if (p->states[s].init == PI_COPY)
+            copy_state(rt, p->states[s].of, s);
     }
 }
 
@@ -270,9 +261,9 @@ static void fill_all(Runtime *rt, uint64_t seed)
         else
             memset(data, 0, bytes);
     }
-    for (uint32_t i = 0; i < p->nstates; i++)
+    for (uint32_t i = 0; i < p->nstates; i++) /* a parameter is the rounding of its master */
         if (p->states[i].kind == PS_MASTER)
-            round_master(rt, i);
+            copy_state(rt, i, p->states[i].of);
 }
 
 bool rt_init(Runtime *rt, uint64_t seed, Err *err)

@@ -145,30 +145,31 @@ static const Def *vjp_of(Graph *g, Arena *arena, const Conv *c, const Node *cons
 
 /* Every place begins a window, a margin is no wider than windows reach, sizes are known, and there are
  * about as many outputs as inputs: the gradient reads a window for each input. */
-static bool has_gradient(Ir *ir, const Conv *c, const Type *x, const Type *y)
+static bool has_gradient(Ir *ir, const Conv *c, const Type *x, const Type *w)
 {
-    double windows = (double)dim_hi(ir, type_count(ir, y));
+    double windows = (double)dim_hi(ir, x->dims[0]) * (double)dim_hi(ir, w->dims[0]);
     for (uint32_t i = 0; i < c->n; i++) {
-        int64_t in, out;
-        if (c->stride[i] != 1 || c->padding[i] > reach(c, i) ||
-            !dim_is_const(x->dims[2 + i], &in) || !dim_is_const(y->dims[2 + i], &out) ||
-            2 * out < in)
+        int64_t in;
+        if (c->stride[i] != 1 || c->padding[i] > reach(c, i) || !dim_is_const(x->dims[2 + i], &in))
             return false;
-        windows *= 2 * (double)c->size[i];
+        int64_t out = in + 2 * c->padding[i] - reach(c, i);
+        if (2 * out < in || out < 1)
+            return false;
+        windows *= 2 * (double)out * (double)c->size[i];
     }
     return windows < MAX_WINDOWS;
 }
 
 const Node *conv_node(Graph *g, Arena *arena, const Conv *c, const Node *x, const Node *w)
 {
+    if (!has_gradient(g->ir, c, x->type, w->type))
+        return body(g, c, x, w);
     Graph *b = graph_new(g->ir, arena, text(g, c->n == 1 ? "conv1d" : "conv2d"));
     const Node *in[] = {graph_input(b, text(g, "x"), x->type),
                         graph_input(b, text(g, "w"), w->type), NULL};
     in[2] = body(b, c, in[0], in[1]);
     if (!in[2])
         return NULL;
-    if (!has_gradient(g->ir, c, x->type, in[2]->type))
-        return body(g, c, x, w);
     graph_result(b, text(g, "y"), in[2]);
     Def def = {DEF_COMPOSITE, b->name, b, 1, vjp_of(g, arena, c, in), 0};
     return graph_call(g, def_intern(g->ir, &def), (const Node *const[]){x, w}, 2);
