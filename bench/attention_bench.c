@@ -7,9 +7,8 @@
  * by the CPU time of the process. One line of JSON per shape: seconds, least and median, and what share
  * of the least time of the loop that is. Work counts 4 T T d per head, 10 T T d for the
  * gradients, and half of it where it is causal. */
-#include "compile.h"
 #include "peak.h"
-#include "runtime.h"
+#include "program.h"
 
 #include <math.h>
 
@@ -27,8 +26,16 @@ typedef struct Times {
 
 /* ---- our own ---- */
 
-static bool compile_attention(Compile *c, const Shape *s, Bytes *plan, Err *err)
+/* One shape and what was measured of it. */
+typedef struct Run {
+    Shape shape;
+    Times times;
+    PeakFn peak;
+} Run;
+
+static bool choose(Compile *c, void *user, Err *err)
 {
+    const Shape *s = &((const Run *)user)->shape;
     static const char *const names[] = {"q", "k", "v", "dy", "lse", "share", "pos"};
     const int64_t dim[][4] = {
         {1, s->length, s->heads, s->width}, {1, s->heads, s->length}, {1, s->length}};
@@ -45,11 +52,14 @@ static bool compile_attention(Compile *c, const Shape *s, Bytes *plan, Err *err)
     static const char *const functions[][2] = {{"forward", "backward"},
                                                {"forward_causal", "backward_causal"}};
     CompileCall call = {.function = functions[s->causal][s->bwd], .inputs = in, .ninput = n};
-    return compile_load(c, err) && compile_call(c, &call, err) && compile_plan(c, plan, err);
+    return compile_call(c, &call, err);
 }
 
-static bool measure(Runtime *rt, PeakFn peak, const Shape *s, Times *t, Err *err)
+static bool measure(Runtime *rt, void *user, Err *err)
 {
+    Run *run = user;
+    const Shape *s = &run->shape;
+    Times *t = &run->times;
     void *data[INPUTS];
     size_t n = (size_t)s->length * s->width * s->heads;
     for (int i = 0; i < INPUTS; i++)
@@ -67,7 +77,7 @@ static bool measure(Runtime *rt, PeakFn peak, const Shape *s, Times *t, Err *err
     RtCall call = {.inputs = used, .first = true};
     bool ok = rt_run(rt, 0, &call, err); /* warm */
     for (int r = 0; ok && r < ROUNDS; r++) {
-        double start = cpu_seconds(), flops = peak(PEAK_STEPS) * PEAK_STEPS;
+        double start = cpu_seconds(), flops = run->peak(PEAK_STEPS) * PEAK_STEPS;
         double middle = cpu_seconds();
         ok = rt_run(rt, 0, &call, err);
         t->peak[r] = (middle - start) / flops;
@@ -78,34 +88,12 @@ static bool measure(Runtime *rt, PeakFn peak, const Shape *s, Times *t, Err *err
     return ok;
 }
 
-static bool bench(const char *path, PeakFn peak, const Shape *s, Times *t, Err *err)
-{
-    CompileOptions options = {.path = path};
-    Compile *c = compile_new(&options);
-    Bytes bytes;
-    bool ok = compile_attention(c, s, &bytes, err);
-    Plan *plan = ok ? plan_from_bytes(bytes.data, bytes.n, err) : NULL;
-    RtOptions device = {.threads = 1, .quiet = true};
-    Runtime *rt = plan ? rt_open(plan, &device, err) : NULL;
-    ok = rt && measure(rt, peak, s, t, err);
-    rt_close(rt);
-    plan_free(plan);
-    compile_free(c);
-    return ok;
-}
-
 /* ---- command line ---- */
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void print(const Shape *s, Times *t)
 {
-    qsort(t->own, ROUNDS, sizeof(double), compare);
-    qsort(t->peak, ROUNDS, sizeof(double), compare);
+    bench_sort(t->own, ROUNDS);
+    bench_sort(t->peak, ROUNDS);
     double work = (s->bwd ? 10.0 : 4.0) * s->length * s->length * s->width * s->heads;
     work *= s->causal ? 0.5 : 1;
     printf(
@@ -146,16 +134,16 @@ int main(int argc, char **argv)
         return 2;
     }
     snprintf(path, sizeof path, "%s/attention.mdl", folder);
-    PeakFn peak = open_peak(folder);
+    Run run = {.peak = open_peak(folder)};
+    BenchProgram b = {
+        .path = path, .threads = 1, .choose = choose, .measure = measure, .user = &run};
     Err err = {0};
-    bool ok = peak && write_file(path, program);
+    bool ok = run.peak && write_file(path, program);
     for (int i = 1; ok && i < argc; i++) {
-        Shape s;
-        Times t = {0};
-        ok = read_shape(argv[i], &s) ? bench(path, peak, &s, &t, &err)
-                                     : err_set(&err, ERR_USAGE, "no shape: %s", argv[i]);
+        ok = read_shape(argv[i], &run.shape) ? bench_program(&b, &err)
+                                             : err_set(&err, ERR_USAGE, "no shape: %s", argv[i]);
         if (ok)
-            print(&s, &t);
+            print(&run.shape, &run.times);
     }
     unlink(path);
     rmdir(folder);

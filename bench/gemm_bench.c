@@ -5,8 +5,7 @@
  *
  * Both run in turns, several times, so that a busy machine slows both alike. One line of JSON per
  * size: seconds, least and median, of each. */
-#include "compile.h"
-#include "runtime.h"
+#include "program.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -76,19 +75,31 @@ static void run_blas(const Blas *blas, const Shape *s, float *const *data)
 
 /* ---- our own ---- */
 
-static bool compile_product(Compile *c, const Shape *s, Bytes *plan, Err *err)
+/* One size and what was measured of it. */
+typedef struct Run {
+    Shape shape;
+    Times times;
+    const Blas *blas;
+} Run;
+
+static bool choose(Compile *c, void *user, Err *err)
 {
+    const Shape *s = &((const Run *)user)->shape;
     CompileInput in[] = {
         {.name = "a", .dtype = DT_F32, .rank = 2, .dim = {s->m, s->k}},
         {.name = "b", .dtype = DT_F32, .rank = 2, .dim = {s->k, s->n}},
     };
     CompileCall call = {.function = "product", .inputs = in, .ninput = COUNT(in)};
-    return compile_load(c, err) && compile_call(c, &call, err) && compile_plan(c, plan, err);
+    return compile_call(c, &call, err);
 }
 
 /* In rounds: OpenBLAS once, ours once. */
-static bool measure(Runtime *rt, const Blas *blas, const Shape *s, Times *t, Err *err)
+static bool measure(Runtime *rt, void *user, Err *err)
 {
+    Run *run = user;
+    const Blas *blas = run->blas;
+    const Shape *s = &run->shape;
+    Times *t = &run->times;
     float *data[3];
     size_t count[] = {(size_t)s->m * s->k, (size_t)s->k * s->n, (size_t)s->m * s->n};
     for (int i = 0; i < 3; i++) {
@@ -117,34 +128,12 @@ static bool measure(Runtime *rt, const Blas *blas, const Shape *s, Times *t, Err
     return ok;
 }
 
-static bool bench(const char *path, const Blas *blas, const Shape *s, Times *t, Err *err)
-{
-    CompileOptions options = {.path = path};
-    Compile *c = compile_new(&options);
-    Bytes bytes;
-    bool ok = compile_product(c, s, &bytes, err);
-    Plan *plan = ok ? plan_from_bytes(bytes.data, bytes.n, err) : NULL;
-    RtOptions device = {.threads = blas->threads, .quiet = true};
-    Runtime *rt = plan ? rt_open(plan, &device, err) : NULL;
-    ok = rt && measure(rt, blas, s, t, err);
-    rt_close(rt);
-    plan_free(plan);
-    compile_free(c);
-    return ok;
-}
-
 /* ---- command line ---- */
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void print(const Blas *blas, const Shape *s, Times *t)
 {
-    qsort(t->own, ROUNDS, sizeof(double), compare);
-    qsort(t->blas, ROUNDS, sizeof(double), compare);
+    bench_sort(t->own, ROUNDS);
+    bench_sort(t->blas, ROUNDS);
     printf("{\"schema\":\"mdl.gemm.1\",\"m\":%d,\"n\":%d,\"k\":%d,\"threads\":%d,\"rounds\":%d,"
            "\"least\":%.6g,\"median\":%.6g",
            s->m, s->n, s->k, blas->threads, (int)ROUNDS, t->own[0], t->own[ROUNDS / 2]);
@@ -195,12 +184,12 @@ int main(int argc, char **argv)
     Err err = {0};
     bool ok = true;
     for (int i = 2; ok && i < argc; i++) {
-        Shape s = {0};
-        Times t = {0};
-        ok = read_shape(argv[i], &s) ? bench(path, &blas, &s, &t, &err)
-                                     : err_set(&err, ERR_USAGE, "no size: %s", argv[i]);
+        Run run = {.blas = &blas};
+        BenchProgram b = {path, threads, choose, measure, &run};
+        ok = read_shape(argv[i], &run.shape) ? bench_program(&b, &err)
+                                             : err_set(&err, ERR_USAGE, "no size: %s", argv[i]);
         if (ok)
-            print(&blas, &s, &t);
+            print(&blas, &run.shape, &run.times);
     }
     unlink(path);
     if (!ok)

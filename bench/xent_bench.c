@@ -7,9 +7,8 @@
  * times, on one thread; both are timed by the CPU time of the process. One line of JSON per shape:
  * seconds, least and median, and what share of the least time of the loop that is. Work counts three
  * products, 6 ROWS DEPTH CLASSES; what else the entry does is in the time, not in the work. */
-#include "compile.h"
 #include "peak.h"
-#include "runtime.h"
+#include "program.h"
 
 enum { ROUNDS = 3, PEAK_STEPS = 2000000 };
 
@@ -43,9 +42,7 @@ static bool write_program(const char *path, const Shape *s)
              "  lr = 1e-3\n  batch = %d\n  steps = 1\n"
              "}\n",
              s->depth, s->classes, s->depth, s->depth, s->classes, s->depth, s->rows);
-    FILE *f = fopen(path, "w");
-    bool ok = f && fputs(text, f) >= 0;
-    return f && fclose(f) == 0 && ok;
+    return write_file(path, text);
 }
 
 static uint32_t entry_named(const Plan *p, const char *name)
@@ -56,8 +53,24 @@ static uint32_t entry_named(const Plan *p, const char *name)
     abort();
 }
 
-static bool measure(Runtime *rt, PeakFn peak, const Shape *s, Times *t, Err *err)
+/* One shape and what was measured of it. */
+typedef struct Run {
+    Shape shape;
+    Times times;
+    PeakFn peak;
+} Run;
+
+static bool choose(Compile *c, void *user, Err *err)
 {
+    UNUSED(user);
+    return compile_stage(c, NULL, err);
+}
+
+static bool measure(Runtime *rt, void *user, Err *err)
+{
+    Run *run = user;
+    const Shape *s = &run->shape;
+    Times *t = &run->times;
     size_t n = (size_t)s->rows * (size_t)s->depth;
     float *x = aligned_alloc(64, (n * sizeof *x + 63) / 64 * 64);
     int32_t *y = aligned_alloc(64, ((size_t)s->rows * sizeof *y + 63) / 64 * 64);
@@ -72,7 +85,7 @@ static bool measure(Runtime *rt, PeakFn peak, const Shape *s, Times *t, Err *err
     t->memory = p->meta->temp_bytes + p->meta->workspace_bytes;
     bool ok = rt_run(rt, entry, &call, err); /* warm */
     for (int r = 0; ok && r < ROUNDS; r++) {
-        double start = cpu_seconds(), flops = peak(PEAK_STEPS) * PEAK_STEPS;
+        double start = cpu_seconds(), flops = run->peak(PEAK_STEPS) * PEAK_STEPS;
         double middle = cpu_seconds();
         ok = rt_run(rt, entry, &call, err);
         t->peak[r] = (middle - start) / flops;
@@ -83,32 +96,10 @@ static bool measure(Runtime *rt, PeakFn peak, const Shape *s, Times *t, Err *err
     return ok;
 }
 
-static bool bench(const char *path, PeakFn peak, const Shape *s, Times *t, Err *err)
-{
-    CompileOptions options = {.path = path};
-    Compile *c = compile_new(&options);
-    Bytes bytes;
-    bool ok = compile_load(c, err) && compile_stage(c, NULL, err) && compile_plan(c, &bytes, err);
-    Plan *plan = ok ? plan_from_bytes(bytes.data, bytes.n, err) : NULL;
-    RtOptions device = {.threads = 1, .quiet = true};
-    Runtime *rt = plan ? rt_open(plan, &device, err) : NULL;
-    ok = rt && measure(rt, peak, s, t, err);
-    rt_close(rt);
-    plan_free(plan);
-    compile_free(c);
-    return ok;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void print(const Shape *s, Times *t)
 {
-    qsort(t->own, ROUNDS, sizeof(double), compare);
-    qsort(t->peak, ROUNDS, sizeof(double), compare);
+    bench_sort(t->own, ROUNDS);
+    bench_sort(t->peak, ROUNDS);
     double work = 6.0 * s->rows * s->depth * s->classes;
     printf("{\"schema\":\"mdl.xent.1\",\"rows\":%d,\"depth\":%d,\"classes\":%d,\"threads\":1,"
            "\"rounds\":%d,\"least\":%.6g,\"median\":%.6g,\"flops\":%.4g,\"peak_flops\":%.4g,"
@@ -126,19 +117,19 @@ int main(int argc, char **argv)
         return 2;
     }
     snprintf(path, sizeof path, "%s/xent.mdl", folder);
-    PeakFn peak = open_peak(folder);
+    Run run = {.peak = open_peak(folder)};
+    BenchProgram b = {
+        .path = path, .threads = 1, .choose = choose, .measure = measure, .user = &run};
     Err err = {0};
-    bool ok = peak != NULL;
+    bool ok = run.peak != NULL;
     for (int i = 1; ok && i < argc; i++) {
-        Shape s;
-        Times t = {0};
+        Shape *s = &run.shape;
         /* NOLINTNEXTLINE(cert-err34-c): widths keep the numbers in range */
-        ok = sscanf(argv[i], "%6dx%5dx%6d", &s.rows, &s.depth, &s.classes) == 3 && s.rows > 0 &&
-             s.depth > 0 && s.classes > 0 && write_program(path, &s);
-        ok = ok ? bench(path, peak, &s, &t, &err)
-                : err_set(&err, ERR_USAGE, "no shape: %s", argv[i]);
+        ok = sscanf(argv[i], "%6dx%5dx%6d", &s->rows, &s->depth, &s->classes) == 3 && s->rows > 0 &&
+             s->depth > 0 && s->classes > 0 && write_program(path, s);
+        ok = ok ? bench_program(&b, &err) : err_set(&err, ERR_USAGE, "no shape: %s", argv[i]);
         if (ok)
-            print(&s, &t);
+            print(s, &run.times);
     }
     unlink(path);
     rmdir(folder);
