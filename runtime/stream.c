@@ -108,14 +108,15 @@ static bool read_texts(Stream *s, const Paths *paths, Err *err)
 
 static bool count_rows(Stream *s, Err *err)
 {
-    int64_t targets = s->to - s->from - 1, length = s->spec->length, stride = s->spec->stride;
+    int64_t tokens = s->to - s->from, targets = tokens - 1, length = s->spec->length,
+            stride = s->spec->stride;
     if (targets < 1)
         return err_set(err, ERR_DATA, "%lld token%s of text: none has a next one",
-                       (long long)(targets + 1), targets ? "s" : "");
+                       (long long)tokens, targets ? "s" : "");
     if (stride && targets < length)
         return err_set(err, ERR_DATA,
                        "%lld tokens of text are less than one row of %lld and its next token",
-                       (long long)(targets + 1), (long long)length);
+                       (long long)tokens, (long long)length);
     s->rows = stride ? (targets - length) / stride + 1 : (targets + length - 1) / length;
     return true;
 }

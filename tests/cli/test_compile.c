@@ -58,9 +58,10 @@ static void equal_layers_share_their_kernels(void **state)
     const char *kernels[2];
     static const char *const layers[] = {"model.mistral.L=4", "model.mistral.L=11"};
     for (size_t i = 0; i < COUNT(layers); i++) {
-        const char *text = GOOD(tool, "dump", MDL_SOURCE_DIR "/bench/mistral_step.mdl", "--set",
-                                layers[i], "--set", "model.mistral.D=64", "--set",
-                                "model.mistral.F=96", "--set", "model.mistral.V=100");
+        static const char program[] = MDL_SOURCE_DIR "/bench/mistral_step.mdl";
+        const char *text =
+            GOOD(tool, "dump", program, "--set", layers[i], "--set", "model.mistral.D=64", "--set",
+                 "model.mistral.F=96", "--set", "model.mistral.V=100");
         kernels[i] = strstr(text, "\nkernels ");
         assert_non_null(kernels[i]);
         kernels[i] = arena_strndup(tool->arena, kernels[i] + 1, strcspn(kernels[i] + 1, "\n"));

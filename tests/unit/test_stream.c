@@ -163,8 +163,8 @@ static void test_cut(void **state)
         for (size_t i = 0; i < LENGTH; i++)
             if (b.targets[r][i] >= 0)
                 learned[b.targets[r][i]]++;
-    for (char c = 'a'; c <= 'm'; c++)
-        assert_int_equal(learned[(size_t)c], c > 'a');
+    for (size_t c = 'a'; c <= 'm'; c++)
+        assert_int_equal(learned[c], c > 'a');
     assert_int_equal(read_all(f, &(Use){.files = "a.txt", .limit = 2}, &b), 2);
 }
 

@@ -477,9 +477,9 @@ MDL_STRIDED(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2, mdl_narrow_f8e5m2)
                 v.lane[i] = GET(p[at[i]]);               \
         return (V)v.i;                                   \
     }
-#define MDL_LOADM(name, T, V)                      \
-    MDL_FN V mdl_loadm_##name(const T *p, vi mask) \
-    {                                              \
+#define MDL_LOADM(name, T, V)                           \
+    MDL_FN V mdl_loadm_##name(const T *p, vi mask)      \
+    {                                                   \
         return mdl_pick_##name(p, mdl_lane_vi(), mask); \
     }
 #if MDL_W == 16 && defined(__AVX512F__) && !defined(__clang__)
