@@ -157,6 +157,8 @@ const char *sb_text(StrBuf *sb);
 void sb_json(StrBuf *sb, const char *text, size_t n);
 /* The shortest decimal that reads back as the same double ("0.1", "1e-05", "inf", "nan"). */
 void sb_double(StrBuf *sb, double value);
+/* A size for people, exact below 10 KiB: 2048 B, 15.30 KiB, 2.19 MiB, .. */
+void sb_bytes(StrBuf *sb, uint64_t bytes);
 
 /* ---- file.c: the file system ---- */
 

@@ -94,3 +94,15 @@ void sb_double(StrBuf *sb, double value)
     }
     sb_puts(sb, text);
 }
+
+void sb_bytes(StrBuf *sb, uint64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double x = (double)bytes;
+    uint32_t u = 0;
+    while (bytes >= 10 * 1024 && x >= 1024 && u + 1 < COUNT(units)) {
+        x /= 1024;
+        u++;
+    }
+    sb_printf(sb, u ? "%.2f %s" : "%.0f %s", x, units[u]);
+}

@@ -46,14 +46,9 @@ uint64_t need_total(const Need *need)
 
 static const char *size_text(Arena *arena, uint64_t bytes)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double x = (double)bytes;
-    uint32_t u = 0;
-    while (x >= 1024 && u + 1 < COUNT(units)) {
-        x /= 1024;
-        u++;
-    }
-    return arena_printf(arena, u ? "%.2f %s" : "%.0f %s", x, units[u]);
+    StrBuf sb = sb_new(arena);
+    sb_bytes(&sb, bytes);
+    return sb_text(&sb);
 }
 
 static void note_states(Diag *d, Ir *ir, const Program *p)

@@ -329,7 +329,10 @@ static uint32_t count_kernels(const MemPlan *m)
 
 static void print_bytes(StrBuf *sb, uint64_t bytes)
 {
-    sb_printf(sb, "%10.3f MiB", (double)bytes / 1048576);
+    size_t start = sb->n;
+    sb_puts(sb, "  ");
+    sb_bytes(sb, bytes);
+    sb_pad(sb, 14, start);
 }
 
 void memplan_print(const MemPlan *m, StrBuf *sb)
@@ -345,18 +348,20 @@ void memplan_print(const MemPlan *m, StrBuf *sb)
     }
     sb_printf(sb, "%s: %u kernels\n", m->graph->name ? m->graph->name : "graph", count_kernels(m));
     print_bytes(sb, m->arena_bytes);
-    sb_printf(sb, "  arena (most live at once: %.3f MiB)\n", (double)m->live_bytes / 1048576);
+    sb_puts(sb, "arena (most live at once: ");
+    sb_bytes(sb, m->live_bytes);
+    sb_puts(sb, ")\n");
     print_bytes(sb, states);
-    sb_puts(sb, "  states read\n");
+    sb_puts(sb, "states read\n");
     print_bytes(sb, inputs);
-    sb_puts(sb, "  inputs\n");
+    sb_puts(sb, "inputs\n");
     if (m->ntop > 0)
         sb_puts(sb, "the largest at the peak:\n");
     for (uint32_t i = 0; i < m->ntop; i++) {
         const Node *n = m->top[i].node, *group;
         uint32_t result;
         print_bytes(sb, m->top[i].bytes);
-        sb_printf(sb, "  %%%u ", n->id);
+        sb_printf(sb, "%%%u ", n->id);
         type_print(m->graph->ir, n->type, sb);
         if (value_of_group(n, &group, &result))
             sb_printf(sb, " of %s", node_def(group)->name);

@@ -28,7 +28,10 @@ const Val *record_new(Elab *e, Env *env, const Ast *a)
         if (named) {
             ok = builtin_check_name(e, b, k->name, k->name_span) && given_once(e, b, a, i) && ok;
         } else if (positional++ == builtin_places(b)) {
-            diag_at(e->diags, DIAG_E0303, k->span, "too many arguments for `%s`", b->name);
+            Diag *d =
+                diag_at(e->diags, DIAG_E0303, k->span, "too many arguments for `%s`", b->name);
+            if (k->kind == A_LIST && builtin_places(b) == 0)
+                diag_help(d, "a tensor of a shape is made where its type stands: `x: [B, D] = 0`");
             ok = false;
         }
     }

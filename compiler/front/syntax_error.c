@@ -263,6 +263,9 @@ static void add_help(const Lexer *lx, const SyntaxError *e, Diag *d)
         add_colon_help(lx, e, d);
     else if (kind == '=' && has(e, "`as`") && has(e, "`[`") && has(e, "`:`") && !has(e, "`,`"))
         diag_help(d, "in a module a value is named with `let x = ..`");
+    else if (kind == '{' && has(e, "`(`") && e->n == 1)
+        diag_fix_certain(d, lex_span(lx, lx->before_hi, lx->before_hi), "()",
+                         "parentheses stand here even without arguments");
     else if (kind == ':' && has(e, "`{`"))
         diag_help(d, "blocks stand in braces");
     else

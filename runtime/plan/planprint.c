@@ -3,16 +3,6 @@
 
 enum { BIGGEST = 16 }; /* tensors listed under memory */
 
-static void put_size(StrBuf *sb, uint64_t bytes)
-{
-    if (bytes < 10 * 1024)
-        sb_printf(sb, "%llu B", (unsigned long long)bytes);
-    else if (bytes < 10 * 1024 * 1024)
-        sb_printf(sb, "%.1f KiB", (double)bytes / 1024);
-    else
-        sb_printf(sb, "%.1f MiB", (double)bytes / (1024 * 1024));
-}
-
 static void put_term(const Plan *p, const PlanTerm *t, StrBuf *sb)
 {
     if (t->coef != 1 || !t->nsym)
@@ -142,11 +132,11 @@ static void print_summary(const Plan *p, StrBuf *sb)
     }
     put_states(p, sb);
     sb_puts(sb, "memory     state ");
-    put_size(sb, m->state_bytes);
+    sb_bytes(sb, m->state_bytes);
     sb_puts(sb, ", temporary ");
-    put_size(sb, m->temp_bytes);
+    sb_bytes(sb, m->temp_bytes);
     sb_puts(sb, ", workspace ");
-    put_size(sb, m->workspace_bytes);
+    sb_bytes(sb, m->workspace_bytes);
     sb_printf(sb, "\nkernels    %u\n", p->nkernels);
     put_entries(p, sb);
     put_training(p, sb);
@@ -162,7 +152,7 @@ static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)
         uses += p->steps[s].kind == PT_LAUNCH && p->steps[s].kernel == i;
     sb_printf(sb, "kernel %u %s (%s): %u launch%s, %.3g MFLOP, ", i, plan_text(p, k->name),
               plan_text(p, k->cls), uses, uses == 1 ? "" : "es", (double)k->flops * 1e-6);
-    put_size(sb, k->bytes);
+    sb_bytes(sb, k->bytes);
     for (uint32_t f = 0; f < k->nphase; f++) {
         sb_puts(sb, f ? ", then " : "; tasks ");
         put_dim(p, p->phases[k->phase0 + f].tasks, sb);
@@ -171,11 +161,11 @@ static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)
         sb_printf(sb, ", all of it %u times", k->again + 1);
     if (k->scratch) {
         sb_puts(sb, "; scratch ");
-        put_size(sb, k->scratch);
+        sb_bytes(sb, k->scratch);
     }
     if (k->workspace) {
         sb_puts(sb, "; workspace ");
-        put_size(sb, k->workspace);
+        sb_bytes(sb, k->workspace);
     }
     sb_putc(sb, '\n');
 }
@@ -231,7 +221,7 @@ static void put_tensor(const Plan *p, uint32_t i, StrBuf *sb)
     const PlanTensor *t = &p->tensors[i];
     size_t line = sb->n;
     sb_puts(sb, "  ");
-    put_size(sb, t->bytes);
+    sb_bytes(sb, t->bytes);
     sb_pad(sb, 14, line);
     if (t->arena != PA_INPUT)
         sb_printf(sb, " at %llu", (unsigned long long)t->offset);
@@ -257,18 +247,18 @@ static void print_memory(const Plan *p, StrBuf *sb)
             }
         sb_printf(sb, "%s: ", names[arena]);
         if (arena != PA_INPUT) {
-            put_size(sb, arena == PA_STATE ? p->meta->state_bytes : p->meta->temp_bytes);
+            sb_bytes(sb, arena == PA_STATE ? p->meta->state_bytes : p->meta->temp_bytes);
             sb_puts(sb, " for ");
         }
         sb_printf(sb, "%u tensors of ", n);
-        put_size(sb, sum);
+        sb_bytes(sb, sum);
         sb_puts(sb, " in all; the biggest:\n");
         uint32_t i = PLAN_NONE;
         for (uint32_t k = 0; k < BIGGEST && (i = next_biggest(p, arena, i)) != PLAN_NONE; k++)
             put_tensor(p, i, sb);
     }
     sb_puts(sb, "workspace: ");
-    put_size(sb, p->meta->workspace_bytes);
+    sb_bytes(sb, p->meta->workspace_bytes);
     sb_putc(sb, '\n');
 }
 

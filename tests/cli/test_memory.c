@@ -59,7 +59,9 @@ static double peak(Tool *tool, const char *limit)
     check_code(&o, 0);
     const char *line = strstr(o.out, "kernels\n");
     assert_non_null(line);
-    return strtod(line + strlen("kernels\n"), NULL);
+    char *unit;
+    double size = strtod(line + strlen("kernels\n"), &unit);
+    return strncmp(unit, " KiB", 4) == 0 ? size / 1024 : size;
 }
 
 static void less_memory_never_takes_more(void **state)

@@ -361,6 +361,22 @@ static void test_shows_several(void **state)
                         "  = help: choose another name\n");
 }
 
+static void test_shows_parentheses(void **state)
+{
+    const char *text = "module Net {\n  fn forward(x: [B]) -> [B] = x\n}\n";
+    assert_string_equal(report(*state, text, DIAG_HUMAN),
+                        "error[E0102]: unexpected `{`, expected `(`\n"
+                        " --> m.mdl:1:12\n"
+                        "  |\n"
+                        "1 | module Net {\n"
+                        "  |            ^\n"
+                        "  |\n"
+                        "help: parentheses stand here even without arguments\n"
+                        "  |\n"
+                        "1 | module Net() {\n"
+                        "  |           ++\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +395,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_shows_also_unclosed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shows_cast, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shows_several, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shows_parentheses, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
