@@ -58,7 +58,7 @@ static const Val *call_all(Elab *e, const Builtin *b, Args *args)
 static bool fold_axes(Elab *e, const Args *args, uint32_t rank, int64_t *axes, uint32_t *n)
 {
     const Val *v = args_get(args, UINT32_MAX, "axis");
-    bool tuple = v && v->kind == V_TUPLE;
+    bool several = v && (v->kind == V_TUPLE || v->kind == V_LIST);
     *n = 0;
     if (!v) {
         diag_at(e->diags, DIAG_E0303, args->call, "a fold needs `axis: k`, or `axis: all`");
@@ -74,9 +74,9 @@ static bool fold_axes(Elab *e, const Args *args, uint32_t rank, int64_t *axes, u
         return true;
     }
     uint32_t seen = 0;
-    for (uint32_t i = 0; i < (tuple ? v->list.n : 1); i++) {
+    for (uint32_t i = 0; i < (several ? v->list.n : 1); i++) {
         int64_t k;
-        if (!axis_read(e, tuple ? v->list.at[i] : v, rank, &k)) {
+        if (!axis_read(e, several ? v->list.at[i] : v, rank, &k)) {
             return false;
         }
         seen |= 1u << k;

@@ -124,6 +124,7 @@ static void test_shapes(void **state)
         CASE("fn f(x: [2, 3]) = unbind(x, axis: 1)[0]", "f32[2]", 1, 4),
         CASE("fn f(x: [2, 3]) = sum(x, axis: 0)", "f32[3]", 5, 7, 9),
         CASE("fn f(x: [2, 3]) = mean(x, axis: (0, 1))", "f32[]", 3.5),
+        CASE("fn f(x: [2, 3]) = mean(x, axis: [0, 1])", "f32[]", 3.5),
         CASE("fn f(x: [2, 3]) = prod(x, axis: all)", "f32[]", 720),
         CASE("fn f(x: [2, 3]) = amax(x, axis: -1) - amin(x, axis: -1)", "f32[2]", 2, 2),
         CASE("fn f(x: [2, 3]) = argmax(-x)", "i32[2]", 0, 0),
