@@ -2,7 +2,9 @@
  *
  * 1. Chains. The elementwise nodes that directly follow a contraction, one reader each, are its
  *    first epilogue: the bytes they save are certain. The end of the chain is kept. So in
- *    dot -> add bias -> {gelu, backward} the pre-activation is kept, not the bare product.
+ *    dot -> add bias -> {gelu, backward} the pre-activation is kept, not the bare product. Later
+ *    contractions choose first: in a sum of products each adds to the sum so far, and two tensors are
+ *    there at a time; were the first one to add them all, they would all have to wait for it.
  * 2. Backwards over the graph, when all readers of an elementwise value are decided: inline it into
  *    every group that reads it (all or nothing) if each group can hold it and computing it again is
  *    not slower than storing it; else keep it as a map group of its own. Merging comes later.
@@ -69,7 +71,7 @@ static uint32_t *single_readers(Fuse *fx)
 
 static void grow_chain(Fuse *fx, const Node *dot, const uint32_t *reader)
 {
-    uint32_t group = fuse_group_new(fx, dot->id, KC_GEMM), at = dot->id;
+    uint32_t group = fx->owner[dot->id], at = dot->id;
     for (int length = 0; length < MAX_CHAIN; length++) {
         uint32_t next = reader[at];
         if (next == FUSE_NONE || fx->chain[next] != FUSE_NONE)
@@ -91,10 +93,15 @@ static void grow_chain(Fuse *fx, const Node *dot, const uint32_t *reader)
 void fuse_chains(Fuse *fx)
 {
     const uint32_t *reader = single_readers(fx);
+    Ids dots = {0};
     for (uint32_t i = 0; i < fx->n; i++) {
-        if (fx->live[i] && fuse_class(fuse_node(fx, i)) == OC_CONTRACT)
-            grow_chain(fx, fuse_node(fx, i), reader);
+        if (fx->live[i] && fuse_class(fuse_node(fx, i)) == OC_CONTRACT) {
+            VEC_PUSH(fx->arena, &dots, i);
+            fuse_group_new(fx, i, KC_GEMM);
+        }
     }
+    for (uint32_t i = dots.n; i-- > 0;)
+        grow_chain(fx, fuse_node(fx, dots.at[i]), reader);
 }
 
 /* ---- uses ---- */
