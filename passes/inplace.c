@@ -176,8 +176,16 @@ static const Node *first_fold(const Graph *body)
     return NULL;
 }
 
-/* May result r of a group share memory with operand k? */
-static bool same_element(PassCx *cx, Arena *scratch, const Node *group, uint32_t k, uint32_t r)
+/* Several contractions in one kernel have tasks of their own: what one reads, no other may write. */
+static bool has_own_tasks(const Graph *body)
+{
+    uint32_t dots = 0;
+    for (uint32_t i = 0; i < body->nodes.n; i++)
+        dots += op_info(body->nodes.at[i]->op)->cls == OC_CONTRACT;
+    return dots > 1;
+}
+
+bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k, uint32_t r)
 {
     if (op_info(group->op)->cls == OC_LOOP)
         return false; /* a later round may read what an earlier one wrote */
@@ -198,10 +206,11 @@ static bool same_element(PassCx *cx, Arena *scratch, const Node *group, uint32_t
         return false; /* a later pass over the row may read what an earlier one wrote */
     if (!type_same_dims(a.formal->type, result->type))
         return false;
+    bool own_tasks = has_own_tasks(body);
     for (uint32_t i = 0; i < body->results.n; i++) {
         const Node *n = body->results.at[i].node;
         const Ix *const *at = space_identity(&a.space, n->type);
-        if (at)
+        if (at && (i == r || !own_tasks))
             visit(&a, n, at);
         else
             a.safe = a.safe && !holds(&a, n);
@@ -234,7 +243,7 @@ static bool is_in_place(PassCx *cx, Flow *f, uint32_t write)
         return false;
     for (uint32_t k = 0; k < group->nin; k++) {
         if (node_is_state(group->in[k], &state) && state == w->state &&
-            !same_element(cx, f->arena, group, k, result))
+            !inplace_may_share(cx, f->arena, group, k, result))
             return false;
     }
     return flow_overwrite(f, w);

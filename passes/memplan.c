@@ -1,6 +1,8 @@
 /* memplan.c: where every value of a fused entry lives.
  *
- * A value is live from the group that makes it to the last that reads it; results live to the end.
+ * A value is live from the group that makes it to the last that reads it; results live to the end. A
+ * result takes over the memory of an operand that nobody reads later, where elements are written by those
+ * who read them: a gradient to which one is added stays where it is.
  * Offsets: values by size, largest first; each goes into the smallest gap between those placed
  * values that are live at the same time (best fit), else behind them. Offsets and sizes are 64-byte
  * aligned; extents of DYN dims count at their upper end. */
@@ -19,6 +21,7 @@ typedef struct Plan {
     Flow *flow;
     uint32_t *order;     /* group numbers */
     uint32_t *from, *to; /* by slot: first and last step at which it is live */
+    uint32_t *home;      /* by slot: the first of those that lie in one place after one another */
     const Node **value;  /* by slot: the leaf, group or get */
     bool body;           /* of a loop: its results live elsewhere */
 } Plan;
@@ -181,6 +184,52 @@ static void find_lifetimes(Plan *p)
     }
 }
 
+/* ---- taking over ---- */
+
+/* Does operand k end at this step, with nothing else in the call that reads it? */
+static bool ends(const Plan *p, const Node *group, uint32_t k, uint32_t step)
+{
+    const MemPlan *m = p->m;
+    uint32_t slot = m->first_slot[group->in[k]->id];
+    if (m->slots[slot].place != PLACE_TEMP || p->to[slot] != step)
+        return false;
+    for (uint32_t j = 0; j < group->nin; j++) {
+        if (j != k && m->first_slot[group->in[j]->id] == slot)
+            return false;
+    }
+    return true;
+}
+
+static void take_over(Plan *p, const Node *group, uint32_t r, uint32_t step)
+{
+    MemPlan *m = p->m;
+    uint32_t mine = m->first_slot[group->id] + r;
+    if (!in_arena(&m->slots[mine]) || m->slots[mine].bytes == 0)
+        return;
+    for (uint32_t k = 0; k < group->nin; k++) {
+        uint32_t slot = m->first_slot[group->in[k]->id];
+        if (!ends(p, group, k, step) || m->slots[slot].bytes != m->slots[mine].bytes ||
+            !inplace_may_share(p->cx, p->arena, group, k, r))
+            continue;
+        p->home[mine] = p->home[slot];
+        p->to[slot] = step - 1; /* from here on the result is what lies there */
+        return;
+    }
+}
+
+static void find_homes(Plan *p)
+{
+    MemPlan *m = p->m;
+    p->home = NEW_ARRAY(p->arena, uint32_t, m->nslot + 1);
+    for (uint32_t i = 0; i < m->nslot; i++)
+        p->home[i] = i;
+    for (uint32_t step = 0; step < m->order.n; step++) {
+        const Node *group = m->order.at[step];
+        for (uint32_t r = 0; r < result_count(group); r++)
+            take_over(p, group, r, step);
+    }
+}
+
 /* ---- offsets ---- */
 
 typedef struct Item {
@@ -225,18 +274,28 @@ static void insert_placed(Arena *arena, Items *placed, Item it)
     placed->at[i] = it;
 }
 
+/* One for each place, for as long as any of its values lives. */
+static void list_items(Plan *p, Items *items)
+{
+    MemPlan *m = p->m;
+    uint32_t *last = NEW_ARRAY(p->arena, uint32_t, m->nslot + 1);
+    for (uint32_t i = 0; i < m->nslot; i++)
+        last[p->home[i]] = p->to[i] > last[p->home[i]] ? p->to[i] : last[p->home[i]];
+    for (uint32_t i = 0; i < m->nslot; i++) {
+        if (in_arena(&m->slots[i]) && m->slots[i].bytes > 0 && p->home[i] == i)
+            VEC_PUSH(p->arena, items,
+                     ((Item){.size = aligned(m->slots[i].bytes),
+                             .from = p->from[i],
+                             .to = last[i],
+                             .slot = i}));
+    }
+}
+
 static void place_slots(Plan *p)
 {
     MemPlan *m = p->m;
     Items items = {0}, placed = {0};
-    for (uint32_t i = 0; i < m->nslot; i++) {
-        if (in_arena(&m->slots[i]) && m->slots[i].bytes > 0)
-            VEC_PUSH(p->arena, &items,
-                     ((Item){.size = aligned(m->slots[i].bytes),
-                             .from = p->from[i],
-                             .to = p->to[i],
-                             .slot = i}));
-    }
+    list_items(p, &items);
     if (items.n > 0)
         qsort(items.at, items.n, sizeof *items.at, by_size);
     for (uint32_t i = 0; i < items.n; i++) {
@@ -247,6 +306,9 @@ static void place_slots(Plan *p)
             m->arena_bytes = it.offset + it.size;
         insert_placed(p->arena, &placed, it);
     }
+    for (uint32_t i = 0; i < m->nslot; i++)
+        if (p->home[i] != i)
+            m->slots[i].offset = m->slots[p->home[i]].offset;
 }
 
 /* ---- the peak ---- */
@@ -304,6 +366,7 @@ static MemPlan *build(PassCx *cx, const Graph *fused, bool body)
     fill_slots(&p);
     make_order(&p);
     find_lifetimes(&p);
+    find_homes(&p);
     place_slots(&p);
     find_largest(&p, peak_step(&p));
     arena_free(scratch);

@@ -30,6 +30,8 @@ bool flow_overwrite(Flow *f, const GraphWrite *w);
 
 /* inplace.c: g with a copy for every write that cannot go straight to the state's buffer. */
 const Graph *inplace_writes(PassCx *cx, Arena *scratch, const Graph *g);
+/* May result r of a group lie where operand k lies? Each element of k is read before it is written. */
+bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k, uint32_t r);
 
 /* A group or a loop: what one step, or the steps of a loop, compute. */
 bool node_is_step(const Node *n);

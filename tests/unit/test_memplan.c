@@ -111,6 +111,19 @@ static uint32_t result_count(const Node *n)
     return n->type->is_tuple ? n->type->nelem : 1;
 }
 
+/* Does a result of the group lie where this operand lies? Then as a whole. */
+static bool taken_over(const MemPlan *m, const Node *group, uint32_t slot)
+{
+    const Slot *old = &m->slots[slot];
+    for (uint32_t r = 0; r < result_count(group); r++) {
+        const Slot *s = &m->slots[m->first_slot[group->id] + r];
+        bool arena = s->place == PLACE_TEMP || s->place == PLACE_RESULT;
+        if (arena && old->place == PLACE_TEMP && s->offset == old->offset)
+            return s->bytes == old->bytes;
+    }
+    return false;
+}
+
 static void simulate(const Bench *b, const MemPlan *m)
 {
     Memory mem = {.m = m};
@@ -127,7 +140,8 @@ static void simulate(const Bench *b, const MemPlan *m)
         for (uint32_t r = 0; r < result_count(group); r++)
             store(&mem, group, m->first_slot[group->id] + r);
         for (uint32_t k = 0; k < group->nin; k++) /* still there while the kernel runs */
-            if (memplan_slot(m, group->in[k])->place != PLACE_STATE)
+            if (memplan_slot(m, group->in[k])->place != PLACE_STATE &&
+                !taken_over(m, group, m->first_slot[group->in[k]->id]))
                 check(&mem, group->in[k]);
         for (uint32_t r = 0; r < result_count(group); r++) /* results do not overlap */
             if (m->slots[m->first_slot[group->id] + r].place != PLACE_STATE) {
@@ -172,6 +186,10 @@ static uint64_t live_peak(const Bench *b, const MemPlan *m)
                         live[slot] = true;
                 }
             }
+        for (uint32_t k = 0; k < m->order.at[step]->nin; k++) {
+            uint32_t slot = m->first_slot[m->order.at[step]->in[k]->id];
+            live[slot] = live[slot] && !taken_over(m, m->order.at[step], slot);
+        }
         uint64_t bytes = 0;
         for (uint32_t i = 0; i < m->nslot; i++)
             if (live[i] && (m->slots[i].place == PLACE_TEMP || m->slots[i].place == PLACE_RESULT))
@@ -201,6 +219,29 @@ static void test_random(void **state)
         arena_free(b.arena);
     }
     assert_true(tight > 90);
+}
+
+/* A sum of products, one after the other: each is added where the sum so far lies. */
+static void test_takes_over(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench();
+    const Dim *dims[] = {dim_const(b.ir, 64), dim_const(b.ir, 48)};
+    const Type *t = type_tensor(b.ir, DT_F32, 2, dims);
+    DotAxes axes = {.ncontract = 1};
+    const Node *sum = NULL;
+    for (int i = 0; i < 5; i++) {
+        const Node *x = graph_input(b.g, sym(b.ir->syms, arena_printf(b.arena, "x%d", i)), t);
+        const Node *y = graph_input(b.g, sym(b.ir->syms, arena_printf(b.arena, "y%d", i)), t);
+        const Node *dot = graph_dot(b.g, x, y, &axes);
+        sum = sum ? graph_binary(b.g, OP_ADD, sum, dot) : dot;
+    }
+    graph_result(b.g, sym(b.ir->syms, "sum"), sum);
+    MemPlan *m = plan(&b);
+    simulate(&b, m);
+    assert_int_equal(m->arena_bytes, 48 * 48 * 4);
+    assert_int_equal(m->live_bytes, m->arena_bytes);
+    arena_free(b.arena);
 }
 
 /* ---- states ---- */
@@ -354,10 +395,11 @@ static void test_row_in_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),        cmocka_unit_test(test_random_states),
-        cmocka_unit_test(test_in_place),      cmocka_unit_test(test_swap),
-        cmocka_unit_test(test_shifted),       cmocka_unit_test(test_reader_first),
-        cmocka_unit_test(test_several_homes), cmocka_unit_test(test_row_in_place),
+        cmocka_unit_test(test_random),       cmocka_unit_test(test_random_states),
+        cmocka_unit_test(test_takes_over),   cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_swap),         cmocka_unit_test(test_shifted),
+        cmocka_unit_test(test_reader_first), cmocka_unit_test(test_several_homes),
+        cmocka_unit_test(test_row_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
