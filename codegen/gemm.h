@@ -3,6 +3,7 @@
 #define MDL_GEMM_H
 
 #include "lower.h"
+#include "products.h"
 
 /* One operand as a matrix: rows x depth, `rows` being M for the left and N for the right one. */
 typedef struct GemmSide {
@@ -17,8 +18,14 @@ typedef struct GemmSide {
     bool shared;        /* packed once, by the first phase, into the workspace */
     bool direct;        /* not packed: read where it lies */
     bool depth_lanes;   /* packed with the vector along depth, through a transpose */
+    bool borrowed;      /* another product packs the same panels, to the same place */
     uint32_t pack;      /* buffer of panels: [kc][panel] each */
+    int64_t at;         /* its first float there */
 } GemmSide;
+
+/* How many sums of a product are kept at once: those of a register tile, of a column of them, of the
+ * whole task. */
+typedef enum GemmSums { SUMS_TILE, SUMS_COLUMN, SUMS_TASK } GemmSums;
 
 typedef struct Gemm {
     const Node *dot;
@@ -32,7 +39,34 @@ typedef struct Gemm {
     int64_t tiles_m, tiles_n; /* tiles of a batch member, at the upper end */
     int64_t grain;            /* batch members of a task; > 1: of one tile each */
     const Ix *batch;          /* index of the batch member in the current scope */
+    GemmSums sums;
+    int64_t sums_at; /* its first float in the buffer of sums */
 } Gemm;
+
+enum { GEMM_WORK_MUCH = 1 << 16 }; /* of what cannot be written out */
+
+/* Products of one result space, whose tiles a task computes one after the other, before one epilogue. */
+typedef struct GemmSet {
+    Gemm *dot[PRODUCTS_TOGETHER];
+    uint32_t n;
+    uint64_t results; /* of the kernel, a bit each */
+    double work;      /* instructions of the epilogue, per element */
+} GemmSet;
+
+/* Sets have their own tasks, in one launch. */
+typedef struct GemmKernel {
+    GemmSet set[PRODUCTS_MOST];
+    uint32_t nset;
+    uint32_t sums; /* buffer */
+} GemmKernel;
+
+/* gemm_set.c: the sets of the body, every dot with its node only. */
+void gemm_find_sets(Lower *lo, GemmKernel *kn);
+/* Dots of a set that read one left operand are computed in one walk over its depth: the first dot
+ * behind those of the walk that begins with `from`. */
+uint32_t gemm_walk_end(const GemmSet *set, uint32_t from);
+/* Which panels and sums lie where; which are packed once for several products. */
+void gemm_make_buffers(Lower *lo, GemmKernel *kn);
 
 /* gemm_direct.c: sets `direct` of both sides, and `inner`; a direct right side is not shared. */
 void gemm_choose_direct(Lower *lo, Gemm *g);
@@ -42,8 +76,8 @@ const Dim *gemm_outer_extent(Lower *lo, const Gemm *g);
 
 /* gemm_pack.c: whether packing a side is cheaper along its depth. */
 void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s);
-/* Whether the other operand makes the better right side. */
-bool gemm_wants_swap(Lower *lo, Gemm *g);
+/* Whether the other operand makes the better right side of a product that is stored as it is. */
+bool gemm_wants_swap(Lower *lo, Gemm *g, uint64_t results);
 /* Packs the panel whose first row is `row` for depth [k0, k0 + klen) to pack[base...]. */
 typedef struct PanelSpec {
     GemmSide *side;
@@ -56,28 +90,34 @@ const KExpr *gemm_element(Lower *lo, const Gemm *g, const GemmSide *s, const Ix 
 void gemm_side_index(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd,
                      const Ix **ix);
 
-/* kern_gemm.c: first float of panel `panel` of block `block`; of the whole operand when shared. */
+/* gemm_set.c: floats of a panel; and the first float of panel `panel` of block `block`, of the whole
+ * operand when shared. */
+int64_t gemm_panel_size(const Gemm *g, const GemmSide *s);
 const KExpr *gemm_panel_base(Lower *lo, const Gemm *g, const GemmSide *s, const KExpr *block,
                              const KExpr *panel);
 
 /* gemm_tile.c: what a task does with its panels. The caller fills it up to `sums`. */
 typedef struct GemmTask {
-    Gemm *g;
+    const GemmSet *set;
+    uint32_t from, to;              /* the dots of this walk over the depth */
+    Gemm *g;                        /* the one at work */
     const KExpr *m0, *m1, *n0, *n1; /* its tile of the result */
     const KExpr *block, *k0, *klen; /* of depth */
     const Ix *block_index;
-    uint32_t sums;              /* buffer of sums */
-    const KExpr *ip, *jp;       /* panels within the tile */
-    const KExpr *m, *n;         /* first row and column of the panels */
-    const KExpr *row0;          /* first row of the register tile: m, or before it */
-    const KExpr *abase, *bbase; /* first float of the panels; NULL: direct */
-    const KExpr *tile;          /* first float of the register tile's sums */
-    const Ix *row;              /* of the epilogue */
-    const KExpr *const *c;      /* the register tile, when it stays there; else NULL */
+    uint32_t sums;                        /* buffer of sums */
+    const KExpr *ip, *jp;                 /* panels within the tile */
+    const KExpr *m, *n;                   /* first row and column of the panels */
+    const KExpr *row0;                    /* first row of the register tile: m, or before it */
+    const KExpr *abase, *bbase;           /* first float of the panels; NULL: direct */
+    const KExpr *tile;                    /* first float of the register tile's sums */
+    const KExpr *part[PRODUCTS_TOGETHER]; /* of each dot, for the epilogue */
+    const Ix *row;                        /* of the epilogue */
+    const KExpr *const *c;                /* the register tile, when it stays there; else NULL */
 } GemmTask;
 void gemm_panel_loops(Lower *lo, GemmTask *t);
-/* Index of the result; and all results, given one element (or lanes) of the dot. */
+/* Index of the result; and the results of a set, given one element (or lanes) of each dot. */
 void gemm_result_index(Lower *lo, const Gemm *g, const Ix *row, const Ix *column, const Ix **ix);
-void gemm_store_results(Lower *lo, const Gemm *g, const KExpr *dot, const Ix *const *ix);
+void gemm_store_results(Lower *lo, const GemmSet *set, const KExpr *const *dot,
+                        const Ix *const *ix);
 
 #endif

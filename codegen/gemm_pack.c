@@ -64,13 +64,15 @@ void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s)
 /* Vectors of the right side cost much more to read than those of the left one would (patches of an
  * image, for the gradient of their weights), and the depth is so long that this outweighs storing
  * the result across its rows. */
-bool gemm_wants_swap(Lower *lo, Gemm *g)
+bool gemm_wants_swap(Lower *lo, Gemm *g, uint64_t results)
 {
     const Graph *body = lo->body;
     int64_t depth = dim_hi(lo->ir, g->depth), rows = dim_hi(lo->ir, g->left.rows);
-    if (lo->scalar || body->results.n != 1 || body->results.at[0].node != g->dot ||
-        depth < LONG_DEPTH * rows)
+    if (lo->scalar || depth < LONG_DEPTH * rows)
         return false;
+    for (uint32_t r = 0; r < body->results.n; r++)
+        if (results >> r & 1 && body->results.at[r].node != g->dot)
+            return false;
     double cost[2];
     for (int i = 0; i < 2; i++) {
         GemmSide *s = i ? &g->right : &g->left;

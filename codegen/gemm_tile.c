@@ -108,19 +108,12 @@ static void depth_loops(Lower *lo, const GemmTask *t, Step *s, const KExpr *cons
 }
 
 /* A finished tile whose epilogue is short stays in registers. */
-static bool stays_in_registers(Lower *lo, const Gemm *g)
+static bool stays_in_registers(Lower *lo, const GemmTask *t)
 {
+    const Gemm *g = t->g;
     int64_t columns, vectors = g->left.panel * (g->right.panel / lo->k->width);
-    double work = (double)lo->body->results.n;
-    for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
-        const OpInfo *info = op_info(lo->body->nodes.at[i]->op);
-        if (info->cls == OC_ELEM)
-            work += info->cost > 1 ? info->cost : 1;
-        else if (info->cls != OC_LEAF && info->cls != OC_VIEW && info->cls != OC_CONTRACT)
-            return false;
-    }
-    return g->blocks == 1 && dim_is_const(g->right.rows, &columns) &&
-           columns % g->right.panel == 0 && (double)vectors * work <= MAX_UNROLLED;
+    return t->set->n == 1 && g->blocks == 1 && dim_is_const(g->right.rows, &columns) &&
+           columns % g->right.panel == 0 && (double)vectors * t->set->work <= MAX_UNROLLED;
 }
 
 /* sums += left panel x right panel over one block of depth. */
@@ -138,7 +131,7 @@ static void micro_kernel(Lower *lo, GemmTask *t)
     for (int64_t j = 0; j < nv && g->right.direct; j++)
         s.column[j] = scope_vector_var(lo, ke_add(lo, t->n, ke_int(k, j * w)), g->right.rows, NULL);
     depth_loops(lo, t, &s, c);
-    bool stays = stays_in_registers(lo, g);
+    bool stays = stays_in_registers(lo, t);
     t->c = stays ? c : NULL;
     for (int64_t i = 0; i < mr * nv && !stays; i++)
         ks_store(k, lo->scope->block, t->sums, ke_add(lo, t->tile, ke_int(k, i * w)), c[i]);
@@ -159,12 +152,14 @@ void gemm_result_index(Lower *lo, const Gemm *g, const Ix *row, const Ix *column
     ix_unflatten(lo->ir, g->swapped ? row : column, t->dims + at, second->nfree, ix + at);
 }
 
-void gemm_store_results(Lower *lo, const Gemm *g, const KExpr *dot, const Ix *const *ix)
+void gemm_store_results(Lower *lo, const GemmSet *set, const KExpr *const *dot, const Ix *const *ix)
 {
     lo->seed_scope = lo->scope;
-    lo->seed[g->dot->id] = dot;
-    lower_results(lo, (UINT64_C(2) << (lo->body->results.n - 1)) - 1, ix);
-    lo->seed[g->dot->id] = NULL;
+    for (uint32_t d = 0; d < set->n; d++)
+        lo->seed[set->dot[d]->dot->id] = dot[d];
+    lower_results(lo, set->results, ix);
+    for (uint32_t d = 0; d < set->n; d++)
+        lo->seed[set->dot[d]->dot->id] = NULL;
     lo->seed_scope = NULL;
 }
 
@@ -173,10 +168,13 @@ static void epilogue_lanes(Lower *lo, const Ix *column, void *user)
     const GemmTask *t = user;
     Kernel *k = lo->k;
     const Ix *ix[IR_MAX_RANK];
+    const KExpr *dot[PRODUCTS_TOGETHER];
     gemm_result_index(lo, t->g, t->row, column, ix);
-    const KExpr *at = ke_add(lo, t->tile, ke_sub(lo, lo->var[lo->nvar - 1].at, t->n));
-    const KExpr *dot = ks_let(k, lo->scope->block, "dot", ke_vload(k, t->sums, at, NULL));
-    gemm_store_results(lo, t->g, dot, ix);
+    const KExpr *lane = ke_sub(lo, lo->var[lo->nvar - 1].at, t->n);
+    for (uint32_t d = 0; d < t->set->n; d++)
+        dot[d] = ks_let(k, lo->scope->block, "dot",
+                        ke_vload(k, t->sums, ke_add(lo, t->part[d], lane), NULL));
+    gemm_store_results(lo, t->set, dot, ix);
 }
 
 static void epilogue(Lower *lo, const GemmTask *t)
@@ -191,7 +189,8 @@ static void epilogue(Lower *lo, const GemmTask *t)
     const KExpr *i = lo->var[lo->nvar - 1].at;
     GemmTask line = *t;
     line.row = scope_var(lo, ke_add(lo, t->row0, i), g->left.rows);
-    line.tile = ke_add(lo, t->tile, ke_mul(lo, i, nr));
+    for (uint32_t d = 0; d < t->set->n; d++)
+        line.part[d] = ke_add(lo, t->part[d], ke_mul(lo, i, nr));
     int64_t columns;
     bool whole = dim_is_const(g->right.rows, &columns) && columns % k->width == 0;
     LanesSpec spec = {.stem = "j",
@@ -224,7 +223,7 @@ static void register_epilogue(Lower *lo, const GemmTask *t)
         const Ix *row = scope_var(lo, ke_add(lo, t->row0, n), g->left.rows);
         for (int64_t j = 0; j < nv; j++) {
             gemm_result_index(lo, g, row, column[j], ix);
-            gemm_store_results(lo, g, t->c[i * nv + j], ix);
+            gemm_store_results(lo, t->set, &t->c[i * nv + j], ix);
         }
         scope_end(lo);
     }
@@ -247,48 +246,60 @@ static void set_rows(Lower *lo, GemmTask *t)
     t->row0 = ks_let(k, block, "row0", ke_min(lo, t->m, last));
 }
 
+/* First float of the sums of this register tile of one dot. */
+static const KExpr *sums_of(Lower *lo, const GemmTask *t, const Gemm *g)
+{
+    Kernel *k = lo->k;
+    int64_t mr = g->left.panel, size = mr * g->right.panel;
+    const KExpr *at = ke_int(k, 0), *column = ke_int(k, ceil_div(g->mt, mr));
+    if (g->sums == SUMS_COLUMN)
+        at = t->ip;
+    else if (g->sums == SUMS_TASK)
+        at = ke_add(lo, ke_mul(lo, t->jp, column), t->ip);
+    at = ke_add(lo, ke_mul(lo, at, ke_int(k, size)), ke_int(k, g->sums_at));
+    return g->sums == SUMS_TILE ? at : ks_let(k, lo->scope->block, "tile", at);
+}
+
+static void finish(Lower *lo, GemmTask *t)
+{
+    if (t->c) {
+        register_epilogue(lo, t);
+        return;
+    }
+    for (uint32_t d = 0; d < t->set->n; d++)
+        t->part[d] = t->set->dot[d] == t->g ? t->tile : sums_of(lo, t, t->set->dot[d]);
+    epilogue(lo, t);
+}
+
 static void tile(Lower *lo, GemmTask *t)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->g;
-    int64_t mr = g->left.panel, nr = g->right.panel;
     set_rows(lo, t);
-    t->tile = ke_int(k, 0);
-    if (g->blocks > 1) {
-        const KExpr *at = ke_add(lo, ke_mul(lo, t->jp, ke_int(k, ceil_div(g->mt, mr))), t->ip);
-        t->tile = ks_let(k, lo->scope->block, "tile", ke_mul(lo, at, ke_int(k, mr * nr)));
-    }
+    t->tile = sums_of(lo, t, g);
     if (!g->left.direct)
         t->abase =
             ks_let(k, lo->scope->block, "abase", gemm_panel_base(lo, g, &g->left, t->block, t->ip));
     micro_kernel(lo, t);
+    if (g != t->set->dot[t->set->n - 1])
+        return;
     if (g->blocks > 1)
         scope_if(lo, ke_test(k, ">=", ke_add(lo, t->k0, t->klen), ke_extent(k, g->depth)));
     else
         scope_plain(lo);
-    if (t->c)
-        register_epilogue(lo, t);
-    else
-        epilogue(lo, t);
+    finish(lo, t);
     scope_end(lo);
 }
 
-void gemm_panel_loops(Lower *lo, GemmTask *t)
+/* All rows of the task with one panel of the dot's right side. */
+static void column_of_tiles(Lower *lo, GemmTask *t)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->g;
-    const KExpr *mr = ke_int(k, g->left.panel), *nr = ke_int(k, g->right.panel);
-    const KExpr *width = ke_add(lo, ke_sub(lo, t->n1, t->n0), ke_sub(lo, nr, ke_int(k, 1)));
+    const KExpr *mr = ke_int(k, g->left.panel), *panel = t->jp;
     const KExpr *height = ke_add(lo, ke_sub(lo, t->m1, t->m0), ke_sub(lo, mr, ke_int(k, 1)));
-    scope_loop(lo, &(LoopSpec){.stem = "jp",
-                               .lo = ke_int(k, 0),
-                               .hi = ke_index(k, KI_DIV, width, nr),
-                               .extent = dim_const(lo->ir, g->right.max_panels)});
-    t->jp = lo->var[lo->nvar - 1].at;
-    t->n = ks_let(k, lo->scope->block, "n", ke_add(lo, t->n0, ke_mul(lo, t->jp, nr)));
-    const KExpr *panel = t->jp;
     if (g->right.shared)
-        panel = ke_add(lo, ke_index(k, KI_DIV, t->n0, nr), t->jp);
+        panel = ke_add(lo, ke_index(k, KI_DIV, t->n0, ke_int(k, g->right.panel)), t->jp);
     if (!g->right.direct)
         t->bbase = ks_let(k, lo->scope->block, "bbase",
                           gemm_panel_base(lo, g, &g->right, t->block, panel));
@@ -299,5 +310,23 @@ void gemm_panel_loops(Lower *lo, GemmTask *t)
     t->ip = lo->var[lo->nvar - 1].at;
     tile(lo, t);
     scope_end(lo);
+}
+
+void gemm_panel_loops(Lower *lo, GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->set->dot[t->from];
+    const KExpr *nr = ke_int(k, g->right.panel);
+    const KExpr *width = ke_add(lo, ke_sub(lo, t->n1, t->n0), ke_sub(lo, nr, ke_int(k, 1)));
+    scope_loop(lo, &(LoopSpec){.stem = "jp",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_index(k, KI_DIV, width, nr),
+                               .extent = dim_const(lo->ir, g->right.max_panels)});
+    t->jp = lo->var[lo->nvar - 1].at;
+    t->n = ks_let(k, lo->scope->block, "n", ke_add(lo, t->n0, ke_mul(lo, t->jp, nr)));
+    for (uint32_t d = t->from; d < t->to; d++) {
+        t->g = t->set->dot[d];
+        column_of_tiles(lo, t);
+    }
     scope_end(lo);
 }

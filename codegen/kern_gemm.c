@@ -1,5 +1,6 @@
-/* kern_gemm.c: one matrix product with elementwise operands and epilogue, after GotoBLAS: panels of
- * both operands, a register tile of mr x nr held in vectors, depth in blocks of kc.
+/* kern_gemm.c: matrix products with elementwise operands and epilogue, after GotoBLAS: panels of
+ * both operands, a register tile of mr x nr held in vectors, depth in blocks of kc. Several dots of one
+ * result space may share a task and its epilogue, and sets of them a launch (gemm_set.c).
  *
  * The grid of tasks is fixed by the plan: mt x nt tiles of the result per batch member, each over
  * the whole depth, so no sum depends on the number of threads. The right operand is packed once, by
@@ -45,10 +46,10 @@ static void describe_side(Lower *lo, GemmSide *s, const Node *n, const int64_t *
 }
 
 /* A vector on the right would leave lanes idle; see also gemm_wants_swap. */
-static void choose_sides(Lower *lo, Gemm *g)
+static void choose_sides(Lower *lo, Gemm *g, const GemmSet *set)
 {
     bool vector = dim_equals(g->right.rows, 1) && !dim_equals(g->left.rows, 1);
-    if (vector || gemm_wants_swap(lo, g)) {
+    if (vector || (set->n == 1 && gemm_wants_swap(lo, g, set->results))) {
         GemmSide t = g->left;
         g->left = g->right;
         g->right = t;
@@ -58,12 +59,8 @@ static void choose_sides(Lower *lo, Gemm *g)
     g->right.name = "b_panels";
 }
 
-static void describe(Lower *lo, Gemm *g)
+static void describe(Lower *lo, Gemm *g, const GemmSet *set)
 {
-    for (uint32_t i = 0; i < lo->body->nodes.n; i++)
-        if (op_info(lo->body->nodes.at[i]->op)->cls == OC_CONTRACT)
-            g->dot = lo->body->nodes.at[i];
-    ASSERT(g->dot);
     node_dot_axes(g->dot, &g->axes);
     const DotAxes *x = &g->axes;
     g->left.nbatch = g->right.nbatch = x->nbatch;
@@ -76,7 +73,7 @@ static void describe(Lower *lo, Gemm *g)
         g->nbatch = dim_mul(lo->ir, g->nbatch, t->dims[g->left.batch[i]]);
     for (uint32_t i = 0; i < x->ncontract; i++)
         g->depth = dim_mul(lo->ir, g->depth, t->dims[g->left.depth[i]]);
-    choose_sides(lo, g);
+    choose_sides(lo, g, set);
 }
 
 static double flops_of(Lower *lo, const Gemm *g)
@@ -85,29 +82,71 @@ static double flops_of(Lower *lo, const Gemm *g)
            (double)dim_hi(lo->ir, g->left.rows) * (double)dim_hi(lo->ir, g->right.rows);
 }
 
-/* Tile sizes from the config, cut down while there are few tasks and each is long enough. */
-static void choose_tiles(Lower *lo, Gemm *g)
+static double set_flops(Lower *lo, const GemmSet *set)
 {
+    double flops = 0;
+    for (uint32_t d = 0; d < set->n; d++)
+        flops += flops_of(lo, set->dot[d]);
+    return flops;
+}
+
+/* Blocks of depth, those of the longest. */
+static int64_t choose_blocks(Lower *lo, const GemmSet *set)
+{
+    int64_t longest = 0;
+    for (uint32_t d = 0; d < set->n; d++) {
+        Gemm *g = set->dot[d];
+        int64_t depth = dim_hi(lo->ir, g->depth);
+        depth = depth > 0 ? depth : 1;
+        g->kc = round_up(smaller(lower_config(lo, "kc"), depth), lo->k->width);
+        g->blocks = ceil_div(depth, g->kc);
+        longest = g->kc > longest ? g->kc : longest;
+    }
+    return longest;
+}
+
+/* What the first dot has, for the others too. */
+static void share_tiles(const GemmSet *set, int64_t m, int64_t n)
+{
+    const Gemm *first = set->dot[0];
+    for (uint32_t d = 0; d < set->n; d++) {
+        Gemm *g = set->dot[d];
+        g->mt = first->mt;
+        g->nt = first->nt;
+        g->tiles_m = first->tiles_m;
+        g->tiles_n = first->tiles_n;
+        g->grain = first->grain;
+        g->left.panel = first->left.panel;
+        g->right.panel = first->right.panel;
+        g->left.max_panels = ceil_div(m, g->left.panel);
+        g->right.max_panels = ceil_div(n, g->right.panel);
+        g->right.shared = g->tiles_m > 1;
+    }
+}
+
+/* Tile sizes from the config, cut down while there are few tasks and each is long enough. Dots of a set
+ * share what the sums of one may take. */
+static void choose_tiles(Lower *lo, const GemmSet *set)
+{
+    Gemm *g = set->dot[0];
     int64_t w = lo->k->width, m = dim_hi(lo->ir, g->left.rows), n = dim_hi(lo->ir, g->right.rows);
-    int64_t depth = dim_hi(lo->ir, g->depth), batch = dim_hi(lo->ir, g->nbatch);
+    int64_t batch = dim_hi(lo->ir, g->nbatch), kc = choose_blocks(lo, set);
     m = m > 0 ? m : 1;
     n = n > 0 ? n : 1;
     int64_t mr = smaller(lower_config(lo, "mr"), m);
     int64_t nr = smaller(round_up(lower_config(lo, "nr"), w), round_up(n, w));
     g->left.panel = mr;
     g->right.panel = nr;
-    g->kc = round_up(smaller(lower_config(lo, "kc"), depth > 0 ? depth : 1), w);
-    g->blocks = ceil_div(depth > 0 ? depth : 1, g->kc);
     g->mt = round_up(smaller(lower_config(lo, "mc"), m), mr);
-    g->nt = round_up(smaller(lower_config(lo, "nc"), n), nr);
-    double flops = flops_of(lo, g);
+    g->nt = round_up(smaller(ceil_div(lower_config(lo, "nc"), set->n), n), nr);
+    double flops = set_flops(lo, set);
     for (;;) {
         g->tiles_m = ceil_div(m, g->mt);
         g->tiles_n = ceil_div(n, g->nt);
         int64_t tasks = g->tiles_m * g->tiles_n * batch;
         bool few = tasks < ENOUGH_TASKS && flops / (double)tasks > 2.0 * TASK_FLOPS;
         /* a task that packs its own right side must keep it in cache */
-        bool wide = g->tiles_m == 1 && g->nt * g->kc * 4 > OWN_PACK_BYTES;
+        bool wide = g->tiles_m == 1 && g->nt * kc * 4 * set->n > OWN_PACK_BYTES;
         if ((few || wide) && g->nt >= 2 * nr && (wide || g->nt > 4 * nr || g->mt < 2 * mr))
             g->nt = round_up(g->nt / 2, nr);
         else if (few && g->mt >= 2 * mr)
@@ -120,54 +159,29 @@ static void choose_tiles(Lower *lo, Gemm *g)
         int64_t wanted = (int64_t)(SMALL_TASK_FLOPS * (double)batch / (flops > 1 ? flops : 1));
         g->grain = smaller(wanted > 1 ? wanted : 1, batch / ENOUGH_TASKS);
     }
-    g->left.max_panels = ceil_div(m, mr);
-    g->right.max_panels = ceil_div(n, nr);
-    g->right.shared = g->tiles_m > 1;
+    share_tiles(set, m, n);
+}
+
+/* How operands are read. Rows of a register tile are the same for all dots, so either all left operands
+ * are read directly or none is. */
+static void choose_reading(Lower *lo, const GemmSet *set)
+{
+    bool direct = true;
+    for (uint32_t d = 0; d < set->n; d++) {
+        gemm_choose_direct(lo, set->dot[d]);
+        direct = direct && set->dot[d]->left.direct;
+    }
+    for (uint32_t d = 0; d < set->n; d++) {
+        Gemm *g = set->dot[d];
+        g->left.direct = direct;
+        if (!direct && !g->right.direct)
+            g->inner = 1;
+        gemm_choose_lanes(lo, g, &g->left);
+        gemm_choose_lanes(lo, g, &g->right);
+    }
 }
 
 /* ---- panels ---- */
-
-static int64_t panel_size(const Gemm *g, const GemmSide *s)
-{
-    return g->kc * s->panel;
-}
-
-/* Floats past the last panel that a whole-vector store may touch. */
-static int64_t slack(const Lower *lo)
-{
-    return lo->k->width;
-}
-
-static void make_buffers(Lower *lo, Gemm *g)
-{
-    Kernel *k = lo->k;
-    GemmSide *b = &g->right, *a = &g->left;
-    if (b->shared) {
-        int64_t one = g->blocks * b->max_panels * panel_size(g, b);
-        const Dim *count = dim_add(lo->ir, dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, one)),
-                                   dim_const(lo->ir, slack(lo)));
-        b->pack = kernel_workspace(k, b->name, DT_F32, count);
-    } else if (!b->direct) {
-        int64_t count = ceil_div(g->nt, b->panel) * panel_size(g, b) + slack(lo);
-        b->pack = kernel_scratch(k, b->name, DT_F32, count);
-    }
-    if (a->direct)
-        return;
-    int64_t count = ceil_div(g->mt, a->panel) * panel_size(g, a) + slack(lo);
-    a->pack = kernel_scratch(k, a->name, DT_F32, count);
-}
-
-const KExpr *gemm_panel_base(Lower *lo, const Gemm *g, const GemmSide *s, const KExpr *block,
-                             const KExpr *panel)
-{
-    Kernel *k = lo->k;
-    const KExpr *at = panel;
-    if (s->shared) {
-        const KExpr *blocks = ke_mul(lo, lower_index(lo, g->batch), ke_int(k, g->blocks));
-        at = ke_add(lo, ke_mul(lo, ke_add(lo, blocks, block), ke_int(k, s->max_panels)), panel);
-    }
-    return ke_mul(lo, at, ke_int(k, panel_size(g, s)));
-}
 
 static const KExpr *block_length(Lower *lo, const Gemm *g, const KExpr *k0)
 {
@@ -195,20 +209,47 @@ static const KExpr *open_blocks(Lower *lo, const Gemm *g)
     return lo->var[lo->nvar - 1].at;
 }
 
-/* Phase one: a task packs one panel of the right side, for all blocks. */
-static void pack_phase(Lower *lo, Gemm *g)
+/* Tasks of one phase that belong to different products follow one another. */
+typedef struct Tasks {
+    const Dim *before;
+    bool alone; /* there is one range only */
+} Tasks;
+
+/* Opens the scope of the next range; the result is the number of the task in it. */
+static const KExpr *open_range(Lower *lo, Tasks *t, const Dim *count)
+{
+    Kernel *k = lo->k;
+    const KExpr *task = lower_task(lo);
+    if (t->alone) {
+        scope_plain(lo);
+        return task;
+    }
+    const KExpr *from = ke_extent(k, t->before);
+    t->before = dim_add(lo->ir, t->before, count);
+    const KExpr *below = ke_test(k, "<", task, ke_extent(k, t->before));
+    int64_t first;
+    if (ke_is_int(from, &first) && first == 0)
+        scope_if(lo, below);
+    else
+        scope_if(lo, ke_test(k, "&&", ke_test(k, ">=", task, from), below));
+    return ks_let(k, lo->scope->block, "part", ke_sub(lo, task, from));
+}
+
+static const Dim *pack_tasks(Lower *lo, const Gemm *g)
+{
+    return dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, g->right.max_panels));
+}
+
+/* A task packs one panel of a right side, for all blocks. */
+static void pack_right(Lower *lo, Gemm *g, Tasks *tasks)
 {
     Kernel *k = lo->k;
     GemmSide *b = &g->right;
-    const Dim *tasks = dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, b->max_panels));
-    KPhase *phase =
-        kernel_phase(k, "pack", tasks, "packs the right operand: [batch][block][panel]");
-    scope_begin(lo, phase);
-    const KExpr *task = lower_task(lo), *n = ke_int(k, b->max_panels);
+    const KExpr *task = open_range(lo, tasks, pack_tasks(lo, g)), *n = ke_int(k, b->max_panels);
     bool one = dim_equals(g->nbatch, 1);
     const KExpr *batch = one ? ke_int(k, 0) : ke_index(k, KI_DIV, task, n);
     const KExpr *panel =
-        ks_let(k, &phase->body, "panel", one ? task : ke_index(k, KI_MOD, task, n));
+        ks_let(k, lo->scope->block, "panel", one ? task : ke_index(k, KI_MOD, task, n));
     g->batch = scope_var(lo, batch, g->nbatch);
     const KExpr *row = ke_mul(lo, panel, ke_int(k, b->panel));
     int64_t rows;
@@ -223,6 +264,36 @@ static void pack_phase(Lower *lo, Gemm *g)
     gemm_pack_panel(lo, g, &p);
     scope_end(lo);
     scope_end(lo);
+    scope_end(lo);
+}
+
+static bool packs_first(const Gemm *g)
+{
+    return g->right.shared && !g->right.borrowed;
+}
+
+/* Phase one: right sides that many tasks read. */
+static void pack_phase(Lower *lo, GemmKernel *kn)
+{
+    const Dim *all = dim_const(lo->ir, 0);
+    uint32_t n = 0;
+    for (uint32_t s = 0; s < kn->nset; s++) {
+        for (uint32_t d = 0; d < kn->set[s].n; d++) {
+            if (!packs_first(kn->set[s].dot[d]))
+                continue;
+            all = dim_add(lo->ir, all, pack_tasks(lo, kn->set[s].dot[d]));
+            n++;
+        }
+    }
+    if (n == 0)
+        return;
+    const char *doc = "packs the right operand: [batch][block][panel]";
+    scope_begin(lo, kernel_phase(lo->k, "pack", all, doc));
+    Tasks tasks = {.before = dim_const(lo->ir, 0), .alone = n == 1};
+    for (uint32_t s = 0; s < kn->nset; s++)
+        for (uint32_t d = 0; d < kn->set[s].n; d++)
+            if (packs_first(kn->set[s].dot[d]))
+                pack_right(lo, kn->set[s].dot[d], &tasks);
 }
 
 /* ---- one task ---- */
@@ -240,16 +311,40 @@ static void pack_side(Lower *lo, const GemmTask *t, GemmSide *s, const KExpr *fr
     const KExpr *panel = lo->var[lo->nvar - 1].at;
     PanelSpec p = {.side = s, .k0 = t->k0, .klen = t->klen};
     p.row = ke_add(lo, from, ke_mul(lo, panel, size));
-    p.base = ke_mul(lo, panel, ke_int(k, panel_size(t->g, s)));
+    p.base = ke_mul(lo, panel, ke_int(k, gemm_panel_size(t->g, s)));
+    p.base = ke_add(lo, p.base, ke_int(k, s->at));
     gemm_pack_panel(lo, t->g, &p);
     scope_end(lo);
 }
 
-/* Tile `of` of a batch member, over its whole depth. */
+/* The task's tile of the dots that read one left operand, over its whole depth. */
+static void one_walk(Lower *lo, GemmTask *t)
+{
+    Kernel *k = lo->k;
+    Gemm *g = t->g = t->set->dot[t->from];
+    t->block = open_blocks(lo, g);
+    t->block_index = ix_int(lo->ir, 0);
+    if (g->blocks > 1)
+        t->block_index = ix_var(lo->ir, lo->nvar - 1, dim_const(lo->ir, g->blocks));
+    t->k0 = ke_mul(lo, t->block, ke_int(k, g->kc));
+    t->klen = ks_let(k, lo->scope->block, "klen", block_length(lo, g, t->k0));
+    for (uint32_t d = t->from; d < t->to; d++) {
+        t->g = t->set->dot[d];
+        if (!t->g->right.shared && !t->g->right.direct)
+            pack_side(lo, t, &t->g->right, t->n0, t->n1);
+    }
+    t->g = g;
+    if (!g->left.direct)
+        pack_side(lo, t, &g->left, t->m0, t->m1);
+    gemm_panel_loops(lo, t);
+    scope_end(lo);
+}
+
+/* Tile `of` of a batch member. */
 static void one_tile(Lower *lo, GemmTask *t, const KExpr *of)
 {
     Kernel *k = lo->k;
-    Gemm *g = t->g;
+    const Gemm *g = t->set->dot[0];
     KBlock *block = lo->scope->block;
     const KExpr *zero = ke_int(k, 0), *across = ke_int(k, g->tiles_n);
     const KExpr *im = g->tiles_n == 1 ? of : ke_index(k, KI_DIV, of, across);
@@ -262,105 +357,100 @@ static void one_tile(Lower *lo, GemmTask *t, const KExpr *of)
     t->m1 = ks_let(k, block, "m1", t->m1);
     t->n1 = ke_min(lo, ke_add(lo, t->n0, nt), ke_extent(k, g->right.rows));
     t->n1 = ks_let(k, block, "n1", t->n1);
-    t->block = open_blocks(lo, g);
-    t->block_index = ix_int(lo->ir, 0);
-    if (g->blocks > 1)
-        t->block_index = ix_var(lo->ir, lo->nvar - 1, dim_const(lo->ir, g->blocks));
-    t->k0 = ke_mul(lo, t->block, ke_int(k, g->kc));
-    t->klen = ks_let(k, lo->scope->block, "klen", block_length(lo, g, t->k0));
-    if (!g->right.shared && !g->right.direct)
-        pack_side(lo, t, &g->right, t->n0, t->n1);
-    if (!g->left.direct)
-        pack_side(lo, t, &g->left, t->m0, t->m1);
-    gemm_panel_loops(lo, t);
-    scope_end(lo);
+    for (t->from = 0; t->from < t->set->n; t->from = t->to) {
+        t->to = gemm_walk_end(t->set, t->from);
+        one_walk(lo, t);
+    }
+}
+
+static void set_batch(const GemmSet *set, const Ix *batch)
+{
+    for (uint32_t d = 0; d < set->n; d++)
+        set->dot[d]->batch = batch;
 }
 
 /* Several batch members, whose product is one tile, per task. */
-static void batch_phase(Lower *lo, GemmTask *t)
+static void batch_tasks(Lower *lo, GemmTask *t, const KExpr *task)
 {
     Kernel *k = lo->k;
-    Gemm *g = t->g;
-    int64_t tasks = ceil_div(dim_hi(lo->ir, g->nbatch), g->grain);
-    KPhase *phase = kernel_phase(k, "", dim_const(lo->ir, tasks), "some products per task");
-    scope_begin(lo, phase);
-    const KExpr *grain = ke_int(k, g->grain), *from = ke_mul(lo, lower_task(lo), grain);
-    g->batch = scope_loop(
+    const Gemm *g = t->set->dot[0];
+    const KExpr *grain = ke_int(k, g->grain), *from = ke_mul(lo, task, grain);
+    const Ix *batch = scope_loop(
         lo, &(LoopSpec){.stem = "batch",
                         .lo = from,
                         .hi = ke_min(lo, ke_add(lo, from, grain), ke_extent(k, g->nbatch)),
                         .extent = g->nbatch});
+    set_batch(t->set, batch);
     one_tile(lo, t, ke_int(k, 0));
     scope_end(lo);
 }
 
-static void tile_phase(Lower *lo, GemmTask *t)
+static void tile_tasks(Lower *lo, GemmTask *t, const KExpr *task)
 {
     Kernel *k = lo->k;
-    Gemm *g = t->g;
+    const Gemm *g = t->set->dot[0];
     int64_t tiles = g->tiles_m * g->tiles_n;
-    KPhase *phase = kernel_phase(k, "", dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, tiles)),
-                                 "one tile of the result per task");
-    scope_begin(lo, phase);
-    const KExpr *task = lower_task(lo), *of = task, *batch = ke_int(k, 0);
+    const KExpr *of = task, *batch = ke_int(k, 0);
     if (!dim_equals(g->nbatch, 1)) {
-        batch = ks_let(k, &phase->body, "batch", ke_index(k, KI_DIV, task, ke_int(k, tiles)));
+        batch = ks_let(k, lo->scope->block, "batch", ke_index(k, KI_DIV, task, ke_int(k, tiles)));
         of = ke_index(k, KI_MOD, task, ke_int(k, tiles));
     }
-    g->batch = scope_var(lo, batch, g->nbatch);
+    set_batch(t->set, scope_var(lo, batch, g->nbatch));
     one_tile(lo, t, of);
 }
 
-/* All tasks of the second, or only, phase. */
-static void multiply(Lower *lo, Gemm *g)
+static const Dim *set_tasks(Lower *lo, const GemmSet *set)
 {
-    int64_t mr = g->left.panel, nr = g->right.panel, tiles = 1;
-    if (g->blocks > 1) /* of a whole task, from block to block */
-        tiles = ceil_div(g->mt, mr) * ceil_div(g->nt, nr);
-    GemmTask t = {.g = g, .sums = kernel_scratch(lo->k, "sums", DT_F32, tiles * mr * nr)};
+    const Gemm *g = set->dot[0];
+    if (lo->scalar)
+        return dim_mul(lo->ir, g->nbatch, g->left.rows);
     if (g->grain > 1)
-        batch_phase(lo, &t);
-    else
-        tile_phase(lo, &t);
+        return dim_const(lo->ir, ceil_div(dim_hi(lo->ir, g->nbatch), g->grain));
+    return dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, g->tiles_m * g->tiles_n));
 }
 
 /* ---- without vectors: f64 ---- */
 
 typedef struct Plain {
-    Gemm *g;
+    const GemmSet *set;
     const Ix *row;
 } Plain;
 
-static void plain_element(Lower *lo, const Ix *column, void *user)
+static const KExpr *plain_sum(Lower *lo, const Gemm *g, const Ix *row, const Ix *column)
 {
-    const Plain *p = user;
-    const Gemm *g = p->g;
     Kernel *k = lo->k;
-    KBlock *block = lo->scope->block;
     KType t = ktype_of(g->dot->type->dtype);
-    const KExpr *sum = ks_var(k, block, "sum", ke_num(k, t, 0));
+    const KExpr *sum = ks_var(k, lo->scope->block, "sum", ke_num(k, t, 0));
     const Ix *depth = scope_loop(
         lo, &(LoopSpec){
                 .stem = "k", .lo = ke_int(k, 0), .hi = ke_extent(k, g->depth), .extent = g->depth});
-    const KExpr *x = gemm_element(lo, g, &g->left, (const Ix *[]){p->row, depth});
+    const KExpr *x = gemm_element(lo, g, &g->left, (const Ix *[]){row, depth});
     const KExpr *y = gemm_element(lo, g, &g->right, (const Ix *[]){column, depth});
     const KExpr *arg[] = {sum, x, y};
     ks_set(k, lo->scope->block, sum, ke_text(k, t, "(%0 + %1 * %2)", arg, 3));
     scope_end(lo);
-    const Ix *ix[IR_MAX_RANK];
-    gemm_result_index(lo, g, p->row, column, ix);
-    gemm_store_results(lo, g, sum, ix);
+    return sum;
 }
 
-static void plain_phase(Lower *lo, Gemm *g)
+static void plain_element(Lower *lo, const Ix *column, void *user)
+{
+    const Plain *p = user;
+    const KExpr *sum[PRODUCTS_TOGETHER];
+    for (uint32_t d = 0; d < p->set->n; d++)
+        sum[d] = plain_sum(lo, p->set->dot[d], p->row, column);
+    const Ix *ix[IR_MAX_RANK];
+    gemm_result_index(lo, p->set->dot[0], p->row, column, ix);
+    gemm_store_results(lo, p->set, sum, ix);
+}
+
+/* One row per task. */
+static void plain_tasks(Lower *lo, const GemmSet *set, const KExpr *task)
 {
     Kernel *k = lo->k;
-    KPhase *phase =
-        kernel_phase(k, "", dim_mul(lo->ir, g->nbatch, g->left.rows), "one row per task");
-    scope_begin(lo, phase);
-    const KExpr *m = ke_extent(k, g->left.rows), *task = lower_task(lo);
-    g->batch = scope_var(lo, ke_index(k, KI_DIV, task, m), g->nbatch);
-    Plain p = {.g = g};
+    const Gemm *g = set->dot[0];
+    const KExpr *m = ke_extent(k, g->left.rows);
+    set_batch(set, scope_var(lo, ke_index(k, KI_DIV, task, m), g->nbatch));
+    Plain p = {.set = set};
     p.row = scope_var(lo, ke_index(k, KI_MOD, task, m), g->left.rows);
     LanesSpec spec = {.stem = "j",
                       .lo = ke_int(k, 0),
@@ -369,21 +459,57 @@ static void plain_phase(Lower *lo, Gemm *g)
     lower_lanes(lo, &spec, plain_element, &p);
 }
 
+/* ---- the kernel ---- */
+
+static const char *phase_doc(const Lower *lo, const GemmKernel *kn)
+{
+    if (kn->nset > 1)
+        return "tasks of one product after those of another";
+    if (lo->scalar)
+        return "one row per task";
+    return kn->set[0].dot[0]->grain > 1 ? "some products per task"
+                                        : "one tile of the result per task";
+}
+
+/* All tasks of the second, or only, phase. */
+static void multiply(Lower *lo, const GemmKernel *kn)
+{
+    const Dim *all = dim_const(lo->ir, 0);
+    for (uint32_t s = 0; s < kn->nset; s++)
+        all = dim_add(lo->ir, all, set_tasks(lo, &kn->set[s]));
+    scope_begin(lo, kernel_phase(lo->k, "", all, phase_doc(lo, kn)));
+    Tasks tasks = {.before = dim_const(lo->ir, 0), .alone = kn->nset == 1};
+    for (uint32_t s = 0; s < kn->nset; s++) {
+        const GemmSet *set = &kn->set[s];
+        const KExpr *task = open_range(lo, &tasks, set_tasks(lo, set));
+        GemmTask t = {.set = set, .sums = kn->sums};
+        if (lo->scalar)
+            plain_tasks(lo, set, task);
+        else if (set->dot[0]->grain > 1)
+            batch_tasks(lo, &t, task);
+        else
+            tile_tasks(lo, &t, task);
+        scope_end(lo);
+    }
+}
+
 void lower_gemm(Lower *lo)
 {
-    Gemm g = {0};
-    describe(lo, &g);
-    lo->k->flops += flops_of(lo, &g);
-    if (lo->scalar) {
-        plain_phase(lo, &g);
-        return;
+    GemmKernel kn = {0};
+    gemm_find_sets(lo, &kn);
+    for (uint32_t s = 0; s < kn.nset; s++) {
+        const GemmSet *set = &kn.set[s];
+        for (uint32_t d = 0; d < set->n; d++)
+            describe(lo, set->dot[d], set);
+        lo->k->flops += set_flops(lo, set);
+        if (lo->scalar)
+            continue;
+        choose_tiles(lo, set);
+        choose_reading(lo, set);
     }
-    choose_tiles(lo, &g);
-    gemm_choose_direct(lo, &g);
-    make_buffers(lo, &g);
-    gemm_choose_lanes(lo, &g, &g.left);
-    gemm_choose_lanes(lo, &g, &g.right);
-    if (g.right.shared)
-        pack_phase(lo, &g);
-    multiply(lo, &g);
+    if (!lo->scalar) {
+        gemm_make_buffers(lo, &kn);
+        pack_phase(lo, &kn);
+    }
+    multiply(lo, &kn);
 }

@@ -2,6 +2,7 @@
  * compiler.md 4.9. The answer is a class, or a code with a phrase that reads after
  * "refused X: CODE ...". */
 #include "fuse_groups.h"
+#include "products.h"
 
 #include <string.h>
 
@@ -124,94 +125,6 @@ static Verdict fit_reduce(Fuse *fx, const Body *body)
     return v.code == FUSE_OK ? fuse_check_maps(fx, body) : v;
 }
 
-/* ---- gemm ---- */
-
-typedef struct Epilogue {
-    Fuse *fx;
-    const Body *body;
-    const Type *space;
-    bool *seen;    /* by node */
-    uint8_t *side; /* by node: 1 may be read through views, 2 not */
-} Epilogue;
-
-/* What the epilogue reads through views must not be computed here, but for trivial scalars. */
-static bool is_side_input(Epilogue *e, const Node *n)
-{
-    if (fuse_is_read(e->fx, e->body, n->id) || fuse_class(n) == OC_LEAF)
-        return true;
-    if (fuse_class(n) != OC_VIEW)
-        return fuse_is_trivial(e->fx, n);
-    if (e->side[n->id])
-        return e->side[n->id] == 1;
-    bool ok = true;
-    for (uint32_t k = 0; k < n->nin; k++)
-        ok = ok && is_side_input(e, n->in[k]);
-    e->side[n->id] = ok ? 1 : 2;
-    return ok;
-}
-
-static Verdict fit_epilogue(Epilogue *e, const Node *n)
-{
-    if (e->seen[n->id])
-        return fine;
-    e->seen[n->id] = true;
-    OpClass cls = fuse_class(n);
-    if (fuse_is_read(e->fx, e->body, n->id) || cls == OC_LEAF || cls == OC_CONTRACT)
-        return fine;
-    if (cls == OC_VIEW)
-        return is_side_input(e, n) ? fine : refuse(FUSE_EPI, "the result is read at another index");
-    if (cls != OC_ELEM || !type_same_dims(n->type, e->space))
-        return refuse(FUSE_EPI, "an epilogue is elementwise over the result");
-    for (uint32_t k = 0; k < n->nin; k++) {
-        Verdict v = fit_epilogue(e, n->in[k]);
-        if (v.code != FUSE_OK)
-            return v;
-    }
-    return fine;
-}
-
-/* Operands are evaluated while packing, some more than once: nothing there is stored. */
-static bool operand_keeps(const Epilogue *e, const Node *n)
-{
-    if (e->seen[n->id] || fuse_is_read(e->fx, e->body, n->id))
-        return false;
-    e->seen[n->id] = true;
-    if (ids_has(&e->body->kept, n->id) && fuse_class(n) != OC_CONTRACT)
-        return true;
-    for (uint32_t k = 0; k < n->nin; k++) {
-        if (operand_keeps(e, n->in[k]))
-            return true;
-    }
-    return false;
-}
-
-static Verdict fit_gemm(Fuse *fx, const Body *body)
-{
-    const Node *dot = NULL;
-    for (uint32_t i = 0; i < body->members.n; i++) {
-        const Node *n = fuse_node(fx, body->members.at[i]);
-        if (fuse_class(n) == OC_CONTRACT)
-            dot = n;
-    }
-    ASSERT(dot != NULL);
-    Epilogue e = {.fx = fx, .body = body, .space = dot->type};
-    e.seen = NEW_ARRAY(fx->scratch, bool, fx->n);
-    e.side = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
-    if (operand_keeps(&e, dot))
-        return refuse(FUSE_CLASS, "a gemm does not store its operands");
-    memset(e.seen, 0, fx->n * sizeof *e.seen);
-    for (uint32_t i = 0; i < body->stored.n; i++) {
-        const Node *n = fuse_node(fx, body->stored.at[i]);
-        OpClass cls = fuse_class(n);
-        if ((cls != OC_ELEM && cls != OC_CONTRACT) || !type_same_dims(n->type, dot->type))
-            return refuse(FUSE_EPI, "an epilogue is elementwise over the result");
-        Verdict v = fit_epilogue(&e, n);
-        if (v.code != FUSE_OK)
-            return v;
-    }
-    return fine;
-}
-
 /* ---- by class ---- */
 
 static Verdict choose(const Body *body, KernelClass *cls)
@@ -225,9 +138,11 @@ static Verdict choose(const Body *body, KernelClass *cls)
         return refuse(FUSE_CLASS, "a loop is no kernel");
     if (body->nclass[OC_CALL] > 0)
         return refuse(FUSE_CLASS, "a composite that a class claims is a group of its own");
-    if (dots + alone > 1 || (dots > 0 && folds > 0))
+    if (alone > 1 || (alone > 0 && dots > 0) || (dots > 0 && folds > 0))
         return refuse(FUSE_CLASS,
                       dots > 0 && folds > 0 ? "a gemm keeps no rows" : "no class holds both");
+    if (dots > PRODUCTS_MOST)
+        return refuse(FUSE_RES, "more than 8 products");
     if (alone > 0 && (folds > 0 || body->kept.n > 1))
         return refuse(FUSE_CLASS, scatters  ? "a scatter has no epilogue"
                                   : multis  ? "a table has no epilogue"
@@ -260,6 +175,6 @@ Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
     if (body->members.n > FUSE_NODES)
         return refuse(FUSE_RES, "more than 512 nodes");
     if (*cls == KC_GEMM)
-        return fit_gemm(fx, body);
+        return fuse_fit_gemm(fx, body);
     return *cls == KC_REDUCE ? fit_reduce(fx, body) : fit_map(fx, body);
 }

@@ -174,6 +174,10 @@ bool fuse_is_long_fold(const Fuse *fx, const Node *fold);
 /* A scalar made of constants and slots that costs next to nothing. */
 bool fuse_is_trivial(const Fuse *fx, const Node *n);
 
+/* ---- fuse_gemm.c ---- */
+
+Verdict fuse_fit_gemm(Fuse *fx, const Body *body);
+
 /* ---- fuse_cost.c: seconds ---- */
 
 double fuse_count(const Fuse *fx, const Type *t); /* elements, at the upper end of DYN dims */

@@ -173,9 +173,10 @@ static void accept(Fuse *fx, const Pair *p, const Body *both, KernelClass cls)
     uint32_t a = fuse_anchor(fx, fx->groups.at[p->a]), b = fuse_anchor(fx, fx->groups.at[p->b]);
     uint32_t merged = fuse_merge(fx, both, cls);
     uint32_t anchor = fuse_anchor(fx, fx->groups.at[merged]);
-    const char *how = cls == KC_GEMM ? "as epilogue"
-                      : p->flow      ? "with what reads it"
-                                     : "with a reader of the same input";
+    const char *how = both->nclass[OC_CONTRACT] > 1 ? "before one epilogue"
+                      : cls == KC_GEMM              ? "as epilogue"
+                      : p->flow                     ? "with what reads it"
+                                                    : "with a reader of the same input";
     fuse_note(fx, merged, "merged %s %s", fuse_label(fx, anchor == a ? b : a), how);
 }
 

@@ -5,6 +5,7 @@
  * Otherwise the write gets a group that copies: it runs after all readers and nothing waits for it,
  * so it is always safe. Example: w' = w - lr * dw is in place; a' = b, b' = a copies one of them. */
 #include "pick.h"
+#include "products.h"
 #include "schedule.h"
 #include "space.h"
 
@@ -176,15 +177,6 @@ static const Node *first_fold(const Graph *body)
     return NULL;
 }
 
-/* Several contractions in one kernel have tasks of their own: what one reads, no other may write. */
-static bool has_own_tasks(const Graph *body)
-{
-    uint32_t dots = 0;
-    for (uint32_t i = 0; i < body->nodes.n; i++)
-        dots += op_info(body->nodes.at[i]->op)->cls == OC_CONTRACT;
-    return dots > 1;
-}
-
 bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k, uint32_t r)
 {
     if (op_info(group->op)->cls == OC_LOOP)
@@ -206,11 +198,13 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
         return false; /* a later pass over the row may read what an earlier one wrote */
     if (!type_same_dims(a.formal->type, result->type))
         return false;
-    bool own_tasks = has_own_tasks(body);
+    Products p;
+    bool products = products_find(body, scratch, &p);
     for (uint32_t i = 0; i < body->results.n; i++) {
         const Node *n = body->results.at[i].node;
         const Ix *const *at = space_identity(&a.space, n->type);
-        if (at && (i == r || !own_tasks))
+        bool apart = products && p.result_set[i] != p.result_set[r]; /* in other tasks */
+        if (at && !apart)
             visit(&a, n, at);
         else
             a.safe = a.safe && !holds(&a, n);

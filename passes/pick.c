@@ -7,6 +7,7 @@
 #include "pick.h"
 #include "attention.h"
 #include "internal.h"
+#include "products.h"
 #include "xent.h"
 
 #include <math.h>
@@ -67,14 +68,21 @@ static double tile_cost(const Tile *t, const Target *target, int64_t m, int64_t 
     return ceil((double)m / rows) * ceil((double)n / (double)t->nr) * step;
 }
 
-static const Tile *choose_tile(const Target *target, int64_t m, int64_t n)
+/* A product, or one of several that have a kernel together. */
+typedef struct Extents {
+    int64_t m, n, k;
+} Extents;
+
+static const Tile *choose_tile(const Target *target, const Extents *of, uint32_t count)
 {
     const Tile *best = NULL;
     double least = 0;
     for (size_t i = 0; i < COUNT(tiles); i++) {
         if (strcmp(tiles[i].isa, target->isa) != 0)
             continue;
-        double cost = tile_cost(&tiles[i], target, m, n);
+        double cost = 0;
+        for (uint32_t d = 0; d < count; d++)
+            cost += tile_cost(&tiles[i], target, of[d].m, of[d].n) * (double)of[d].k;
         if (best && cost >= 0.95 * least) /* the model is no finer than that */
             continue;
         best = &tiles[i];
@@ -85,31 +93,41 @@ static const Tile *choose_tile(const Target *target, int64_t m, int64_t n)
 }
 
 /* Rows, columns and depth of one matrix of a dot, at the upper end of DYN dims. */
-static void dot_extents(Ir *ir, const Node *dot, int64_t *m, int64_t *n, int64_t *k)
+static Extents dot_extents(Ir *ir, const Node *dot)
 {
+    Extents e = {.k = 1};
     DotAxes axes;
     node_dot_axes(dot, &axes);
     const Type *a = dot->in[0]->type, *b = dot->in[1]->type;
     int64_t batch = 1;
-    *k = 1;
     for (uint32_t i = 0; i < axes.ncontract; i++)
-        *k *= dim_hi(ir, a->dims[axes.a_contract[i]]);
+        e.k *= dim_hi(ir, a->dims[axes.a_contract[i]]);
     for (uint32_t i = 0; i < axes.nbatch; i++)
         batch *= dim_hi(ir, a->dims[axes.a_batch[i]]);
-    int64_t shared = batch * *k;
-    *m = shared > 0 ? count_hi(ir, a) / shared : 0;
-    *n = shared > 0 ? count_hi(ir, b) / shared : 0;
+    int64_t shared = batch * e.k;
+    e.m = shared > 0 ? count_hi(ir, a) / shared : 0;
+    e.n = shared > 0 ? count_hi(ir, b) / shared : 0;
+    if (e.n == 1) { /* a vector on the right: the kernel takes the matrix as the right side */
+        e.n = e.m;
+        e.m = 1;
+    }
+    return e;
 }
 
 static void pick_gemm(PassCx *cx, const Graph *body, int64_t *config)
 {
-    int64_t m, n, k;
-    dot_extents(cx->ir, first_of(body, OC_CONTRACT), &m, &n, &k);
-    if (n == 1) { /* a vector on the right: the kernel takes the matrix as the right side */
-        n = m;
-        m = 1;
+    Extents of[PRODUCTS_MOST] = {{0}};
+    uint32_t count = 0;
+    int64_t k = 0;
+    for (uint32_t i = 0; i < body->nodes.n; i++) {
+        if (op_info(body->nodes.at[i]->op)->cls != OC_CONTRACT)
+            continue;
+        ASSERT(count < PRODUCTS_MOST);
+        of[count] = dot_extents(cx->ir, body->nodes.at[i]);
+        k = of[count].k > k ? of[count].k : k;
+        count++;
     }
-    const Tile *t = choose_tile(cx->target, m, n);
+    const Tile *t = choose_tile(cx->target, of, count);
     config[0] = t->mr;
     config[1] = t->nr;
     config[2] = k > 0 && k < t->kc ? k : t->kc;
@@ -129,7 +147,8 @@ static void pick_xent(PassCx *cx, const Graph *body, bool gradient, int64_t *con
     if (!xent_match(body, &x))
         BUG("pick: '%s' is no linear cross-entropy", body->name ? body->name : "?");
     int64_t all = dim_hi(cx->ir, x.rows), rows = clamp(XENT_PACKED / 4 / x.depth, 1, XENT_ROWS);
-    const Tile *t = choose_tile(cx->target, x.classes, clamp(all, 1, XENT_ROWS));
+    const Extents scores = {x.classes, clamp(all, 1, XENT_ROWS), 1};
+    const Tile *t = choose_tile(cx->target, &scores, 1);
     if (gradient)
         rows = clamp(XENT_SCORES / 4 / x.classes, 1, rows);
     config[0] = t->mr;

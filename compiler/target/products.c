@@ -1,0 +1,98 @@
+/* products.c: the dots of a gemm body as sets, by what results read. A node carries the dots it is
+ * computed from as bits; results join the dots they reach. */
+#include "products.h"
+
+static uint32_t left_free(const Node *dot, const DotAxes *x)
+{
+    return dot->in[0]->type->rank - x->nbatch - x->ncontract;
+}
+
+bool products_match(const Node *a, const Node *b)
+{
+    DotAxes x, y;
+    node_dot_axes(a, &x);
+    node_dot_axes(b, &y);
+    return a->type->dtype == b->type->dtype && type_same_dims(a->type, b->type) &&
+           a->in[0]->type->dtype == b->in[0]->type->dtype && x.nbatch == y.nbatch &&
+           left_free(a, &x) == left_free(b, &y);
+}
+
+/* The dots below each node; false when a dot is computed from another, or there are too many. */
+static bool find_reach(const Graph *body, Products *p)
+{
+    for (uint32_t i = 0; i < body->nodes.n; i++) {
+        const Node *n = body->nodes.at[i];
+        for (uint32_t k = 0; k < n->nin; k++)
+            p->reach[i] |= p->reach[n->in[k]->id];
+        if (op_info(n->op)->cls != OC_CONTRACT)
+            continue;
+        if (p->reach[i] || p->n == PRODUCTS_MOST)
+            return false;
+        p->reach[i] = UINT32_C(1) << p->n;
+        p->dot[p->n++] = n;
+    }
+    return p->n > 0;
+}
+
+/* Dots of `mask` become one set: the smallest of their numbers. */
+static void join(Products *p, uint32_t mask)
+{
+    uint32_t least = PRODUCTS_ALONE;
+    for (uint32_t d = 0; d < p->n; d++)
+        if (mask >> d & 1 && p->set[d] < least)
+            least = p->set[d];
+    for (uint32_t d = 0; d < p->n; d++) {
+        uint32_t old = p->set[d];
+        for (uint32_t e = 0; mask >> d & 1 && e < p->n; e++)
+            p->set[e] = p->set[e] == old ? least : p->set[e];
+    }
+}
+
+/* Numbers without gaps; false when dots of one set do not match. */
+static bool number_sets(Products *p)
+{
+    uint32_t number[PRODUCTS_MOST], size[PRODUCTS_MOST] = {0};
+    for (uint32_t d = 0; d < p->n; d++) {
+        uint32_t first = p->set[d]; /* the number of the set is that of its first dot */
+        if (first == d)
+            number[d] = p->nset++;
+        if (!products_match(p->dot[d], p->dot[first]) || ++size[first] > PRODUCTS_TOGETHER)
+            return false;
+    }
+    for (uint32_t d = 0; d < p->n; d++)
+        p->set[d] = number[p->set[d]];
+    return true;
+}
+
+/* The set of a result; what reads no dot goes with the first whose space it has. */
+static bool place_result(const Graph *body, Products *p, uint32_t r)
+{
+    const Node *n = body->results.at[r].node;
+    for (uint32_t d = 0; d < p->n; d++) {
+        bool reads = p->reach[n->id] >> d & 1;
+        if (reads || (!p->reach[n->id] && type_same_dims(n->type, p->dot[d]->type))) {
+            p->result_set[r] = p->set[d];
+            return true;
+        }
+    }
+    return false;
+}
+
+bool products_find(const Graph *body, Arena *arena, Products *out)
+{
+    *out = (Products){0};
+    out->reach = NEW_ARRAY(arena, uint32_t, body->nodes.n + 1);
+    out->result_set = NEW_ARRAY(arena, uint32_t, body->results.n + 1);
+    if (!find_reach(body, out))
+        return false;
+    for (uint32_t d = 0; d < out->n; d++)
+        out->set[d] = d;
+    for (uint32_t r = 0; r < body->results.n; r++)
+        join(out, out->reach[body->results.at[r].node->id]);
+    if (!number_sets(out))
+        return false;
+    for (uint32_t r = 0; r < body->results.n; r++)
+        if (!place_result(body, out, r))
+            return false;
+    return true;
+}

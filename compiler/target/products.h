@@ -1,0 +1,29 @@
+/* products.h: which dots of a gemm body belong together; read by the passes and by the lowering. */
+#ifndef MDL_PRODUCTS_H
+#define MDL_PRODUCTS_H
+
+#include "ir.h"
+
+enum {
+    PRODUCTS_MOST = 8,     /* dots of one kernel */
+    PRODUCTS_TOGETHER = 4, /* dots of one set */
+    PRODUCTS_ALONE = UINT32_MAX
+};
+
+/* Dots that a result reads together, as gate and up of a SwiGLU, are a set: they have one result space,
+ * and a task computes a tile of each before one epilogue. Sets share nothing but the launch. */
+typedef struct Products {
+    uint32_t n, nset;
+    const Node *dot[PRODUCTS_MOST];
+    uint32_t set[PRODUCTS_MOST]; /* of each dot; numbered in the order of first dots */
+    uint32_t *reach;             /* by node: the dots it is computed from, a bit each */
+    uint32_t *result_set;        /* by result */
+} Products;
+
+/* False: too many dots, one is computed from another, or the dots of a set do not fit together. */
+bool products_find(const Graph *body, Arena *arena, Products *out);
+
+/* Of two dots: equal extents and equal meaning of the axes of their results. */
+bool products_match(const Node *a, const Node *b);
+
+#endif

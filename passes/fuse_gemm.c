@@ -1,0 +1,189 @@
+/* fuse_gemm.c: which groups the class gemm can hold: dots with elementwise operands, and results that
+ * are elementwise over the space of the dots they read. Dots that a result reads together are a set, with
+ * one epilogue (compiler/target/products.h); sets need nothing of one another. */
+#include "fuse_groups.h"
+#include "products.h"
+
+#include <string.h>
+
+typedef struct GemmFit {
+    Fuse *fx;
+    const Body *body;
+    const Node *dot[PRODUCTS_MOST];
+    uint32_t n;
+    uint32_t set[PRODUCTS_MOST]; /* of each dot: the dots it belongs with, a bit each */
+    const Type *space;           /* of the result at hand */
+    bool *seen;                  /* by node */
+    uint8_t *side;               /* by node: 1 may be read through views, 2 not */
+    uint32_t *reach;             /* by node: the dots an epilogue reads below it */
+} GemmFit;
+
+static Verdict refuse(FuseCode code, const char *why)
+{
+    return (Verdict){code, why};
+}
+
+static const Verdict fine = {FUSE_OK, NULL};
+
+/* Operands are evaluated while packing, some more than once: nothing there is stored, no other dot
+ * computed. */
+static Verdict fit_operand(const GemmFit *e, const Node *n)
+{
+    if (e->seen[n->id] || fuse_is_read(e->fx, e->body, n->id))
+        return fine;
+    e->seen[n->id] = true;
+    if (fuse_class(n) == OC_CONTRACT)
+        return refuse(FUSE_CLASS, "one product is an operand of the other");
+    if (ids_has(&e->body->kept, n->id))
+        return refuse(FUSE_CLASS, "a gemm does not store its operands");
+    for (uint32_t k = 0; k < n->nin; k++) {
+        Verdict v = fit_operand(e, n->in[k]);
+        if (v.code != FUSE_OK)
+            return v;
+    }
+    return fine;
+}
+
+static Verdict fit_operands(const GemmFit *e)
+{
+    for (uint32_t d = 0; d < e->n; d++) {
+        for (uint32_t k = 0; k < e->dot[d]->nin; k++) {
+            Verdict v = fit_operand(e, e->dot[d]->in[k]);
+            if (v.code != FUSE_OK)
+                return v;
+        }
+    }
+    return fine;
+}
+
+/* What the epilogue reads through views must not be computed here, but for trivial scalars. */
+static bool is_side_input(GemmFit *e, const Node *n)
+{
+    if (fuse_is_read(e->fx, e->body, n->id) || fuse_class(n) == OC_LEAF)
+        return true;
+    if (fuse_class(n) != OC_VIEW)
+        return fuse_is_trivial(e->fx, n);
+    if (e->side[n->id])
+        return e->side[n->id] == 1;
+    bool ok = true;
+    for (uint32_t k = 0; k < n->nin; k++)
+        ok = ok && is_side_input(e, n->in[k]);
+    e->side[n->id] = ok ? 1 : 2;
+    return ok;
+}
+
+static uint32_t dot_bit(const GemmFit *e, const Node *n)
+{
+    uint32_t bit = 0;
+    for (uint32_t d = 0; d < e->n; d++)
+        bit |= e->dot[d] == n ? UINT32_C(1) << d : 0;
+    return bit;
+}
+
+static Verdict fit_epilogue(GemmFit *e, const Node *n, uint32_t *reach)
+{
+    OpClass cls = fuse_class(n);
+    if (fuse_is_read(e->fx, e->body, n->id) || cls == OC_LEAF)
+        return fine;
+    if (cls == OC_VIEW)
+        return is_side_input(e, n) ? fine : refuse(FUSE_EPI, "the result is read at another index");
+    if ((cls != OC_ELEM && cls != OC_CONTRACT) || !type_same_dims(n->type, e->space))
+        return refuse(FUSE_EPI, "an epilogue is elementwise over the result");
+    if (!e->seen[n->id]) {
+        e->seen[n->id] = true;
+        e->reach[n->id] = dot_bit(e, n);
+        for (uint32_t k = 0; k < n->nin && cls == OC_ELEM; k++) {
+            Verdict v = fit_epilogue(e, n->in[k], &e->reach[n->id]);
+            if (v.code != FUSE_OK)
+                return v;
+        }
+    }
+    *reach |= e->reach[n->id];
+    return fine;
+}
+
+/* ---- several dots ---- */
+
+static void join(GemmFit *e, uint32_t mask)
+{
+    for (uint32_t d = 0; d < e->n; d++)
+        mask |= mask >> d & 1 ? e->set[d] : 0;
+    for (uint32_t d = 0; d < e->n; d++)
+        e->set[d] = mask >> d & 1 ? mask : e->set[d];
+}
+
+static uint32_t count_bits(uint32_t mask)
+{
+    uint32_t n = 0;
+    for (; mask; mask &= mask - 1)
+        n++;
+    return n;
+}
+
+/* Doubles have kernels without vectors, which floats need not suffer. */
+static bool is_plain(DType dt)
+{
+    return dtype_info(dt)->bytes == 8;
+}
+
+static Verdict fit_sets(const GemmFit *e)
+{
+    for (uint32_t d = 0; d < e->n; d++) {
+        uint32_t first = 0;
+        while (!(e->set[d] >> first & 1))
+            first++;
+        if (!products_match(e->dot[d], e->dot[first]))
+            return refuse(FUSE_EPI, "the axes of the products differ");
+        if (count_bits(e->set[d]) > PRODUCTS_TOGETHER)
+            return refuse(FUSE_RES, "more than 4 products before one epilogue");
+        if (is_plain(e->dot[d]->type->dtype) != is_plain(e->dot[0]->type->dtype))
+            return refuse(FUSE_CLASS, "float64 has other kernels");
+    }
+    for (uint32_t i = 0; e->n > 1 && i < e->body->stored.n; i++) {
+        const Node *n = fuse_node(e->fx, e->body->stored.at[i]);
+        if (is_plain(n->type->dtype) != is_plain(e->dot[0]->type->dtype))
+            return refuse(FUSE_CLASS, "results of 8 bytes have other kernels");
+    }
+    return fine;
+}
+
+static bool has_space(const GemmFit *e, const Type *t)
+{
+    bool found = false;
+    for (uint32_t d = 0; d < e->n; d++)
+        found = found || type_same_dims(e->dot[d]->type, t);
+    return found;
+}
+
+Verdict fuse_fit_gemm(Fuse *fx, const Body *body)
+{
+    GemmFit e = {.fx = fx, .body = body};
+    for (uint32_t i = 0; i < body->members.n; i++) {
+        const Node *n = fuse_node(fx, body->members.at[i]);
+        if (fuse_class(n) != OC_CONTRACT)
+            continue;
+        ASSERT(e.n < PRODUCTS_MOST);
+        e.set[e.n] = UINT32_C(1) << e.n;
+        e.dot[e.n++] = n;
+    }
+    e.seen = NEW_ARRAY(fx->scratch, bool, fx->n);
+    e.side = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
+    e.reach = NEW_ARRAY(fx->scratch, uint32_t, fx->n);
+    Verdict operands = fit_operands(&e);
+    if (operands.code != FUSE_OK)
+        return operands;
+    memset(e.seen, 0, fx->n * sizeof *e.seen);
+    for (uint32_t i = 0; i < body->stored.n; i++) {
+        const Node *n = fuse_node(fx, body->stored.at[i]);
+        OpClass cls = fuse_class(n);
+        uint32_t reach = 0;
+        if ((cls != OC_ELEM && cls != OC_CONTRACT) || !has_space(&e, n->type))
+            return refuse(FUSE_EPI, "an epilogue is elementwise over the result");
+        e.space = n->type;
+        Verdict v = fit_epilogue(&e, n, &reach);
+        if (v.code != FUSE_OK)
+            return v;
+        join(&e, reach);
+    }
+    return fit_sets(&e);
+}
