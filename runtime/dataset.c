@@ -1,13 +1,14 @@
-/* dataset.c: the rows of a `data` block: opens its source, leaves out what its filter refuses, makes
- * batches of fields.
+/* dataset.c: the rows of a `data` block: opens its source, leaves out what its filter refuses and texts that
+ * are too long, makes batches of fields.
  *
  * Row i of a dataset is row kept[i] of its source; the rows of a mix are those of its parts, one part behind
  * the other. A batch is made in pieces of CHUNK rows: their cells
- * are found once, then every field's program runs over them. */
+ * are found once, then every field's program runs over them. Texts are collected as tokens of all rows
+ * first, of whatever part they are, and then laid out (tokenrows.c). */
 #include "dataset.h"
 #include "mix.h"
 #include "order.h"
-#include "rowprog.h"
+#include "textfields.h"
 
 enum { CHUNK = 64 };
 
@@ -16,10 +17,12 @@ struct Dataset {
     const Plan *plan;
     const PlanData *data;
     Source *source;   /* NULL: a mix */
-    RowProg **fields; /* data->nfield, NULL where the source fills it; then the filter, if any */
-    int64_t *kept;    /* malloc; NULL: all rows of the source */
-    int64_t rows;     /* of a mix: of an epoch */
-    DataWorker *own;  /* of data_batch */
+    RowProg **fields; /* data->nfield, NULL where it is of tokens; then the filter, if any */
+    TextFields *texts;
+    int64_t looked, overlong, longest; /* rows looked at; texts over their length; tokens */
+    int64_t *kept;                     /* malloc; NULL: all rows of the source */
+    int64_t rows;                      /* of a mix: of an epoch */
+    DataWorker *own;                   /* of data_batch */
     Dataset **part;
     int64_t *base; /* the number of each part's first row */
     Mix mix;
@@ -33,7 +36,22 @@ struct DataWorker {
     int64_t rows[CHUNK];
     DataWorker **part;
     void **out; /* the fields of one row, for a part */
+    TextWork *texts;
+    int64_t *measured;    /* of CHUNK rows: the tokens of each text */
+    SampleTokens *tokens; /* of the batch, for each text */
+    TokenRows layout;
 };
+
+/* A mix has the fields of its parts. */
+static const Dataset *first_part(const Dataset *ds)
+{
+    return ds->part ? ds->part[0] : ds;
+}
+
+static const PlanText *text_at(const Dataset *ds, uint32_t k)
+{
+    return &ds->plan->texts[first_part(ds)->data->text0 + k];
+}
 
 static const PlanField *field_at(const Dataset *ds, uint32_t f)
 {
@@ -66,8 +84,14 @@ DataWorker *data_worker_new(const Dataset *ds)
     ASSERT(ds->part || ds->data->npart == 0);
     for (uint32_t k = 0; k < ds->data->npart; k++)
         w->part[k] = data_worker_new(ds->part[k]);
+    w->layout.arena = arena;
+    w->tokens = NEW_ARRAY(arena, SampleTokens, ds->data->ntext + (size_t)1);
+    for (uint32_t k = 0; k < ds->data->ntext; k++)
+        w->tokens[k].arena = arena;
     if (!ds->source)
         return w;
+    w->texts = textwork_new(arena, ds->texts);
+    w->measured = NEW_ARRAY(arena, int64_t, (size_t)CHUNK * ds->data->ntext + 1);
     w->work = NEW_ARRAY(arena, RowWork *, programs(ds->data));
     for (uint32_t f = 0; f < programs(ds->data); f++)
         w->work[f] = ds->fields[f] ? rowwork_new(arena, ds->fields[f]) : NULL;
@@ -84,6 +108,7 @@ void data_worker_free(DataWorker *w)
         data_worker_free(w->part[k]);
     for (uint32_t f = 0; w->work && f < programs(w->ds->data); f++)
         rowwork_free(w->work[f]);
+    textwork_free(w->texts);
     arena_free(w->arena);
 }
 
@@ -103,30 +128,98 @@ static bool locate(DataWorker *w, RowBlock *block, Err *err)
     return true;
 }
 
-/* ---- the filter ---- */
+/* ---- which rows ---- */
 
-static bool keep_rows(Dataset *ds, DataWorker *w, Err *err)
+/* A text that is too long: the row stays unless such are dropped. */
+static bool judge_text(Dataset *ds, const PlanText *text, int64_t n, bool *keeps, Err *err)
 {
-    uint32_t filter = ds->data->nfield;
+    ds->longest = n > ds->longest ? n : ds->longest;
+    if (n <= text->length)
+        return true;
+    ds->overlong++;
+    *keeps = text->overlong != PO_DROP;
+    if (text->overlong != PO_ERROR)
+        return true;
+    err_set(err, ERR_DATA, "its text has %lld tokens, and a row has %lld", (long long)n,
+            (long long)text->length);
+    err_help(err, "`overlong = truncate` cuts such texts, `overlong = drop` leaves them out");
+    return err_context(err, "field `%s`", plan_text(ds->plan, text->name));
+}
+
+/* Which rows of the block stay. */
+static bool judge(Dataset *ds, DataWorker *w, const RowBlock *block, uint8_t *keeps, Err *err)
+{
+    const PlanData *data = ds->data;
+    memset(keeps, 1, (size_t)block->n);
+    if (data->filters &&
+        !rowprog_run(ds->fields[data->nfield], w->work[data->nfield], block, keeps, err))
+        return false;
+    if (!textfields_measure(ds->texts, w->texts, block, w->measured, err))
+        return false;
+    for (int64_t r = 0; r < block->n; r++) {
+        ds->looked += keeps[r];
+        for (uint32_t k = 0; keeps[r] && k < data->ntext; k++) {
+            bool stays = true;
+            if (!judge_text(ds, text_at(ds, k), w->measured[k * block->n + r], &stays, err))
+                return source_at_row(ds->source, block->rows[r], err);
+            keeps[r] = stays;
+        }
+    }
+    return true;
+}
+
+/* Numbers the rows that stay, where not all of them do. */
+static bool begin_kept(Dataset *ds, Err *err)
+{
+    bool drops = ds->data->filters;
+    for (uint32_t k = 0; k < ds->data->ntext; k++)
+        drops = drops || text_at(ds, k)->overlong == PO_DROP;
+    if (!drops)
+        return true;
+    ds->kept = malloc(sizeof *ds->kept * (size_t)(ds->rows + 1));
+    return ds->kept ||
+           err_set(err, ERR_DEVICE, "not enough memory to number %lld rows", (long long)ds->rows);
+}
+
+static bool look_at_rows(Dataset *ds, DataWorker *w, Err *err)
+{
     uint8_t keeps[CHUNK];
-    int64_t all = ds->rows, most = ds->data->limit < 0 ? all : ds->data->limit;
-    ds->kept = malloc(sizeof *ds->kept * (size_t)(all + 1));
-    if (!ds->kept)
-        return err_set(err, ERR_DEVICE, "not enough memory to number %lld rows", (long long)all);
-    ds->rows = 0;
-    for (int64_t from = 0; from < all && ds->rows < most; from += CHUNK) {
+    int64_t all = ds->rows, n = 0, most = ds->data->limit < 0 ? all : ds->data->limit;
+    if (!begin_kept(ds, err))
+        return false;
+    for (int64_t from = 0; from < all && n < most; from += CHUNK) {
         RowBlock block = {w->rows, all - from < CHUNK ? all - from : CHUNK, NULL};
         for (int64_t r = 0; r < block.n; r++)
             w->rows[r] = from + r;
-        if (!locate(w, &block, err) ||
-            !rowprog_run(ds->fields[filter], w->work[filter], &block, keeps, err))
+        if (!locate(w, &block, err) || !judge(ds, w, &block, keeps, err))
             return false;
-        for (int64_t r = 0; r < block.n; r++)
-            if (keeps[r])
-                ds->kept[ds->rows++] = from + r;
+        for (int64_t r = 0; r < block.n; r++) {
+            if (keeps[r] && ds->kept)
+                ds->kept[n] = from + r;
+            n += keeps[r];
+        }
     }
-    return ds->rows > 0 ||
-           err_set(err, ERR_DATA, "`filter` leaves none of its %lld rows", (long long)all);
+    ds->rows = ds->kept ? n : all;
+    if (n == 0 && ds->overlong)
+        return err_set(err, ERR_DATA,
+                       "no text is short enough for its rows: the longest has %lld "
+                       "tokens",
+                       (long long)ds->longest);
+    return n > 0 || err_set(err, ERR_DATA, "`filter` leaves none of its %lld rows", (long long)all);
+}
+
+void data_remarks(const Dataset *ds, StrBuf *out)
+{
+    for (uint32_t k = 0; ds->part && k < ds->data->npart; k++)
+        data_remarks(ds->part[k], out);
+    bool drops = false;
+    for (uint32_t k = 0; !ds->part && k < ds->data->ntext; k++)
+        drops = drops || text_at(ds, k)->overlong == PO_DROP;
+    if (ds->overlong)
+        sb_printf(out, "data `%s`: %lld of %lld texts %s: they have up to %lld tokens\n",
+                  plan_text(ds->plan, ds->data->name), (long long)ds->overlong,
+                  (long long)ds->looked * ds->data->ntext, drops ? "are left out" : "are cut",
+                  (long long)ds->longest);
 }
 
 /* Filter first: what is left is limited. */
@@ -135,7 +228,8 @@ static bool choose_rows(Dataset *ds, Err *err)
     const PlanData *data = ds->data;
     if (ds->rows == 0)
         return err_set(err, ERR_DATA, "it has no rows");
-    if (data->filters && data->limit != 0 && !keep_rows(ds, ds->own, err))
+    if ((data->filters || (data->ntext && ds->source)) && data->limit != 0 &&
+        !look_at_rows(ds, ds->own, err))
         return false;
     if (data->share > 0)
         ds->rows = (int64_t)((double)ds->rows * data->share);
@@ -182,6 +276,9 @@ static bool open_all(Dataset *ds, Err *err)
         if (!ds->fields[f])
             return false;
     }
+    ds->texts = textfields_new(ds->arena, ds->source, err);
+    if (!ds->texts)
+        return false;
     ds->own = data_worker_new(ds);
     ds->rows = ds->source->rows;
     return choose_rows(ds, err);
@@ -220,59 +317,102 @@ int64_t data_rows(const Dataset *ds)
     return ds->rows;
 }
 
+/* A batch that is being made. */
+typedef struct Making {
+    void *const *out;
+    SampleTokens *tokens; /* of each text */
+    Err *err;
+} Making;
+
 /* Rows w->rows, to row `at` of the outputs. */
-static bool run_chunk(DataWorker *w, int64_t n, int64_t at, void *const *out, Err *err)
+static bool run_chunk(DataWorker *w, int64_t n, int64_t at, const Making *x)
 {
     const Dataset *ds = w->ds;
     RowBlock block = {w->rows, n, NULL};
-    if (!locate(w, &block, err))
+    if (!locate(w, &block, x->err) ||
+        !textfields_read(ds->texts, w->texts, &block, x->tokens, x->err))
         return false;
     for (uint32_t f = 0; f < ds->data->nfield; f++) {
-        uint8_t *to = (uint8_t *)out[f] + (size_t)at * row_bytes(field_at(ds, f));
-        bool good = ds->fields[f] ? rowprog_run(ds->fields[f], w->work[f], &block, to, err)
-                                  : ds->source->kind->fill(ds->source, field_at(ds, f),
-                                                           &(SourceRows){w->rows, n}, to, err);
+        const PlanField *field = field_at(ds, f);
+        if (field->text)
+            continue;
+        uint8_t *to = (uint8_t *)x->out[f] + (size_t)at * row_bytes(field);
+        bool good = ds->fields[f] ? rowprog_run(ds->fields[f], w->work[f], &block, to, x->err)
+                                  : ds->source->kind->fill(ds->source, field,
+                                                           &(SourceRows){w->rows, n}, to, x->err);
         if (!good)
             return false;
     }
     return true;
 }
 
+static bool collect(DataWorker *w, const SourceRows *rows, const Making *x);
+
 /* Row by row: neighbours are of different parts. */
-static bool batch_of_mix(DataWorker *w, const int64_t *rows, int64_t n, void *const *out, Err *err)
+static bool collect_mix(DataWorker *w, const SourceRows *rows, const Making *x)
 {
     const Dataset *ds = w->ds;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < rows->n; i++) {
         uint32_t k = ds->data->npart - 1;
-        while (k && rows[i] < ds->base[k])
+        while (k && rows->at[i] < ds->base[k])
             k--;
         for (uint32_t f = 0; f < ds->data->nfield; f++)
-            w->out[f] = (uint8_t *)out[f] + (size_t)i * row_bytes(field_at(ds, f));
-        int64_t row = rows[i] - ds->base[k];
-        if (!data_batch_by(w->part[k], &row, 1, w->out, err))
+            w->out[f] = (uint8_t *)x->out[f] + (size_t)i * row_bytes(field_at(ds, f));
+        int64_t row = rows->at[i] - ds->base[k];
+        Making part = {w->out, x->tokens, x->err};
+        if (!collect(w->part[k], &(SourceRows){&row, 1}, &part))
             return false;
     }
     return true;
 }
 
-bool data_batch_by(DataWorker *w, const int64_t *rows, int64_t n, void *const *out, Err *err)
+static bool collect(DataWorker *w, const SourceRows *rows, const Making *x)
 {
     const Dataset *ds = w->ds;
     if (!ds->source)
-        return batch_of_mix(w, rows, n, out, err);
-    for (int64_t at = 0; at < n; at += CHUNK) {
-        int64_t m = n - at < CHUNK ? n - at : CHUNK;
+        return collect_mix(w, rows, x);
+    for (int64_t at = 0; at < rows->n; at += CHUNK) {
+        int64_t m = rows->n - at < CHUNK ? rows->n - at : CHUNK;
         for (int64_t r = 0; r < m; r++) {
-            ASSERT(0 <= rows[at + r] && rows[at + r] < ds->rows);
-            w->rows[r] = ds->kept ? ds->kept[rows[at + r]] : rows[at + r];
+            int64_t row = rows->at[at + r];
+            ASSERT(0 <= row && row < ds->rows);
+            w->rows[r] = ds->kept ? ds->kept[row] : row;
         }
-        if (!run_chunk(w, m, at, out, err))
-            return err_context(err, "data `%s`", plan_text(ds->plan, ds->data->name));
+        if (!run_chunk(w, m, at, x))
+            return err_context(x->err, "data `%s`", plan_text(ds->plan, ds->data->name));
     }
     return true;
 }
 
-bool data_batch(Dataset *ds, const int64_t *rows, int64_t n, void *const *out, Err *err)
+/* The fields of the texts; gives the rows that they need. */
+static int64_t lay_out(DataWorker *w, void *const *out)
+{
+    const Dataset *ds = w->ds;
+    int64_t rows = 0;
+    for (uint32_t k = 0; k < ds->data->ntext; k++) {
+        const PlanText *text = text_at(ds, k);
+        uint32_t pad = ds->plan->tokenizers[text->tokenizer].pad;
+        (ds->data->packs ? tokenrows_pack : tokenrows_spread)(&w->layout, &w->tokens[k],
+                                                              text->length);
+        rows = w->layout.rows;
+        for (uint32_t f = 0; f < ds->data->nfield; f++)
+            if (field_at(ds, f)->text == k + 1)
+                tokenrows_fill(&w->layout, &w->tokens[k], (PlanFieldKind)field_at(ds, f)->kind, pad,
+                               out[f]);
+    }
+    return rows;
+}
+
+int64_t data_batch_by(DataWorker *w, const int64_t *rows, int64_t n, void *const *out, Err *err)
+{
+    for (uint32_t k = 0; k < w->ds->data->ntext; k++)
+        w->tokens[k].tokens.n = w->tokens[k].end.n = 0;
+    if (!collect(w, &(SourceRows){rows, n}, &(Making){out, w->tokens, err}))
+        return 0;
+    return w->ds->data->ntext ? lay_out(w, out) : n;
+}
+
+int64_t data_batch(Dataset *ds, const int64_t *rows, int64_t n, void *const *out, Err *err)
 {
     return data_batch_by(ds->own, rows, n, out, err);
 }

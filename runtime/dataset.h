@@ -10,8 +10,10 @@ typedef struct DataWorker DataWorker;
 DataWorker *data_worker_new(const Dataset *ds);
 void data_worker_free(DataWorker *w); /* NULL is fine */
 /* As data_batch, for any number of threads at once, each with its worker. */
-bool data_batch_by(DataWorker *w, const int64_t *rows, int64_t n, void *const *out, Err *err);
+int64_t data_batch_by(DataWorker *w, const int64_t *rows, int64_t n, void *const *out, Err *err);
 /* Threads that the block asks for, or as many as suit its source. */
 uint32_t data_workers(const Dataset *ds);
+/* What somebody who trains on it should know, such as texts that are cut: a line for each, or nothing. */
+void data_remarks(const Dataset *ds, StrBuf *out);
 
 #endif

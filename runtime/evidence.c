@@ -103,7 +103,7 @@ static bool search_passes(Search *s, const LoaderBatch *batch, Err *err)
     StepPass x = {.entry = t->run->micro, .batch = batch, .call = t->call};
     bool ok = true;
     rt_watch(t->rt, after_launch, s);
-    for (; ok && !s->where && x.pass < t->run->batch / t->run->rows; x.pass++) {
+    for (; ok && !s->where && x.pass < step_passes(t, batch); x.pass++) {
         s->pass = x.pass;
         ok = step_pass(t, &x, err);
     }

@@ -93,7 +93,12 @@ static int32_t drawn(const Writer *w)
 static bool take_prompt(Writer *w, Arena *arena, Err *err)
 {
     Tokens all = {0};
-    tokenize(arena, w->tokenizer, w->opt->prompt, w->opt->nprompt, &all);
+    size_t most = tokenize(w->tokenizer, w->opt->prompt, w->opt->nprompt, NULL, 0);
+    if (most > INT32_MAX)
+        return err_set(err, ERR_USAGE, "a prompt of %zu tokens", most);
+    VEC_RESERVE(arena, &all, (uint32_t)most);
+    tokenize(w->tokenizer, w->opt->prompt, w->opt->nprompt, all.at, most);
+    all.n = (uint32_t)most;
     if (!all.n) {
         int32_t begin = w->tokenizer->eos != PLAN_NONE ? (int32_t)w->tokenizer->eos : '\n';
         VEC_PUSH(arena, &all, begin);

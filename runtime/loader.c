@@ -87,8 +87,8 @@ static bool alloc_ring(Loader *l, Err *err)
     return true;
 }
 
-/* The rows of a batch; 0 behind the end. */
-static int64_t batch_rows(const LoaderSpec *spec, int64_t batch)
+/* The samples of a batch; 0 behind the end. */
+static int64_t batch_samples(const LoaderSpec *spec, int64_t batch)
 {
     int64_t from = spec->begin + batch * spec->batch;
     int64_t left = from >= spec->end ? 0 : spec->end - from;
@@ -99,17 +99,17 @@ static void fill(Thread *t, Slot *slot, int64_t batch)
 {
     const LoaderSpec *spec = &t->loader->spec;
     int64_t from = spec->begin + batch * spec->batch;
-    slot->n = batch_rows(spec, batch);
-    for (int64_t i = 0; i < slot->n; i++)
+    int64_t n = batch_samples(spec, batch);
+    for (int64_t i = 0; i < n; i++)
         t->rows[i] = data_sample(spec->ds, spec->in_order ? NULL : &spec->seed, from + i);
     slot->err = (Err){0};
-    data_batch_by(t->worker, t->rows, slot->n, slot->fields, &slot->err);
+    slot->n = data_batch_by(t->worker, t->rows, n, slot->fields, &slot->err);
 }
 
 /* Waits for a slot; -1 when there is nothing left to do. Called with the lock. */
 static int64_t take_ticket(Loader *l)
 {
-    while (!l->stop && batch_rows(&l->spec, l->ticket) > 0) {
+    while (!l->stop && batch_samples(&l->spec, l->ticket) > 0) {
         int64_t given_back = l->taken > 0 ? l->taken - 1 : 0;
         if (l->ticket < given_back + l->nslot)
             return l->ticket++;
@@ -200,7 +200,7 @@ void loader_free(Loader *l)
 
 bool loader_next(Loader *l, LoaderBatch *out, Err *err)
 {
-    if (batch_rows(&l->spec, l->taken) == 0) {
+    if (batch_samples(&l->spec, l->taken) == 0) {
         *out = (LoaderBatch){l->ring[0].fields, 0};
         return true;
     }

@@ -19,7 +19,7 @@ typedef struct LoaderSpec {
 
 typedef struct LoaderBatch {
     void *const *fields; /* of the data block, in order; 64-byte aligned */
-    int64_t n;           /* rows */
+    int64_t n;           /* rows: fewer than samples where texts share them */
 } LoaderBatch;
 
 Loader *loader_new(const LoaderSpec *spec, Err *err);

@@ -6,11 +6,6 @@
 
 enum { ROW_BLOCK_ELEMS = 4096 };
 
-typedef struct RowText {
-    const char *at;
-    size_t n;
-} RowText;
-
 /* A value: `count` elements a row, or one text; `uniform`: one element for all rows. */
 typedef struct RowValue {
     double *at;
@@ -35,7 +30,7 @@ typedef struct RowInsn {
 
 struct RowProg {
     const Source *source;
-    const PlanField *field;
+    const PlanField *field; /* NULL: a text */
     const char *name;
     RowInsn *code;
     uint32_t ncode;

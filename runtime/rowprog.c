@@ -178,14 +178,14 @@ static bool check_insn(const RowProg *prog, RowInsn *insn, ShapeStack *stack, Er
 
 static bool check_result(RowProg *prog, const ShapeStack *stack, Err *err)
 {
-    RowShape want = {.rank = prog->field->rank};
+    RowShape want = {.text = !prog->field, .rank = prog->field ? prog->field->rank : 0};
     for (uint32_t i = 0; i < want.rank; i++)
         want.dim[i] = prog->field->dim[i];
     prog->count = shape_count(&want);
     if (stack->n != 1)
         return err_set(err, ERR_DATA, "the code leaves %u values", stack->n);
-    if (stack->at[0].text)
-        return err_set(err, ERR_DATA, "the code leaves a text");
+    if (stack->at[0].text != want.text)
+        return err_set(err, ERR_DATA, "the code leaves %s", want.text ? "numbers" : "a text");
     if (shape_count(&stack->at[0]) != prog->count)
         return fail_shapes("declared and found are rows of shapes", &want, &stack->at[0], err);
     return true;
@@ -265,22 +265,36 @@ static const float *make_table(Arena *arena, const RowProg *prog)
     return table;
 }
 
-RowProg *rowprog_new(Arena *arena, const Source *source, const PlanField *field, Err *err)
+static RowProg *make(Arena *arena, const RowProg *proto, uint32_t code0, Err *err)
 {
-    RowProg *prog = NEW(arena, RowProg);
-    *prog = (RowProg){.source = source,
-                      .field = field,
-                      .name = plan_text(source->plan, field->name),
-                      .code = NEW_ARRAY(arena, RowInsn, field->ncode),
-                      .ncode = field->ncode};
-    for (uint32_t i = 0; i < field->ncode; i++) {
-        const PlanCode *code = &source->plan->codes[field->code0 + i];
+    RowProg *prog = COPY_ARRAY(arena, RowProg, proto, 1);
+    prog->code = NEW_ARRAY(arena, RowInsn, prog->ncode);
+    for (uint32_t i = 0; i < prog->ncode; i++) {
+        const PlanCode *code = &prog->source->plan->codes[code0 + i];
         prog->code[i] = (RowInsn){.op = code->op, .a = code->a, .num = code->num};
     }
-    if (!check_code(prog, err)) {
-        err_context(err, "field `%s`", prog->name);
+    if (check_code(prog, err))
+        return prog;
+    err_context(err, "field `%s`", prog->name);
+    return NULL;
+}
+
+RowProg *rowprog_text_new(Arena *arena, const Source *source, const PlanText *text, Err *err)
+{
+    RowProg proto = {
+        .source = source, .name = plan_text(source->plan, text->name), .ncode = text->ncode};
+    return make(arena, &proto, text->code0, err);
+}
+
+RowProg *rowprog_new(Arena *arena, const Source *source, const PlanField *field, Err *err)
+{
+    RowProg proto = {.source = source,
+                     .field = field,
+                     .name = plan_text(source->plan, field->name),
+                     .ncode = field->ncode};
+    RowProg *prog = make(arena, &proto, field->code0, err);
+    if (!prog)
         return NULL;
-    }
     const SourceColumn *column = first_dense(prog);
     prog->copies = prog->ncode == 1 && column && column->dtype == (DType)field->dtype &&
                    column->load == row_loaders[column->dtype];

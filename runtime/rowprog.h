@@ -7,6 +7,11 @@
 typedef struct RowProg RowProg; /* does not change once it is made */
 typedef struct RowWork RowWork; /* what one thread needs to run one program */
 
+typedef struct RowText {
+    const char *at;
+    size_t n;
+} RowText;
+
 /* Rows of the source, by number; `cells`, row after row, when the source has such. */
 typedef struct RowBlock {
     const int64_t *rows;
@@ -24,5 +29,12 @@ size_t rowprog_bytes(const RowProg *prog);
 /* Fills out with the field of the rows. ERR_DATA, with the row, when a cell cannot be read or a value
  * does not fit an integer field. No allocation but for texts longer than any before. */
 bool rowprog_run(const RowProg *prog, RowWork *work, const RowBlock *block, void *out, Err *err);
+
+/* The same for a text. `take` gets those of the rows in order, each for the time of its call; false, with
+ * an error, ends it. */
+typedef bool RowTextFn(void *user, int64_t row, RowText text, Err *err);
+RowProg *rowprog_text_new(Arena *arena, const Source *source, const PlanText *text, Err *err);
+bool rowprog_texts(const RowProg *prog, RowWork *work, const RowBlock *block, RowTextFn *take,
+                   void *user, Err *err);
 
 #endif

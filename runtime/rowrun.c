@@ -353,3 +353,23 @@ bool rowprog_run(const RowProg *prog, RowWork *work, const RowBlock *block, void
     }
     return true;
 }
+
+bool rowprog_texts(const RowProg *prog, RowWork *work, const RowBlock *block, RowTextFn *take,
+                   void *user, Err *err)
+{
+    uint32_t ncolumn = prog->source->data->ncolumn;
+    for (int64_t r = 0; r < block->n; r += prog->block) {
+        int64_t n = block->n - r < prog->block ? block->n - r : prog->block;
+        const Cell *cells = block->cells ? block->cells + r * ncolumn : NULL;
+        Run run = {prog, work, {block->rows + r, n, cells}, err};
+        const RowValue *value = run_block(&run);
+        if (!value)
+            return err_context(err, "field `%s`", prog->name);
+        for (int64_t i = 0; i < n; i++)
+            if (!take(user, r + i, value->text[i], err)) {
+                err_context(err, "field `%s`", prog->name);
+                return source_at_row(prog->source, block->rows[r + i], err);
+            }
+    }
+    return true;
+}

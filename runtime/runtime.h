@@ -123,8 +123,9 @@ typedef struct Dataset Dataset;
 Dataset *data_open(const Plan *plan, uint32_t d, Err *err);
 void data_close(Dataset *ds);
 int64_t data_rows(const Dataset *ds);
-/* Fills out[f] (row-major, field dtype, n rows) with the rows listed. */
-bool data_batch(Dataset *ds, const int64_t *rows, int64_t n, void *const *out, Err *err);
+/* Fills out[f] (row-major, field dtype, room for n rows) with the rows listed. Gives how many rows of the
+ * batch they are: n, or fewer where texts share rows; 0 after an error. */
+int64_t data_batch(Dataset *ds, const int64_t *rows, int64_t n, void *const *out, Err *err);
 /* The row of sample p of a run, O(1). Data have epochs of data_rows samples; each is a permutation that
  * the seed and the epoch choose, or the rows as they are when the data do not shuffle or seed is NULL. */
 int64_t data_sample(const Dataset *ds, const uint64_t *seed, int64_t p);

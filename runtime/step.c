@@ -62,15 +62,22 @@ static size_t row_bytes(const PlanField *f)
     return bytes;
 }
 
-/* The rows of pass p. */
+int64_t step_passes(const Trainer *t, const LoaderBatch *batch)
+{
+    return (batch->n + t->run->rows - 1) / t->run->rows;
+}
+
+/* The rows of pass p. Of texts that share rows there are as many as they need, and the last pass may
+ * have fewer. */
 static LoaderBatch slice(Trainer *t, const LoaderBatch *batch, int64_t p)
 {
+    int64_t left = batch->n - p * t->run->rows;
     const PlanData *data = &t->plan->datas[t->run->data];
     for (uint32_t f = 0; f < data->nfield; f++) {
         size_t bytes = row_bytes(&t->plan->fields[data->field0 + f]);
         t->slice[f] = (char *)batch->fields[f] + (size_t)(p * t->run->rows) * bytes;
     }
-    return (LoaderBatch){.fields = t->slice, .n = t->run->rows};
+    return (LoaderBatch){.fields = t->slice, .n = left < t->run->rows ? left : t->run->rows};
 }
 
 bool step_pass(Trainer *t, const StepPass *x, Err *err)
@@ -91,7 +98,7 @@ bool step_pass(Trainer *t, const StepPass *x, Err *err)
 static bool run_passes(Trainer *t, const LoaderBatch *batch, uint32_t entry, Err *err)
 {
     StepPass x = {.entry = entry, .batch = batch, .call = t->call};
-    for (x.pass = 0; x.pass < t->run->batch / t->run->rows; x.pass++)
+    for (x.pass = 0; x.pass < step_passes(t, batch); x.pass++)
         if (!step_pass(t, &x, err))
             return false;
     return true;

@@ -3,11 +3,12 @@
 
 enum { BYTES = 256 };
 
-void tokenize(Arena *arena, const PlanTokenizer *t, const char *text, size_t n, Tokens *out)
+size_t tokenize(const PlanTokenizer *t, const char *text, size_t n, int32_t *out, size_t most)
 {
     ASSERT(t->kind == PT_BYTES);
-    for (size_t i = 0; i < n; i++)
-        VEC_PUSH(arena, out, (int32_t)(unsigned char)text[i]);
+    for (size_t i = 0; i < n && i < most; i++)
+        out[i] = (int32_t)(unsigned char)text[i];
+    return n;
 }
 
 size_t token_text(const PlanTokenizer *t, int32_t token, char *out)

@@ -6,8 +6,8 @@
 
 typedef VEC(int32_t) Tokens;
 
-/* Appends the tokens of a text. Special tokens do not come from texts. */
-void tokenize(Arena *arena, const PlanTokenizer *t, const char *text, size_t n, Tokens *out);
+/* How many tokens a text has; the first `most` of them go to out. Special tokens do not come from texts. */
+size_t tokenize(const PlanTokenizer *t, const char *text, size_t n, int32_t *out, size_t most);
 /* What a token writes, at most TOKEN_TEXT bytes; special tokens write nothing. */
 enum { TOKEN_TEXT = 1 };
 size_t token_text(const PlanTokenizer *t, int32_t token, char *out);

@@ -6,6 +6,7 @@
  * optimizer states; so a run that was stopped anywhere continues with the same bits. */
 #include "checkpoint.h"
 #include "clock.h"
+#include "dataset.h"
 #include "inherit.h"
 #include "interrupt.h"
 #include "runlock.h"
@@ -90,6 +91,14 @@ static bool open_logs(Trainer *t, Err *err)
            (!board || board_open(&t->board, dir, t->pos.step, err));
 }
 
+static void say_remarks(Trainer *t)
+{
+    StrBuf sb = sb_new(t->arena);
+    data_remarks(t->ds, &sb);
+    for (const char *at = sb_text(&sb); *at; at += strcspn(at, "\n") + 1)
+        progress_say(&t->progress, "%.*s", (int)strcspn(at, "\n"), at);
+}
+
 static bool prepare(Trainer *t, Err *err)
 {
     if (!file_mkdirs(t->opt->run_dir, err))
@@ -113,6 +122,7 @@ static bool prepare(Trainer *t, Err *err)
                    t->opt->quiet);
     if (t->saved >= 0)
         progress_say(&t->progress, "resumed at step %lld", (long long)t->pos.step);
+    say_remarks(t);
     return open_logs(t, err) && start_loader(t, err);
 }
 
@@ -133,7 +143,8 @@ static void count(Trainer *t)
     t->point.wait = t->window.waited / (elapsed > 1e-9 ? elapsed : 1e-9);
     t->point.samples_per_s =
         (double)(t->window.steps * t->run->batch) / (elapsed > 1e-9 ? elapsed : 1e-9);
-    t->point.tokens_per_s = t->point.samples_per_s * (double)t->tokens;
+    t->point.tokens_per_s =
+        (double)t->window.rows * (double)t->tokens / (elapsed > 1e-9 ? elapsed : 1e-9);
 }
 
 /* In MB. */
@@ -198,7 +209,7 @@ static bool update(Trainer *t, Err *err)
     LoaderBatch batch;
     if (!next_batch(t, &batch, err))
         return false;
-    ASSERT(batch.n == t->run->batch);
+    t->window.rows += batch.n;
     if (!traced_step(t, &batch, err))
         return false;
     count(t);

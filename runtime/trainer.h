@@ -14,6 +14,7 @@ typedef struct Window { /* updates since the last logged step */
     double loss;        /* sum */
     int64_t n;          /* of how many */
     int64_t steps;      /* with those left out */
+    int64_t rows;       /* of their batches */
     double began_at;
     double waited; /* seconds, for data */
 } Window;
@@ -73,6 +74,8 @@ typedef struct StepPass {
     RtCall call;
 } StepPass;
 bool step_pass(Trainer *t, const StepPass *x, Err *err);
+/* How many passes the batch takes. */
+int64_t step_passes(const Trainer *t, const LoaderBatch *batch);
 
 /* ---- actions.c ---- */
 

@@ -309,6 +309,16 @@ static bool complete(DataCx *cx)
 
 /* ---- attributes ---- */
 
+/* schema.def has its words, and no other gets here. */
+static void overlong(DataCx *cx)
+{
+    const Ast *a = block_attr(cx->block, "overlong");
+    bool word = a && a->kind == A_ID;
+    cx->s->overlong = word && strcmp(a->name, "drop") == 0    ? PO_DROP
+                      : word && strcmp(a->name, "error") == 0 ? PO_ERROR
+                                                              : PO_TRUNCATE;
+}
+
 static bool attributes(DataCx *cx, bool training)
 {
     Elab *e = cx->e;
@@ -327,6 +337,7 @@ static bool attributes(DataCx *cx, bool training)
     ok = attr_int(e, s->env, cx->block, "length", &s->length) && ok;
     ok = attr_bool(e, s->env, cx->block, "pack", &s->packs) && ok;
     ok = attr_bool(e, s->env, cx->block, "shuffle", &s->shuffle) && ok;
+    overlong(cx);
     s->shuffle = s->shuffle && training;
     const Ast *length = block_attr(cx->block, "length"), *w = block_attr(cx->block, "workers");
     ok = attr_int(e, s->env, cx->block, "workers", &s->workers) && ok;
@@ -347,17 +358,22 @@ static bool same_fields(Elab *e, const DataSpec *a, const DataSpec *b)
 {
     const Dim *rows = dim_const(e->ir, 1);
     const Batch *x = batch_of(e, a, rows), *y = batch_of(e, b, rows);
-    bool same = x->n == y->n;
+    bool same = x->n == y->n && data_packs(a) == data_packs(b);
     for (uint32_t i = 0; same && i < x->n; i++) {
         same = x->at[i].name == y->at[i].name && x->at[i].type == y->at[i].type &&
                !x->at[i].record == !y->at[i].record;
     }
-    if (!same) {
-        diag_at(e->diags, DIAG_E0802, b->span,
-                "the parts of a mix have the same fields: (%s) and (%s)", batch_text(e, x),
-                batch_text(e, y));
+    if (same) {
+        return true;
     }
-    return same;
+    Diag *d = diag_at(e->diags, DIAG_E0802, b->span,
+                      "the parts of a mix have the same fields: (%s) and (%s)", batch_text(e, x),
+                      batch_text(e, y));
+    if (data_packs(a) != data_packs(b)) {
+        diag_note(d,
+                  "one of them packs several texts into a row: `pack` is the same for all parts");
+    }
+    return false;
 }
 
 /* mix((d, w), ..) */

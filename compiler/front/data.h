@@ -123,6 +123,7 @@ struct DataSpec {
     int64_t length; /* 0: none */
     bool open;      /* some formals have no values: what depends on them is not known */
     bool packs;     /* several samples in a row */
+    PlanOverlong overlong;
     bool shuffle;
     int64_t workers;                   /* 0: not given */
     int64_t limit;                     /* rows, -1: all */
@@ -147,6 +148,14 @@ const Val *data_call(Elab *e, Env *env, const Ast *fn, const Val *arg);
 
 /* data->column0 is the first of the data's columns, which are the last of the plan so far. */
 bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const Datum *value);
+/* The same for a text. */
+bool row_text_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data,
+                   const Datum *value);
+
+/* ---- tokenplan.c ---- */
+
+/* A text field in the plan, and the fields of its tokens; false after diagnostics. */
+bool text_plan(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d, const DataField *f);
 
 /* ---- answers.c: false after diagnostics ---- */
 

@@ -10,13 +10,15 @@ static void plan_columns(Elab *e, PlanBuilder *b, const DataSpec *s)
     }
 }
 
-static bool plan_field(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data,
+static bool plan_field(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *data,
                        const DataField *f)
 {
     PlanField p = {.name = planb_text(b, f->ast->name), .code0 = b->codes.n};
-    if (f->kind != FK_FIXED) {
-        return not_yet(e, f->ast->span,
-                       f->kind == FK_TEXT ? "a text field" : "a field of varying length");
+    if (f->kind == FK_RAGGED) {
+        return not_yet(e, f->ast->span, "a field of varying length");
+    }
+    if (f->kind == FK_TEXT) {
+        return text_plan(e, b, s, data, f);
     }
     p.dtype = f->type->dtype;
     p.rank = f->type->rank;
@@ -108,6 +110,8 @@ static bool plan_mix(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
     const PlanData *first = &b->datas.at[parts.at[0].data];
     d->field0 = first->field0;
     d->nfield = first->nfield;
+    d->text0 = first->text0;
+    d->ntext = first->ntext;
     d->column0 = b->columns.n;
     return true;
 }
@@ -117,6 +121,7 @@ static bool plan_rows(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
     uint32_t later = e->front->later.n;
     ASSERT(s->block);
     d->field0 = b->fields.n;
+    d->text0 = b->texts.n;
     bool ok = plan_source(e, b, s, d);
     for (uint32_t i = 0; i < s->nfield; i++) {
         ok = plan_field(e, b, s, d, &s->field[i]) && ok;
@@ -141,6 +146,7 @@ static bool plan_data(Elab *e, PlanBuilder *b, const DataSpec *s, uint32_t *inde
                   .shuffle = s->shuffle,
                   .limit = s->limit,
                   .share = s->limit_share < 1 ? s->limit_share : 0,
+                  .packs = data_packs(s),
                   .workers = (uint32_t)s->workers};
     bool ok = s->npart ? plan_mix(e, b, s, &d) : plan_rows(e, b, s, &d);
     *index = b->datas.n;

@@ -167,16 +167,26 @@ static bool emit(RowCx *cx, const Datum *d, bool text)
     return emit_numbers(cx, d);
 }
 
-bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const Datum *value)
+static bool code_of(Elab *e, RowCx cx, const Datum *value, bool text)
 {
-    RowCx cx = {e, b, s, data->column0, b->codes.n, 0, 0};
-    if (!emit(&cx, value, false)) {
+    if (!emit(&cx, value, text)) {
         return false;
     }
-    if (b->codes.n - cx.code0 > MAX_ROW_CODE || cx.longest > PLAN_ROW_STACK) {
+    if (cx.b->codes.n - cx.code0 > MAX_ROW_CODE || cx.longest > PLAN_ROW_STACK) {
         diag_at(e->diags, DIAG_E0109, value->span,
                 "what is computed of a row is too large an expression");
         return false;
     }
     return true;
+}
+
+bool row_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data, const Datum *value)
+{
+    return code_of(e, (RowCx){e, b, s, data->column0, b->codes.n, 0, 0}, value, false);
+}
+
+bool row_text_code(Elab *e, PlanBuilder *b, const DataSpec *s, const PlanData *data,
+                   const Datum *value)
+{
+    return code_of(e, (RowCx){e, b, s, data->column0, b->codes.n, 0, 0}, value, true);
 }

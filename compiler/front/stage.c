@@ -344,7 +344,8 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
         !passes_divide(&s, &use)) {
         return false;
     }
-    s.run.rows = s.micro ? s.micro : s.run.batch; /* all of it, where `micro` leaves it open */
+    /* All of it, where `micro` leaves it open. Packed samples never need more rows than there are samples. */
+    s.run.rows = s.micro && s.micro < s.run.batch ? s.micro : s.run.batch;
     e->program->accumulates = s.run.rows < s.run.batch;
     if (!micro_entry(&s, &use)) {
         return false;

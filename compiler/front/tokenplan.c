@@ -48,14 +48,11 @@ int64_t tokenizer_size(const Tokenizer *t)
     return strcmp(t->kind, "bytes") == 0 ? BYTES + (int64_t)t->nspecial : 0;
 }
 
-static const Node *find_tokens(const Graph *g)
+/* `tokens` of a source of them, `said.tokens` of a text field. */
+static bool is_tokens(const Node *input)
 {
-    for (uint32_t i = 0; i < g->inputs.n; i++) {
-        if (strcmp(node_sym(g->inputs.at[i], "name"), "tokens") == 0) {
-            return g->inputs.at[i];
-        }
-    }
-    return NULL;
+    const char *name = node_sym(input, "name"), *dot = strrchr(name, '.');
+    return strcmp(dot ? dot + 1 : name, "tokens") == 0;
 }
 
 int64_t rows_read(const Program *p, const Node *n, const Node *at, const State **table)
@@ -74,11 +71,9 @@ int64_t rows_read(const Program *p, const Node *n, const Node *at, const State *
     return tokens && *table ? rows : -1;
 }
 
-bool tokens_have_rows(Elab *e, const Graph *g, const Tokenizer *t, Span span)
+static bool have_rows(Elab *e, const Graph *g, const Node *batch, int64_t size, Span span)
 {
-    int64_t size = t ? tokenizer_size(t) : 0;
-    const Node *batch = find_tokens(g);
-    for (uint32_t i = 0; batch && i < g->nodes.n; i++) {
+    for (uint32_t i = 0; i < g->nodes.n; i++) {
         const State *table = NULL;
         int64_t rows = rows_read(e->program, g->nodes.at[i], batch, &table);
         if (rows < 0 || rows >= size) {
@@ -93,18 +88,54 @@ bool tokens_have_rows(Elab *e, const Graph *g, const Tokenizer *t, Span span)
     return true;
 }
 
-/* ---- streams ---- */
-
-static void add_field(PlanBuilder *b, const TokenField *f, int64_t length)
+bool tokens_have_rows(Elab *e, const Graph *g, const Tokenizer *t, Span span)
 {
-    PlanField p = {.name = planb_text(b, f->name),
+    int64_t size = t ? tokenizer_size(t) : 0;
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        if (is_tokens(g->inputs.at[i]) && !have_rows(e, g, g->inputs.at[i], size, span)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- texts ---- */
+
+/* `text`: which of the data's, or 0; the field's name is `name`. */
+static void add_field(PlanBuilder *b, const TokenField *f, const char *name, int64_t length,
+                      uint32_t text)
+{
+    PlanField p = {.name = planb_text(b, name),
                    .kind = f->kind,
                    .dtype = f->dtype,
                    .rank = f->rank,
-                   .code0 = b->codes.n};
+                   .code0 = b->codes.n,
+                   .text = text};
     p.dim[0] = f->rank ? (uint32_t)length : 0;
     VEC_PUSH(b->arena, &b->fields, p);
 }
+
+bool text_plan(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d, const DataField *f)
+{
+    PlanText t = {.name = planb_text(b, f->ast->name),
+                  .code0 = b->codes.n,
+                  .tokenizer = tokenizer_plan(e, b, s->tokenizer, f->ast->span),
+                  .overlong = s->overlong,
+                  .length = f->length};
+    if (!row_text_code(e, b, s, d, f->value)) {
+        return false;
+    }
+    t.ncode = b->codes.n - t.code0;
+    VEC_PUSH(b->arena, &b->texts, t);
+    d->ntext++;
+    for (uint32_t i = 0; i < TOKEN_FIELDS; i++) {
+        const char *name = arena_printf(e->arena, "%s.%s", f->ast->name, token_fields[i].name);
+        add_field(b, &token_fields[i], name, f->length, d->ntext);
+    }
+    return true;
+}
+
+/* ---- streams ---- */
 
 static double share(Elab *e, const DataSpec *s, const char *name, double otherwise)
 {
@@ -167,7 +198,7 @@ bool stream_plan(Elab *e, PlanBuilder *b, const DataSpec *s, PlanData *d)
     }
     refuse(e, s);
     for (uint32_t i = 0; i < TOKEN_FIELDS; i++) {
-        add_field(b, &token_fields[i], s->length);
+        add_field(b, &token_fields[i], token_fields[i].name, s->length, 0);
     }
     d->stream = b->streams.n;
     VEC_PUSH(b->arena, &b->streams, p);

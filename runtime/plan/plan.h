@@ -11,7 +11,7 @@
 #include "base.h"
 #include "dtype.h"
 
-enum { PLAN_VERSION = 4, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
+enum { PLAN_VERSION = 5, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
 #define PLAN_NONE UINT32_MAX /* no index */
 
 typedef uint32_t PStr; /* byte offset into the text section, NUL-terminated */
@@ -231,7 +231,7 @@ typedef struct PlanCode {
     double num;
 } PlanCode;
 
-/* What a field is: CODE computes it from columns, the others are what sources of tokens give. */
+/* What a field is: CODE computes it from columns, the others are of tokens: of a text, else of the source. */
 typedef enum PlanFieldKind {
     PF_CODE,
     PF_TOKENS,
@@ -249,7 +249,20 @@ typedef struct PlanField { /* a field of the batch record */
     uint32_t dtype, rank;
     uint32_t dim[PLAN_MAX_RANK]; /* extents of one row, as they are (not into dims) */
     uint32_t code0, ncode;
+    uint32_t text; /* of tokens: which text of its data, from 1; 0: the source gives them */
 } PlanField;
+
+typedef enum PlanOverlong { PO_TRUNCATE, PO_DROP, PO_ERROR } PlanOverlong;
+
+/* A text of each row, as tokens: `<eos>` ends it where the tokenizer has one. */
+typedef struct PlanText {
+    PStr name;
+    uint32_t code0, ncode; /* leaves a text */
+    uint32_t tokenizer;
+    uint32_t overlong; /* PlanOverlong: what becomes of one of more than `length` tokens */
+    uint32_t pad;
+    int64_t length; /* tokens of a row of the batch */
+} PlanText;
 
 typedef enum PlanTokenizerKind { PT_BYTES } PlanTokenizerKind;
 
@@ -283,6 +296,8 @@ typedef struct PlanData {
     uint32_t shuffle;
     uint32_t stream;       /* TEXT, BIN: into streams */
     uint32_t part0, npart; /* MIX: its parts, whose fields it has */
+    uint32_t text0, ntext; /* those of its fields; a mix has those of its parts */
+    uint32_t packs;        /* 1: the texts of a batch share rows; no other fields */
     uint32_t pad;
     int64_t limit;    /* rows that are left, the first ones; -1: all */
     double share;     /* the same as a part of all, below 1; 0: all */

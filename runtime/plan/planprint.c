@@ -95,6 +95,10 @@ static void put_training(const Plan *p, StrBuf *sb)
         if (d->source == PD_TEXT || d->source == PD_BIN)
             sb_printf(sb, " rows of %lld tokens from %s", (long long)p->streams[d->stream].length,
                       plan_text(p, p->streams[d->stream].files));
+        for (uint32_t k = 0; k < d->ntext; k++)
+            sb_printf(sb, "; text %s in rows of %lld tokens%s",
+                      plan_text(p, p->texts[d->text0 + k].name),
+                      (long long)p->texts[d->text0 + k].length, d->packs ? ", packed" : "");
         sb_puts(sb, d->shuffle ? "; shuffled\n" : "\n");
     }
     for (uint32_t i = 0; i < p->nevals; i++)

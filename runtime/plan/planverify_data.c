@@ -2,7 +2,7 @@
 #include "planverify.h"
 #include <math.h>
 
-enum { MAX_LIST = 4096 };
+enum { MAX_LIST = 4096, MAX_TEXT = 1 << 24 };
 static const int64_t MAX_COUNT = INT64_C(1) << 48; /* of rows, steps, elements of a field */
 
 /* Indexed by RowOp. */
@@ -13,11 +13,13 @@ static const uint32_t row_pops[] = {
 };
 
 /* Every operation pushes one value; what is left at the end is the field. */
-static bool verify_code(const Row *r, const PlanField *f, uint32_t ncolumn)
+static bool verify_code(const Row *r, uint32_t code0, uint32_t ncode, uint32_t ncolumn)
 {
     uint32_t depth = 0;
-    for (uint32_t i = 0; i < f->ncode; i++) {
-        const PlanCode *c = &r->plan->codes[f->code0 + i];
+    if (ncode > MAX_LIST)
+        return row_bad(r, "its code is too long");
+    for (uint32_t i = 0; i < ncode; i++) {
+        const PlanCode *c = &r->plan->codes[code0 + i];
         if (!row_index(r, "row operation", c->op, RO_COUNT))
             return false;
         if (row_pops[c->op] > depth)
@@ -34,14 +36,31 @@ static bool verify_code(const Row *r, const PlanField *f, uint32_t ncolumn)
 }
 
 /* Tokens are i32[length], marks bool[length], `last` one number. */
-static bool verify_token_field(const Row *r, const PlanField *f, const PlanStream *s)
+static bool verify_token_field(const Row *r, const PlanField *f, int64_t length)
 {
     bool mark = f->kind == PF_LEARN || f->kind == PF_VALID, last = f->kind == PF_LAST;
     bool fits = f->dtype == (mark ? (uint32_t)DT_BOOL : (uint32_t)DT_I32) &&
-                f->rank == (last ? 0u : 1u) && (last || f->dim[0] == s->length);
+                f->rank == (last ? 0u : 1u) && (last || f->dim[0] == length);
     if (f->ncode)
         return row_bad(r, "a field of tokens has code");
     return fits || row_bad(r, "not what its source of tokens gives");
+}
+
+static bool verify_texts(const Plan *p, const PlanData *d, Err *err)
+{
+    for (uint32_t i = 0; i < d->ntext; i++) {
+        const PlanText *t = &p->texts[d->text0 + i];
+        const Row r = {p, err, "texts", d->text0 + i};
+        if (!row_name(&r, "name", t->name) ||
+            !row_range(&r, "code", t->code0, t->ncode, p->ncodes) ||
+            !row_index(&r, "tokenizer", t->tokenizer, p->ntokenizers) ||
+            !row_index(&r, "overlong", t->overlong, PO_ERROR + 1) ||
+            !verify_code(&r, t->code0, t->ncode, d->ncolumn))
+            return false;
+        if (t->length < 1 || t->length > MAX_TEXT)
+            return row_bad(&r, "rows of %lld tokens", (long long)t->length);
+    }
+    return true;
 }
 
 static bool is_stream(const PlanData *d)
@@ -51,32 +70,33 @@ static bool is_stream(const PlanData *d)
 
 static bool verify_field(const Row *r, const PlanField *f, const PlanData *d)
 {
-    bool text = is_stream(d);
-    if (!row_index(r, "kind", f->kind, PF_LAST + 1))
+    bool tokens = is_stream(d) || f->text;
+    if (!row_index(r, "kind", f->kind, PF_LAST + 1) || !row_index(r, "text", f->text, d->ntext + 1))
         return false;
-    if (text != (f->kind != PF_CODE))
+    if (tokens != (f->kind != PF_CODE))
         return row_bad(r, "its kind %u is not one of its source", f->kind);
     if (!row_name(r, "name", f->name) || !row_index(r, "dtype", f->dtype, DT_COUNT) ||
         !row_index(r, "rank", f->rank, PLAN_MAX_RANK + 1) ||
         !row_range(r, "code", f->code0, f->ncode, r->plan->ncodes))
         return false;
-    if (f->ncode > MAX_LIST)
-        return row_bad(r, "its code is too long");
     int64_t n = 1;
     for (uint32_t k = 0; k < f->rank; k++)
         if (!f->dim[k] || __builtin_mul_overflow(n, (int64_t)f->dim[k], &n) || n > MAX_COUNT)
             return row_bad(r, "bad extent %u", f->dim[k]);
-    return text ? verify_token_field(r, f, &r->plan->streams[d->stream])
-                : verify_code(r, f, d->ncolumn);
+    if (!tokens)
+        return verify_code(r, f->code0, f->ncode, d->ncolumn);
+    return verify_token_field(r, f,
+                              f->text ? r->plan->texts[d->text0 + f->text - 1].length
+                                      : r->plan->streams[d->stream].length);
 }
 
 /* Field by field the same types. */
 static bool are_alike(const Plan *p, const PlanData *a, const PlanData *b)
 {
-    bool alike = a->nfield == b->nfield;
+    bool alike = a->nfield == b->nfield && a->ntext == b->ntext && a->packs == b->packs;
     for (uint32_t i = 0; alike && i < a->nfield; i++) {
         const PlanField *x = &p->fields[a->field0 + i], *y = &p->fields[b->field0 + i];
-        alike = x->dtype == y->dtype && x->rank == y->rank &&
+        alike = x->dtype == y->dtype && x->rank == y->rank && x->text == y->text &&
                 memcmp(x->dim, y->dim, sizeof *x->dim * x->rank) == 0;
     }
     return alike;
@@ -102,6 +122,15 @@ static bool verify_mix(const Row *r, const PlanData *d)
     return true;
 }
 
+/* Packed texts share rows, so there is one, and nothing else. */
+static bool verify_packing(const Row *r, const PlanData *d)
+{
+    bool alone = d->ntext == 1;
+    for (uint32_t i = 0; alone && i < d->nfield; i++)
+        alone = r->plan->fields[d->field0 + i].text == 1;
+    return !d->packs || alone || row_bad(r, "it packs more than one text");
+}
+
 static bool verify_one_data(const Row *r, const PlanData *d)
 {
     const Plan *p = r->plan;
@@ -110,13 +139,15 @@ static bool verify_one_data(const Row *r, const PlanData *d)
         !row_range(r, "columns", d->column0, d->ncolumn, p->ncolumns) ||
         !row_range(r, "fields", d->field0, d->nfield, p->nfields) ||
         !row_index(r, "shuffle", d->shuffle, 2) || !row_index(r, "filters", d->filters, 2) ||
-        !row_range(r, "filter", d->field0, d->nfield + d->filters, p->nfields))
+        !row_range(r, "filter", d->field0, d->nfield + d->filters, p->nfields) ||
+        !row_range(r, "texts", d->text0, d->ntext, p->ntexts) ||
+        !row_index(r, "packs", d->packs, 2))
         return false;
     bool stream = is_stream(d), mix = d->source == PD_MIX;
     if (stream && !row_index(r, "stream", d->stream, p->nstreams))
         return false;
     if ((d->ncolumn < 1) != (stream || mix) || d->nfield < 1 || d->ncolumn > MAX_LIST ||
-        d->nfield > MAX_LIST)
+        d->nfield > MAX_LIST || d->ntext > MAX_LIST || (stream && d->ntext))
         return row_bad(r, "%u columns, %u fields", d->ncolumn, d->nfield);
     if ((!mix && d->npart) ||
         (stream && (p->streams[d->stream].tokenizer == PLAN_NONE) != (d->source == PD_BIN)))
@@ -127,8 +158,12 @@ static bool verify_one_data(const Row *r, const PlanData *d)
         return row_bad(r, "share %g", d->share);
     if (d->workers > PLAN_MAX_WORKERS)
         return row_bad(r, "%u workers", d->workers);
+    if (!verify_packing(r, d))
+        return false;
     if (mix)
         return verify_mix(r, d);
+    if (!verify_texts(p, d, r->err))
+        return false;
     for (uint32_t i = 0; i < d->nfield + d->filters; i++) {
         const Row f = {p, r->err, "fields", d->field0 + i};
         if (!verify_field(&f, &p->fields[f.i], d))
@@ -254,7 +289,8 @@ static bool verify_run(const Row *r, const PlanRun *run)
         return false;
     if (run->batch < 1 || run->batch > MAX_COUNT || run->steps < 0 || run->steps > MAX_COUNT)
         return row_bad(r, "batch %lld, steps %lld", (long long)run->batch, (long long)run->steps);
-    if (run->rows < 1 || run->rows > run->batch || run->batch % run->rows)
+    bool divides = p->datas[run->data].packs || (run->rows > 0 && run->batch % run->rows == 0);
+    if (run->rows < 1 || run->rows > run->batch || !divides)
         return row_bad(r, "passes of %lld rows for a batch of %lld", (long long)run->rows,
                        (long long)run->batch);
     if (!isfinite(run->epochs) || run->epochs < 0 || run->epochs > 1e12 || !isfinite(run->lr))

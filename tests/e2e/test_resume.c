@@ -141,6 +141,38 @@ static void test_killed_while_saving(void **state)
     finish_and_compare(tool, "1");
 }
 
+/* Packed texts, averages of the weights, two threads that make batches: saved at every second step. */
+static void make_texts(Tool *tool)
+{
+    StrBuf sb = sb_new(tool->arena);
+    for (int i = 0; i < 50; i++)
+        sb_printf(&sb, "{\"t\": \"%.*s%d\"}\n", i * 7 % 23, "to be or not to be, that is", i);
+    tool_write(tool, "d.jsonl", sb_text(&sb));
+    tool_write(tool, "p.mdl",
+               "module Net(V, D) {\n  wte: Embedding(V, D)\n  head: Linear(D, V)\n"
+               "  fn forward(tokens: i32[B, T], pos: i32[B, T]) -> [B, T, V] {\n"
+               "    x = wte(tokens) as [B, T, 1, D]\n"
+               "    attention(x, x, x, mask: causal(pos)) as [B, T, D] |> head\n  }\n}\n"
+               "model net = Net(257, 8)\n"
+               "data d {\n  source = jsonl(\"d.jsonl\"); length = 32; workers = 2\n"
+               "  tokenizer = bytes(special: [\"<eos>\"])\n  said: text = row => row.t\n}\n"
+               "train net {\n  data = d; lr = 0.01; batch = 7; steps = 120; ema = 0.9\n"
+               "  loss = b => cross_entropy(net(b.said.tokens, b.said.pos), b.said.targets, mask: "
+               "b.said.learn)\n  every 2 steps: save(keep: 2)\n}\n");
+}
+
+static void test_killed_on_texts(void **state)
+{
+    Tool *tool = *state;
+    make_texts(tool);
+    GOOD(tool, "train", "p.mdl", "--run", "whole", "--threads", "1", "--quiet");
+    int killed = 0;
+    for (int i = 0; i < KILLS; i++)
+        killed += kill_at(tool, 2 + i * 17, i % 2, i % 2 ? "2" : "1");
+    assert_true(killed >= KILLS - 1);
+    finish_and_compare(tool, "2");
+}
+
 /* Killed before anything was saved: while it reads, compiles, starts. */
 static void test_killed_at_the_start(void **state)
 {
@@ -165,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_TOOL(test_killed_at_steps),
         WITH_TOOL(test_killed_while_saving),
+        WITH_TOOL(test_killed_on_texts),
         WITH_TOOL(test_killed_at_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

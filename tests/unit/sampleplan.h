@@ -296,6 +296,34 @@ static inline void sample_tokens(PlanBuilder *b)
                          .limit = -1}));
 }
 
+/* A packed text of each row. */
+static inline void sample_texts(PlanBuilder *b)
+{
+    PlanData d = {.name = planb_text(b, "docs"),
+                  .dir = planb_text(b, "."),
+                  .source = PD_JSONL,
+                  .column0 = b->columns.n,
+                  .ncolumn = 1,
+                  .field0 = b->fields.n,
+                  .nfield = 1,
+                  .ntext = 1,
+                  .packs = 1,
+                  .limit = -1};
+    PlanText text = {.name = planb_text(b, "said"), .code0 = b->codes.n, .ncode = 1, .length = 8};
+    PlanField f = {.name = planb_text(b, "said.pos"),
+                   .kind = PF_POS,
+                   .dtype = DT_I32,
+                   .rank = 1,
+                   .dim = {8},
+                   .text = 1};
+    VEC_PUSH(b->arena, &b->columns,
+             ((PlanColumn){planb_text(b, "text"), planb_text(b, "x.jsonl"), 0, 1}));
+    VEC_PUSH(b->arena, &b->codes, ((PlanCode){RO_TEXT, 0, 0}));
+    VEC_PUSH(b->arena, &b->texts, text);
+    VEC_PUSH(b->arena, &b->fields, f);
+    VEC_PUSH(b->arena, &b->datas, d);
+}
+
 static inline void sample_training(PlanBuilder *b)
 {
     VEC_PUSH(b->arena, &b->columns,
@@ -305,7 +333,7 @@ static inline void sample_training(PlanBuilder *b)
     for (size_t i = 0; i < COUNT(codes); i++)
         VEC_PUSH(b->arena, &b->codes, codes[i]);
     VEC_PUSH(b->arena, &b->fields,
-             ((PlanField){planb_text(b, "x"), PF_CODE, DT_F32, 1, {SAMPLE_COLUMNS}, 0, 4}));
+             ((PlanField){planb_text(b, "x"), PF_CODE, DT_F32, 1, {SAMPLE_COLUMNS}, 0, 4, 0}));
     VEC_PUSH(b->arena, &b->datas,
              ((PlanData){.name = planb_text(b, "rows"),
                          .dir = planb_text(b, "."),
@@ -351,6 +379,7 @@ static inline PlanBuilder *sample_builder(Arena *arena, const char *isa)
     sample_loop(b);
     sample_training(b);
     sample_tokens(b);
+    sample_texts(b);
     return b;
 }
 

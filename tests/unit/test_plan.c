@@ -374,7 +374,7 @@ WRONG(code_op, b->codes.at[0].op = RO_COUNT)
 WRONG(code_pops, b->codes.at[1].op = RO_ADD)
 WRONG(code_left, b->codes.at[2].op = RO_NUMBER)
 WRONG(field_extent, b->fields.at[0].dim[0] = 0)
-WRONG(data_fields, b->datas.at[0].nfield = 3)
+WRONG(data_fields, b->datas.at[0].nfield = 4)
 WRONG(special, b->specials.at[1].id = 300)
 WRONG(special_name, b->specials.at[0].text = 0)
 WRONG(vocabulary, b->tokenizers.at[0].vocab = 257)
@@ -389,6 +389,14 @@ WRONG(token_extent, b->fields.at[1].dim[0] = 9)
 WRONG(token_kind, b->fields.at[1].kind = PF_CODE)
 WRONG(code_kind, b->fields.at[0].kind = PF_POS)
 WRONG(data_stream, b->datas.at[1].stream = 1)
+WRONG(text_length, b->texts.at[0].length = 0)
+WRONG(text_code, b->codes.at[4].op = RO_SAME)
+WRONG(text_tokenizer, b->texts.at[0].tokenizer = 1)
+WRONG(text_overlong, b->texts.at[0].overlong = PO_ERROR + 1)
+WRONG(text_of_field, b->fields.at[2].text = 2)
+WRONG(text_extent, b->fields.at[2].dim[0] = 9)
+WRONG(packs_numbers, (b->fields.at[2].kind = PF_CODE, b->fields.at[2].text = 0))
+WRONG(packs_two, b->datas.at[2].ntext = 0)
 WRONG(segment, b->segments.at[0].length = (double)NAN)
 WRONG(metric, b->metrics.at[0].sum = 3)
 WRONG(metric_shape, b->metrics.at[0].weight = 0)
@@ -481,6 +489,14 @@ static const Wrong wrongs[] = {
     {"fields[1]: ", wrong_token_kind},
     {"fields[0]: its kind 5", wrong_code_kind},
     {"datas[1]: stream", wrong_data_stream},
+    {"texts[0]: rows of 0 tokens", wrong_text_length},
+    {"texts[0]: operation 0 of its code finds too few", wrong_text_code},
+    {"texts[0]: tokenizer", wrong_text_tokenizer},
+    {"texts[0]: overlong", wrong_text_overlong},
+    {"datas[2]: it packs more than one text", wrong_text_of_field},
+    {"fields[2]: not what its source of tokens gives", wrong_text_extent},
+    {"datas[2]: it packs more than one text", wrong_packs_numbers},
+    {"datas[2]: it packs more than one text", wrong_packs_two},
     {"segments[0]", wrong_segment},
     {"metrics[0]: sum", wrong_metric},
     {"metrics[0]: its results are not single", wrong_metric_shape},
