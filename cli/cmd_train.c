@@ -117,7 +117,7 @@ static bool prepare_source(Cli *cli, Compile *c, void *user, Err *err)
 
 static bool no_overrides(const Cli *cli, const char *path, Err *err)
 {
-    static const OptionId compile_time[] = {OPT_set, OPT_seed, OPT_isa, OPT_memory_limit, OPT_fork};
+    static const OptionId compile_time[] = {OPT_set, OPT_seed, OPT_isa, OPT_memory_limit};
     for (size_t i = 0; i < COUNT(compile_time); i++)
         if (cli_has(cli, compile_time[i])) {
             usage_error(err, "--%s has no effect on a finished plan",

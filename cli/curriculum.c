@@ -183,7 +183,8 @@ static bool train_leg(Cli *cli, Leg *leg, Err *err)
                         .max_steps = cli->max_steps,
                         .quiet = cli->quiet,
                         .sources = leg->sources,
-                        .nsource = leg->nsource};
+                        .nsource = leg->nsource,
+                        .new_data = cli_has(cli, OPT_fork)};
     TrainResult result;
     bool ok = rt && read_trace(cli, &opt, err) && rt_train(rt, &opt, &result, err) &&
               report(cli, rt, &result, leg, err);

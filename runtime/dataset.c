@@ -310,6 +310,18 @@ void data_close(Dataset *ds)
     arena_free(ds->arena);
 }
 
+uint32_t data_sources(const Dataset *ds)
+{
+    return ds->part ? ds->data->npart : 1;
+}
+
+DataSource data_source(const Dataset *ds, uint32_t k)
+{
+    ds = ds->part ? ds->part[k] : ds;
+    return (DataSource){plan_text(ds->plan, ds->data->name), ds->source->files.at,
+                        ds->source->files.n, ds->rows};
+}
+
 /* ---- rows ---- */
 
 int64_t data_rows(const Dataset *ds)

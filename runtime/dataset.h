@@ -13,6 +13,15 @@ void data_worker_free(DataWorker *w); /* NULL is fine */
 int64_t data_batch_by(DataWorker *w, const int64_t *rows, int64_t n, void *const *out, Err *err);
 /* Threads that the block asks for, or as many as suit its source. */
 uint32_t data_workers(const Dataset *ds);
+/* The blocks that the rows come from, itself or the parts of a mix, with their files. */
+typedef struct DataSource {
+    const char *name;
+    const char *const *file;
+    uint32_t nfile;
+    int64_t rows;
+} DataSource;
+uint32_t data_sources(const Dataset *ds);
+DataSource data_source(const Dataset *ds, uint32_t k);
 /* What somebody who trains on it should know, such as texts that are cut: a line for each, or nothing. */
 void data_remarks(const Dataset *ds, StrBuf *out);
 

@@ -163,6 +163,7 @@ typedef struct TrainOptions {
     int64_t trace_from, trace_to; /* steps that trace.json shows; 0: none */
     const RtSource *sources;      /* what a run begins with, in order: later ones win */
     uint32_t nsource;             /* 0: with initial values */
+    bool new_data;                /* go on even if the data is not what it was */
 } TrainOptions;
 
 typedef struct TrainResult {

@@ -33,10 +33,19 @@ bool source_missing(const char *name, const char *tried, Err *err)
                          "(several are separated by `:`)");
 }
 
-const char *source_path(const Source *s, PStr file, Err *err)
+void source_reads(Source *s, const char *path)
+{
+    for (uint32_t i = 0; i < s->files.n; i++)
+        if (strcmp(s->files.at[i], path) == 0)
+            return;
+    VEC_PUSH(s->arena, &s->files, path);
+}
+
+const char *source_path(Source *s, PStr file, Err *err)
 {
     const char *name = plan_text(s->plan, file);
     if (name[0] == '/') {
+        source_reads(s, name);
         if (file_exists(name))
             return name;
         err_set(err, ERR_FILE, "no file %s", name);
@@ -46,8 +55,10 @@ const char *source_path(const Source *s, PStr file, Err *err)
     StrBuf tried = sb_new(s->arena);
     for (uint32_t i = 0; i < folders.n; i++) {
         const char *path = path_join(s->arena, folders.at[i], name);
-        if (file_exists(path))
+        if (file_exists(path)) {
+            source_reads(s, path);
             return path;
+        }
         sb_printf(&tried, "%s%s", i ? ", " : "", path);
     }
     source_missing(name, sb_text(&tried), err);

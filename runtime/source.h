@@ -60,7 +60,8 @@ struct Source {
     Arena *arena;
     int64_t rows;
     SourceColumn *columns; /* data->ncolumn */
-    void *self;            /* of the kind */
+    VEC(const char *) files;
+    void *self; /* of the kind */
 };
 
 /* Opens the files of a data block. ERR_FILE (help: where it looked), ERR_DATA. */
@@ -76,7 +77,10 @@ static inline const PlanColumn *source_plan_column(const Source *s, uint32_t c)
     return &s->plan->columns[s->data->column0 + c];
 }
 /* A path as written in the program: beside it, else in a folder of $MDL_DATA. NULL: ERR_FILE. */
-const char *source_path(const Source *s, PStr file, Err *err);
+const char *source_path(Source *s, PStr file, Err *err);
+
+/* Its rows come from this file. */
+void source_reads(Source *s, const char *path);
 
 /* The folders to look in: beside the program, then those of $MDL_DATA. */
 typedef VEC(const char *) Folders;

@@ -138,6 +138,8 @@ static bool open_stream(Source *source, Err *err)
     if (!find_files(s, plan_text(plan, spec->files), &folders, &paths, err) ||
         !read_texts(s, &paths, err) || !count_rows(s, err))
         return false;
+    for (uint32_t i = 0; i < paths.n; i++)
+        VEC_PUSH(source->arena, &source->files, paths.at[i]); /* each of them once */
     source->rows = s->rows;
     return true;
 }

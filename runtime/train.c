@@ -7,6 +7,7 @@
 #include "checkpoint.h"
 #include "clock.h"
 #include "dataset.h"
+#include "fingerprint.h"
 #include "inherit.h"
 #include "interrupt.h"
 #include "runlock.h"
@@ -91,6 +92,14 @@ static bool open_logs(Trainer *t, Err *err)
            (!board || board_open(&t->board, dir, t->pos.step, err));
 }
 
+/* A run that goes on must find the data that it began with. */
+static bool know_data(Trainer *t, Err *err)
+{
+    const char *dir = t->opt->run_dir;
+    bool goes_on = t->saved >= 0 && !t->opt->new_data;
+    return goes_on ? fingerprint_check(t->ds, dir, err) : fingerprint_write(t->ds, dir, err);
+}
+
 static void say_remarks(Trainer *t)
 {
     StrBuf sb = sb_new(t->arena);
@@ -116,7 +125,7 @@ static bool prepare(Trainer *t, Err *err)
     t->point = (RunPoint){.step = t->pos.step, .loss = (double)NAN, .gnorm = (double)NAN};
     if (t->pos.step >= t->last)
         return true;
-    if (!ckpt_preflight(t->rt, t->opt->run_dir, actions_keep(t), err))
+    if (!know_data(t, err) || !ckpt_preflight(t->rt, t->opt->run_dir, actions_keep(t), err))
         return false;
     progress_begin(&t->progress, plan_text(t->plan, t->run->stage), t->pos.step, t->last,
                    t->opt->quiet);

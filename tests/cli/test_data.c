@@ -158,6 +158,52 @@ static void mixes_resume_from_every_step(void **state)
     check_same(tool, "many", 7);
 }
 
+/* ---- changed data ---- */
+
+static void go_on(Tool *tool, const char *to, int code, const char *says)
+{
+    Outcome o = RUN(tool, "train", "d.mdl", "--run", "r", "-q", "--max-steps", to);
+    check_code(&o, code);
+    check_has(o.err, says);
+}
+
+static void changed_data_is_noticed(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "d.csv", csv_text);
+    write_npy(tool, "d.npy", 13);
+    tool_write(tool, "d.mdl",
+               MODEL CSV "data n {\n  source = npy(v: \"d.npy\")\n  x: f32[2] = row => row.v / 10\n"
+                         "  y: f32 = row => row.v[1] / 10\n}\n"
+                         "data all = mix((d, 0.5), (n, 0.5))\n" TRAIN("all"));
+    go_on(tool, "1", 0, "");
+    go_on(tool, "2", 0, "");
+    tool_write(tool, "d.csv", arena_printf(tool->arena, "%s\n", csv_text));
+    go_on(tool, "3", 4, "data `d` has changed since the run began: 3 rows (");
+    go_on(tool, "3", 4, "bytes in 1 files) were 3 rows (");
+    go_on(tool, "3", 4, "--fork");
+    tool_write(tool, "d.csv", csv_text);
+    StrBuf sb = sb_new(tool->arena);
+    Bytes npy = tool_read(tool, "d.npy");
+    sb_putn(&sb, npy.data, npy.n);
+    sb.text[npy.n - 1] ^= 1; /* in the last number */
+    Err err = {0};
+    assert_true(file_write_atomic(tool_path(tool, "d.npy"), sb.text, sb.n, &err));
+    go_on(tool, "3", 4,
+          "data `n` has changed since the run began: its files are as long as before");
+    GOOD(tool, "train", "d.mdl", "--run", "r", "-q", "--max-steps", "3", "--fork");
+    go_on(tool, "4", 0, ""); /* it is the run's data now */
+    tool_write(tool, "r/data.json", "{\"format\": 1, \"data\": [{}]}");
+    go_on(tool, "5", 4, "data.json: format or data is missing or wrong");
+    tool_write(tool, "r/data.json", "{\"format\": 1, \"data\": []}");
+    go_on(tool, "5", 4, "is about other data");
+    tool_cut(tool, "r/data.json", 7);
+    go_on(tool, "5", 4, "data.json");
+    file_remove_tree(tool_path(tool, "r/data.json"), NULL);
+    go_on(tool, "5", 0, "");
+    GOOD(tool, "train", "r", "-q", "--fork");
+}
+
 static void bin_tokens(void **state)
 {
     Tool *tool = *state;
@@ -271,6 +317,7 @@ int main(void)
         WITH_TOOL(jsonl_rows),
         WITH_TOOL(npy_rows_and_limits),
         WITH_TOOL(mixes_resume_from_every_step),
+        WITH_TOOL(changed_data_is_noticed),
         WITH_TOOL(bin_tokens),
         WITH_TOOL(csv_mistakes),
         WITH_TOOL(jsonl_mistakes),
