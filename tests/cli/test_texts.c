@@ -265,13 +265,50 @@ static void windows_of_text_resume(void **state)
     resume_from_every_step(tool);
 }
 
+/* ---- mdl data ---- */
+
+static void data_is_shown(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "d.jsonl",
+               "{\"t\": \"ab\\ncd\", \"x\": [1, 2]}\n{\"t\": \"0123456789\", \"x\": [3, 4]}\n"
+               "{\"t\": \"abcdefghijklmnopqrstuvwxyz\", \"x\": [5, 1e300]}\n");
+    tool_write(tool, "p.mdl", GPT DATA("  shuffle = false\n") TRAIN_AT("0.01", "1") "}\n");
+    const char *stats = GOOD(tool, "data", "stats", "p.mdl");
+    check_has(stats, "data d: 3 samples, 5 in a batch\n");
+    check_has(stats, "1 of 3 texts are cut: they have up to 27 tokens\n");
+    check_has(stats, "said         41 tokens, 38 learned\n");
+    check_has(stats, "3 texts of 6 to 24 tokens, mean 13.7\n");
+    check_has(stats, "2 rows of 24 tokens, 85.4 % full\n");
+    const char *shown = GOOD(tool, "data", "show", "p.mdl", "d", "--samples", "1");
+    check_has(shown, "sample 0, row 0\n  said.tokens  6 tokens, 5 learned: ab\\ncd<eos>\n");
+    check_lacks(shown, "sample 1");
+    check_has(GOOD(tool, "data", "show", "p.mdl", "--color", "always"),
+              "learned: a\033[1;32mb\\ncd<eos>\033[0m\n");
+    check_has(GOOD(tool, "data", "stats", "p.mdl", "--json"), "\"tokens\":41,\"learned\":38");
+    tool_write(tool, "p.mdl",
+               GPT DATA("  pack = false\n  x: f32[2] = row => row.x\n")
+                   TRAIN_AT("0.01", "1") "}\n");
+    check_has(GOOD(tool, "data", "stats", "p.mdl"),
+              "x            f32[2]  least 1, mean 3, most 5  1 not finite\n");
+    Outcome o = RUN(tool, "data", "show", "p.mdl", "dd");
+    check_code(&o, 2);
+    check_has(o.err, "no train or eval block uses data `dd`");
+    o = RUN(tool, "data", "p.mdl");
+    check_code(&o, 2);
+    tool_write(tool, "d.jsonl", "{\"t\": 1, \"x\": [1, 2]}\n{\"t\": \"a\", \"x\": 1}\n");
+    o = RUN(tool, "data", "stats", "p.mdl");
+    check_code(&o, 4);
+    check_has(o.err, "row 1 (");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define WITH_TOOL(test) cmocka_unit_test_setup_teardown(test, tool_setup, tool_teardown)
         WITH_TOOL(packed_is_each_alone),    WITH_TOOL(attention_does_not_cross),
         WITH_TOOL(packing_changes_nothing), WITH_TOOL(packed_runs_resume),
-        WITH_TOOL(windows_of_text_resume),
+        WITH_TOOL(windows_of_text_resume),  WITH_TOOL(data_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
