@@ -30,8 +30,10 @@ static bool compile_one(Cli *cli, Compile *c, const char *stage, CompileUse *u, 
     const char *name = stage ? stage : "eval";
     RunFolder folder = run_folder_at(cli, u->dir, name);
     Bytes plan;
-    if (!compile_stage(c, stage, err) || !compile_plan(c, &plan, err) ||
-        !run_plan_write(cli, &folder, plan, err))
+    if (!compile_stage(c, stage, err) || !compile_plan(c, &plan, err))
+        return false;
+    report_micro(cli, c);
+    if (!run_plan_write(cli, &folder, plan, err))
         return false;
     VEC_PUSH(cli->arena, &u->written, folder.plan);
     return true;

@@ -70,8 +70,12 @@ static bool store_plan(Cli *cli, Compile *c, const char *stage, const RunFolder 
     Bytes plan;
     if (!find_stored(cli, c, folder, &stored, err))
         return false;
-    return stored || (compile_stage(c, stage, err) && compile_plan(c, &plan, err) &&
-                      run_plan_write(cli, folder, plan, err));
+    if (stored)
+        return true;
+    if (!compile_stage(c, stage, err) || !compile_plan(c, &plan, err))
+        return false;
+    report_micro(cli, c);
+    return run_plan_write(cli, folder, plan, err);
 }
 
 /* A stage of several, or all of them: every plan is there before anything trains. */

@@ -190,6 +190,28 @@ bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err)
     return true;
 }
 
+static const char *size_text(Arena *arena, uint64_t bytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double x = (double)bytes / 1024;
+    size_t u = 0;
+    for (; x >= 1024 && u + 1 < COUNT(units); u++)
+        x /= 1024;
+    return arena_printf(arena, "%.2f %s", x, units[u]);
+}
+
+void report_micro(Cli *cli, const Compile *c)
+{
+    const MicroChoice *m = compile_micro(c);
+    if (cli->quiet || !m)
+        return;
+    report_progress(cli, "");
+    fprintf(stderr,
+            "micro = %lld: one pass of all %lld rows needs %s of memory, and %lld passes need %s\n",
+            (long long)m->rows, (long long)m->batch, size_text(cli->arena, m->whole),
+            (long long)(m->batch / m->rows), size_text(cli->arena, m->need));
+}
+
 Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err)
 {
     report_progress(cli, "");

@@ -23,6 +23,9 @@ bool with_source(Cli *cli, const ProgramUse *use, Err *err);
  * when there are several to choose from. */
 bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err);
 
+/* After compile_plan: which rows `micro = auto` has chosen, and why, where it had to choose. */
+void report_micro(Cli *cli, const Compile *c);
+
 /* A plan on its device, with the options --threads, --device. The plan outlives the runtime. */
 Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err);
 

@@ -44,7 +44,7 @@ uint64_t need_total(const Need *need)
 
 /* ---- the report ---- */
 
-static const char *size_text(Arena *arena, uint64_t bytes)
+const char *size_text(Arena *arena, uint64_t bytes)
 {
     StrBuf sb = sb_new(arena);
     sb_bytes(&sb, bytes);
@@ -132,4 +132,16 @@ void budget_report(Ir *ir, const Program *p, const Excess *x)
     if (m)
         note_largest(d, ir, m);
     help(d, p, x);
+}
+
+void budget_report_meet(Ir *ir, const Program *p, const Excess *x)
+{
+    const char *need = size_text(ir->arena, need_total(&x->need));
+    Diag *d = diag_at(ir->diags, DIAG_E0813, p->meet->span,
+                      "rows of the batch meet here, and all %lld in one pass need %s of memory",
+                      (long long)x->rows, need);
+    diag_label(d, "several passes would give another result");
+    diag_note(d, "%s %s", x->given ? "the budget is" : "this machine has",
+              size_text(ir->arena, x->budget));
+    diag_help(d, "a smaller `batch`; or `micro = N`, which accepts that only N rows meet");
 }

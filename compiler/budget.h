@@ -27,5 +27,9 @@ typedef struct Excess {
 
 /* E0812: how much, of what, where, and what would help. */
 void budget_report(Ir *ir, const Program *p, const Excess *x);
+/* E0813: the same, where one pass is too much and several would change what is learned. */
+void budget_report_meet(Ir *ir, const Program *p, const Excess *x);
+/* "1.50 MiB" */
+const char *size_text(Arena *arena, uint64_t bytes);
 
 #endif

@@ -7,6 +7,7 @@
 #include "codegen.h"
 #include "front.h"
 #include "gradcheck.h"
+#include "micro.h"
 #include "passes.h"
 
 struct Compile {
@@ -21,6 +22,9 @@ struct Compile {
     Program *program;
     PassCx *passes;
     const char *stage;        /* or what the call is of */
+    const char *staged;       /* the name that compile_stage got, "" for none; NULL: of no stage */
+    uint64_t reserve;         /* of the budget: what kernels were found to need beside tensors */
+    MicroChoice micro;        /* of `micro = auto` */
     const MemPlan **memplans; /* by entry; NULL until compile_lower */
     StrBuf gradients;         /* of compile_check */
 };
@@ -130,13 +134,22 @@ static bool set_program(Compile *c, Program *program, const char *step, Err *err
     return true;
 }
 
+/* The stage once more, with passes of so many rows; 0: all. */
+static bool stage_of_rows(Compile *c, int64_t rows, Err *err)
+{
+    const char *name = *c->staged ? c->staged : NULL;
+    tell(c, "elaborating", c->staged);
+    c->builder = planb_new(c->arena);
+    return set_program(c, front_stage_rows(c->front, name, rows, c->builder), "front_stage", err);
+}
+
 bool compile_stage(Compile *c, const char *name, Err *err)
 {
-    tell(c, "elaborating", name ? name : "");
-    c->builder = planb_new(c->arena);
-    c->stage = name ? arena_strdup(c->arena, name) : "the program";
-    Program *p = front_stage(c->front, name, c->builder);
-    return set_program(c, p, "front_stage", err);
+    c->staged = name ? arena_strdup(c->arena, name) : "";
+    c->stage = name ? c->staged : "the program";
+    c->reserve = 0;
+    c->micro = (MicroChoice){0};
+    return stage_of_rows(c, 0, err);
 }
 
 uint32_t compile_model_count(const Compile *c)
@@ -168,6 +181,7 @@ const char *compile_generate_name(const Compile *c, uint32_t i)
 bool compile_generate(Compile *c, uint32_t i, Err *err)
 {
     tell(c, "elaborating", front_generate_name(c->front, i));
+    c->staged = NULL;
     c->builder = planb_new(c->arena);
     return set_program(c, front_generate(c->front, i, c->builder), "front_generate", err);
 }
@@ -178,6 +192,7 @@ _Static_assert((int)COMPILE_TRAIN == (int)MODE_TRAIN && (int)COMPILE_DECODE == (
 bool compile_call(Compile *c, const CompileCall *call, Err *err)
 {
     tell(c, "elaborating", call->function);
+    c->staged = NULL;
     CallInput *in = NEW_ARRAY(c->arena, CallInput, call->ninput);
     for (uint32_t i = 0; i < call->ninput; i++) {
         const CompileInput *x = &call->inputs[i];
@@ -339,7 +354,7 @@ static uint64_t budget_of(const Compile *c)
 static bool fits(const Compile *c, const MemPlan *const *plans)
 {
     Need need = need_of(c->program, plans, c->program->entries.n);
-    return need_total(&need) <= budget_of(c);
+    return need_total(&need) + c->reserve <= budget_of(c);
 }
 
 enum { ROUNDS = 8 };
@@ -378,7 +393,7 @@ static bool compute_again(Compile *c, const MemPlan **plans, Err *err)
 
 static int64_t rows_of_pass(const Compile *c)
 {
-    return c->builder && c->builder->runs.n ? c->builder->runs.at[0].batch : 0;
+    return c->builder && c->builder->runs.n ? c->builder->runs.at[0].rows : 0;
 }
 
 /* False after E0812. */
@@ -393,8 +408,60 @@ static bool check_budget(Compile *c, const MemPlan *const *plans, uint64_t works
     x.need.workspace = workspace;
     if (need_total(&x.need) <= x.budget)
         return true;
-    budget_report(c->ir, c->program, &x);
+    if (c->program->meet)
+        budget_report_meet(c->ir, c->program, &x);
+    else
+        budget_report(c->ir, c->program, &x);
     return false;
+}
+
+static const MemPlan **lower_all(Compile *c, Err *err)
+{
+    uint32_t n = c->program->entries.n;
+    const MemPlan **plans = NEW_ARRAY(c->arena, const MemPlan *, n + (size_t)1);
+    for (uint32_t i = 0; i < n; i++) {
+        plans[i] = lower_entry(c, i, err);
+        if (!plans[i])
+            return NULL;
+    }
+    return plans;
+}
+
+/* ---- micro = auto ---- */
+
+typedef struct Trial {
+    Compile *c;
+    const MemPlan **plans; /* of the program as it is now */
+    bool again;            /* values may be computed again */
+} Trial;
+
+static bool try_rows(void *user, int64_t rows, uint64_t *need, Err *err)
+{
+    Trial *t = user;
+    Compile *c = t->c;
+    t->plans = stage_of_rows(c, rows, err) ? lower_all(c, err) : NULL;
+    if (!t->plans || (t->again && !compute_again(c, t->plans, err)))
+        return false;
+    Need all = need_of(c->program, t->plans, c->program->entries.n);
+    *need = need_total(&all) + c->reserve;
+    return true;
+}
+
+/* All rows of the batch in one pass do not fit, and a step may have several: with the most rows for which
+ * nothing is computed again; where not even one row fits so, with the most rows for which it does. */
+static bool divide(Compile *c, const MemPlan ***plans, Err *err)
+{
+    Trial t = {.c = c};
+    MicroSearch x = {c->program->divides, budget_of(c), try_rows, &t};
+    Need all = need_of(c->program, *plans, c->program->entries.n);
+    c->micro = (MicroChoice){.batch = x.batch, .whole = need_total(&all) + c->reserve};
+    if (!micro_search(&x, &c->micro, err))
+        return false;
+    t.again = c->micro.need > x.budget;
+    if (t.again && !micro_search(&x, &c->micro, err))
+        return false;
+    *plans = t.plans;
+    return true;
 }
 
 bool compile_lower(Compile *c, Err *err)
@@ -403,17 +470,20 @@ bool compile_lower(Compile *c, Err *err)
         return true;
     if (!front_runnable(c->front, c->program))
         return finish(c, false, "front_runnable", err);
-    uint32_t n = c->program->entries.n;
-    const MemPlan **plans = NEW_ARRAY(c->arena, const MemPlan *, n);
-    for (uint32_t i = 0; i < n; i++) {
-        plans[i] = lower_entry(c, i, err);
-        if (!plans[i])
-            return false;
-    }
-    if (!compute_again(c, plans, err) || !finish(c, check_budget(c, plans, 0), "check_budget", err))
+    const MemPlan **plans = lower_all(c, err);
+    if (!plans)
+        return false;
+    bool divides = c->program->divides > 1 && !c->program->meet && !fits(c, plans);
+    if (!(divides ? divide(c, &plans, err) : compute_again(c, plans, err)) ||
+        !finish(c, check_budget(c, plans, c->reserve), "check_budget", err))
         return false;
     c->memplans = plans;
     return true;
+}
+
+const MicroChoice *compile_micro(const Compile *c)
+{
+    return c->micro.rows ? &c->micro : NULL;
 }
 
 const MemPlan *compile_memplan(const Compile *c, uint32_t entry)
@@ -444,6 +514,16 @@ static void fill_meta(Compile *c, PlanBuilder *b)
     m->source_hash = compile_hash(c);
 }
 
+/* Whether kernels need so much beside tensors that the budget, without that, asks for another plan. */
+static bool plan_again(Compile *c, uint64_t workspace)
+{
+    Need need = need_of(c->program, c->memplans, c->program->entries.n);
+    bool more =
+        c->staged && !c->reserve && workspace && need_total(&need) + workspace > budget_of(c);
+    c->reserve = more ? workspace : c->reserve;
+    return more;
+}
+
 static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *err)
 {
     MkPlan mk = {.program = c->program,
@@ -459,6 +539,8 @@ static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *
     codegen_plan(b, &mk);
     if (!finish(c, true, "codegen_plan", err))
         return false;
+    if (nentry && plan_again(c, b->meta.at[0].workspace_bytes))
+        return stage_of_rows(c, 0, err) && compile_plan(c, out, err);
     if (nentry && !check_budget(c, c->memplans, b->meta.at[0].workspace_bytes))
         return finish(c, false, "check_budget", err);
     fill_meta(c, b);

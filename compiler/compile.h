@@ -144,6 +144,12 @@ const struct Program *compile_program(const Compile *c);
 const struct Graph *compile_graph(Compile *c, uint32_t entry, int after, Err *err);
 /* Runs the passes and plans memory for all entries, as compile_plan does. */
 bool compile_lower(Compile *c, Err *err);
+/* After compile_lower, where the program says `micro = auto` and the batch had to be divided: how. */
+typedef struct MicroChoice {
+    int64_t batch, rows;  /* of a step; of a pass; rows 0: nothing was divided */
+    uint64_t whole, need; /* bytes: of the batch in one pass; as it is now */
+} MicroChoice;
+const MicroChoice *compile_micro(const Compile *c);
 /* After compile_lower: the fused entry with its order and memory. */
 const struct MemPlan *compile_memplan(const Compile *c, uint32_t entry);
 /* The kernel of a group node of a fused entry. */

@@ -322,6 +322,7 @@ struct Elab {
                          * `model(teacher).fc.weight` */
     Map *models;      /* root instance -> Item */
     struct Stage *stage;           /* that is elaborated, or NULL */
+    int64_t rows;                  /* of a pass, where `micro = auto`; 0: all */
     const Map *averages;           /* State -> the one that is read for it, or NULL */
     Map *all_keys;                 /* key -> State of any model */
     Sym prefix;                    /* of the model being built, or NULL */

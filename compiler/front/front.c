@@ -110,6 +110,7 @@ static const StageDef *find_stage(Front *f, const char *name)
 typedef struct StageUse {
     const StageDef *def; /* NULL: the eval blocks alone */
     bool brief;
+    int64_t rows; /* of a pass, where memory decides; 0: all */
 } StageUse;
 
 static Program *stage(Front *f, const StageUse *use, PlanBuilder *b)
@@ -119,14 +120,20 @@ static Program *stage(Front *f, const StageUse *use, PlanBuilder *b)
     Program *p = program_new(f->ir, def ? def->path : f->files.at[0]->name);
     Elab *e = elab_new(f, p, b->arena);
     e->brief = use->brief;
+    e->rows = use->rows;
     bool ok = def ? stage_entries(e, b, def) : eval_entries(e, b, NULL);
     return ok && diags_reported(f->ir->diags) == errors ? p : NULL;
 }
 
-Program *front_stage(Front *f, const char *name, PlanBuilder *b)
+Program *front_stage_rows(Front *f, const char *name, int64_t rows, PlanBuilder *b)
 {
     const StageDef *def = find_stage(f, name);
-    return f->stage_errors || (name && !def) ? NULL : stage(f, &(StageUse){def, false}, b);
+    return f->stage_errors || (name && !def) ? NULL : stage(f, &(StageUse){def, false, rows}, b);
+}
+
+Program *front_stage(Front *f, const char *name, PlanBuilder *b)
+{
+    return front_stage_rows(f, name, 0, b);
 }
 
 bool front_runnable(Front *f, const Program *p)
@@ -213,7 +220,7 @@ bool front_check_each(Front *f, FrontVisit visit, void *user)
     bool ok = check_values(e, file) && !f->stages_wrong;
     for (uint32_t i = 0; i < (n ? n : 1) && ok; i++) {
         arena_reset(scratch);
-        StageUse use = {n ? f->stages.at[i] : NULL, true};
+        StageUse use = {.def = n ? f->stages.at[i] : NULL, .brief = true};
         Program *p = stage(f, &use, planb_new(scratch));
         if (p && visit) {
             visit(user, p, scratch);

@@ -124,6 +124,21 @@ static const Node *added_up(const Stage *s, uint32_t state, const Node *n)
     return graph_binary(g, OP_ADD, graph_select(g, first, zero, old), n);
 }
 
+/* Of a program whose passes memory decides: whether rows meet, so that it may not. */
+static void find_meeting(Stage *s, const Val *loss)
+{
+    Elab *e = s->e;
+    const Node **sums = NEW_ARRAY(e->arena, const Node *, loss->loss.n * 3 + (size_t)1);
+    const Node **weights = sums + loss->loss.n, **factors = weights + loss->loss.n;
+    for (uint32_t i = 0; i < loss->loss.n; i++) {
+        sums[i] = loss->loss.term[i].sum;
+        weights[i] = loss->loss.term[i].weight;
+        factors[i] = loss->loss.term[i].by;
+    }
+    const RowSums x = {s->run.batch, loss->loss.n, sums, weights, factors};
+    e->program->meet = s->average_passes ? sums[0] : graph_rows_meet(e->g, &x);
+}
+
 /* Where terms have different weights, each is divided by its own of all passes, which go before. */
 static const Node *const *total_weights(Stage *s, const Val *loss)
 {
@@ -147,6 +162,9 @@ static bool micro_entry(Stage *s, const DataUse *use)
     const Node *sum, *weight;
     const Val *loss = pass_loss(s, use, "micro", &s->run.micro);
     s->adds_up = loss_adds_up(loss);
+    if (e->program->divides && loss->kind == V_LOSS && !e->program->accumulates) {
+        find_meeting(s, loss);
+    }
     const Node *const *total = total_weights(s, loss);
     if (!loss_pair(e, loss, total, &sum, &weight) ||
         !data_tokens_fit(e, use, stage_line(s->def, "loss")->ast->kid[0]->span)) {
@@ -344,8 +362,11 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
         !passes_divide(&s, &use)) {
         return false;
     }
-    /* All of it, where `micro` leaves it open. Packed samples never need more rows than there are samples. */
-    s.run.rows = s.micro && s.micro < s.run.batch ? s.micro : s.run.batch;
+    bool divides = s.divides && !data_packs(use.spec);
+    e->program->divides = divides ? s.run.batch : 0;
+    s.run.rows = s.micro ? s.micro : divides && e->rows ? e->rows : s.run.batch;
+    if (s.run.rows > s.run.batch) /* packed samples never need more rows than there are samples */
+        s.run.rows = s.run.batch;
     e->program->accumulates = s.run.rows < s.run.batch;
     if (!micro_entry(&s, &use)) {
         return false;

@@ -374,6 +374,7 @@ static bool read_batch(Stage *s)
     bool automatic =
         line && line->ast->kind == A_ATTR && word_number(line->ast->kid[0], "auto") == 0;
     ok = (automatic || read_int(s, "micro", (Bounds){1, MAX_BATCH, DIAG_E0806}, &s->micro)) && ok;
+    s->divides = automatic;
     for (uint32_t i = 0; ok && i < s->axes.n; i++) {
         const Axis *a = &s->axes.at[i];
         if (a->size && strcmp(a->name, "data") == 0 && s->run.batch % a->size) {

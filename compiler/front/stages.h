@@ -91,7 +91,8 @@ typedef struct Stage {
     bool adds_up;           /* the terms of the loss have one weight */
     uint32_t term_weight0;  /* else, over several passes: LOOP states, one for each */
     VEC(Axis) axes;         /* of the mesh */
-    int64_t micro;          /* 0: auto */
+    int64_t micro;          /* 0: not given, or auto */
+    bool divides;           /* `micro = auto`: memory decides */
     bool average_passes;    /* `average = micro`: the mean over passes of their means */
     int64_t tokens;         /* 0: none */
     VEC(Group) groups;

@@ -390,6 +390,16 @@ bool node_is_rows(const Node *n, RowRange *rows); /* a slice */
 /* n on operands that have these rows only, where they have the axis. */
 const Node *graph_fewer_rows(Graph *g, const Node *n, const Node *const *in, const RowRange *rows);
 
+/* Terms of a loss: sums over the rows of the batch, their weights and factors (NULL: none); scalars. */
+typedef struct RowSums {
+    int64_t rows; /* extent of axis 0 of every input */
+    uint32_t n;
+    const Node *const *sum, *const *weight, *const *factor;
+} RowSums;
+/* Where in g rows meet, so that passes of fewer rows would not add up to the same terms, or a state is
+ * written; NULL: nowhere (meet.c). */
+const Node *graph_rows_meet(const Graph *g, const RowSums *x);
+
 /* ---- defs (def.c) ---- */
 
 typedef enum DefKind { DEF_COMPOSITE, DEF_GROUP, DEF_SCAN } DefKind;
@@ -583,6 +593,10 @@ typedef struct Program {
     VEC(Graph *) entries; /* "micro", "update", "eval:NAME", "call:FN" */
     Map *grads;           /* parameter -> its GRAD state; made by program_state */
     bool accumulates; /* several passes make a step: gradients add up from the slot `first` on */
+    /* `micro = auto`: the rows of the batch, which may be cut into passes; else 0 */
+    int64_t divides;
+    const Node
+        *meet; /* of such a program, in `micro`: where rows meet, so that they may not; or NULL */
 } Program;
 
 Program *program_new(Ir *ir, Sym name);
