@@ -233,7 +233,7 @@ const char *compile_pass_name(uint32_t pass)
 
 bool compile_pass_optional(uint32_t pass)
 {
-    return pass_info((PassId)pass)->need == OPTIONAL;
+    return pass_info((PassId)pass)->need != REQUIRED;
 }
 
 const Program *compile_program(const Compile *c)
@@ -246,7 +246,7 @@ static int passes_up_to(const Compile *c, int last)
 {
     int n = 0;
     for (int id = 0; id <= last && id < PASS_COUNT; id++)
-        n += !((c->opt.skip >> id) & 1) || pass_info((PassId)id)->need == REQUIRED;
+        n += !((c->opt.skip >> id) & 1) || pass_info((PassId)id)->need != OPTIONAL;
     return n;
 }
 

@@ -148,8 +148,10 @@ Graph *fuse_graph(PassCx *cx, const Graph *in, bool numbered)
         fuse_chains(fx);
         fuse_inline(fx);
         fuse_link(fx);
-        fuse_merge_all(fx);
-        fuse_multi(fx);
+        if (!cx->plain) {
+            fuse_merge_all(fx);
+            fuse_multi(fx);
+        }
         if (fx->forward)
             fuse_sort(fx);
         out = fuse_outline(fx);

@@ -72,7 +72,7 @@ static uint32_t *single_readers(Fuse *fx)
 static void grow_chain(Fuse *fx, const Node *dot, const uint32_t *reader)
 {
     uint32_t group = fx->owner[dot->id], at = dot->id;
-    for (int length = 0; length < MAX_CHAIN; length++) {
+    for (int length = 0; length < MAX_CHAIN && !fx->cx->plain; length++) {
         uint32_t next = reader[at];
         if (next == FUSE_NONE || fx->chain[next] != FUSE_NONE)
             break;
@@ -218,6 +218,8 @@ static Verdict decide(const Fuse *fx, const Node *n, const uint32_t *size)
     const Uses *uses = &fx->uses[n->id];
     if (fx->sink[n->id])
         return (Verdict){FUSE_CLASS, "a result"};
+    if (fx->cx->plain)
+        return (Verdict){FUSE_COST, "fusion is left out"};
     for (uint32_t i = 0; i < uses->n; i++) {
         Verdict v = role_verdict(fx, n, &uses->at[i]);
         if (v.code != FUSE_OK)

@@ -22,6 +22,7 @@ typedef struct PassCx {
      * composites. */
     const Def *(*std_op)(struct Front *front, const StdOp *op);
     struct Front *front;
+    bool plain;   /* the pass that runs is left out: it does only what must be done (run.c) */
     double remat; /* bytes that are worth a second of computing again; 0: nothing is (compile.c) */
 } PassCx;
 
@@ -34,7 +35,8 @@ typedef enum PassId {
     PASS_COUNT
 } PassId;
 
-typedef enum PassNeed { REQUIRED, OPTIONAL } PassNeed; /* may --skip leave it out */
+/* May --skip leave it out? PLAIN: it runs all the same, and does only what must be done. */
+typedef enum PassNeed { REQUIRED, OPTIONAL, PLAIN } PassNeed;
 typedef enum PassBits { EXACT, BOUND } PassBits;       /* same bits with and without it */
 
 typedef struct PassInfo {
@@ -49,7 +51,7 @@ const PassInfo *pass_info(PassId id);
 bool pass_find(const char *name, PassId *out);
 
 typedef struct PassOptions {
-    uint64_t skip; /* bit per PassId; a REQUIRED pass in it is ignored */
+    uint64_t skip; /* bit per PassId; a REQUIRED pass in it is ignored, a PLAIN one is plain */
     int limit;     /* run only the first `limit` passes; -1: all */
     /* Called after every pass that ran (for --print-after and tests); may be NULL. */
     void (*after)(void *user, PassId id, const Graph *g);

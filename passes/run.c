@@ -36,9 +36,9 @@ static void check(const PassCx *cx, const Graph *g)
 #endif
 }
 
-static bool skipped(const PassOptions *opt, PassId id)
+static bool left_out(const PassOptions *opt, PassId id)
 {
-    return opt && ((opt->skip >> id) & 1) && infos[id].need == OPTIONAL;
+    return opt && ((opt->skip >> id) & 1) && infos[id].need != REQUIRED;
 }
 
 Graph *passes_run(PassCx *cx, const Graph *entry, const PassOptions *opt)
@@ -47,7 +47,8 @@ Graph *passes_run(PassCx *cx, const Graph *entry, const PassOptions *opt)
     int left = opt && opt->limit >= 0 ? opt->limit : PASS_COUNT;
     check(cx, g);
     for (PassId id = 0; id < PASS_COUNT && left > 0; id++) {
-        if (skipped(opt, id))
+        cx->plain = left_out(opt, id) && infos[id].need == PLAIN;
+        if (left_out(opt, id) && !cx->plain)
             continue;
         left--;
         bug_push(infos[id].name);

@@ -1,0 +1,55 @@
+/* courses.c: opens and trains the tiny models. */
+#include "courses.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+const Course courses[COURSES] = {
+    {"tiny_mlp", "mlp", 1e-3},   {"tiny_convnet", "convnet", 1e-3},
+    {"tiny_vit", "vit", 3e-4},   {"tiny_bert", "bert", 2e-3},
+    {"tiny_gpt2", "gpt2", 5e-4}, {"tiny_llama", "llama", 5e-4},
+    {"tiny_clip", "clip", 1e-4}, {"tiny_llava_med", "llava_med", 1e-3},
+};
+
+Lab *course_open(const Course *c)
+{
+    char file[64];
+    snprintf(file, sizeof file, "zoo/%s.safetensors", c->record);
+    setenv("MDL_PATH", MDL_SOURCE_DIR "/models", 1);
+    Lab *lab = lab_open("tests/recorded/zoo/training.mdl", file, NULL, 0);
+    Program *p = front_stage(lab->front, c->stage, planb_new(lab->arena));
+    lab_clean(lab, c->stage);
+    assert_non_null(p);
+    lab_program(lab, p);
+    return lab;
+}
+
+Value **course_train(const Machine *m, const Course *c, int n, double *losses)
+{
+    World w = lab_world(m->lab, "weight.");
+    const Graph *micro = program_entry(m->lab->program, "micro");
+    w.input_prefix = "loss/in.";
+    w.lr = c->lr;
+    machine_set_states(m, &w);
+    for (int i = 0; i < n; i++) {
+        Value **results = machine_run(m, "micro", &w);
+        losses[i] = lab_result(micro, results, "loss.sum")->at[0] /
+                    lab_result(micro, results, "loss.weight")->at[0];
+        w.step = i + 1;
+        machine_run(m, "update", &w);
+    }
+    return machine_states(m);
+}
+
+void course_same(const Lab *lab, Value *const *a, Value *const *b, const char *what)
+{
+    for (uint32_t s = 0; s < lab->program->states.n; s++)
+        if (memcmp(a[s]->at, b[s]->at, (size_t)a[s]->count * sizeof(double)) != 0)
+            fail_msg("%s: %s changes with %s", lab->program->name, lab->program->states.at[s]->path,
+                     what);
+}
