@@ -83,10 +83,9 @@ static void add_kernels(Facts *f)
 {
     for (uint32_t i = 0; i < f->plan->nkernels; i++) {
         const PlanKernel *k = &f->plan->kernels[i];
-        uint64_t source = hash_text(plan_text(f->plan, k->source));
         add(f, arena_printf(f->arena, "kernel %s", plan_text(f->plan, k->name)),
             arena_printf(f->arena, "%s, source %016" PRIx64 ", workspace %" PRIu64,
-                         plan_text(f->plan, k->cls), source, k->workspace));
+                         plan_text(f->plan, k->cls), k->hash, k->workspace));
     }
 }
 

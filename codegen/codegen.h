@@ -19,7 +19,7 @@ typedef struct EmitCx {
     const Sym *slots;
     uint32_t nslot;
     const uint32_t *slot_of_sym; /* slot by DimSym id; NULL: by name */
-    const Diags *diags;          /* for #line; may be NULL */
+    const Diags *diags;          /* #line into the .mdl; may be NULL */
 } EmitCx;
 const char *codegen_emit(const Kernel *k, const EmitCx *cx, Arena *arena);
 
@@ -34,7 +34,6 @@ typedef struct MkPlan {
     const Target *target;
     const char *source_path;
     uint64_t source_hash;
-    bool want_lines; /* #line into the .mdl */
 } MkPlan;
 void codegen_plan(PlanBuilder *b, const MkPlan *mk);
 

@@ -16,6 +16,9 @@ typedef struct Emit {
     Arena *arena;
     StrBuf sb;
     int depth;
+    Span span; /* of the last #line, with its line and the module's path */
+    uint32_t line;
+    Sym path;
 } Emit;
 
 /* C precedence, as far as index arithmetic needs it. */
@@ -344,18 +347,46 @@ static void emit_comment(Emit *e, const char *text)
     }
 }
 
-static void emit_line(Emit *e, Span span)
+static void emit_quoted(Emit *e, const char *text)
+{
+    sb_putc(&e->sb, '"');
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            sb_putc(&e->sb, '\\');
+        sb_putc(&e->sb, *c == '\n' ? ' ' : *c);
+    }
+    sb_putc(&e->sb, '"');
+}
+
+/* Where what follows comes from, once for all statements of one place. */
+static void emit_place_in_model(Emit *e, Span span, Sym path)
 {
     if (!e->cx->diags || span.file == 0)
         return;
-    uint32_t line, column;
+    if (span.file == e->span.file && span.lo == e->span.lo && path == e->path)
+        return;
+    uint32_t line, column, old = e->line;
     diags_place(e->cx->diags, span, &line, &column);
-    sb_printf(&e->sb, "#line %u \"%s\"\n", line, diags_path(e->cx->diags, span.file));
+    bool same = span.file == e->span.file && line == old && path == e->path;
+    e->span = span;
+    e->path = path;
+    e->line = line;
+    if (same)
+        return;
+    sb_printf(&e->sb, "#line %u ", line);
+    emit_quoted(e, diags_path(e->cx->diags, span.file));
+    if (path && *path) {
+        sb_puts(&e->sb, " /* ");
+        emit_comment(e, path);
+        sb_puts(&e->sb, " */");
+    }
+    sb_putc(&e->sb, '\n');
 }
 
 static void emit_stmt(Emit *e, const KStmt *s)
 {
-    if (s->kind != KS_FOR && s->kind != KS_LINE)
+    emit_place_in_model(e, s->span, s->path);
+    if (s->kind != KS_FOR)
         indent(e);
     switch (s->kind) {
     case KS_FOR:
@@ -386,14 +417,6 @@ static void emit_stmt(Emit *e, const KStmt *s)
     case KS_LOCAL:
         sb_printf(&e->sb, "%s %s[%lld]%s;\n", e->d->storage[e->k->bufs.at[s->buf].dtype], s->name,
                   (long long)s->count, e->d->aligned);
-        return;
-    case KS_COMMENT:
-        sb_puts(&e->sb, "/* ");
-        emit_comment(e, s->text);
-        sb_puts(&e->sb, " */\n");
-        return;
-    case KS_LINE:
-        emit_line(e, s->span);
         return;
     }
 }
@@ -479,6 +502,7 @@ static void emit_phase(Emit *e, const KPhase *p)
         sb_puts(&e->sb, " */");
     }
     sb_putc(&e->sb, '\n');
+    emit_place_in_model(e, e->k->span, e->k->path);
     const char *mark = strstr(e->d->head, "%f");
     ASSERT(mark);
     sb_putn(&e->sb, e->d->head, (size_t)(mark - e->d->head));

@@ -320,6 +320,15 @@ static const KExpr *compute(Lower *lo, const Node *n, const Ix *const *ix)
     return e ? e : lower_by_lane(lo, n, ix);
 }
 
+/* What follows computes n, of which a leaf says nothing. */
+static void place_of(Kernel *k, const Node *n)
+{
+    if (!n->nin || !n->span.file)
+        return;
+    k->span = n->span;
+    k->path = n->path;
+}
+
 const KExpr *lower_value(Lower *lo, const Node *n, const Ix *const *ix)
 {
     if (lo->seed[n->id])
@@ -329,12 +338,17 @@ const KExpr *lower_value(Lower *lo, const Node *n, const Ix *const *ix)
     if (e)
         return e;
     ASSERT(home->depth <= here->depth);
+    const Span span = lo->k->span;
+    const Sym path = lo->k->path;
     lo->scope = home;
+    place_of(lo->k, n);
     e = compute(lo, n, ix);
     if (!is_trivial(e))
         e = ks_let(lo->k, home->block, stem_of(n), e);
     memo_add(lo, n, ix, e);
     lo->scope = here;
+    lo->k->span = span;
+    lo->k->path = path;
     return e;
 }
 
@@ -581,6 +595,7 @@ Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, const Target *tar
     lo->config = node_ints(group, "config");
     lo->k = kernel_new(arena, ir, name_of(ir, group), target->vector);
     lo->k->doc = describe(arena, group, lo->cls);
+    place_of(lo->k, group);
     lo->in = NEW_ARRAY(arena, uint32_t, body->nodes.n);
     lo->out = NEW_ARRAY(arena, uint32_t, body->results.n);
     lo->seed = NEW_ARRAY(arena, const KExpr *, body->nodes.n);

@@ -1,5 +1,6 @@
 /* mkplan.c: fused entries, their schedules and their kernels as one plan. Kernels are deduplicated:
  * groups with the same Def, class, configuration and operand types share one. */
+#include "kernellines.h"
 #include "lower.h"
 
 typedef struct PlanCx {
@@ -313,6 +314,14 @@ static const char *group_text(PlanCx *cx, const Node *n)
     return sb_text(&sb);
 }
 
+/* Moving a line of the model is no other kernel. */
+static uint64_t source_hash(Arena *arena, const char *source)
+{
+    StrBuf sb = sb_new(arena);
+    kernel_without_lines(&sb, source);
+    return hash_text(sb_text(&sb));
+}
+
 static void add_phases(PlanCx *cx, const Kernel *k, PlanKernel *pk)
 {
     pk->phase0 = cx->b->phases.n;
@@ -333,8 +342,7 @@ static const Made *make_kernel(PlanCx *cx, const Node *n)
     }
     Kernel *k = codegen_lower(cx->ir, cx->arena, n, cx->mk->target);
     make_unique(cx, k);
-    EmitCx emit = {cx->mk->target, cx->slot_names, cx->b->slots.n, cx->slot_of,
-                   cx->mk->want_lines ? cx->ir->diags : NULL};
+    EmitCx emit = {cx->mk->target, cx->slot_names, cx->b->slots.n, cx->slot_of, cx->ir->diags};
     const char *source = codegen_emit(k, &emit, cx->arena);
     PlanKernel pk = {.name = planb_text(cx->b, k->name),
                      .cls = planb_text(cx->b, node_sym(n, "class")),
@@ -345,7 +353,7 @@ static const Made *make_kernel(PlanCx *cx, const Node *n)
                      .workspace = k->workspace,
                      .flops = k->flops > 0 ? (uint64_t)k->flops : 0,
                      .bytes = k->bytes > 0 ? (uint64_t)k->bytes : 0,
-                     .hash = hash_text(source)};
+                     .hash = source_hash(cx->arena, source)};
     add_phases(cx, k, &pk);
     cx->workspace = k->workspace > cx->workspace ? k->workspace : cx->workspace;
     VEC_PUSH(cx->arena, &cx->b->kernels, pk);

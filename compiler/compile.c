@@ -531,8 +531,7 @@ static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *
                  .nentry = nentry,
                  .target = &c->target,
                  .source_path = c->opt.path,
-                 .source_hash = compile_hash(c),
-                 .want_lines = c->opt.lines};
+                 .source_hash = compile_hash(c)};
     if (!front_first_values(c->front, c->program))
         return finish(c, false, "front_first_values", err);
     tell(c, "writing", "kernels");

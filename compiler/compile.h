@@ -38,7 +38,6 @@ typedef struct CompileOptions {
     bool shapes;     /* keep what compile_shapes shows */
     bool gradients;  /* compile_check compares derivatives with differences: E0606 */
     uint64_t memory; /* E0812 above; 0: what this machine has, UINT64_MAX: no bound */
-    bool lines;      /* #line directives into the .mdl file in emitted text */
     /* Called before each longer piece of work, for a progress line; may be NULL. */
     void (*progress)(void *user, const char *what);
     void *user;

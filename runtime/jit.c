@@ -8,6 +8,7 @@
 #include "jit.h"
 #include "cc.h"
 #include "jitcache.h"
+#include "kernellines.h"
 #include "pool.h"
 #include "prelude.h"
 #include <dlfcn.h>
@@ -46,6 +47,7 @@ typedef struct Load {
     Err no_cc;
     char compiler[17];
     uint32_t done, total; /* kernels, for the progress line */
+    bool lines;           /* for debuggers, with lines of the model */
 } Load;
 
 /* ---- instruction sets ---- */
@@ -115,6 +117,20 @@ static const char *const flags[] = {
     "-fno-stack-protector", "-fPIC", "-shared",           "-Wl,-Bsymbolic",  "-w",
 };
 
+/* Changes no instruction. */
+static const char debug_flag[] = "-g";
+
+/* $MDL_DEBUG */
+static bool choose_debug(Load *l, Err *err)
+{
+    const char *what = getenv("MDL_DEBUG");
+    l->lines = what && strcmp(what, "lines") == 0;
+    if (l->lines || !what || !*what)
+        return true;
+    err_set(err, ERR_USAGE, "$MDL_DEBUG: `%s` is not known", what);
+    return err_help(err, "`lines` compiles kernels for debuggers, with lines of the model");
+}
+
 static void hash_part(XXH3_state_t *state, const char *text)
 {
     XXH3_128bits_update(state, text, strlen(text) + 1);
@@ -130,6 +146,8 @@ static bool name_unit(const Load *l, Unit *u, Err *err)
     for (size_t i = 0; i < COUNT(flags); i++)
         hash_part(state, flags[i]);
     hash_part(state, l->isa_flag ? l->isa_flag : "");
+    if (l->lines)
+        hash_part(state, debug_flag);
     for (uint32_t i = 0; mdl_prelude_c_names[i]; i++) {
         hash_part(state, path_base(mdl_prelude_c_names[i]));
         hash_part(state, mdl_prelude_c_texts[i]);
@@ -189,7 +207,10 @@ static bool make_units(Load *l, Err *err)
     for (uint32_t k = 0; k < n; k++) {
         const char *text = plan_text(l->plan, l->plan->kernels[k].source);
         Unit *u = unit_for(l, text, most);
-        sb_puts(&u->text, text);
+        if (l->lines)
+            kernel_with_lines(&u->text, text);
+        else
+            kernel_without_lines(&u->text, text);
         sb_putc(&u->text, '\n');
         u->nkernel++;
         l->unit_of[k] = (uint32_t)(u - l->units);
@@ -240,6 +261,8 @@ static bool start(Load *l, Unit *u, Err *err)
         args[n++] = flags[i];
     if (l->isa_flag)
         args[n++] = l->isa_flag;
+    if (l->lines)
+        args[n++] = debug_flag;
     args[n++] = arena_printf(l->arena, "-I%s", l->include);
     args[n++] = "-o";
     args[n++] = u->temp;
@@ -391,7 +414,7 @@ Jit *jit_load(const Plan *plan, const DeviceOptions *opt, Err *err)
     jit->phases = NEW_ARRAY(arena, MdlKernelFn, plan->nphases + (size_t)1);
     Load l = {.plan = plan, .opt = opt, .jit = jit, .arena = arena_new()};
     l.dir = opt->cache_dir ? opt->cache_dir : path_cache(l.arena);
-    bool ok = choose_isa(&l, err);
+    bool ok = choose_isa(&l, err) && choose_debug(&l, err);
     if (ok && plan->nkernels) {
         ok = jitcache_open(l.dir, err) && make_units(&l, err);
         if (ok)

@@ -307,6 +307,8 @@ static KStmt *stmt(Kernel *k, KBlock *b, KStmtKind kind)
 {
     KStmt *s = NEW(k->arena, KStmt);
     s->kind = kind;
+    s->span = k->span;
+    s->path = k->path;
     VEC_PUSH(k->arena, b, s);
     return s;
 }
@@ -406,19 +408,4 @@ uint32_t ks_local(Kernel *k, KBlock *b, const char *stem, KType t, int64_t count
     s->count = count;
     s->buf = kernel_buf(k, &buf);
     return s->buf;
-}
-
-void ks_comment(Kernel *k, KBlock *b, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    char text[512];
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    stmt(k, b, KS_COMMENT)->text = arena_strdup(k->arena, text);
-}
-
-void ks_line(Kernel *k, KBlock *b, Span span)
-{
-    stmt(k, b, KS_LINE)->span = span;
 }

@@ -52,16 +52,14 @@ struct KExpr {
 };
 
 typedef enum KStmtKind {
-    KS_FOR,     /* for (name = lo; name < hi; name += step) body; unroll: pragma */
-    KS_IF,      /* if (cond) body */
-    KS_LET,     /* const T name = value */
-    KS_VAR,     /* T name = value (assigned later) */
-    KS_SET,     /* name = value */
-    KS_STORE,   /* buffer[index] = value, `lanes` for vectors */
-    KS_CALL,    /* value is a TEXT expression of no result */
-    KS_LOCAL,   /* a local array: T name[count], 64-byte aligned; usable as a buffer */
-    KS_COMMENT, /* a line for people: model path, what the loop does */
-    KS_LINE     /* #line of a span */
+    KS_FOR,   /* for (name = lo; name < hi; name += step) body; unroll: pragma */
+    KS_IF,    /* if (cond) body */
+    KS_LET,   /* const T name = value */
+    KS_VAR,   /* T name = value (assigned later) */
+    KS_SET,   /* name = value */
+    KS_STORE, /* buffer[index] = value, `lanes` for vectors */
+    KS_CALL,  /* value is a TEXT expression of no result */
+    KS_LOCAL  /* a local array: T name[count], 64-byte aligned; usable as a buffer */
 } KStmtKind;
 
 typedef struct KStmt KStmt;
@@ -77,8 +75,8 @@ struct KStmt {
     const KExpr *index;
     const KExpr *lanes;
     int64_t count; /* LOCAL */
-    const char *text;
-    Span span;
+    Span span;     /* the program's text that asks for it, and the path of the module; or none */
+    Sym path;
     KBlock body;
 };
 
@@ -122,6 +120,8 @@ typedef struct Kernel {
     bool table;                  /* has a TABLE argument */
     Map *names;                  /* kernel_name: hash of a stem -> its use count */
     double flops, bytes;         /* at the upper end of DYN dims */
+    Span span;                   /* of the statements that are added next, like `path` */
+    Sym path;
 } Kernel;
 
 /* ---- builder (kernel.c) ---- */
@@ -166,8 +166,6 @@ KStmt *ks_store(Kernel *k, KBlock *b, uint32_t buf, const KExpr *index,
                 const KExpr *value); /* of a vector: all lanes; set ->lanes */
 void ks_call(Kernel *k, KBlock *b, const KExpr *call);
 uint32_t ks_local(Kernel *k, KBlock *b, const char *stem, KType t, int64_t count);
-void ks_comment(Kernel *k, KBlock *b, const char *fmt, ...) PRINTF_LIKE(3, 4);
-void ks_line(Kernel *k, KBlock *b, Span span);
 
 /* ---- types ---- */
 

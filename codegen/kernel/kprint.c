@@ -134,12 +134,6 @@ static void stmt(Printer *p, const KStmt *s, int depth)
     case KS_LOCAL:
         sb_printf(p->sb, "local %s[%lld]%s", s->name, (long long)s->count, ktype_suffix(s->type));
         return;
-    case KS_COMMENT:
-        sb_printf(p->sb, "# %s", s->text);
-        return;
-    case KS_LINE:
-        sb_printf(p->sb, "# span %u:%u", s->span.file, s->span.lo);
-        return;
     }
 }
 

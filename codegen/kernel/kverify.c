@@ -162,9 +162,6 @@ static void stmt(Checker *c, const KStmt *s)
         need(c, s->count > 0, "empty local array", s->name);
         declare(c, s->name, KT_PTR);
         return;
-    case KS_COMMENT:
-    case KS_LINE:
-        return;
     }
 }
 

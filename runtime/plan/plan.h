@@ -124,7 +124,7 @@ typedef struct PlanKernel {
     uint64_t scratch;      /* bytes per thread */
     uint64_t workspace;    /* bytes shared by all tasks of a launch; contents die with it */
     uint64_t flops, bytes; /* at the upper end of DYN dims */
-    uint64_t hash;         /* of source and prelude */
+    uint64_t hash;         /* of source without #line (kernellines.h) */
 } PlanKernel;
 
 typedef struct PlanPhase {
