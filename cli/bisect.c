@@ -1,7 +1,7 @@
 /* bisect.c: one launch beside the interpreter.
  *
- * The interpreter computes the group's Def in f64 from what the launch has read, with constants as kernels
- * have them. How far rounding may be from that is measured, not guessed: the Def is computed again with
+ * The interpreter computes the body of the group's Def in f64 from what the launch has read, with constants as kernels
+ * have them. How far rounding may be from that is measured, not guessed: it is computed again with
  * every input and constant moved by one rounding of the coarsest float type inside, which gives the
  * conditioning of each result; times the roundings on the way, the square root of the longest fold among
  * them. */
@@ -78,7 +78,7 @@ static double elements(const Ir *ir, const Type *t)
     return n;
 }
 
-static double work_of(const Graph *body)
+double bisect_work(const Graph *body)
 {
     double sum = graph_flops(body);
     for (uint32_t i = 0; i < body->nodes.n; i++) {
@@ -86,14 +86,9 @@ static double work_of(const Graph *body)
         OpClass cls = op_info(n->op)->cls;
         sum += elements(body->ir, n->type);
         if (cls == OC_CALL || cls == OC_LOOP)
-            sum += work_of(node_def(n)->body);
+            sum += bisect_work(node_def(n)->body);
     }
     return sum;
-}
-
-double bisect_work(const Node *group)
-{
-    return work_of(node_def(group)->body);
 }
 
 typedef struct Roundings {
@@ -136,7 +131,7 @@ static const Node *round_const(Rewrite *rw, const Node *n, const Node *const *in
 
 static Value **run(Arena *arena, const Comparison *c, Value *const *in, double unit)
 {
-    const Graph *body = graph_rewrite(node_def(c->group)->body, arena, round_const, &unit);
+    const Graph *body = graph_rewrite(c->body, arena, round_const, &unit);
     Value **out = NEW_ARRAY(arena, Value *, body->results.n + 1);
     InterpBinding run = c->run;
     run.inputs = in;
@@ -151,7 +146,7 @@ Value **bisect_want(Arena *arena, const Comparison *c)
 
 static Value **moved_inputs(Arena *arena, const Comparison *c, double unit)
 {
-    const Graph *body = node_def(c->group)->body;
+    const Graph *body = c->body;
     Value **in = NEW_ARRAY(arena, Value *, body->inputs.n + 1);
     uint64_t state = 1;
     for (uint32_t k = 0; k < body->inputs.n; k++) {
@@ -198,7 +193,7 @@ static bool compare(const Value *got, const Value *want, const Value *moved, con
 
 bool bisect_agrees(Arena *arena, const Comparison *c, Value *const *want, Difference *out)
 {
-    const Graph *body = node_def(c->group)->body;
+    const Graph *body = c->body;
     Roundings r = {.unit = dtype_info(DT_F32)->unit, .steps = 8};
     add_roundings(body, &r);
     Value **moved = run(arena, c, moved_inputs(arena, c, r.unit), r.unit);

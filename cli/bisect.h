@@ -24,9 +24,9 @@ typedef struct Difference {
 } Difference;
 
 typedef struct Comparison {
-    const Node *group;
-    Value *const *in;  /* in f64, by formal of the group's Def */
-    Value *const *got; /* by result of the first set */
+    const Graph *body; /* what the launch should compute */
+    Value *const *in;  /* in f64, by input of the body */
+    Value *const *got; /* by result of the body */
     InterpBinding run; /* slots and sizes; inputs are filled in */
 } Comparison;
 
@@ -34,7 +34,24 @@ typedef struct Comparison {
 Value **bisect_want(Arena *arena, const Comparison *c);
 /* True when got is within the bound of want. */
 bool bisect_agrees(Arena *arena, const Comparison *c, Value *const *want, Difference *out);
-/* What the interpreter would do for one launch, in elements and flops. */
-double bisect_work(const Node *group);
+/* What the interpreter would do, in elements and flops. */
+double bisect_work(const Graph *body);
+
+/* ---- bisect_block.c: some elements of a large result ---- */
+
+/* A block of result number `result`: lo[k] .. lo[k] + n[k] of axis k. */
+typedef struct Block {
+    uint32_t result, rank;
+    int64_t lo[IR_MAX_RANK], n[IR_MAX_RANK];
+} Block;
+
+enum { BLOCKS = 3 }; /* the first elements, the last ones, some between */
+/* Number i of them, for a result of this type. */
+Block bisect_block(const Type *t, uint32_t result, uint32_t i);
+/* The body with the block as its only result, and nothing computed that it does not need. */
+const Graph *bisect_block_body(Arena *arena, const Graph *body, const Block *b);
+Value *bisect_block_value(Arena *arena, const Value *whole, const Block *b);
+/* The number in the whole of an element of the block. */
+int64_t bisect_block_element(const Value *whole, const Block *b, int64_t element);
 
 #endif

@@ -1,107 +1,28 @@
 /* cmd_bisect.c: `mdl bisect`: which kernel is the first to compute something else than it should.
  *
- * A stage's `micro` and `update` run as they are planned. After every launch its results are compared
- * with what the interpreter makes of the same inputs, so an error is found where it arises, and does
- * not grow on the way. A launch may write over what it reads: inputs are copied before. */
-#include "bisect.h"
+ * A stage's `micro` and `update` run as they are planned, beside the interpreter (lockstep.c). The kernel
+ * that differs is taken apart (bisect_inside.c), and a folder has what is needed to look at it. */
+#include "bisect_inside.h"
 #include "execute.h"
-
-/* The interpreter takes about a second for so much. */
-#define WORK_LIMIT 2e8
 
 typedef struct Bisect {
     Cli *cli;
     Compile *c;
     Runtime *rt;
-    const RtCall *call;
     const int64_t *sym_values; /* by DimSym */
-    uint32_t entry;
-    const MemPlan *m;
-    Arena *arena; /* of the launch that comes next */
-    LaunchTensors tensors;
-    bool known; /* ... and whether it can be compared */
-    Value **in; /* what it reads */
-    uint32_t compared, large, foreign;
-    bool found;
-    uint32_t launch; /* where it was found */
-    Difference difference;
-    const char *dir; /* for the repro */
-    Err err;
+    const char *dir;           /* for the repro */
 } Bisect;
 
-/* ---- values ---- */
+/* ---- the report ---- */
 
-static const void *address(const Bisect *b, uint32_t tensor, size_t *n)
-{
-    const Plan *p = rt_plan(b->rt);
-    const PlanEntry *e = &p->entries[b->entry];
-    for (uint32_t i = 0; i < e->ninput && b->call->inputs; i++)
-        if (p->bindings[e->input0 + i].tensor == tensor) {
-            *n = 0;
-            return b->call->inputs[i];
-        }
-    return rt_tensor(b->rt, b->entry, tensor, n);
-}
-
-static Value *value_of(const Bisect *b, uint32_t tensor, const Type *type)
-{
-    size_t n;
-    const void *data = address(b, tensor, &n);
-    Value *v = value_new(b->arena, type, b->sym_values);
-    for (int64_t i = 0; i < v->count; i++)
-        v->at[i] = dtype_load(type->dtype, data, (size_t)i);
-    return v;
-}
-
-static const Type *result_type(const Node *group, uint32_t i)
-{
-    return group->type->is_tuple ? group->type->elems[i] : group->type;
-}
-
-/* Copies what launch number s reads. */
-static void look_before(Bisect *b, uint32_t s)
-{
-    const Plan *p = rt_plan(b->rt);
-    const PlanEntry *e = &p->entries[b->entry];
-    arena_reset(b->arena);
-    b->known = false;
-    ASSERT(b->m);
-    if (s >= e->nstep || s >= b->m->order.n)
-        return;
-    ASSERT(b->m->order.at);
-    const Node *group = b->m->order.at[s];
-    if (!bisect_tensors(b->arena, p, &p->steps[e->step0 + s], group, &b->tensors)) {
-        b->foreign++;
-        return;
-    }
-    if (bisect_work(group) > WORK_LIMIT) {
-        b->large++;
-        return;
-    }
-    const Graph *body = node_def(group)->body;
-    ASSERT(b->tensors.in.n == body->inputs.n);
-    b->in = NEW_ARRAY(b->arena, Value *, body->inputs.n + 1);
-    for (uint32_t k = 0; k < body->inputs.n; k++)
-        b->in[k] = value_of(b, b->tensors.in.at[k], body->inputs.at[k]->type);
-    b->known = true;
-}
-
-static double slot_value(void *user, const char *name)
-{
-    const RtCall *call = user;
-    const struct {
-        const char *name;
-        double value;
-    } slots[] = {{"step", (double)call->step}, {"lr", call->lr},
-                 {"first", call->first},       {"seed", (double)call->seed},
-                 {"len", (double)call->past},  {"progress", call->progress}};
-    for (size_t i = 0; i < COUNT(slots); i++)
-        if (strcmp(slots[i].name, name) == 0)
-            return slots[i].value;
-    return 0;
-}
-
-/* ---- the repro ---- */
+typedef struct Report {
+    const Bisect *b;
+    const char *entry;
+    const Fault *fault;
+    const PlanKernel *kernel;
+    const char *inside; /* a line about the kernel's operations */
+    Arena *arena;
+} Report;
 
 static void push(Arena *arena, Tensors *out, const char *name, const Value *v)
 {
@@ -110,111 +31,163 @@ static void push(Arena *arena, Tensors *out, const char *name, const Value *v)
     tensor_push(arena, out, &w, v->at);
 }
 
-static const char *kernel_source(const Bisect *b, uint32_t s)
-{
-    const Plan *p = rt_plan(b->rt);
-    const PlanStep *step = &p->steps[p->entries[b->entry].step0 + s];
-    return plan_text(p, p->kernels[step->kernel].source);
-}
-
-static const char *kernel_name(const Bisect *b, uint32_t s)
-{
-    const Plan *p = rt_plan(b->rt);
-    const PlanStep *step = &p->steps[p->entries[b->entry].step0 + s];
-    return plan_text(p, p->kernels[step->kernel].name);
-}
-
 static bool write_text(const char *path, const char *text, Err *err)
 {
     return file_write_atomic(path, text, strlen(text), err);
 }
 
-/* kernel.c, group.txt, tensors.safetensors: what ran, what it should compute, on what. */
-static bool write_repro(Bisect *b, uint32_t s, Value *const *got, Value *const *want)
+static const char *headline(const Report *r)
 {
-    Arena *arena = b->arena;
-    const Node *group = b->m->order.at[s];
-    const Graph *body = node_def(group)->body;
+    const Plan *p = rt_plan(r->b->rt);
+    const Difference *d = &r->fault->difference;
+    return arena_printf(
+        r->arena,
+        "%s, launch %u of %s: result %u, element %lld is %.9g instead of %.9g (bound %.2g)",
+        plan_text(p, r->kernel->name), r->fault->launch, r->entry, d->result, (long long)d->element,
+        d->got, d->want, d->bound);
+}
+
+static bool write_tensors(const Report *r, Err *err)
+{
+    const Graph *body = node_def(r->fault->group)->body;
     Tensors all = {0};
     for (uint32_t k = 0; k < body->inputs.n; k++)
-        push(arena, &all, arena_printf(arena, "in.%u", k), b->in[k]);
+        push(r->arena, &all, arena_printf(r->arena, "in.%u", k), r->fault->in[k]);
     for (uint32_t k = 0; k < body->results.n; k++) {
-        push(arena, &all, arena_printf(arena, "got.%u", k), got[k]);
-        push(arena, &all, arena_printf(arena, "want.%u", k), want[k]);
+        push(r->arena, &all, arena_printf(r->arena, "got.%u", k), r->fault->got[k]);
+        if (r->fault->want)
+            push(r->arena, &all, arena_printf(r->arena, "want.%u", k), r->fault->want[k]);
     }
-    StrBuf group_text = sb_new(arena), notes = sb_new(arena);
-    def_print(node_def(group), &group_text);
-    sb_printf(&notes,
-              "%s, launch %u of %s\nresult %u, element %lld: %.17g instead of %.17g, bound %g\n\n"
-              "kernel.c             the C text; runtime/prelude/c/mdl.h is what it includes\n"
-              "group.txt            what it should compute\n"
-              "tensors.safetensors  in.N: what it read; got.N, want.N: results, in f64\n",
-              kernel_name(b, s), s, b->m->graph->name, b->difference.result,
-              (long long)b->difference.element, b->difference.got, b->difference.want,
-              b->difference.bound);
-    return file_mkdirs(b->dir, &b->err) &&
-           write_text(path_join(arena, b->dir, "kernel.c"), kernel_source(b, s), &b->err) &&
-           write_text(path_join(arena, b->dir, "group.txt"), sb_text(&group_text), &b->err) &&
-           write_text(path_join(arena, b->dir, "README.txt"), sb_text(&notes), &b->err) &&
-           st_write(path_join(arena, b->dir, "tensors.safetensors"), all.all.at, all.all.n, NULL,
-                    &b->err);
+    return st_write(path_join(r->arena, r->b->dir, "tensors.safetensors"), all.all.at, all.all.n,
+                    NULL, err);
+}
+
+/* kernel.c, group.txt, tensors.safetensors: what ran, what it should compute, on what. */
+static bool write_repro(const Report *r, Err *err)
+{
+    const char *dir = r->b->dir;
+    StrBuf group_text = sb_new(r->arena), notes = sb_new(r->arena);
+    def_print(node_def(r->fault->group), &group_text);
+    sb_printf(
+        &notes,
+        "%s\n%s\n\n"
+        "kernel.c             the C text; runtime/prelude/c/mdl.h is what it includes\n"
+        "group.txt            what it should compute\n"
+        "tensors.safetensors  in.N: what it read; got.N: its results; want.N: what they should\n"
+        "                     be, unless it is too large to be interpreted; in f64\n",
+        headline(r), r->inside);
+    return file_mkdirs(dir, err) &&
+           write_text(path_join(r->arena, dir, "kernel.c"),
+                      plan_text(rt_plan(r->b->rt), r->kernel->source), err) &&
+           write_text(path_join(r->arena, dir, "group.txt"), sb_text(&group_text), err) &&
+           write_text(path_join(r->arena, dir, "README.txt"), sb_text(&notes), err) &&
+           write_tensors(r, err);
+}
+
+/* ---- inside ---- */
+
+static const char *node_text(Arena *arena, const Ir *ir, const Node *n)
+{
+    StrBuf sb = sb_new(arena);
+    sb_printf(&sb, "`%s`", op_info(n->op)->name);
+    if (n->path)
+        sb_printf(&sb, " of %s", n->path);
+    if (n->span.file) {
+        uint32_t line, column;
+        diags_place(ir->diags, n->span, &line, &column);
+        sb_printf(&sb, " at %s:%u", diags_path(ir->diags, n->span.file), line);
+    }
+    return sb_text(&sb);
+}
+
+static bool look_inside(Report *r, const RtCall *call, Err *err)
+{
+    InsideSpec spec = {r->b->cli, r->arena, r->fault, call, r->b->sym_values};
+    InsideVerdict verdict;
+    const Node *node = NULL;
+    report_progress(r->b->cli, "its operations");
+    if (!bisect_inside(&spec, &verdict, &node, err))
+        return false;
+    report_progress(r->b->cli, "");
+    const char *what = node ? node_text(r->arena, node_def(r->fault->group)->body->ir, node) : NULL;
+    switch (verdict) {
+    case INSIDE_ALONE:
+        r->inside = arena_printf(r->arena, "inside it: %s is wrong alone", what);
+        break;
+    case INSIDE_FUSED:
+        r->inside = arena_printf(r->arena,
+                                 "inside it: every operation alone is right; fused, it is wrong "
+                                 "from %s on",
+                                 what);
+        break;
+    case INSIDE_NOWHERE:
+        r->inside = "inside it: every operation alone is right, and so is what leads up to each";
+        break;
+    }
+    return true;
+}
+
+/* ERR_REQUIRE, whose help says where the repro is. */
+static bool report(const Bisect *b, const char *entry, const Fault *fault, const RtCall *call,
+                   Err *err)
+{
+    const Plan *p = rt_plan(b->rt);
+    const PlanStep *step = &p->steps[p->entries[plan_find_entry(p, entry)].step0 + fault->launch];
+    Report r = {b, entry, fault, &p->kernels[step->kernel], "", arena_new()};
+    bool ok = look_inside(&r, call, err);
+    if (ok) {
+        Err why = {0};
+        printf("%s\n%s\n", headline(&r), r.inside);
+        bool wrote = write_repro(&r, &why);
+        err_set(err, ERR_REQUIRE, "a kernel differs from the interpreter");
+        if (wrote)
+            err_help(err, "%s has the kernel, what it should compute and what it read", b->dir);
+        else
+            err_help(err, "%s", why.text);
+    }
+    arena_free(r.arena);
+    return false;
 }
 
 /* ---- running ---- */
 
-static void after_launch(void *user, uint32_t entry, uint32_t s)
-{
-    Bisect *b = user;
-    UNUSED(entry);
-    if (b->found)
-        return;
-    const Node *group = b->known ? b->m->order.at[s] : NULL;
-    if (group) {
-        const Graph *body = node_def(group)->body;
-        Value **got = NEW_ARRAY(b->arena, Value *, body->results.n + 1);
-        for (uint32_t k = 0; k < body->results.n; k++)
-            got[k] = value_of(b, b->tensors.out.at[k], result_type(group, k));
-        Comparison c = {group, b->in, got, {.sym_values = b->sym_values}};
-        c.run.slot = slot_value;
-        c.run.user = (void *)(uintptr_t)b->call; /* only read */
-        Value **want = bisect_want(b->arena, &c);
-        b->compared++;
-        b->found = !bisect_agrees(b->arena, &c, want, &b->difference);
-        b->launch = s;
-        if (b->found) {
-            write_repro(b, s, got, want);
-            return;
-        }
-    }
-    look_before(b, s + 1);
-}
-
-static bool run_entry(Bisect *b, const char *name, RtCall *call, Err *err)
+static const MemPlan *memplan_of(const Bisect *b, const char *entry)
 {
     const Program *p = compile_program(b->c);
-    b->entry = plan_find_entry(rt_plan(b->rt), name);
     for (uint32_t i = 0; i < p->entries.n; i++)
-        if (strcmp(p->entries.at[i]->name, name) == 0)
-            b->m = compile_memplan(b->c, i);
-    if (b->entry == PLAN_NONE)
-        return true;
-    b->call = call;
-    b->compared = b->large = b->foreign = 0;
-    report_progress(b->cli, name);
-    look_before(b, 0);
-    rt_watch(b->rt, after_launch, b);
-    bool ok = rt_run(b->rt, b->entry, call, err);
-    rt_watch(b->rt, NULL, NULL);
-    report_progress(b->cli, "");
-    if (!ok)
-        return false;
-    printf("%s: %u kernels compared", name, b->compared);
-    if (b->large)
-        printf(", %u too large to be interpreted", b->large);
-    if (b->foreign)
-        printf(", %u of other kinds", b->foreign);
+        if (strcmp(p->entries.at[i]->name, entry) == 0)
+            return compile_memplan(b->c, i);
+    return NULL;
+}
+
+static void put_counts(const char *entry, LockstepCounts n)
+{
+    printf("%s: %u kernels compared", entry, n.compared + n.in_blocks);
+    if (n.in_blocks)
+        printf(", %u of them in blocks", n.in_blocks);
+    if (n.large)
+        printf(", %u too large to be interpreted", n.large);
+    if (n.foreign)
+        printf(", %u of other kinds", n.foreign);
     putchar('\n');
-    return true;
+}
+
+static bool run_entry(const Bisect *b, const char *entry, const RtCall *call, Err *err)
+{
+    const MemPlan *m = memplan_of(b, entry);
+    if (!m || plan_find_entry(rt_plan(b->rt), entry) == PLAN_NONE)
+        return true;
+    LockstepSpec spec = {b->rt, m, call, b->sym_values};
+    const Fault *fault;
+    report_progress(b->cli, entry);
+    Lockstep *l = lockstep_run(&spec, entry, &fault, err);
+    report_progress(b->cli, "");
+    if (!l)
+        return false;
+    put_counts(entry, lockstep_counts(l));
+    bool ok = !fault || report(b, entry, fault, call, err);
+    lockstep_free(l);
+    return ok;
 }
 
 /* ---- the batch ---- */
@@ -274,7 +247,7 @@ static bool run_both(Cli *cli, Bisect *b, const StFile *batch, Err *err)
         !bind_batch(cli, plan, batch, inputs, err) || !run_entry(b, "micro", &call, err))
         return false;
     call.inputs = NULL;
-    return b->found || run_entry(b, "update", &call, err);
+    return run_entry(b, "update", &call, err);
 }
 
 typedef struct BisectUse {
@@ -293,25 +266,12 @@ static bool bisect(Cli *cli, Compile *c, void *user, Err *err)
     if (!compile_stage(c, u->stage, err) || !compile_plan(c, &bytes, err))
         return false;
     Plan *plan = plan_from_bytes(bytes.data, bytes.n, err);
-    Bisect b = {.cli = cli, .c = c, .arena = arena_new(), .rt = NULL};
+    Bisect b = {.cli = cli, .c = c};
     b.dir = cli->value[OPT_out] ? cli->value[OPT_out] : "bisect";
     b.rt = plan ? open_runtime(cli, plan, err) : NULL;
     bool ok = b.rt && run_both(cli, &b, u->batch, err);
-    if (ok && b.found) {
-        printf(
-            "%s, launch %u of %s: result %u, element %lld is %.9g instead of %.9g (bound %.2g)\n",
-            kernel_name(&b, b.launch), b.launch, b.m->graph->name, b.difference.result,
-            (long long)b.difference.element, b.difference.got, b.difference.want,
-            b.difference.bound);
-        ok = err_set(err, ERR_REQUIRE, "a kernel differs from the interpreter");
-        if (b.err.kind == ERR_NONE)
-            err_help(err, "%s has the kernel, what it should compute and what it read", b.dir);
-        else
-            err_help(err, "%s", b.err.text);
-    }
     rt_close(b.rt);
     plan_free(plan);
-    arena_free(b.arena);
     return ok;
 }
 

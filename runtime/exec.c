@@ -60,8 +60,8 @@ struct Runtime {
     uint32_t *slot_sym; /* by slot: the symbol it holds */
     int64_t *tasks;     /* by phase, for `syms` */
     RtKernelTime *times;
-    RtWatchFn watch; /* or NULL */
-    void *watch_user;
+    RtWatchFn watch, before; /* or NULL */
+    void *watch_user, *before_user;
 };
 
 static const uint64_t INPUT_ALIGN = 64; /* what kernels may assume of an input */
@@ -488,6 +488,8 @@ bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
     for (uint32_t i = 0; i < e->nlaunch;) {
         switch (e->launches[i].kind) {
         case PT_LAUNCH:
+            if (rt->before)
+                rt->before(rt->before_user, entry, i);
             run_launch(rt, e, i, &before);
             if (rt->watch)
                 rt->watch(rt->watch_user, entry, i);
@@ -545,6 +547,12 @@ void rt_watch(Runtime *rt, RtWatchFn fn, void *user)
 {
     rt->watch = fn;
     rt->watch_user = user;
+}
+
+void rt_watch_before(Runtime *rt, RtWatchFn fn, void *user)
+{
+    rt->before = fn;
+    rt->before_user = user;
 }
 
 const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elements)

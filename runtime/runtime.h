@@ -46,6 +46,8 @@ const void *rt_result(Runtime *rt, uint32_t entry, uint32_t i);
 /* Called after every launch of rt_run, with its entry and its number in it; NULL: no longer. */
 typedef void (*RtWatchFn)(void *user, uint32_t entry, uint32_t launch);
 void rt_watch(Runtime *rt, RtWatchFn fn, void *user);
+/* The same before every launch. */
+void rt_watch_before(Runtime *rt, RtWatchFn fn, void *user);
 /* Host address of any tensor of the entry that runs or ran last, and its elements now. */
 const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elements);
 /* The memory of all states, or of all temporaries, and how many bytes it has. Temporaries hold nothing

@@ -1,0 +1,229 @@
+/* lockstep.c: runs an entry and compares after every launch.
+ *
+ * Results are compared with what the interpreter makes of the launch's own inputs, so an error is found
+ * where it arises, and does not grow on the way. A launch may write over what it reads: inputs are copied
+ * before. What is too large for the interpreter is compared in blocks. A launch in a loop is compared in
+ * its first round, its second, its fourth ..: errors that need a round of their own are there by then, and a
+ * long loop does not take forever. */
+#include "lockstep.h"
+
+/* The interpreter takes about a second for so much. */
+#define WORK_LIMIT 2e8
+/* Elements of inputs, which are copied as f64. */
+#define COPY_LIMIT 5e7
+
+struct Lockstep {
+    LockstepSpec spec;
+    Arena *arena;   /* of all */
+    Arena *scratch; /* of the launch at hand */
+    uint32_t entry;
+    const Node **group; /* by step: what it launches; NULL: begin or end of a loop */
+    uint32_t *runs;     /* by step */
+    LaunchTensors tensors;
+    bool known; /* ... and whether it can be compared */
+    Value **in; /* what it reads */
+    LockstepCounts counts;
+    Fault fault;
+    bool found;
+};
+
+/* ---- steps ---- */
+
+static uint32_t list_steps(const MemPlan *m, const Node **group)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->order.n; i++) {
+        const Node *node = m->order.at[i];
+        if (op_info(node->op)->cls == OC_LOOP)
+            n += 2 + list_steps(m->body[node->id], group ? group + n + 1 : NULL);
+        else if (group)
+            group[n++] = node;
+        else
+            n++;
+    }
+    return n;
+}
+
+/* ---- values ---- */
+
+static const void *address(const Lockstep *l, uint32_t tensor)
+{
+    const Plan *p = rt_plan(l->spec.rt);
+    const PlanEntry *e = &p->entries[l->entry];
+    size_t n;
+    for (uint32_t i = 0; i < e->ninput && l->spec.call->inputs; i++)
+        if (p->bindings[e->input0 + i].tensor == tensor)
+            return l->spec.call->inputs[i];
+    return rt_tensor(l->spec.rt, l->entry, tensor, &n);
+}
+
+static Value *value_of(const Lockstep *l, uint32_t tensor, const Type *type)
+{
+    const void *data = address(l, tensor);
+    Value *v = value_new(l->scratch, type, l->spec.sym_values);
+    for (int64_t i = 0; i < v->count; i++)
+        v->at[i] = dtype_load(type->dtype, data, (size_t)i);
+    return v;
+}
+
+static double slot_value(void *user, const char *name)
+{
+    const RtCall *call = user;
+    const struct {
+        const char *name;
+        double value;
+    } slots[] = {{"step", (double)call->step}, {"lr", call->lr},
+                 {"first", call->first},       {"seed", (double)call->seed},
+                 {"len", (double)call->past},  {"progress", call->progress}};
+    for (size_t i = 0; i < COUNT(slots); i++)
+        if (strcmp(slots[i].name, name) == 0)
+            return slots[i].value;
+    return 0;
+}
+
+static double elements_of(const Graph *g)
+{
+    double n = 0;
+    for (uint32_t k = 0; k < g->inputs.n; k++)
+        n += (double)dim_hi(g->ir, type_count(g->ir, g->inputs.at[k]->type));
+    for (uint32_t k = 0; k < g->results.n; k++)
+        n += (double)dim_hi(g->ir, type_count(g->ir, g->results.at[k].node->type));
+    return n;
+}
+
+/* ---- before and after a launch ---- */
+
+static void before_launch(void *user, uint32_t entry, uint32_t s)
+{
+    Lockstep *l = user;
+    const Plan *p = rt_plan(l->spec.rt);
+    const Node *group = l->group[s];
+    l->known = false;
+    uint32_t times = ++l->runs[s];
+    if (l->found || (times & (times - 1)) != 0)
+        return;
+    arena_reset(l->scratch);
+    const PlanStep *step = &p->steps[p->entries[entry].step0 + s];
+    if (!group || !bisect_tensors(l->scratch, p, step, group, &l->tensors)) {
+        l->counts.foreign++;
+        return;
+    }
+    const Graph *body = node_def(group)->body;
+    if (elements_of(body) > COPY_LIMIT) {
+        l->counts.large++;
+        return;
+    }
+    ASSERT(l->tensors.in.n == body->inputs.n);
+    l->in = NEW_ARRAY(l->scratch, Value *, body->inputs.n + 1);
+    for (uint32_t k = 0; k < body->inputs.n; k++)
+        l->in[k] = value_of(l, l->tensors.in.at[k], body->inputs.at[k]->type);
+    l->known = true;
+}
+
+static Comparison comparison(const Lockstep *l, const Graph *body, Value *const *got)
+{
+    Comparison c = {.body = body, .in = l->in, .got = got};
+    c.run.sym_values = l->spec.sym_values;
+    c.run.slot = slot_value;
+    c.run.user = (void *)(uintptr_t)l->spec.call; /* only read */
+    return c;
+}
+
+/* False: it is too much even so. */
+static bool compare_block(Lockstep *l, const Block *b)
+{
+    const Graph *body = bisect_block_body(l->scratch, node_def(l->fault.group)->body, b);
+    if (bisect_work(body) > WORK_LIMIT)
+        return false;
+    const Value *whole = l->fault.got[b->result];
+    Value *got = bisect_block_value(l->scratch, whole, b);
+    Comparison c = comparison(l, body, &got);
+    Value **want = bisect_want(l->scratch, &c);
+    Difference d;
+    if (bisect_agrees(l->scratch, &c, want, &d))
+        return true;
+    d.element = bisect_block_element(whole, b, d.element);
+    d.result = b->result;
+    l->found = true;
+    l->fault.difference = d;
+    l->fault.in_block = true;
+    return true;
+}
+
+static void compare_blocks(Lockstep *l)
+{
+    const Graph *body = node_def(l->fault.group)->body;
+    bool any = false;
+    for (uint32_t r = 0; r < body->results.n; r++)
+        for (uint32_t i = 0; i < BLOCKS && !l->found; i++) {
+            Block b = bisect_block(body->results.at[r].node->type, r, i);
+            any = compare_block(l, &b) || any;
+        }
+    l->counts.in_blocks += any;
+    l->counts.large += !any;
+}
+
+static void compare_whole(Lockstep *l)
+{
+    Comparison c = comparison(l, node_def(l->fault.group)->body, l->fault.got);
+    l->fault.want = bisect_want(l->scratch, &c);
+    l->found = !bisect_agrees(l->scratch, &c, l->fault.want, &l->fault.difference);
+    l->counts.compared++;
+}
+
+static void after_launch(void *user, uint32_t entry, uint32_t s)
+{
+    Lockstep *l = user;
+    UNUSED(entry);
+    if (l->found || !l->known)
+        return;
+    const Graph *body = node_def(l->group[s])->body;
+    Value **got = NEW_ARRAY(l->scratch, Value *, body->results.n + 1);
+    for (uint32_t k = 0; k < body->results.n; k++)
+        got[k] = value_of(l, l->tensors.out.at[k], body->results.at[k].node->type);
+    l->fault = (Fault){.launch = s, .group = l->group[s], .in = l->in, .got = got};
+    if (bisect_work(body) <= WORK_LIMIT)
+        compare_whole(l);
+    else
+        compare_blocks(l);
+}
+
+/* ---- running ---- */
+
+Lockstep *lockstep_run(const LockstepSpec *spec, const char *entry, const Fault **fault, Err *err)
+{
+    Arena *arena = arena_new();
+    Lockstep *l = NEW(arena, Lockstep);
+    *l = (Lockstep){.spec = *spec, .arena = arena, .scratch = arena_new()};
+    const Plan *p = rt_plan(spec->rt);
+    l->entry = plan_find_entry(p, entry);
+    ASSERT(l->entry != PLAN_NONE);
+    uint32_t n = list_steps(spec->m, NULL);
+    ASSERT(n == p->entries[l->entry].nstep);
+    l->group = NEW_ARRAY(arena, const Node *, n + 1);
+    l->runs = NEW_ARRAY(arena, uint32_t, n + 1);
+    list_steps(spec->m, l->group);
+    rt_watch_before(spec->rt, before_launch, l);
+    rt_watch(spec->rt, after_launch, l);
+    bool ok = rt_run(spec->rt, l->entry, spec->call, err);
+    rt_watch(spec->rt, NULL, NULL);
+    rt_watch_before(spec->rt, NULL, NULL);
+    *fault = l->found ? &l->fault : NULL;
+    if (ok)
+        return l;
+    lockstep_free(l);
+    return NULL;
+}
+
+LockstepCounts lockstep_counts(const Lockstep *l)
+{
+    return l->counts;
+}
+
+void lockstep_free(Lockstep *l)
+{
+    if (!l)
+        return;
+    arena_free(l->scratch);
+    arena_free(l->arena);
+}
