@@ -2,7 +2,8 @@
  *
  * The fusion pass notes on each group which nodes it computes, what it merged, stored and refused
  * (passes/fuse_outline.c). Here they are put beside the nodes themselves, taken from the graph that
- * the pass saw, and the kernel names of the finished plan. */
+ * the pass saw, and the kernel names of the finished plan. Where there are loops, groups have no
+ * numbers of those nodes: what they do is then read off their bodies. */
 #include "memplan.h"
 #include "program.h"
 
@@ -11,6 +12,8 @@ typedef struct Why {
     uint32_t fuse;       /* number of the pass */
     const Plan *plan;    /* for the names of kernels */
     const Graph *before; /* what the pass saw, of the entry at hand */
+    const Node *loop;    /* the one around; NULL: none */
+    uint32_t step;       /* of the entry, in the plan */
     uint32_t found;
 } Why;
 
@@ -55,6 +58,12 @@ static void put_decisions(const Node *group)
 
 /* ---- what is meant ---- */
 
+static bool is_computed(const Node *n)
+{
+    OpClass cls = op_info(n->op)->cls;
+    return cls != OC_LEAF && cls != OC_VIEW && cls != OC_TUPLE;
+}
+
 /* a.b is meant by a.b and by a, not by a.bc. */
 static bool within(const char *path, const char *word)
 {
@@ -73,6 +82,10 @@ static bool is_meant(const Why *w, const Node *group, const char *kernel, const 
         if (by_id ? n->id == id : within(n->path, w->word))
             return true;
     }
+    const Graph *body = node_def(group)->body;
+    for (uint32_t i = 0; !members->n && !by_id && i < body->nodes.n; i++)
+        if (is_computed(body->nodes.at[i]) && within(body->nodes.at[i]->path, w->word))
+            return true;
     return !by_id && within(group->path, w->word);
 }
 
@@ -87,16 +100,64 @@ static void put_place(const Ir *ir, Span span)
     printf("  %s:%u", diags_path(ir->diags, span.file), line);
 }
 
-static void put_member(Cli *cli, const Node *n, const Ir *ir, bool first)
+static void put_member(Cli *cli, const Why *w, const Node *n, bool id)
 {
+    const Ir *ir = w->before->ir;
     StrBuf sb = sb_new(cli->arena);
-    sb_printf(&sb, "%%%u %s ", n->id, op_info(n->op)->name);
+    if (id)
+        sb_printf(&sb, "%%%u ", n->id);
+    sb_printf(&sb, "%s ", op_info(n->op)->name);
     type_print(ir, n->type, &sb);
-    printf("  %-8s%s", first ? "does" : "", sb_text(&sb));
+    fputs(sb_text(&sb), stdout);
     if (n->path)
         printf("  [%s]", n->path);
     put_place(ir, n->span);
     putchar('\n');
+}
+
+/* `loop of at most 4 rounds from the end` */
+static const char *loop_text(Cli *cli, const Node *loop)
+{
+    StrBuf sb = sb_new(cli->arena);
+    const Dim *length = node_dim(loop, "length");
+    int64_t fixed;
+    sb_printf(&sb, "loop of %s%lld rounds%s", dim_is_const(length, &fixed) ? "" : "at most ",
+              (long long)dim_hi(node_def(loop)->body->ir, length),
+              node_int(loop, "reverse") ? " from the end" : "");
+    return sb_text(&sb);
+}
+
+static void put_loop(Cli *cli, const Why *w, const Node *loop)
+{
+    const Graph *body = node_def(loop)->body;
+    uint32_t kernels = 0;
+    for (uint32_t i = 0; i < body->nodes.n; i++)
+        kernels += op_info(body->nodes.at[i]->op)->cls == OC_GROUP;
+    printf("%s%s, in %s", w->found ? "\n" : "", loop_text(cli, loop), w->before->name);
+    if (loop->path)
+        printf("  [%s]", loop->path);
+    put_place(w->before->ir, loop->span);
+    printf("\n  carried %lld from round to round\n", (long long)node_int(loop, "carry"));
+    printf("  reads   %lld slice by slice, %lld whole in each round\n",
+           (long long)node_int(loop, "xs"),
+           (long long)loop->nin - node_int(loop, "carry") - node_int(loop, "xs"));
+    printf("  makes   %s\n", type_text(w->before->ir, loop->type));
+    printf("  kernels %u in each round\n", kernels);
+    puts("  because a round needs the one before, nothing is merged across its border");
+}
+
+/* What a group computes that has no numbers. */
+static void put_body(Cli *cli, const Why *w, const Node *group)
+{
+    const Graph *body = node_def(group)->body;
+    bool first = true;
+    for (uint32_t i = 0; i < body->nodes.n; i++) {
+        if (!is_computed(body->nodes.at[i]))
+            continue;
+        printf("  %-8s", first ? "does" : "");
+        put_member(cli, w, body->nodes.at[i], false);
+        first = false;
+    }
 }
 
 static void put_kernel(Cli *cli, const Why *w, const Node *group, const char *kernel)
@@ -111,39 +172,70 @@ static void put_kernel(Cli *cli, const Why *w, const Node *group, const char *ke
         printf(", %lld tensor sets", (long long)node_int(group, "count"));
     printf("\n  makes   %s of %u inputs\n", type_text(ir, group->type), group->nin);
     Numbers members = members_of(cli->arena, group);
-    for (uint32_t i = 0; i < members.n; i++)
-        put_member(cli, w->before->nodes.at[members.at[i]], ir, i == 0);
+    if (w->loop) {
+        printf("  where   in a %s", loop_text(cli, w->loop));
+        put_place(ir, w->loop->span);
+        putchar('\n');
+    }
+    for (uint32_t i = 0; i < members.n; i++) {
+        printf("  %-8s", i == 0 ? "does" : "");
+        put_member(cli, w, w->before->nodes.at[members.at[i]], true);
+    }
+    if (!members.n)
+        put_body(cli, w, group);
     put_decisions(group);
 }
 
-/* The name of launch `step` in the plan; where its launches are not those of the memory plan, the Def's. */
-static const char *kernel_name(const Why *w, const MemPlan *m, uint32_t step)
+/* The name of the launch in the plan. */
+static const char *kernel_name(const Why *w)
 {
-    uint32_t entry = plan_find_entry(w->plan, m->graph->name);
-    const PlanEntry *e = entry == PLAN_NONE ? NULL : &w->plan->entries[entry];
-    if (!e || e->nstep != m->order.n)
-        return node_def(m->order.at[step])->name;
-    return plan_text(w->plan, w->plan->kernels[w->plan->steps[e->step0 + step].kernel].name);
+    const PlanEntry *e = &w->plan->entries[plan_find_entry(w->plan, w->before->name)];
+    ASSERT(w->step < e->nstep);
+    return plan_text(w->plan, w->plan->kernels[w->plan->steps[e->step0 + w->step].kernel].name);
+}
+
+static void why_steps(Cli *cli, const MemPlan *m, Why *w);
+
+/* Begin and end of a loop are steps. */
+static void why_loop(Cli *cli, const MemPlan *m, const Node *loop, Why *w)
+{
+    const Node *around = w->loop;
+    if (strcmp(w->word, "loop") == 0 || (w->word[0] != '%' && within(loop->path, w->word))) {
+        put_loop(cli, w, loop);
+        w->found++;
+    }
+    w->loop = loop;
+    w->step++;
+    why_steps(cli, m->body[loop->id], w);
+    w->step++;
+    w->loop = around;
+}
+
+static void why_steps(Cli *cli, const MemPlan *m, Why *w)
+{
+    for (uint32_t i = 0; i < m->order.n; i++) {
+        const Node *node = m->order.at[i];
+        if (op_info(node->op)->cls == OC_LOOP) {
+            why_loop(cli, m, node, w);
+            continue;
+        }
+        const char *kernel = kernel_name(w);
+        Numbers members = members_of(cli->arena, node);
+        if (is_meant(w, node, kernel, &members)) {
+            put_kernel(cli, w, node, kernel);
+            w->found++;
+        }
+        w->step++;
+    }
 }
 
 static bool why_entry(Cli *cli, Compile *c, uint32_t entry, Why *w, Err *err)
 {
-    const MemPlan *m = compile_memplan(c, entry);
     w->before = compile_graph(c, entry, (int)w->fuse - 1, err);
-    if (!w->before)
-        return false;
-    for (uint32_t i = 0; i < m->order.n; i++) {
-        const Node *group = m->order.at[i];
-        if (op_info(group->op)->cls != OC_GROUP)
-            continue;
-        const char *kernel = kernel_name(w, m, i);
-        Numbers members = members_of(cli->arena, group);
-        if (!is_meant(w, group, kernel, &members))
-            continue;
-        put_kernel(cli, w, group, kernel);
-        w->found++;
-    }
-    return true;
+    w->step = 0;
+    if (w->before)
+        why_steps(cli, compile_memplan(c, entry), w);
+    return w->before != NULL;
 }
 
 static bool why_all(Cli *cli, Compile *c, Why *w, Err *err)

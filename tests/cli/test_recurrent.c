@@ -56,6 +56,7 @@ static void why_speaks_of_what_is_around(void **state)
     const char *text = GOOD(tool, "why", "a.mdl", "out");
     check_has(text, "out_gemm_add");
     check_lacks(text, "tanh");
+    check_has(text, "  does    dot f32[16, 3]  [out]  std/nn.mdl:9\n");
 }
 
 /* Rows that are easy to tell apart. */
@@ -68,12 +69,29 @@ static void training_learns(void **state)
     check_has(text, "seen accuracy 1.0000  (64 rows)");
 }
 
+static void why_enters_loops(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl", program);
+    const char *text = GOOD(tool, "why", "a.mdl", "loop", "--entry", "micro");
+    check_has(text, "loop of 4 rounds, in micro  a.mdl:7\n");
+    check_has(text, "  carried 1 from round to round\n");
+    check_has(text, "loop of 4 rounds from the end, in micro");
+    text = GOOD(tool, "why", "a.mdl", "rec", "--entry", "micro");
+    check_has(text, "rec_gemm_tanh_add");
+    check_has(text, "  where   in a loop of 4 rounds  a.mdl:7\n");
+    check_has(text, "tanh f32[16, 16]  a.mdl:8\n");
+    check_has(text, "merged tanh as epilogue");
+    check_lacks(text, "out_gemm");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dump_enters_loops, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(training_learns, tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(why_speaks_of_what_is_around, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(why_enters_loops, tool_setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
