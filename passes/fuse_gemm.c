@@ -187,3 +187,44 @@ Verdict fuse_fit_gemm(Fuse *fx, const Body *body)
     }
     return fit_sets(&e);
 }
+
+/* ---- one launch ---- */
+
+/* What the operands of a group's dots read. */
+static void operand_reads(Fuse *fx, const Body *body, const Node *n, Ids *reads)
+{
+    if (fx->mark[n->id] == fx->stamp)
+        return;
+    fx->mark[n->id] = fx->stamp;
+    uint32_t state;
+    if (fuse_is_read(fx, body, n->id)) {
+        if (n->type->rank >= 2 && !node_is_state(n, &state))
+            ids_add(fx->arena, reads, n->id);
+        return;
+    }
+    for (uint32_t k = 0; k < n->nin; k++)
+        operand_reads(fx, body, n->in[k], reads);
+}
+
+static Ids group_operands(Fuse *fx, uint32_t group)
+{
+    Body body;
+    Ids reads = {0};
+    fuse_walk(fx, group, FUSE_NONE, &body);
+    fx->stamp++;
+    for (uint32_t i = 0; i < body.members.n; i++) {
+        const Node *n = fuse_node(fx, body.members.at[i]);
+        for (uint32_t k = 0; k < n->nin && fuse_class(n) == OC_CONTRACT; k++)
+            operand_reads(fx, &body, n->in[k], &reads);
+    }
+    return reads;
+}
+
+bool fuse_share_operand(Fuse *fx, uint32_t a, uint32_t b)
+{
+    Ids x = group_operands(fx, a), y = group_operands(fx, b);
+    bool found = false;
+    for (uint32_t i = 0; i < x.n; i++)
+        found = found || ids_has(&y, x.at[i]);
+    return found;
+}

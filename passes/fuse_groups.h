@@ -177,6 +177,9 @@ bool fuse_is_trivial(const Fuse *fx, const Node *n);
 /* ---- fuse_gemm.c ---- */
 
 Verdict fuse_fit_gemm(Fuse *fx, const Body *body);
+/* Whether dots of two groups have a value as operand that this entry computes or is given. A parameter
+ * says nothing: it may be read at both ends of a program. */
+bool fuse_share_operand(Fuse *fx, uint32_t a, uint32_t b);
 
 /* ---- fuse_cost.c: seconds ---- */
 

@@ -4,7 +4,8 @@
  * by T(a) + T(b) - T(a and b) and tried in that order; what is legal and acyclic is merged. Sweeps
  * repeat until one merges nothing: a merge can make another legal (the mean joins the sum, then what
  * reads both joins). What is legal early can spoil what becomes legal later, so there are rounds:
- * folds with folds; what hands over a value; what reads the same; last, folds of columns that also
+ * folds with folds; what hands over a value; what reads the same, products with a common operand among
+ * them; last, folds of columns that also
  * store their operand. Ties: lower ids. */
 #include "fuse_groups.h"
 
@@ -122,12 +123,14 @@ static int compare_pairs(const void *x, const void *y)
 
 /* ---- trying ---- */
 
-/* Siblings must share at least half of the smaller one's bytes, or be scalars. */
-static bool shares_enough(const Fuse *fx, const Pair *p)
+/* Siblings must share at least half of the smaller one's bytes, or be scalars; products an operand. */
+static bool shares_enough(Fuse *fx, const Pair *p)
 {
     if (p->flow || p->scalars)
         return true;
     const FGroup *a = fx->groups.at[p->a], *b = fx->groups.at[p->b];
+    if (a->cls == KC_GEMM && b->cls == KC_GEMM)
+        return fuse_share_operand(fx, p->a, p->b);
     double shared = 0, bytes[2] = {0, 0};
     for (uint32_t i = 0; i < a->reads.n; i++) {
         double size = fuse_bytes(fx, fuse_node(fx, a->reads.at[i])->type);
@@ -173,10 +176,11 @@ static void accept(Fuse *fx, const Pair *p, const Body *both, KernelClass cls)
     uint32_t a = fuse_anchor(fx, fx->groups.at[p->a]), b = fuse_anchor(fx, fx->groups.at[p->b]);
     uint32_t merged = fuse_merge(fx, both, cls);
     uint32_t anchor = fuse_anchor(fx, fx->groups.at[merged]);
-    const char *how = both->nclass[OC_CONTRACT] > 1 ? "before one epilogue"
-                      : cls == KC_GEMM              ? "as epilogue"
-                      : p->flow                     ? "with what reads it"
-                                                    : "with a reader of the same input";
+    const char *how = both->nclass[OC_CONTRACT] > 1
+                          ? p->flow ? "before one epilogue" : "in one launch: an operand is shared"
+                      : cls == KC_GEMM ? "as epilogue"
+                      : p->flow        ? "with what reads it"
+                                       : "with a reader of the same input";
     fuse_note(fx, merged, "merged %s %s", fuse_label(fx, anchor == a ? b : a), how);
 }
 
@@ -190,6 +194,8 @@ static Pairs candidates(Fuse *fx, Round round)
             continue;
         if (round != ROUND_FOLDS)
             sibling_pairs(fx, v, KC_MAP, &pairs);
+        if (round == ROUND_SIBLINGS)
+            sibling_pairs(fx, v, KC_GEMM, &pairs);
         sibling_pairs(fx, v, KC_REDUCE, &pairs);
     }
     if (round >= ROUND_SIBLINGS && round != ROUND_EXPLAIN)

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { FORWARD_MOST = 11, TRAIN_MOST = 30 };
+enum { FORWARD_MOST = 9, TRAIN_MOST = 21 };
 
 static const char program[] =
     "import llama: Llama\n"
