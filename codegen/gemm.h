@@ -48,7 +48,7 @@ enum { GEMM_WORK_MUCH = 1 << 16 }; /* of what cannot be written out */
 /* Products of one result space, whose tiles a task computes one after the other, before one epilogue. */
 typedef struct GemmSet {
     Gemm *dot[PRODUCTS_TOGETHER];
-    uint32_t n;
+    uint32_t n, number;
     uint64_t results; /* of the kernel, a bit each */
     double work;      /* instructions of the epilogue, per element */
 } GemmSet;

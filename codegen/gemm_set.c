@@ -51,8 +51,10 @@ void gemm_find_sets(Lower *lo, GemmKernel *kn)
     }
     for (uint32_t r = 0; r < lo->body->results.n; r++)
         kn->set[p.result_set[r]].results |= UINT64_C(1) << r;
-    for (uint32_t s = 0; s < kn->nset; s++)
+    for (uint32_t s = 0; s < kn->nset; s++) {
+        kn->set[s].number = s;
         kn->set[s].work = epilogue_work(lo, kn->set[s].results);
+    }
 }
 
 /* ---- the same panels ---- */

@@ -98,7 +98,7 @@ static int64_t choose_blocks(Lower *lo, const GemmSet *set)
         Gemm *g = set->dot[d];
         int64_t depth = dim_hi(lo->ir, g->depth);
         depth = depth > 0 ? depth : 1;
-        g->kc = round_up(smaller(lower_config(lo, "kc"), depth), lo->k->width);
+        g->kc = round_up(smaller(lower_config_of(lo, set->number, "kc"), depth), lo->k->width);
         g->blocks = ceil_div(depth, g->kc);
         longest = g->kc > longest ? g->kc : longest;
     }
@@ -133,12 +133,12 @@ static void choose_tiles(Lower *lo, const GemmSet *set)
     int64_t batch = dim_hi(lo->ir, g->nbatch), kc = choose_blocks(lo, set);
     m = m > 0 ? m : 1;
     n = n > 0 ? n : 1;
-    int64_t mr = smaller(lower_config(lo, "mr"), m);
-    int64_t nr = smaller(round_up(lower_config(lo, "nr"), w), round_up(n, w));
+    int64_t mr = smaller(lower_config_of(lo, set->number, "mr"), m);
+    int64_t nr = smaller(round_up(lower_config_of(lo, set->number, "nr"), w), round_up(n, w));
     g->left.panel = mr;
     g->right.panel = nr;
-    g->mt = round_up(smaller(lower_config(lo, "mc"), m), mr);
-    g->nt = round_up(smaller(ceil_div(lower_config(lo, "nc"), set->n), n), nr);
+    g->mt = round_up(smaller(lower_config_of(lo, set->number, "mc"), m), mr);
+    g->nt = round_up(smaller(ceil_div(lower_config_of(lo, set->number, "nc"), set->n), n), nr);
     double flops = set_flops(lo, set);
     for (;;) {
         g->tiles_m = ceil_div(m, g->mt);

@@ -75,13 +75,20 @@ bool dtype_has_vector(DType dt)
 
 int64_t lower_config(const Lower *lo, const char *name)
 {
+    return lower_config_of(lo, 0, name);
+}
+
+int64_t lower_config_of(const Lower *lo, uint32_t part, const char *name)
+{
     const char *at = class_info(lo->cls)->config;
     size_t n = strlen(name);
+    uint32_t from = part * class_info(lo->cls)->nconfig;
+    from = from < lo->config->n ? from : 0;
     for (uint32_t i = 0; *at; i++) {
         size_t len = strcspn(at, " ");
         if (len == n && memcmp(at, name, n) == 0) {
-            ASSERT(i < lo->config->n);
-            return lo->config->ints[i];
+            ASSERT(from + i < lo->config->n);
+            return lo->config->ints[from + i];
         }
         at += len + strspn(at + len, " ");
     }

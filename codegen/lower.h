@@ -193,6 +193,8 @@ void lower_count_work(Lower *lo);
 /* ---- small helpers (lower.c) ---- */
 
 int64_t lower_config(const Lower *lo, const char *name); /* member of the config tuple */
+/* The same of one part of the kernel; there may be a tuple for each part, or one for all. */
+int64_t lower_config_of(const Lower *lo, uint32_t part, const char *name);
 const Dim *dims_product(Ir *ir, const Dim *const *dims, uint32_t n);
 int64_t ceil_div(int64_t a, int64_t b);
 int64_t round_up(int64_t n, int64_t to); /* to a multiple */

@@ -24,6 +24,11 @@ enum {
     TASK_FLOPS = 1 << 18
 };
 
+typedef struct PickConfig {
+    const int64_t *ints;
+    uint32_t n;
+} PickConfig;
+
 static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
 {
     return v < lo ? lo : v > hi ? hi : v;
@@ -114,25 +119,32 @@ static Extents dot_extents(Ir *ir, const Node *dot)
     return e;
 }
 
-static void pick_gemm(PassCx *cx, const Graph *body, int64_t *config)
+/* A tile for each set of dots; one for all where they agree. */
+static void pick_gemm(PassCx *cx, const Graph *body, PickConfig *out)
 {
-    Extents of[PRODUCTS_MOST] = {{0}};
-    uint32_t count = 0;
-    int64_t k = 0;
-    for (uint32_t i = 0; i < body->nodes.n; i++) {
-        if (op_info(body->nodes.at[i]->op)->cls != OC_CONTRACT)
-            continue;
-        ASSERT(count < PRODUCTS_MOST);
-        of[count] = dot_extents(cx->ir, body->nodes.at[i]);
-        k = of[count].k > k ? of[count].k : k;
-        count++;
+    enum { MEMBERS = 5 };
+    Products p;
+    if (!products_find(body, cx->arena, &p))
+        BUG("pick: the products of '%s' do not fit together", body->name ? body->name : "?");
+    int64_t *config = NEW_ARRAY(cx->arena, int64_t, MEMBERS * PRODUCTS_MOST);
+    bool equal = true;
+    for (uint32_t s = 0; s < p.nset; s++) {
+        Extents of[PRODUCTS_TOGETHER] = {{0}};
+        uint32_t count = 0;
+        int64_t k = 0;
+        for (uint32_t d = 0; d < p.n; d++) {
+            if (p.set[d] != s)
+                continue;
+            of[count] = dot_extents(cx->ir, p.dot[d]);
+            k = of[count].k > k ? of[count].k : k;
+            count++;
+        }
+        const Tile *t = choose_tile(cx->target, of, count);
+        const int64_t mine[MEMBERS] = {t->mr, t->nr, k > 0 && k < t->kc ? k : t->kc, t->mc, t->nc};
+        memcpy(config + s * MEMBERS, mine, sizeof mine);
+        equal = equal && memcmp(config, mine, sizeof mine) == 0;
     }
-    const Tile *t = choose_tile(cx->target, of, count);
-    config[0] = t->mr;
-    config[1] = t->nr;
-    config[2] = k > 0 && k < t->kc ? k : t->kc;
-    config[3] = t->mc;
-    config[4] = t->nc;
+    *out = (PickConfig){config, equal ? MEMBERS : MEMBERS * p.nset};
 }
 
 /* ---- xent ---- */
@@ -213,11 +225,13 @@ static void pick_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
     config[3] = mr * clamp(ATTENTION_BWD_TILE / mr, 1, (t + mr - 1) / mr);
 }
 
-static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, int64_t *config)
+static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
 {
+    int64_t *config = NEW_ARRAY(cx->arena, int64_t, class_info(cls)->nconfig + 1);
+    *out = (PickConfig){config, class_info(cls)->nconfig};
     switch (cls) {
     case KC_GEMM:
-        pick_gemm(cx, body, config);
+        pick_gemm(cx, body, out);
         return;
     case KC_ATTENTION:
         pick_attention(cx, body, config);
@@ -266,10 +280,10 @@ const int64_t *pick_config(PassCx *cx, const Def *def, const char *class_name, u
     KernelClass cls;
     if (!class_find(class_name, &cls))
         BUG("no kernel class '%s'", class_name);
-    *n = class_info(cls)->nconfig;
-    int64_t *config = NEW_ARRAY(cx->arena, int64_t, *n + 1);
-    pick_class(cx, cls, def->body, config);
-    return config;
+    PickConfig config;
+    pick_class(cx, cls, def->body, &config);
+    *n = config.n;
+    return config.ints;
 }
 
 static const Graph *pick_body(PassCx *cx, const Graph *body, void *user)
