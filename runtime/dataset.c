@@ -20,6 +20,7 @@ struct Dataset {
     RowProg **fields; /* data->nfield, NULL where it is of tokens; then the filter, if any */
     TextFields *texts;
     int64_t looked, overlong, longest; /* rows looked at; texts over their length; tokens */
+    int64_t counted, learned;          /* rows that stay, and the tokens that they teach */
     int64_t *kept;                     /* malloc; NULL: all rows of the source */
     int64_t rows;                      /* of a mix: of an epoch */
     DataWorker *own;                   /* of data_batch */
@@ -146,6 +147,17 @@ static bool judge_text(Dataset *ds, const PlanText *text, int64_t n, bool *keeps
     return err_context(err, "field `%s`", plan_text(ds->plan, text->name));
 }
 
+/* tokens[k * step] of text k; NULL: the row does not stay. The last token of a text has no next one. */
+static void count_learned(Dataset *ds, const int64_t *tokens, int64_t step)
+{
+    ds->counted += tokens != NULL;
+    for (uint32_t k = 0; tokens && k < ds->data->ntext; k++) {
+        int64_t n = tokens[k * step], length = text_at(ds, k)->length;
+        n = n < length ? n : length;
+        ds->learned += n > 0 ? n - 1 : 0;
+    }
+}
+
 /* Which rows of the block stay. */
 static bool judge(Dataset *ds, DataWorker *w, const RowBlock *block, uint8_t *keeps, Err *err)
 {
@@ -164,6 +176,8 @@ static bool judge(Dataset *ds, DataWorker *w, const RowBlock *block, uint8_t *ke
                 return source_at_row(ds->source, block->rows[r], err);
             keeps[r] = stays;
         }
+        if (data->ntext)
+            count_learned(ds, keeps[r] ? w->measured + r : NULL, block->n);
     }
     return true;
 }
@@ -308,6 +322,19 @@ void data_close(Dataset *ds)
     source_close(ds->source);
     free(ds->kept);
     arena_free(ds->arena);
+}
+
+double data_learned(const Dataset *ds)
+{
+    double sum = 0, all = 0;
+    if (!ds->part)
+        return ds->data->ntext ? (double)ds->learned / (double)ds->counted : ds->source->learned;
+    for (uint32_t k = 0; k < ds->data->npart; k++) {
+        double weight = ds->plan->parts[ds->data->part0 + k].weight;
+        sum += weight * data_learned(ds->part[k]);
+        all += weight;
+    }
+    return sum / all;
 }
 
 uint32_t data_sources(const Dataset *ds)

@@ -22,6 +22,8 @@ typedef struct DataSource {
 } DataSource;
 uint32_t data_sources(const Dataset *ds);
 DataSource data_source(const Dataset *ds, uint32_t k);
+/* Tokens that a sample teaches, on average; 0: the data is no text. */
+double data_learned(const Dataset *ds);
 /* What somebody who trains on it should know, such as texts that are cut: a line for each, or nothing. */
 void data_remarks(const Dataset *ds, StrBuf *out);
 

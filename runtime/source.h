@@ -61,7 +61,8 @@ struct Source {
     int64_t rows;
     SourceColumn *columns; /* data->ncolumn */
     VEC(const char *) files;
-    void *self; /* of the kind */
+    double learned; /* of a source of tokens: how many a row teaches, on average */
+    void *self;     /* of the kind */
 };
 
 /* Opens the files of a data block. ERR_FILE (help: where it looked), ERR_DATA. */

@@ -121,6 +121,31 @@ static bool count_rows(Stream *s, Err *err)
     return true;
 }
 
+/* Rows with this token in them, where rows begin every `stride` tokens. */
+static int64_t rows_with(const Stream *s, int64_t token)
+{
+    int64_t stride = s->spec->stride, at = token - s->from;
+    int64_t last = at / stride, before = at - s->spec->length;
+    int64_t first = before < 0 ? 0 : before / stride + 1;
+    last = last < s->rows ? last : s->rows - 1;
+    return last < first ? 0 : last - first + 1;
+}
+
+/* All rows are full of targets, but for the ends of files, which have no next token. Without a stride
+ * every target is in one row. */
+static double learned_in_row(const Stream *s)
+{
+    bool strides = s->spec->stride > 0;
+    double all =
+        strides ? (double)s->rows * (double)s->spec->length : (double)(s->to - s->from - 1);
+    for (uint32_t i = 0; i < s->ntext; i++) {
+        int64_t end = s->text[i].first + s->text[i].n - 1;
+        if (end >= s->from && end < s->to - 1)
+            all -= strides ? (double)rows_with(s, end) : 1;
+    }
+    return all / (double)s->rows;
+}
+
 static bool open_stream(Source *source, Err *err)
 {
     const Plan *plan = source->plan;
@@ -141,6 +166,7 @@ static bool open_stream(Source *source, Err *err)
     for (uint32_t i = 0; i < paths.n; i++)
         VEC_PUSH(source->arena, &source->files, paths.at[i]); /* each of them once */
     source->rows = s->rows;
+    source->learned = learned_in_row(s);
     return true;
 }
 

@@ -36,9 +36,13 @@ static bool set_length(Trainer *t, Err *err)
     t->rows = data_rows(t->ds);
     t->tokens = tokens_of_row(t->plan, run->data);
     t->steps_per_epoch = (double)t->rows / (double)run->batch;
-    double steps = run->epochs * t->steps_per_epoch;
+    double steps = run->epochs * t->steps_per_epoch, learned = data_learned(t->ds);
     if (run->steps > 0)
         steps = (double)run->steps;
+    else if (run->tokens > 0 && !(learned > 0))
+        return err_set(err, ERR_DATA, "a duration in tokens, and the data teaches none");
+    else if (run->tokens > 0)
+        steps = (double)run->tokens / learned / (double)run->batch;
     if (!(steps > 0 && steps < 1e15) || steps * (double)run->batch > 9e18)
         return err_set(err, ERR_DATA, "plan: a run of %g updates", steps);
     t->total = (int64_t)ceil(steps * (1 - 1e-12));

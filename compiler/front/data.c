@@ -274,6 +274,11 @@ static uint32_t texts(const DataSpec *s)
     return n;
 }
 
+bool data_has_tokens(const DataSpec *s)
+{
+    return s->npart ? data_has_tokens(s->part[0]) : data_tokens(s) || texts(s) > 0;
+}
+
 static bool complete(DataCx *cx)
 {
     DataSpec *s = cx->s;

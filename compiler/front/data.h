@@ -137,8 +137,9 @@ struct DataSpec {
 const DataSpec *data_of(Elab *e, const Val *v, bool training);
 /* A block whose formals nobody gives: whatever does not depend on them is checked. */
 bool data_check_open(Elab *e, const Val *block);
-bool data_tokens(const DataSpec *s); /* its batches have tokens, pos, .. of their own */
-bool data_packs(const DataSpec *s);  /* several samples share a row */
+bool data_tokens(const DataSpec *s);     /* its batches have tokens, pos, .. of their own */
+bool data_has_tokens(const DataSpec *s); /* those, or text fields */
+bool data_packs(const DataSpec *s);      /* several samples share a row */
 /* What an answer of an `eval` with `generate` has: the row, and text. */
 const Columns *data_answers(Elab *e, const DataSpec *s);
 /* The function of one argument on a datum; its value, or NULL after a diagnostic. */

@@ -65,7 +65,7 @@ bool front_stage_about(Front *f, uint32_t i, FrontStage *out)
                         .program = p,
                         .nstate = s.nparam,
                         .steps = s.run.steps,
-                        .tokens = s.tokens,
+                        .tokens = s.run.tokens,
                         .epochs = s.run.epochs,
                         .batch = s.run.batch,
                         .micro = s.micro,

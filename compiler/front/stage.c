@@ -99,6 +99,19 @@ static bool passes_divide(Stage *s, const DataUse *use)
     return false;
 }
 
+/* A duration in tokens is of those that the data teaches. */
+static bool duration_fits(Stage *s, const DataUse *use)
+{
+    if (!s->run.tokens || data_has_tokens(use->spec)) {
+        return true;
+    }
+    const StageLine *line = stage_line(s->def, "tokens");
+    Diag *d = diag_at(s->e->diags, DIAG_E0808, line->ast->kid[0]->span,
+                      "a duration in tokens, and the data has none");
+    diag_help(d, "say it in `epochs` or `steps`");
+    return false;
+}
+
 /* The loss of one pass over `rows` rows of the batch. */
 static const Val *pass_loss(Stage *s, const DataUse *use, const char *entry, uint32_t *number)
 {
@@ -359,7 +372,7 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
                                                                                     : def->name);
     s.run.model = planb_text(b, def->model);
     if (!data_use(e, b, stage_env(&s, data->scope), data->ast->kid[0], &use) ||
-        !passes_divide(&s, &use)) {
+        !passes_divide(&s, &use) || !duration_fits(&s, &use)) {
         return false;
     }
     bool divides = s.divides && !data_packs(use.spec);

@@ -358,10 +358,7 @@ static bool read_duration(Stage *s)
                 epochs ? " and at most 1e9 epochs" : "");
         return false;
     }
-    *(strcmp(found->ast->name, "tokens") == 0 ? &s->tokens : &s->run.steps) = n;
-    if (s->tokens) {
-        not_yet(e, found->ast->span, "a duration in tokens");
-    }
+    *(strcmp(found->ast->name, "tokens") == 0 ? &s->run.tokens : &s->run.steps) = n;
     return true;
 }
 

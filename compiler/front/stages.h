@@ -94,7 +94,6 @@ typedef struct Stage {
     int64_t micro;          /* 0: not given, or auto */
     bool divides;           /* `micro = auto`: memory decides */
     bool average_passes;    /* `average = micro`: the mean over passes of their means */
-    int64_t tokens;         /* 0: none */
     VEC(Group) groups;
     uint32_t nbase, nparam; /* states of the model: 0 .. nparam; from nbase on of adapters */
     Choice *choices;        /* by state */

@@ -374,8 +374,9 @@ typedef struct PlanRun { /* at most one */
     uint32_t naction, action0;
     uint32_t log_every; /* steps */
     int64_t batch;
-    int64_t steps; /* 0: from epochs */
-    double epochs;
+    int64_t steps;  /* 0: from epochs */
+    double epochs;  /* 0: from tokens */
+    int64_t tokens; /* learned ones: as many steps as learn so many on average */
     double lr;
     uint64_t seed;
     uint32_t loss_sum, loss_weight; /* LOOP states that micro writes */

@@ -114,6 +114,8 @@ static void put_training(const Plan *p, StrBuf *sb)
                   plan_text(p, p->datas[r->data].name), (long long)r->batch);
         if (r->steps)
             sb_printf(sb, "%lld steps", (long long)r->steps);
+        else if (r->tokens)
+            sb_printf(sb, "%lld tokens", (long long)r->tokens);
         else
             sb_printf(sb, "%g epochs", r->epochs);
         sb_printf(sb, ", lr %g, seed %llu\n", r->lr, (unsigned long long)r->seed);

@@ -293,6 +293,8 @@ static bool verify_run(const Row *r, const PlanRun *run)
     if (run->rows < 1 || run->rows > run->batch || !divides)
         return row_bad(r, "passes of %lld rows for a batch of %lld", (long long)run->rows,
                        (long long)run->batch);
+    if (run->tokens < 0 || run->tokens > MAX_COUNT)
+        return row_bad(r, "%lld tokens", (long long)run->tokens);
     if (!isfinite(run->epochs) || run->epochs < 0 || run->epochs > 1e12 || !isfinite(run->lr))
         return row_bad(r, "epochs %g, learning rate %g", run->epochs, run->lr);
     return true;

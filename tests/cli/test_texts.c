@@ -287,6 +287,11 @@ static void data_is_shown(void **state)
               "learned: a\033[1;32mb\\ncd<eos>\033[0m\n");
     check_has(GOOD(tool, "data", "stats", "p.mdl", "--json"), "\"tokens\":41,\"learned\":38");
     tool_write(tool, "p.mdl",
+               GPT DATA("") "train m {\n  data = d\n  loss = " LOSS "\n  lr = 0.01; batch = 5\n"
+                            "  tokens = 380\n}\n");
+    GOOD(tool, "train", "p.mdl", "--run", "r", "-q"); /* 380 / (5 x 38 / 3) steps */
+    assert_true(file_exists(tool_path(tool, file_of(tool, "r", 6, kept[0]))));
+    tool_write(tool, "p.mdl",
                GPT DATA("  pack = false\n  x: f32[2] = row => row.x\n")
                    TRAIN_AT("0.01", "1") "}\n");
     check_has(GOOD(tool, "data", "stats", "p.mdl"),

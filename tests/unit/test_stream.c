@@ -1,7 +1,7 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* test_stream.c: files of text become rows of tokens: windows, next tokens, positions and segments, shares, and
  * what is refused. Every field is compared with what a plain walk over the joined text says. */
-#include "runtime.h"
+#include "dataset.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -132,7 +132,11 @@ static int64_t read_all(Fixture *f, const Use *u, Batch *b)
         rows[i] = i;
     memset(b, 0x55, sizeof *b);
     void *out[FIELDS] = {b->tokens, b->targets, b->learn, b->valid, b->pos, b->seg, b->last};
-    assert_true(data_batch(f->ds, rows, n, out, &err));
+    assert_int_equal(data_batch(f->ds, rows, n, out, &err), n);
+    int64_t learned = 0;
+    for (int64_t i = 0; i < n * LENGTH; i++)
+        learned += b->learn[i / LENGTH][i % LENGTH];
+    assert_true(u->limit || data_learned(f->ds) == (double)learned / (double)n);
     return n;
 }
 
@@ -179,6 +183,11 @@ static void test_windows(void **state)
     NUMBERS(b.targets[7], 'i', 'j', 'k', 'l', 'm');
     assert_int_equal(read_all(f, &(Use){.files = "a.txt", .stride = 4}, &b), 2);
     NUMBERS(b.tokens[1], 'e', 'f', 'g', 'h', 'i');
+    write_text(f, "b.txt", "no");
+    write_text(f, "c.txt", "pqrstu");
+    for (int64_t stride = 1; stride <= LENGTH; stride++)
+        for (int eos = 0; eos < 2; eos++)
+            read_all(f, &(Use){.files = "?.txt", .stride = stride, .eos = eos, .from = 0.1}, &b);
 }
 
 static void test_shares(void **state)

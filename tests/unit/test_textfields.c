@@ -135,7 +135,11 @@ static int64_t read_all(Fixture *f, const Use *u, Batch *b)
         rows[i] = i;
     memset(b, 0x55, sizeof *b);
     void *out[FIELDS] = {b->tokens, b->targets, b->learn, b->valid, b->pos, b->seg, b->last};
-    return data_batch(f->ds, rows, n, out, &err);
+    int64_t made = data_batch(f->ds, rows, n, out, &err), learned = 0;
+    for (int64_t i = 0; i < made * LENGTH; i++)
+        learned += b->learn[i / LENGTH][i % LENGTH];
+    assert_true(data_learned(f->ds) == (double)learned / (double)n);
+    return made;
 }
 
 #define NUMBERS(row, ...) \
