@@ -129,21 +129,30 @@ static bool check_texts(const RowProg *prog, const RowInsn *insn, RowShape *oper
     return true;
 }
 
-/* `texts`: its operands are texts. */
+static bool check_pick(const RowProg *prog, const RowInsn *insn, RowShape *operands, Err *err)
+{
+    UNUSED(prog), UNUSED(insn);
+    if (shape_count(&operands[0]) != 1)
+        return err_set(err, ERR_DATA, "a text is chosen by one condition, not by an array");
+    operands[0] = (RowShape){.text = true};
+    return true;
+}
+
+/* Bit k of `texts`: operand k is a text. */
 static const struct {
     CheckFn *check;
-    bool texts;
+    uint32_t texts;
 } ops[RO_COUNT] = {
 #define ROWOP(id, name, pops, doc)
-#define ROWUNARY(id, name, expr, doc) [RO_##id] = {check_same, false},
-#define ROWPAIR(id, name, expr, doc)  [RO_##id] = {check_pair, false},
+#define ROWUNARY(id, name, expr, doc) [RO_##id] = {check_same, 0},
+#define ROWPAIR(id, name, expr, doc)  [RO_##id] = {check_pair, 0},
 #include "rowops.def"
 #undef ROWOP
-    [RO_COLUMN] = {check_column, false}, [RO_NUMBER] = {check_number, false},
-    [RO_INDEX] = {check_index, false},   [RO_JOIN] = {check_join, false},
-    [RO_SELECT] = {check_select, false}, [RO_TEXT] = {check_column, false},
-    [RO_STRING] = {check_number, false}, [RO_SAME] = {check_texts, true},
-    [RO_CONCAT] = {check_texts, true},
+    [RO_COLUMN] = {check_column, 0}, [RO_NUMBER] = {check_number, 0},
+    [RO_INDEX] = {check_index, 0},   [RO_JOIN] = {check_join, 0},
+    [RO_SELECT] = {check_select, 0}, [RO_TEXT] = {check_column, 0},
+    [RO_STRING] = {check_number, 0}, [RO_SAME] = {check_texts, 3},
+    [RO_CONCAT] = {check_texts, 3},  [RO_PICK] = {check_pick, 6},
 };
 
 /* ---- making a program ---- */
@@ -165,7 +174,7 @@ static bool check_insn(const RowProg *prog, RowInsn *insn, ShapeStack *stack, Er
     stack->n -= pops;
     RowShape *operands = &stack->at[stack->n];
     for (uint32_t i = 0; i < pops; i++)
-        if (operands[i].text != ops[insn->op].texts)
+        if (operands[i].text != (ops[insn->op].texts >> i & 1))
             return err_set(err, ERR_DATA, "`%s` of %s", op_names[insn->op],
                            operands[i].text ? "a text" : "numbers");
     insn->from = pops ? shape_count(operands) : 0;

@@ -110,6 +110,15 @@ static bool run_concat(Run *run, const RowInsn *insn, RowValue *v)
     return true;
 }
 
+static bool run_pick(Run *run, const RowInsn *insn, RowValue *v)
+{
+    UNUSED(insn);
+    for (int64_t r = 0; r < run->block.n; r++)
+        v[0].text[r] = v[0].at[v[0].uniform ? 0 : r] != 0 ? v[1].text[r] : v[2].text[r];
+    v[0].uniform = false;
+    return true;
+}
+
 /* ---- numbers ---- */
 
 static bool run_column(Run *run, const RowInsn *insn, RowValue *v)
@@ -243,6 +252,7 @@ static RunFn *const runs[RO_COUNT] = {
     [RO_COLUMN] = run_column, [RO_NUMBER] = run_number, [RO_INDEX] = run_index,
     [RO_JOIN] = run_join,     [RO_SELECT] = run_select, [RO_TEXT] = run_text,
     [RO_STRING] = run_string, [RO_SAME] = run_same,     [RO_CONCAT] = run_concat,
+    [RO_PICK] = run_pick,
 };
 
 /* ---- a whole field ---- */

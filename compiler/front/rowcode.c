@@ -117,9 +117,22 @@ static bool emit_list(RowCx *cx, const Datum *d)
     return d->narg > 0 || later(cx, d, "an empty list");
 }
 
+/* select(c, a, b) of texts. */
+static bool emit_pick(RowCx *cx, const Datum *d)
+{
+    if (!emit(cx, d->arg[0], false) || !emit(cx, d->arg[1], true) || !emit(cx, d->arg[2], true)) {
+        return false;
+    }
+    push(cx, RO_PICK, 0, 0);
+    return true;
+}
+
 static bool emit_text(RowCx *cx, const Datum *d)
 {
     bool string = strcmp(d->op, "string") == 0;
+    if (strcmp(d->op, "select") == 0) {
+        return emit_pick(cx, d);
+    }
     if (!string && strcmp(d->op, "add") != 0) {
         return later(cx, d, arena_printf(cx->e->arena, "`%s` of texts", d->op));
     }

@@ -29,7 +29,8 @@
 
 #define JSONL                                                                           \
     "data d {\n  source = jsonl(\"d.jsonl\")\n"                                         \
-    "  filter = row => row.good and row.who + \"!\" != \"\xc3\xa9t\xc3\xa9!\"\n"        \
+    "  filter = row => select(row.good, row.who, \"\xc3\xa9t\xc3\xa9\") + \"!\" != "    \
+    "\"\xc3\xa9t\xc3\xa9!\"\n"                                                          \
     "  x: f32[2] = row => row.v * (1, 10)\n  y: f32 = row => select(row.none == \"\", " \
     "row.m[1][0], -1)\n}\n"
 
