@@ -172,13 +172,20 @@ static bool teaches(Elab *e, const DataSpec *s, const Ast *expr)
     return false;
 }
 
+/* The tokenizer with the most tokens; each part of a mix may have its own. */
+static const Tokenizer *largest_tokenizer(const DataSpec *s)
+{
+    const Tokenizer *most = s->tokenizer;
+    for (uint32_t i = 0; i < s->npart; i++) {
+        const Tokenizer *t = largest_tokenizer(s->part[i]);
+        most = t && (!most || tokenizer_size(t) > tokenizer_size(most)) ? t : most;
+    }
+    return most;
+}
+
 bool data_tokens_fit(Elab *e, const DataUse *use, Span span)
 {
-    const DataSpec *s = use->spec;
-    while (s->npart) {
-        s = s->part[0];
-    }
-    return tokens_have_rows(e, e->g, s->tokenizer, span);
+    return tokens_have_rows(e, e->g, largest_tokenizer(use->spec), span);
 }
 
 bool data_use(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, DataUse *use)

@@ -109,6 +109,16 @@ bool datum_kind_find(Sym word, DatumKind *out)
     return false;
 }
 
+/* row.a + row.b: numbers, or texts where a text is wanted. */
+static bool adds_cells(const Datum *d)
+{
+    bool adds = strcmp(d->op, "add") == 0;
+    for (uint32_t i = 0; adds && i < d->narg; i++) {
+        adds = d->arg[i]->type.kind == DA_ANY || adds_cells(d->arg[i]);
+    }
+    return adds;
+}
+
 const Val *datum_as_kind(Elab *e, const Val *v, DatumKind kind)
 {
     if (v->kind == V_STR && (kind == DA_STR || kind == DA_TEXT)) {
@@ -122,7 +132,8 @@ const Val *datum_as_kind(Elab *e, const Val *v, DatumKind kind)
     if (have == kind || text) {
         return v;
     }
-    if (have != DA_ANY) {
+    bool wants_text = kind == DA_STR || kind == DA_TEXT;
+    if (have != DA_ANY && !(wants_text && adds_cells(v->datum))) {
         return NULL;
     }
     Datum *d = COPY_ARRAY(e->arena, Datum, v->datum, 1);
