@@ -1,11 +1,13 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* fuzz_run.c: arbitrary bytes as the files that a run's folder has for its program: run.json, data.json, and
- * manifest.json of a checkpoint. Each is refused as damaged, or says something that can be used. */
+ * manifest.json of a checkpoint. Each is refused as damaged, or says something that can be used. And as
+ * run.jsonl, of which a resumed run keeps the lines of its past. */
 #define _GNU_SOURCE
 #include "../../cli/runfolder.h"
 #include "checkpoint.h"
 #include "fingerprint.h"
 #include "fuzz_file.h"
+#include "runlog.h"
 
 #include <sys/stat.h>
 
@@ -51,6 +53,22 @@ static void read_manifest(const char *dir)
     ASSERT(!ok || (m.pos.step >= 0 && m.pos.sample >= 0));
 }
 
+static void read_log(Arena *arena, const char *dir, const uint8_t *data, size_t n)
+{
+    RunLog log;
+    Err err = {0};
+    Bytes all;
+    FILE *out = fopen(path_join(arena, dir, "run.jsonl"), "wb");
+    ASSERT(out && fwrite(data, 1, n, out) == n && fclose(out) == 0);
+    ASSERT(runlog_open(&log, dir, 3, &err));
+    runlog_close(&log);
+    static const char line[] = "{\"event\":\"resume\",\"step\":3}\n";
+    size_t most = n + sizeof line - 1;
+    ASSERT(file_read(arena, path_join(arena, dir, "run.jsonl"), most, &all, &err));
+    ASSERT(all.n >= sizeof line - 1);
+    ASSERT(memcmp(all.data + all.n - (sizeof line - 1), line, sizeof line - 1) == 0);
+}
+
 /* Of a run on a file of two numbers. */
 static void read_fingerprint(Arena *arena, const char *dir)
 {
@@ -87,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     read_run(arena, dir);
     read_manifest(dir);
     read_fingerprint(arena, dir);
+    read_log(arena, dir, data, n);
     file_remove_tree(dir, NULL);
     fuzz_file_close(&file);
     arena_free(arena);
