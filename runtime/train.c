@@ -17,15 +17,19 @@
 
 /* ---- before the first update ---- */
 
-/* Of data whose rows are tokens, else 0. */
-static int64_t tokens_of_row(const Plan *p, uint32_t data)
+/* Those of the batch: what is left over of rows is none. 0: its rows are no tokens. */
+static int64_t tokens_of(const Trainer *t, const LoaderBatch *batch)
 {
-    for (uint32_t f = 0; f < p->datas[data].nfield; f++) {
-        const PlanField *field = &p->fields[p->datas[data].field0 + f];
-        if (field->kind == PF_TOKENS && field->rank == 1)
-            return field->dim[0];
+    int64_t sum = 0;
+    const PlanData *data = &t->plan->datas[t->run->data];
+    for (uint32_t f = 0; f < data->nfield; f++) {
+        const PlanField *field = &t->plan->fields[data->field0 + f];
+        const uint8_t *valid = batch->fields[f];
+        int64_t n = field->kind == PF_VALID ? batch->n * (int64_t)field->dim[0] : 0;
+        for (int64_t i = 0; i < n; i++)
+            sum += valid[i];
     }
-    return 0;
+    return sum;
 }
 
 static bool set_length(Trainer *t, Err *err)
@@ -34,7 +38,6 @@ static bool set_length(Trainer *t, Err *err)
     if (run->batch < 1)
         return err_set(err, ERR_DATA, "plan: a batch of %lld samples", (long long)run->batch);
     t->rows = data_rows(t->ds);
-    t->tokens = tokens_of_row(t->plan, run->data);
     t->steps_per_epoch = (double)t->rows / (double)run->batch;
     double steps = run->epochs * t->steps_per_epoch, learned = data_learned(t->ds);
     if (run->steps > 0)
@@ -156,8 +159,7 @@ static void count(Trainer *t)
     t->point.wait = t->window.waited / (elapsed > 1e-9 ? elapsed : 1e-9);
     t->point.samples_per_s =
         (double)(t->window.steps * t->run->batch) / (elapsed > 1e-9 ? elapsed : 1e-9);
-    t->point.tokens_per_s =
-        (double)t->window.rows * (double)t->tokens / (elapsed > 1e-9 ? elapsed : 1e-9);
+    t->point.tokens_per_s = (double)t->window.tokens / (elapsed > 1e-9 ? elapsed : 1e-9);
 }
 
 /* In MB. */
@@ -222,7 +224,7 @@ static bool update(Trainer *t, Err *err)
     LoaderBatch batch;
     if (!next_batch(t, &batch, err))
         return false;
-    t->window.rows += batch.n;
+    t->window.tokens += tokens_of(t, &batch);
     if (!traced_step(t, &batch, err))
         return false;
     count(t);

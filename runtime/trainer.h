@@ -14,7 +14,7 @@ typedef struct Window { /* updates since the last logged step */
     double loss;        /* sum */
     int64_t n;          /* of how many */
     int64_t steps;      /* with those left out */
-    int64_t rows;       /* of their batches */
+    int64_t tokens;     /* of their batches */
     double began_at;
     double waited; /* seconds, for data */
 } Window;
@@ -40,10 +40,9 @@ typedef struct Trainer {
     Trace *trace; /* or NULL */
     Progress progress;
     int lock;
-    int64_t rows;   /* of ds */
-    int64_t tokens; /* of a row, or 0 */
-    int64_t total;  /* updates of the whole run, for the schedule */
-    int64_t last;   /* the update to stop after; below total only when asked */
+    int64_t rows;  /* of ds */
+    int64_t total; /* updates of the whole run, for the schedule */
+    int64_t last;  /* the update to stop after; below total only when asked */
     double steps_per_epoch;
     CkptPosition pos;
     int64_t saved;   /* step of the newest checkpoint, -1: none */
