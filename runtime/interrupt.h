@@ -1,4 +1,5 @@
-/* interrupt.h: signals while a run is training: SIGINT and SIGTERM end it, SIGUSR1 saves. */
+/* interrupt.h: signals while a run is training: SIGINT and SIGTERM end it, SIGUSR1 saves; SIGBUS says that a
+ * mapped file became shorter, and ends the process with the exit code of bad data. */
 #ifndef MDL_INTERRUPT_H
 #define MDL_INTERRUPT_H
 
@@ -6,7 +7,7 @@
 #include <stdbool.h>
 
 typedef struct Interrupt {
-    struct sigaction old_int, old_term, old_usr1;
+    struct sigaction old_int, old_term, old_usr1, old_bus;
 } Interrupt;
 
 /* Between these two the first SIGINT or SIGTERM only sets a flag; a second one acts as if unwatched. */

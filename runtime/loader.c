@@ -136,12 +136,13 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Signals are for the main thread: the loader's block them all. */
+/* Signals are for the main thread: the loader's block them all, but for what they do themselves. */
 static bool start(Loader *l, Err *err)
 {
     sigset_t all, before;
     int rc = 0;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (; rc == 0 && l->nstarted < l->nthread; l->nstarted += rc == 0) {
         Thread *t = &l->threads[l->nstarted];

@@ -2,8 +2,11 @@
 /* test_stream.c: files of text become rows of tokens: windows, next tokens, positions and segments, shares, and
  * what is refused. Every field is compared with what a plain walk over the joined text says. */
 #include "dataset.h"
+#include "interrupt.h"
+#include "loader.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -284,6 +287,33 @@ static void test_names(void **state)
     f->dir = here;
 }
 
+/* Cut off while it is mapped: said, with the exit code of bad data, also from a thread of the loader. */
+static void test_cut_off(void **state)
+{
+    Fixture *f = *state;
+    StrBuf sb = sb_new(f->arena);
+    for (int i = 0; i < 40000; i++)
+        sb_putc(&sb, 'a');
+    write_text(f, "long.txt", sb_text(&sb));
+    Err err = {0};
+    open_text(f, &(Use){.files = "long.txt"}, &err);
+    assert_non_null(f->ds);
+    pid_t child = fork();
+    if (child == 0) {
+        Interrupt before;
+        LoaderBatch batch;
+        interrupt_watch(&before);
+        bool cut = truncate(path_join(f->arena, f->dir, "long.txt"), 0) == 0;
+        LoaderSpec spec = {.plan = f->plan, .ds = f->ds, .batch = 8, .begin = 4000, .end = 4800};
+        Loader *loader = cut ? loader_new(&spec, &err) : NULL;
+        _exit(loader && loader_next(loader, &batch, &err) ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ERR_DATA);
+}
+
 /* A plan whose numbers do not fit together is refused before anything is read. */
 static void test_verified(void **state)
 {
@@ -321,6 +351,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_short, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verified, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
