@@ -2,6 +2,8 @@
  * by autodiff (calls without a vjp). */
 #include "internal.h"
 
+#include <string.h>
+
 typedef struct Inliner {
     PassCx *cx;
     Graph *g;
@@ -28,6 +30,23 @@ static const Node *inline_node(Inliner *il, const Node *n, const Node *const *in
     if (node_is_get(n, &member) && op_info(in[0]->op)->cls == OC_TUPLE)
         return in[0]->in[member]; /* tuples do not nest, so in[0] is no get */
     return NULL;
+}
+
+const char *inline_note(Arena *arena, Sym name)
+{
+    return arena_printf(arena, "kept: result of %s", name);
+}
+
+/* A clause `remat` knows composites by their names, which end here. */
+static void note_kept(Inliner *il, Sym name, const Node *n)
+{
+    const Program *p = il->cx->program;
+    for (uint32_t i = 0; p && i < p->remat.n; i++)
+        for (uint32_t k = 0; k < p->remat.at[i].nkeep; k++)
+            if (strcmp(p->remat.at[i].keep[k], name) == 0) {
+                graph_note(il->g, n, inline_note(il->g->arena, name));
+                return;
+            }
 }
 
 /* Builds the body on actual operands; several results become a tuple, which the gets take apart. */
@@ -61,8 +80,11 @@ static const Node *inline_call(Inliner *il, const Node *call, const Node *const 
         ASSERT(map[i]);
     }
     const Node **out = NEW_ARRAY(g->arena, const Node *, body->results.n + 1);
-    for (uint32_t i = 0; i < body->results.n; i++)
+    for (uint32_t i = 0; i < body->results.n; i++) {
         out[i] = map[body->results.at[i].node->id];
+        if (node_def(call)->name)
+            note_kept(il, node_def(call)->name, out[i]);
+    }
     return body->results.n == 1 ? out[0] : graph_tuple(g, out, body->results.n);
 }
 

@@ -23,6 +23,8 @@ uint32_t autodiff_find_cotangent(const Graph *vjp, Sym input);
 typedef bool (*InlineWant)(PassCx *cx, const Def *def);
 /* A new graph in which every call of a wanted Def is its body, also calls inside those bodies. */
 Graph *inline_calls(PassCx *cx, const Graph *in, InlineWant want);
+/* The note of what a composite gave that a clause `remat` keeps: by its name. */
+const char *inline_note(Arena *arena, Sym name);
 /* Every composite. */
 bool inline_all(PassCx *cx, const Def *def);
 

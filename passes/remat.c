@@ -17,12 +17,20 @@
  * the types of the first run, so the same class and configuration, and the same bits. Fusion keeps
  * clones apart from the forward half (fuse_apart). compile.c tries rising lambdas until the peak fits.
  *
+ *
+ * A clause `remat P` wants it of whole modules, whatever memory there is (lambda 0: nothing else): a value in
+ * such a module that only the module reads is never kept (x and not y costs without bound); what others read
+ * of it, as the next layer does, is, and so are results of composites that the clause keeps.
+ *
  * needs: autodiff, no composites but claimed ones.  gives: the same results, other lifetimes. */
 #include "internal.h"
 #include "mincut.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+typedef enum Wish { ANY, AGAIN, KEPT } Wish;
 
 typedef struct Remat {
     PassCx *cx;
@@ -30,10 +38,16 @@ typedef struct Remat {
     Arena *arena;
     bool *forward;      /* by id: what is computed without derivatives needs it */
     bool *again;        /* by id: computed again where the backward half needs it */
+    Wish *wish;         /* by id: what the program says of it */
     const Node **clone; /* by id, in the new graph */
 } Remat;
 
 /* ---- what belongs to the forward half ---- */
+
+static bool is_member(const Node *n)
+{
+    return op_info(n->op)->cls == OC_TUPLE && n->nin == 1 && n->in[0]->type->is_tuple;
+}
 
 static void find_forward(Remat *r)
 {
@@ -46,6 +60,10 @@ static void find_forward(Remat *r)
     for (uint32_t i = g->nodes.n; i-- > 0;)
         for (uint32_t k = 0; r->forward[i] && k < g->nodes.at[i]->nin; k++)
             r->forward[g->nodes.at[i]->in[k]->id] = true;
+    for (uint32_t i = 0; i < g->nodes.n;
+         i++) /* what only the backward half takes of a forward one */
+        if (is_member(g->nodes.at[i]))
+            r->forward[i] = r->forward[g->nodes.at[i]->in[0]->id];
 }
 
 static bool has_gradients(const PassCx *cx, const Graph *g)
@@ -123,6 +141,55 @@ static int64_t capacity(double x)
     return x < 0 || x >= (double)MINCUT_INF / 1024 ? MINCUT_INF : (int64_t)x;
 }
 
+/* ---- what the program wants ---- */
+
+/* The outermost module that a clause names around the path, or NULL. */
+static const RematRule *rule_of(const Program *p, Sym path)
+{
+    const RematRule *found = NULL;
+    for (uint32_t i = 0; path && i < p->remat.n; i++) {
+        const RematRule *r = &p->remat.at[i];
+        size_t n = strlen(r->path);
+        bool in = strncmp(path, r->path, n) == 0 && (!n || !path[n] || path[n] == '.');
+        if (in && (!found || n < strlen(found->path)))
+            found = r;
+    }
+    return found;
+}
+
+/* Composites that are calls here, and those that became their bodies: inline.c has noted their results. */
+static bool is_kept(const Remat *r, const RematRule *rule, const Node *n)
+{
+    const Node *of = is_member(n) ? n->in[0] : n;
+    bool call = op_info(of->op)->cls == OC_CALL;
+    for (uint32_t i = 0; i < rule->nkeep; i++) {
+        bool named = call && strcmp(node_def(of)->name, rule->keep[i]) == 0;
+        if (named || (n->note && strcmp(n->note, inline_note(r->arena, rule->keep[i])) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void find_wishes(Remat *r)
+{
+    const Graph *g = r->g;
+    const Program *p = r->cx->program;
+    const RematRule **rule = NEW_ARRAY(r->arena, const RematRule *, g->nodes.n + (size_t)1);
+    for (uint32_t i = 0; p->remat.n && i < g->nodes.n; i++) {
+        rule[i] = r->forward[i] ? rule_of(p, g->nodes.at[i]->path) : NULL;
+        r->wish[i] = !rule[i] ? ANY : is_kept(r, rule[i], g->nodes.at[i]) ? KEPT : AGAIN;
+    }
+    for (uint32_t i = 0; p->remat.n && i < g->nodes.n; i++)
+        for (uint32_t k = 0; r->forward[i] && k < g->nodes.at[i]->nin; k++) {
+            uint32_t of = g->nodes.at[i]->in[k]->id;
+            if (r->wish[of] == AGAIN && rule[of] != rule[i])
+                r->wish[of] = KEPT;
+        }
+    for (uint32_t i = 0; i < g->results.n; i++)
+        if (r->wish[g->results.at[i].node->id] == AGAIN)
+            r->wish[g->results.at[i].node->id] = KEPT;
+}
+
 /* ---- the cut ---- */
 
 static uint32_t x_of(uint32_t id)
@@ -143,13 +210,20 @@ static bool is_leaf(const Node *n)
 static void add_value(const Remat *r, MinCut *m, const Node *n)
 {
     double seconds = seconds_of(r, n);
+    Wish wish = r->wish[n->id];
     bool tuple = n->type->is_tuple; /* its members are kept, not itself */
+    bool never = seconds < 0 || (!tuple && (wish == KEPT || (wish == ANY && r->cx->remat <= 0)));
+    bool must = tuple || (wish == AGAIN && seconds >= 0);
     mincut_edge(m, x_of(n->id), y_of(n->id),
-                tuple ? MINCUT_INF : capacity(bytes_of(r->g->ir, n->type)));
-    mincut_edge(m, y_of(n->id), 1, capacity(seconds < 0 ? -1 : r->cx->remat * seconds));
+                must           ? MINCUT_INF
+                : wish == KEPT ? 0
+                               : capacity(bytes_of(r->g->ir, n->type)));
+    mincut_edge(m, y_of(n->id), 1, capacity(never ? -1 : r->cx->remat * seconds));
     for (uint32_t k = 0; k < n->nin; k++)
         if (!is_leaf(n->in[k]))
             mincut_edge(m, y_of(n->id), x_of(n->in[k]->id), MINCUT_INF);
+    if (is_member(n)) /* computed again, they all are: it is one kernel */
+        mincut_edge(m, y_of(n->in[0]->id), y_of(n->id), MINCUT_INF);
 }
 
 static void choose(Remat *r)
@@ -279,7 +353,8 @@ static const Node *rewrite_node(Rewrite *rw, const Node *n, const Node *const *i
 
 Graph *pass_remat(PassCx *cx, const Graph *in)
 {
-    if (cx->remat <= 0 || !cx->target || !has_gradients(cx, in))
+    bool wanted = cx->remat > 0 || (cx->program && cx->program->remat.n);
+    if (!wanted || !cx->target || !has_gradients(cx, in))
         return graph_rewrite(in, cx->arena, NULL, NULL);
     Arena *arena = arena_new();
     Remat r = {.cx = cx,
@@ -287,8 +362,10 @@ Graph *pass_remat(PassCx *cx, const Graph *in)
                .arena = arena,
                .forward = NEW_ARRAY(arena, bool, in->nodes.n + 1),
                .again = NEW_ARRAY(arena, bool, in->nodes.n + 1),
+               .wish = NEW_ARRAY(arena, Wish, in->nodes.n + 1),
                .clone = NEW_ARRAY(arena, const Node *, in->nodes.n + 1)};
     find_forward(&r);
+    find_wishes(&r);
     choose(&r);
     Graph *out = graph_rewrite(in, cx->arena, rewrite_node, &r);
     arena_free(arena);

@@ -278,26 +278,48 @@ uint32_t matching(Stage *s, const Ast *glob, Inst ***out)
                : 0;
 }
 
+/* `keep = [attention, gelu]`: ops. */
+static bool remat_keep(Stage *s, const StageLine *line, const Ast *keep, RematRule *rule)
+{
+    Elab *e = s->e;
+    uint32_t n = keep && keep->kind == A_LIST ? keep->nkid : 0;
+    Sym *names = NEW_ARRAY(e->arena, Sym, n + 1);
+    bool ok = !keep || keep->kind == A_LIST;
+    for (uint32_t i = 0; ok && i < n; i++) {
+        const Ast *a = keep->kid[i];
+        ok = a->kind == A_ID;
+        const Val *v = ok ? env_get(e, stage_env(s, line->scope), a->name, a->span) : NULL;
+        if (v && val_is_poison(v)) {
+            return false;
+        }
+        ok = v && v->kind == V_CLOSURE && v->code.ast->kind == A_OP;
+        names[i] = ok ? v->code.ast->name : NULL;
+    }
+    rule->keep = names;
+    rule->nkeep = n;
+    if (!ok) {
+        diag_at(e->diags, DIAG_E0802, keep->span, "`keep` is a list of operators, as [attention]");
+    }
+    return ok;
+}
+
 static bool remat_clause(Stage *s, const StageLine *line)
 {
     Elab *e = s->e;
-    const Ast *a = line->ast, *keep = option(a->kid[2], "keep");
+    const Ast *a = line->ast;
+    RematRule rule = {0};
     Inst **found;
     bool ok = !a->kid[2] || schema_check_body(e, "remat ..", a->kid[2]);
-    for (uint32_t i = 0; keep && i < (keep->kind == A_LIST ? keep->nkid : 1); i++) {
-        if (keep->kind != A_LIST || keep->kid[i]->kind != A_ID) {
-            diag_at(e->diags, DIAG_E0802, keep->span,
-                    "`keep` is a list of operators, as [attention]");
-            ok = false;
-            break;
-        }
-        env_get(e, stage_env(s, line->scope), keep->kid[i]->name, keep->kid[i]->span);
-    }
+    ok = remat_keep(s, line, option(a->kid[2], "keep"), &rule) && ok;
     for (uint32_t g = 0; g < a->kid[0]->nkid; g++) {
         const Ast *glob = a->kid[0]->kid[g];
-        ok = (matching(s, glob, &found) || no_match(s, glob, "module")) && ok;
+        uint32_t n = matching(s, glob, &found);
+        ok = (n || no_match(s, glob, "module")) && ok;
+        for (uint32_t i = 0; i < n; i++) {
+            rule.path = found[i]->path;
+            VEC_PUSH(e->arena, &e->program->remat, rule);
+        }
     }
-    not_yet(e, a->span, "`remat`");
     return ok;
 }
 

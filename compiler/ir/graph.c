@@ -209,6 +209,12 @@ const Node *graph_op(Graph *g, const NodeSpec *spec)
     return proto.type ? cons(g, &proto) : NULL;
 }
 
+void graph_note(Graph *g, const Node *n, const char *note)
+{
+    ASSERT(n->id < g->nodes.n && g->nodes.at[n->id] == n);
+    ((Node *)n)->note = arena_strdup(g->arena, note);
+}
+
 /* ---- results and writes ---- */
 
 void graph_result(Graph *g, Sym name, const Node *n)

@@ -283,6 +283,8 @@ typedef struct NodeSpec {
 /* The only constructor. Checks arity, attributes and types (diagnostic and NULL when the user's
  * program is wrong), hash-conses, appends. Inputs must belong to g. Copies all arrays. */
 const Node *graph_op(Graph *g, const NodeSpec *spec);
+/* What people and later passes are told of a node of g: no part of its identity. */
+void graph_note(Graph *g, const Node *n, const char *note);
 const Node *graph_input(Graph *g, Sym name, const Type *type); /* appended to g->inputs */
 void graph_result(Graph *g, Sym name, const Node *n);
 void graph_write(Graph *g, uint32_t state, const Node *n);       /* replaces an earlier write */
@@ -586,11 +588,19 @@ typedef struct State {
     Span chosen; /* PARAM, trained: the text that says so, for messages; may be zero */
 } State;
 
+/* A module whose values are computed again in the backward half. */
+typedef struct RematRule {
+    Sym path;        /* of the module; values of its submodules are its own */
+    const Sym *keep; /* names of composites whose results are kept all the same */
+    uint32_t nkeep;
+} RematRule;
+
 typedef struct Program {
     Ir *ir;
     Sym name;
     VEC(State *) states;
     VEC(Graph *) entries; /* "micro", "update", "eval:NAME", "call:FN" */
+    VEC(RematRule) remat; /* of clauses */
     Map *grads;           /* parameter -> its GRAD state; made by program_state */
     bool accumulates; /* several passes make a step: gradients add up from the slot `first` on */
     /* `micro = auto`: the rows of the batch, which may be cut into passes; else 0 */

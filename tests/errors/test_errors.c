@@ -23,13 +23,19 @@
 static const struct {
     const char *code, *why;
 } elsewhere[] = {
-    {"E0101", "test_syntax"},        {"E0103", "test_syntax"},
-    {"E0106", "test_syntax"},        {"E0108", "test_syntax"},
-    {"E0207", "test_syntax"},        {"E0505", "needs a target that lacks an element type"},
-    {"E0606", "needs check --grad"}, {"E0812", "depends on the machine: test_memory"},
+    {"E0101", "test_syntax"},
+    {"E0103", "test_syntax"},
+    {"E0106", "test_syntax"},
+    {"E0108", "test_syntax"},
+    {"E0207", "test_syntax"},
+    {"E0505", "needs a target that lacks an element type"},
+    {"E0606", "needs check --grad"},
+    {"E0812", "depends on the machine: test_memory"},
     {"E0813", "depends on the machine: test_micro"},
-    {"E0701", "the start of a run"}, {"E0810", "the start of a run"},
-    {"E1001", "checkpoints"},        {"E1002", "checkpoints"},
+    {"E0701", "the start of a run"},
+    {"E0810", "the start of a run"},
+    {"E1001", "checkpoints"},
+    {"E1002", "checkpoints"},
 };
 
 typedef struct Report {
