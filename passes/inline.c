@@ -37,10 +37,12 @@ const char *inline_note(Arena *arena, Sym name)
     return arena_printf(arena, "kept: result of %s", name);
 }
 
-/* A clause `remat` knows composites by their names, which end here. */
+/* A clause `remat` knows composites by their names, which end here. What a view shows is what is kept. */
 static void note_kept(Inliner *il, Sym name, const Node *n)
 {
     const Program *p = il->cx->program;
+    while (op_info(n->op)->cls == OC_VIEW && n->nin == 1)
+        n = n->in[0];
     for (uint32_t i = 0; p && i < p->remat.n; i++)
         for (uint32_t k = 0; k < p->remat.at[i].nkeep; k++)
             if (strcmp(p->remat.at[i].keep[k], name) == 0) {
