@@ -2,6 +2,7 @@
 #include "program.h"
 #include "results.h"
 #include "runfolder.h"
+#include "stageweights.h"
 
 typedef struct EvalUse {
     const char *path; /* as given */
@@ -130,6 +131,8 @@ bool cmd_eval(Cli *cli, Err *err)
     bool ok = path_is_source(u.path)
                   ? with_program(cli, &(ProgramUse){u.path, plan_of_source, &u}, err)
                   : plan_of_file(cli, &u, err);
+    ok = ok &&
+         (path_is_source(u.path) || !file_is_dir(u.path) || stage_weights_of_run(cli, u.path, err));
     ok = ok && evaluate(cli, &u, err);
     plan_free(u.plan);
     return ok;

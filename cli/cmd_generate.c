@@ -104,6 +104,7 @@ static bool program_of_run(Cli *cli, GenerateUse *u, Err *err)
         return err_help(err, "give the .mdl file, or the folder of a run");
     }
     u->path = info.source;
+    cli->value[OPT_run] = u->dir;
     cli->sets = info.sets;
     return true;
 }

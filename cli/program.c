@@ -1,6 +1,7 @@
 /* program.c: sessions and devices for commands. */
 #include "program.h"
 #include "ir.h"
+#include "stageweights.h"
 
 static void on_progress(void *user, const char *what)
 {
@@ -127,8 +128,8 @@ bool with_program(Cli *cli, const ProgramUse *use, Err *err)
     opt.sets = cli->sets.at;
     opt.nset = cli->sets.n;
     Compile *c = compile_new(&opt);
-    bool ok =
-        deny(cli, compile_diags(c), err) && compile_load(c, err) && use->fn(cli, c, use->user, err);
+    bool ok = deny(cli, compile_diags(c), err) && compile_load(c, err) &&
+              stage_weights_of_program(cli, c, use->path, err) && use->fn(cli, c, use->user, err);
     report_progress(cli, "");
     report_diags(cli, compile_diags(c));
     if (!ok && (err->kind == ERR_PROGRAM || err->kind == ERR_DATA) &&
@@ -148,8 +149,7 @@ bool with_source(Cli *cli, const ProgramUse *use, Err *err)
                        use->path);
 }
 
-/* Whether a stage is meant: its path, or an end of it. */
-static bool is_stage(const char *path, const char *word)
+bool stage_is(const char *path, const char *word)
 {
     size_t n = strlen(path), k = strlen(word);
     return k <= n && strcmp(path + n - k, word) == 0 && (k == n || path[n - k - 1] == '.');
@@ -167,7 +167,7 @@ bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err)
         names[i] = compile_stage_name(c, i);
         sb_printf(&all, "%s%s", i ? ", " : "", names[i]);
         bool exact = wanted && strcmp(names[i], wanted) == 0;
-        if (!exact && wanted && !is_stage(names[i], wanted))
+        if (!exact && wanted && !stage_is(names[i], wanted))
             continue;
         if (exact || !matches)
             *stage = arena_strdup(cli->arena, names[i]);

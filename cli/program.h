@@ -21,6 +21,7 @@ bool with_source(Cli *cli, const ProgramUse *use, Err *err);
 
 /* The stage that --stage, or the file's only train block, names; NULL for a program without. False
  * when there are several to choose from. */
+bool stage_is(const char *path, const char *word); /* path, or an end of it */
 bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err);
 
 /* After compile_plan: which rows `micro = auto` has chosen, and why, where it had to choose. */

@@ -1,5 +1,6 @@
 /* actions.c: what a run does between updates: evaluations and samples first, then checkpoints, so that a kill
  * during an evaluation repeats it instead of losing it. */
+#include "checkpoint.h"
 #include "clock.h"
 #include "eval.h"
 #include "trainer.h"
@@ -7,11 +8,12 @@
 
 enum { RETRY_SECONDS = 60 };
 
-/* Whether a multiple of `length` was passed by the update that ended last. */
-static bool is_due(const Trainer *t, double length, PlanUnit unit)
+bool actions_due(const Trainer *t, double length, PlanUnit unit)
 {
     if (length <= 0)
         return false;
+    if (unit == PU_MINUTES) /* of this process: a run that goes on counts anew */
+        return floor(t->point.seconds / 60 / length) > floor(t->before / 60 / length);
     double unit_steps = unit == PU_EPOCHS ? t->steps_per_epoch : 1;
     double every = length * unit_steps, slack = 1e-9;
     double step = (double)t->pos.step;
@@ -32,6 +34,35 @@ static void say_eval(Trainer *t, const RunEval *e)
     arena_free(arena);
 }
 
+/* The save action that keeps the best, or NULL. */
+static const PlanAction *best_action(const Trainer *t)
+{
+    for (uint32_t i = 0; i < t->run->naction; i++) {
+        const PlanAction *a = &t->plan->actions[t->run->action0 + i];
+        if (a->kind == PX_SAVE && a->eval != PLAN_NONE)
+            return a;
+    }
+    return NULL;
+}
+
+/* Of equal ones the first is the best. What is not finite is none. */
+static void compare(Trainer *t, uint32_t eval, const EvalMetric *metrics)
+{
+    const PlanAction *a = best_action(t);
+    if (!a || a->eval != eval)
+        return;
+    double value = metrics[a->metric - t->plan->evals[eval].metric0].value;
+    bool better = a->greater ? value > t->best.value : value < t->best.value;
+    if (isfinite(value) && (t->best.step < 0 || better))
+        t->found = (Best){t->pos.step, value};
+}
+
+bool actions_begin(Trainer *t, Err *err)
+{
+    t->best = t->found = (Best){.step = -1};
+    return !best_action(t) || best_read(t->opt->run_dir, t->pos.step, &t->best, err);
+}
+
 static bool eval_and_log(Trainer *t, uint32_t eval, EvalMetric *metrics, Err *err)
 {
     const PlanEval *pe = &t->plan->evals[eval];
@@ -48,6 +79,7 @@ static bool eval_and_log(Trainer *t, uint32_t eval, EvalMetric *metrics, Err *er
     say_eval(t, &e);
     runlog_eval(&t->log, &e);
     board_eval(&t->board, &e);
+    compare(t, eval, metrics);
     return true;
 }
 
@@ -73,7 +105,7 @@ static bool run_evals(Trainer *t, Err *err)
         const PlanAction *a = &t->plan->actions[t->run->action0 + i];
         if (a->kind != PX_EVAL || t->eval_done[a->eval])
             continue;
-        if (!at_end && !is_due(t, a->length, (PlanUnit)a->unit))
+        if (!at_end && !actions_due(t, a->length, (PlanUnit)a->unit))
             continue;
         t->eval_done[a->eval] = true;
         if (!run_eval(t, a->eval, err))
@@ -115,7 +147,7 @@ static bool write_samples(Trainer *t, Err *err)
 {
     for (uint32_t i = 0; i < t->run->naction; i++) {
         const PlanAction *a = &t->plan->actions[t->run->action0 + i];
-        bool due = t->pos.step == t->last || is_due(t, a->length, (PlanUnit)a->unit);
+        bool due = t->pos.step == t->last || actions_due(t, a->length, (PlanUnit)a->unit);
         if (a->kind == PX_SAMPLE && due && !write_sample(t, a, err))
             return false;
     }
@@ -135,11 +167,24 @@ uint32_t actions_keep(const Trainer *t)
     return t->run->keep;
 }
 
+/* The checkpoint of this step is the best: that is said first. */
+static bool save(Trainer *t, Err *err)
+{
+    bool best = t->found.step == t->pos.step;
+    CkptKeep keep = {actions_keep(t), {t->best.step, best ? t->pos.step : -1}};
+    if (best && !best_write(t->opt->run_dir, &t->found, &t->best, err))
+        return false;
+    if (!ckpt_save_keep(t->rt, t->opt->run_dir, &t->pos, &keep, err))
+        return false;
+    t->best = best ? t->found : t->best;
+    return true;
+}
+
 bool actions_save(Trainer *t, Err *err)
 {
     if (t->saved == t->pos.step)
         return true;
-    if (!ckpt_save(t->rt, t->opt->run_dir, &t->pos, actions_keep(t), err))
+    if (!save(t, err))
         return false;
     t->saved = t->pos.step;
     t->retry_at = 0;
@@ -162,15 +207,17 @@ static void save_or_warn(Trainer *t)
 static bool is_save_due(const Trainer *t)
 {
     bool any = false;
+    if (t->found.step == t->pos.step)
+        return true;
     for (uint32_t i = 0; i < t->run->naction; i++) {
         const PlanAction *a = &t->plan->actions[t->run->action0 + i];
         if (a->kind != PX_SAVE)
             continue;
         any = true;
-        if (is_due(t, a->length, (PlanUnit)a->unit))
+        if (actions_due(t, a->length, (PlanUnit)a->unit))
             return true;
     }
-    return !any && is_due(t, 1, PU_EPOCHS);
+    return !any && actions_due(t, 1, PU_EPOCHS);
 }
 
 bool actions_run(Trainer *t, Err *err)

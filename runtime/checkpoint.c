@@ -207,20 +207,29 @@ static bool commit(const Saving *s, Err *err)
 
 /* Newer ones than this can only be broken ones that a resume fell back behind: they stay for people
  * to look at until the run reaches them again. */
-static bool remove_older(const Saving *s, int64_t step, uint32_t keep, Err *err)
+static bool remove_older(const Saving *s, int64_t step, const CkptKeep *keep, Err *err)
 {
     Listing all;
     if (!list_parent(s->arena, s->parent, &all, err))
         return false;
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < all.steps.n; i++)
-        if (all.steps.at[i] <= step && kept++ >= keep)
-            if (!remove_old(s->arena, step_path(s->arena, s->parent, all.steps.at[i]), err))
-                return false;
+    for (uint32_t i = 0; i < all.steps.n; i++) {
+        int64_t at = all.steps.at[i];
+        bool old =
+            at <= step && kept++ >= keep->newest && at != keep->best[0] && at != keep->best[1];
+        if (old && !remove_old(s->arena, step_path(s->arena, s->parent, at), err))
+            return false;
+    }
     return true;
 }
 
 bool ckpt_save(Runtime *rt, const char *run_dir, const CkptPosition *pos, uint32_t keep, Err *err)
+{
+    return ckpt_save_keep(rt, run_dir, pos, &(CkptKeep){keep, {-1, -1}}, err);
+}
+
+bool ckpt_save_keep(Runtime *rt, const char *run_dir, const CkptPosition *pos, const CkptKeep *keep,
+                    Err *err)
 {
     Arena *arena = arena_new();
     Saving s = {.arena = arena, .parent = parent_of(arena, run_dir)};
@@ -233,7 +242,7 @@ bool ckpt_save(Runtime *rt, const char *run_dir, const CkptPosition *pos, uint32
         err_context(err, "checkpoint of step %lld", (long long)pos->step);
         err_help(err, "checkpoints that were there before are intact");
     }
-    ok = ok && (keep == 0 || remove_older(&s, pos->step, keep, err));
+    ok = ok && (keep->newest == 0 || remove_older(&s, pos->step, keep, err));
     arena_free(arena);
     return ok;
 }

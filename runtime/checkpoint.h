@@ -10,6 +10,13 @@ bool ckpt_clean(const char *run_dir, Err *err);
  * there: one more than it keeps, as old ones go last. ERR_DEVICE with what is lacking. */
 bool ckpt_preflight(Runtime *rt, const char *run_dir, uint32_t keep, Err *err);
 
+/* ckpt_save that leaves more alone than the newest ones: -1 for nothing. */
+typedef struct CkptKeep {
+    uint32_t newest; /* 0: all */
+    int64_t best[2];
+} CkptKeep;
+bool ckpt_save_keep(Runtime *rt, const char *run_dir, const CkptPosition *pos, const CkptKeep *keep,
+                    Err *err);
 /* The path of the newest checkpoint that is intact, and where it stood; NULL: ERR_FILE without any. */
 const char *ckpt_find(Arena *arena, const char *run_dir, CkptPosition *pos, Err *err);
 

@@ -127,12 +127,13 @@ static bool prepare(Trainer *t, Err *err)
         return false;
     if (t->plan->entries[t->run->update].ninput != 0)
         return err_set(err, ERR_DATA, "plan: `update` takes inputs");
-    if (!set_states(t, err))
+    if (!set_states(t, err) || !actions_begin(t, err))
         return false;
     t->point = (RunPoint){.step = t->pos.step, .loss = (double)NAN, .gnorm = (double)NAN};
     if (t->pos.step >= t->last)
         return true;
-    if (!know_data(t, err) || !ckpt_preflight(t->rt, t->opt->run_dir, actions_keep(t), err))
+    if (!know_data(t, err) ||
+        !ckpt_preflight(t->rt, t->opt->run_dir, actions_keep(t) + (t->best.step >= 0), err))
         return false;
     progress_begin(&t->progress, plan_text(t->plan, t->run->stage), t->pos.step, t->last,
                    t->opt->quiet);
@@ -154,6 +155,7 @@ static void count(Trainer *t)
     t->window.steps++;
     t->point.step = t->pos.step;
     t->point.epoch = (double)t->pos.sample / (double)t->rows;
+    t->before = t->point.seconds;
     t->point.seconds = now - t->began_at;
     double elapsed = now - t->window.began_at;
     t->point.wait = t->window.waited / (elapsed > 1e-9 ? elapsed : 1e-9);
@@ -173,9 +175,8 @@ static double peak_memory(void)
 /* The point with the mean loss of its window. */
 static void log_point(Trainer *t)
 {
-    int64_t every = t->run->log_every ? t->run->log_every : 1;
     progress_live(&t->progress, &t->point);
-    if (t->pos.step % every != 0 && t->pos.step != t->last)
+    if (t->pos.step != t->last && !actions_due(t, t->run->log_length, (PlanUnit)t->run->log_unit))
         return;
     RunPoint mean = t->point;
     mean.loss = t->window.loss / (double)t->window.n;

@@ -3,6 +3,7 @@
 #ifndef MDL_TRAINER_H
 #define MDL_TRAINER_H
 
+#include "best.h"
 #include "feed.h"
 #include "loader.h"
 #include "progress.h"
@@ -49,6 +50,9 @@ typedef struct Trainer {
     double retry_at; /* 0, or when to try again to save what could not be saved */
     Window window;
     RunPoint point; /* of the update that ended last */
+    double before;  /* point.seconds of the one before it */
+    Best best,
+        found; /* by the metric of `best`: among checkpoints; of this step, until it is saved */
     double began_at;
 } Trainer;
 
@@ -82,6 +86,10 @@ int64_t step_passes(const Trainer *t, const LoaderBatch *batch);
 bool actions_run(Trainer *t, Err *err);
 /* Saves unless the newest checkpoint is of this step. */
 bool actions_save(Trainer *t, Err *err);
+/* Whether a multiple of `length` was passed by the update that ended last. */
+bool actions_due(const Trainer *t, double length, PlanUnit unit);
+/* Once, behind the states: which checkpoint was the best so far. */
+bool actions_begin(Trainer *t, Err *err);
 /* How many checkpoints are kept. */
 uint32_t actions_keep(const Trainer *t);
 

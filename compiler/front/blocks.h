@@ -83,6 +83,9 @@ const Val *batch_call(Elab *e, Env *env, const Ast *expr, const Val *batch);
 /* The eval blocks of the program's file that do not speak of other models only; model NULL: all. */
 bool eval_entries(Elab *e, PlanBuilder *b, const Ast *model);
 /* One of them, once per program; *index into b->evals, PLAN_NONE when it is checked only. */
+/* Whether more of a metric is better: it is called, or calls, `accuracy` or a score of texts. Of all others,
+ * which are losses, less is. */
+bool metric_is_score(const Ast *eval_block, const char *metric);
 bool eval_item(Elab *e, PlanBuilder *b, const Item *item, uint32_t *index);
 
 /* generate.c: a block of the file by itself, whether anything uses it or not. */

@@ -192,6 +192,39 @@ static void find_models(const File *file, const Ast *a, const Ast *model, bool *
     }
 }
 
+static bool is_score(const char *name)
+{
+    static const char *const names[] = {"accuracy", "exact_match", "contains", "token_recall",
+                                        "token_f1", "bleu",        "rouge_l"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool calls_score(const Ast *a)
+{
+    bool found = a->kind == A_ID && is_score(a->name);
+    for (uint32_t i = 0; !found && i < a->nkid; i++) {
+        found = a->kid[i] && calls_score(a->kid[i]);
+    }
+    return found;
+}
+
+bool metric_is_score(const Ast *eval_block, const char *metric)
+{
+    const Ast *body = eval_block->kid[3];
+    for (uint32_t i = 0; i < body->nkid; i++) {
+        const Ast *m = body->kid[i];
+        if (m->kind == A_BLOCK && strcmp(m->name, metric) == 0) {
+            return is_score(metric) || (m->kid[2] && calls_score(m->kid[2]));
+        }
+    }
+    return false;
+}
+
 bool eval_item(Elab *e, PlanBuilder *b, const Item *item, uint32_t *index)
 {
     uint32_t *known = map_get(e->evals, MAP_KEY(item->ast));

@@ -219,9 +219,57 @@ static bool weigh_entry(Stage *s, const DataUse *use)
 
 /* ---- actions ---- */
 
+/* `test.accuracy`: the metric of an eval block that some action runs. */
+static bool find_best(Stage *s, const Ast *a, PlanAction *x)
+{
+    Elab *e = s->e;
+    const File *file = s->def->file;
+    bool member = a->kind == A_MEMBER && a->kid[0]->kind == A_ID;
+    const Item *item = member ? file_action(file, a->kid[0]->name) : NULL;
+    if (!item || strcmp(item->ast->text, "eval") != 0) {
+        diag_at(e->diags, DIAG_E0802, a->span,
+                "`best` is a metric of an eval block, as `test.accuracy`");
+        return false;
+    }
+    if (!eval_item(e, s->b, item, &x->eval) || x->eval == PLAN_NONE) {
+        return false;
+    }
+    const PlanEval *pe = &s->b->evals.at[x->eval];
+    for (uint32_t i = 0; i < pe->nmetric; i++) {
+        if (strcmp(s->b->text.at + s->b->metrics.at[pe->metric0 + i].name, a->name) == 0) {
+            x->metric = pe->metric0 + i;
+            x->greater = metric_is_score(item->ast, a->name);
+            return true;
+        }
+    }
+    diag_at(e->diags, DIAG_E0201, a->name_span, "`eval %s` has no metric `%s`", item->name,
+            a->name);
+    return false;
+}
+
+/* What nobody evaluates has no best. */
+static bool best_is_measured(Stage *s, const Ast *at, const PlanAction *x)
+{
+    for (uint32_t i = s->run.action0; i < s->b->actions.n; i++) {
+        const PlanAction *a = &s->b->actions.at[i];
+        if (a->kind == PX_EVAL && a->eval == x->eval) {
+            return true;
+        }
+    }
+    const char *name = s->b->text.at + s->b->evals.at[x->eval].name;
+    Diag *d = diag_at(s->e->diags, DIAG_E0802, at->span,
+                      "`best` needs evaluations, and no action runs `%s`", name);
+    diag_help(d, "add one: `every 1 epoch: eval(%s)`", name);
+    return false;
+}
+
 static bool save_action(Stage *s, const Ast *a, Env *env, PlanAction *x)
 {
     Elab *e = s->e;
+    for (uint32_t i = 1; i < a->nkid; i++) {
+        bool best = a->kid[i]->kind == A_NAMED && strcmp(a->kid[i]->name, "best") == 0;
+        s->best = best ? a->kid[i]->kid[0] : s->best;
+    }
     const Val *record = record_new(e, env, a);
     const Val *n = val_is_poison(record) ? NULL : record_arg(e, record, 0, "keep");
     int64_t k = 3;
@@ -232,6 +280,7 @@ static bool save_action(Stage *s, const Ast *a, Env *env, PlanAction *x)
     }
     x->kind = PX_SAVE;
     x->keep = (uint32_t)k;
+    x->eval = x->metric = PLAN_NONE;
     VEC_PUSH(s->b->arena, &s->b->actions, *x);
     return !val_is_poison(record);
 }
@@ -346,6 +395,17 @@ static bool actions(Stage *s)
         }
     }
     s->run.naction = s->b->actions.n - s->run.action0;
+    PlanAction found = {.eval = PLAN_NONE};
+    ok =
+        ok && (!s->best || (find_best(s, s->best, &found) && best_is_measured(s, s->best, &found)));
+    for (uint32_t i = s->run.action0; ok && s->best && i < s->b->actions.n; i++) {
+        PlanAction *x = &s->b->actions.at[i];
+        if (x->kind == PX_SAVE) {
+            x->eval = found.eval;
+            x->metric = found.metric;
+            x->greater = found.greater;
+        }
+    }
     return ok;
 }
 

@@ -164,15 +164,16 @@ static const Ast *group_attr(const Ast *body, const char *name)
     return NULL;
 }
 
-/* A whole number, alone or in steps or epochs. */
-static bool interval_of(Elab *e, const Val *v, double *steps)
+/* Length and unit of *x. */
+static bool interval_of(Elab *e, const Val *v, PlanAction *x)
 {
-    *steps = 0;
     if (v->kind == V_QUANTITY && v->f > 0 && v->f < 1e12) {
-        bool in_steps = strncmp(v->unit, "step", 4) == 0;
-        *steps = in_steps ? v->f : 0;
-        return in_steps || strncmp(v->unit, "epoch", 5) == 0 || strcmp(v->unit, "min") == 0 ||
-               wrong(e, "every", "a number of steps, epochs or min", v);
+        bool steps = strncmp(v->unit, "step", 4) == 0, epochs = strncmp(v->unit, "epoch", 5) == 0;
+        x->length = v->f;
+        x->unit = steps ? PU_STEPS : epochs ? PU_EPOCHS : PU_MINUTES;
+        if (steps || epochs || strcmp(v->unit, "min") == 0) {
+            return true;
+        }
     }
     return wrong(e, "every", "a number of steps, epochs or min", v);
 }
@@ -189,7 +190,7 @@ static bool read_log(Stage *s)
     Elab *e = s->e;
     const StageLine *line = stage_line(s->def, "log");
     int64_t n = 10;
-    double steps = 0;
+    PlanAction length = {0};
     bool ok = read_log_to(s, NULL);
     if (line && line->ast->kind == A_ATTR) {
         ok = read_int(s, "log", (Bounds){0, INT64_MAX, DIAG_E0802}, &n);
@@ -197,14 +198,16 @@ static bool read_log(Stage *s)
         const Ast *body = line->ast->kid[0];
         const Ast *every = group_attr(body, "every"), *to = group_attr(body, "to");
         ok = schema_check_body(e, "log", body);
-        ok = (!every || interval_of(e, eval(e, stage_env(s, line->scope), every), &steps)) && ok;
+        ok = (!every || interval_of(e, eval(e, stage_env(s, line->scope), every), &length)) && ok;
         ok = read_log_to(s, to) && ok;
-        n = steps >= 1 && steps < INT32_MAX ? (int64_t)steps : n;
-        if (every && steps < 1) {
-            not_yet(e, every->span, "a log in epochs or minutes");
-        }
     }
-    s->run.log_every = n > 0 && n < INT32_MAX ? (uint32_t)n : 1;
+    if (length.length > 0) {
+        s->run.log_length = length.length;
+        s->run.log_unit = length.unit;
+    } else {
+        s->run.log_length = n > 0 ? (double)n : 1;
+        s->run.log_unit = PU_STEPS;
+    }
     return ok;
 }
 
@@ -224,17 +227,13 @@ static bool read_checkpoint(Stage *s)
     bool ok = schema_check_body(e, "checkpoint", body);
     const Ast *dir = group_attr(body, "dir"), *every = group_attr(body, "every");
     const Ast *keep = group_attr(body, "keep"), *best = group_attr(body, "best");
-    double steps;
     int64_t n = 3;
-    s->save = (PlanAction){.kind = PX_SAVE, .unit = PU_EPOCHS, .length = 1};
+    s->save = (PlanAction){
+        .kind = PX_SAVE, .unit = PU_EPOCHS, .length = 1, .eval = PLAN_NONE, .metric = PLAN_NONE};
     const Val *v = dir ? eval(e, env, dir) : NULL;
     ok = (!v || v->kind == V_STR || wrong(e, "dir", "a folder: a string", v)) && ok;
     v = every ? eval(e, env, every) : NULL;
-    ok = (!v || interval_of(e, v, &steps)) && ok;
-    if (ok && v) {
-        s->save.length = v->f;
-        s->save.unit = steps > 0 ? PU_STEPS : strcmp(v->unit, "min") ? PU_EPOCHS : PU_MINUTES;
-    }
+    ok = (!v || interval_of(e, v, &s->save)) && ok;
     v = keep ? eval(e, env, keep) : NULL;
     ok = (!v || (val_as_int(v, &n) && n > 0 && n <= MAX_KEEP) ||
           wrong(e, "keep", "a number of checkpoints", v)) &&
@@ -243,8 +242,9 @@ static bool read_checkpoint(Stage *s)
     if (best && (best->kind != A_MEMBER || best->kid[0]->kind != A_ID)) {
         ok = wrong_syntax(e, "best", "a metric of an eval block, as `test.accuracy`", best->span);
     }
-    if (dir || best) {
-        not_yet(e, (dir ? dir : best)->span, dir ? "`dir` of checkpoints" : "keeping the best");
+    s->best = best;
+    if (dir) {
+        not_yet(e, dir->span, "`dir` of checkpoints");
     }
     return ok;
 }

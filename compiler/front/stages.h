@@ -99,6 +99,7 @@ typedef struct Stage {
     Choice *choices;        /* by state */
     const State *
         *masters;    /* by state: of parameters with fewer bits than training needs, else NULL */
+    const Ast *best; /* of that group, or NULL */
     PlanAction save; /* of the group `checkpoint`; length 0: none */
     PlanRun run;
 } Stage;

@@ -355,7 +355,9 @@ typedef struct PlanAction { /* every LENGTH UNIT: ... */
     uint32_t unit;          /* STEPS, EPOCHS or MINUTES */
     uint32_t kind;
     double length;
-    uint32_t eval;     /* EVAL: into evals */
+    uint32_t eval;     /* EVAL: into evals; SAVE: of `best`, or PLAN_NONE */
+    uint32_t metric;   /* SAVE with `best`: into metrics */
+    uint32_t greater;  /* SAVE with `best`: the greatest is the best, else the least */
     uint32_t keep;     /* SAVE: checkpoints to keep, 0 = all */
     uint32_t generate; /* SAMPLE: into generates */
     PStr prompt;       /* SAMPLE */
@@ -372,12 +374,13 @@ typedef struct PlanRun { /* at most one */
     uint32_t data;
     uint32_t nsegment, segment0;
     uint32_t naction, action0;
-    uint32_t log_every; /* steps */
+    uint32_t log_unit; /* PlanUnit: STEPS, EPOCHS or MINUTES */
     int64_t batch;
     int64_t steps;  /* 0: from epochs */
     double epochs;  /* 0: from tokens */
     int64_t tokens; /* learned ones: as many steps as learn so many on average */
     double lr;
+    double log_length; /* a line of the log every so many */
     uint64_t seed;
     uint32_t loss_sum, loss_weight; /* LOOP states that micro writes */
     uint32_t keep;                  /* checkpoints to keep */

@@ -243,17 +243,37 @@ static bool verify_eval(const Row *r, const PlanEval *e)
     return true;
 }
 
+static bool verify_unit(const Row *r, uint32_t unit)
+{
+    return unit == PU_MINUTES || row_index(r, "unit", unit, PU_EPOCHS + 1);
+}
+
+/* The metric of `best` is one of the eval that it names. */
+static bool verify_best(const Row *r, const PlanAction *a)
+{
+    const Plan *p = r->plan;
+    if (a->eval == PLAN_NONE)
+        return true;
+    if (!row_index(r, "eval", a->eval, p->nevals) ||
+        !row_index(r, "metric", a->metric, p->nmetrics))
+        return false;
+    const PlanEval *e = &p->evals[a->eval];
+    return (a->metric >= e->metric0 && a->metric - e->metric0 < e->nmetric) ||
+           row_bad(r, "metric %u is none of its eval", a->metric);
+}
+
 static bool verify_actions(const Plan *p, Err *err)
 {
     for (uint32_t i = 0; i < p->nactions; i++) {
         const PlanAction *a = &p->actions[i];
         const Row r = {p, err, "actions", i};
-        if ((a->unit != PU_MINUTES && !row_index(&r, "unit", a->unit, PU_EPOCHS + 1)) ||
-            !row_index(&r, "kind", a->kind, PX_SAMPLE + 1))
+        if (!verify_unit(&r, a->unit) || !row_index(&r, "kind", a->kind, PX_SAMPLE + 1))
             return false;
         if (!isfinite(a->length) || a->length <= 0)
             return row_bad(&r, "it happens every %g", a->length);
         if (a->kind == PX_EVAL && !row_index(&r, "eval", a->eval, p->nevals))
+            return false;
+        if (a->kind == PX_SAVE && !verify_best(&r, a))
             return false;
         if (a->kind == PX_SAMPLE && (!row_index(&r, "generate", a->generate, p->ngenerates) ||
                                      !row_text(&r, "prompt", a->prompt)))
@@ -295,6 +315,10 @@ static bool verify_run(const Row *r, const PlanRun *run)
                        (long long)run->batch);
     if (run->tokens < 0 || run->tokens > MAX_COUNT)
         return row_bad(r, "%lld tokens", (long long)run->tokens);
+    if (!verify_unit(r, run->log_unit))
+        return false;
+    if (!isfinite(run->log_length) || run->log_length <= 0)
+        return row_bad(r, "it logs every %g", run->log_length);
     if (!isfinite(run->epochs) || run->epochs < 0 || run->epochs > 1e12 || !isfinite(run->lr))
         return row_bad(r, "epochs %g, learning rate %g", run->epochs, run->lr);
     return true;

@@ -355,7 +355,7 @@ static inline void sample_training(PlanBuilder *b)
                         .update = SE_UPDATE,
                         .nsegment = 2,
                         .naction = 1,
-                        .log_every = 10,
+                        .log_length = 10,
                         .batch = 32,
                         .epochs = 3,
                         .lr = 1e-3,

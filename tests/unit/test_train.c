@@ -4,6 +4,7 @@
 #include "runlock.h"
 #include "testdir.h"
 #include "tinyplan.h"
+#include "trainer.h"
 #include <jansson.h>
 #include <math.h>
 #include <signal.h>
@@ -396,6 +397,20 @@ static void test_progress_line(void **state)
 
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* Minutes are those of the clock, steps and epochs those of the run. */
+static void test_due(void **state)
+{
+    UNUSED(state);
+    Trainer t = {.steps_per_epoch = 8, .pos = {.step = 16}, .before = 59, .point = {.seconds = 61}};
+    assert_true(actions_due(&t, 1, PU_MINUTES) && actions_due(&t, 1, PU_EPOCHS));
+    assert_true(actions_due(&t, 4, PU_STEPS) && !actions_due(&t, 3, PU_STEPS));
+    t.before = 61;
+    t.point.seconds = 119;
+    assert_true(!actions_due(&t, 1, PU_MINUTES) && actions_due(&t, 0.5, PU_MINUTES));
+    t.pos.step = 17;
+    assert_false(actions_due(&t, 1, PU_EPOCHS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +424,7 @@ int main(void)
         WITH_FIXTURE(test_eval),
         WITH_FIXTURE(test_one_process_at_a_time),
         WITH_FIXTURE(test_progress_line),
+        cmocka_unit_test(test_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

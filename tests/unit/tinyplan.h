@@ -227,7 +227,7 @@ static inline void tiny_training(PlanBuilder *b, const TinyOptions *o)
                    .update = 1,
                    .nsegment = 2,
                    .naction = b->actions.n,
-                   .log_every = 1,
+                   .log_length = 1,
                    .batch = TINY_BATCH,
                    .steps = o->steps,
                    .lr = o->lr,
