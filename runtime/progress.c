@@ -44,6 +44,8 @@ void progress_format(StrBuf *sb, const Progress *p, const RunPoint *point)
               (long long)p->total, point->loss, point->lr);
     if (isfinite(point->gnorm))
         sb_printf(sb, "  gnorm %.3g", point->gnorm);
+    for (uint32_t i = 0; i < point->ntap; i++)
+        sb_printf(sb, "  %s %.3g", point->taps[i].name, point->taps[i].value);
     if (point->tokens_per_s > 0)
         put_rate(sb, point->tokens_per_s, "tokens");
     else

@@ -114,6 +114,22 @@ static void put_string(StrBuf *sb, const char *text)
     json_decref(json);
 }
 
+/* "key":{"name":1.5} */
+static void put_metrics(StrBuf *sb, const char *key, const EvalMetric *metrics, uint32_t n)
+{
+    sb_printf(sb, ",\"%s\":{", key);
+    for (uint32_t m = 0; m < n; m++) {
+        sb_puts(sb, m ? "," : "");
+        put_string(sb, metrics[m].name);
+        sb_putc(sb, ':');
+        if (isfinite(metrics[m].value))
+            sb_double(sb, metrics[m].value);
+        else
+            sb_puts(sb, "null");
+    }
+    sb_putc(sb, '}');
+}
+
 void runlog_step(RunLog *log, const RunPoint *p)
 {
     Arena *arena = arena_new();
@@ -123,6 +139,8 @@ void runlog_step(RunLog *log, const RunPoint *p)
     put_number(&sb, "loss", p->loss);
     put_number(&sb, "lr", p->lr);
     put_number(&sb, "gnorm", p->gnorm);
+    if (p->ntap)
+        put_metrics(&sb, "taps", p->taps, p->ntap);
     put_number(&sb, "samples_per_s", round(p->samples_per_s * 10) / 10);
     if (p->tokens_per_s > 0)
         put_number(&sb, "tokens_per_s", round(p->tokens_per_s));
@@ -139,17 +157,8 @@ void runlog_eval(RunLog *log, const RunEval *eval)
     StrBuf sb = sb_new(arena);
     sb_printf(&sb, "{\"event\":\"eval\",\"step\":%lld,\"eval\":", (long long)eval->step);
     put_string(&sb, eval->name);
-    sb_printf(&sb, ",\"rows\":%lld,\"metrics\":{", (long long)eval->rows);
-    for (uint32_t m = 0; m < eval->nmetric; m++) {
-        sb_puts(&sb, m ? "," : "");
-        put_string(&sb, eval->metrics[m].name);
-        sb_putc(&sb, ':');
-        if (isfinite(eval->metrics[m].value))
-            sb_double(&sb, eval->metrics[m].value);
-        else
-            sb_puts(&sb, "null");
-    }
-    sb_putc(&sb, '}');
+    sb_printf(&sb, ",\"rows\":%lld", (long long)eval->rows);
+    put_metrics(&sb, "metrics", eval->metrics, eval->nmetric);
     put_number(&sb, "seconds", round(eval->seconds * 1000) / 1000);
     put_line(log, &sb);
     arena_free(arena);

@@ -14,9 +14,11 @@ typedef struct RunLog {
 typedef struct RunPoint {
     int64_t step;
     double epoch, loss, lr, gnorm, samples_per_s, seconds;
-    double tokens_per_s; /* 0: the rows are no tokens */
-    double wait;         /* share of the time that went into waiting for data */
-    double memory;       /* MB that the process has held at most */
+    double tokens_per_s;    /* 0: the rows are no tokens */
+    double wait;            /* share of the time that went into waiting for data */
+    double memory;          /* MB that the process has held at most */
+    const EvalMetric *taps; /* what the program shows to the log */
+    uint32_t ntap;
 } RunPoint;
 
 /* Opens run_dir/run.jsonl. What a killed process logged behind `step` is dropped: those steps will be

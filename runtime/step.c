@@ -45,6 +45,10 @@ bool step_init(Trainer *t, Err *err)
     const PlanRun *run = t->run;
     t->slice = NEW_ARRAY(t->arena, void *, t->plan->datas[run->data].nfield + (size_t)1);
     t->buffers = arena_alloc(t->arena, buffer_bytes(t));
+    t->taps = NEW_ARRAY(t->arena, EvalMetric, t->plan->ntaps + (size_t)1);
+    t->tap_sum = NEW_ARRAY(t->arena, double, t->plan->ntaps + (size_t)1);
+    for (uint32_t i = 0; i < t->plan->ntaps; i++)
+        t->taps[i].name = plan_text(t->plan, t->plan->taps[i].name);
     t->feed = (Feed){.plan = t->plan, .entry = &t->plan->entries[run->micro]};
     if (!feed_init(&t->feed, t->arena, run->data, err))
         return false;
@@ -177,6 +181,14 @@ static bool run_update(Trainer *t, const LoaderBatch *batch, Err *err)
     return true;
 }
 
+static void read_taps(Trainer *t)
+{
+    for (uint32_t i = 0; i < t->plan->ntaps; i++) {
+        const PlanTap *tap = &t->plan->taps[i];
+        t->taps[i].value = state_value(t, tap->sum) / state_value(t, tap->weight);
+    }
+}
+
 bool step_run(Trainer *t, const LoaderBatch *batch, Err *err)
 {
     const PlanRun *run = t->run;
@@ -188,6 +200,7 @@ bool step_run(Trainer *t, const LoaderBatch *batch, Err *err)
     double weight = state_value(t, run->loss_weight), sum = state_value(t, run->loss_sum);
     t->point.loss = weight == 0 && sum == 0 ? 0 : sum / weight;
     t->point.gnorm = (double)NAN;
+    read_taps(t);
     const StepFault fault = {"loss", t->point.loss};
     return isfinite(t->point.loss) ? run_update(t, batch, err) : leave_out(t, batch, &fault, err);
 }

@@ -137,6 +137,8 @@ void board_step(BoardFile *f, const RunPoint *p)
     put_scalar(&s, "train/lr", p->lr);
     put_scalar(&s, "train/grad_norm", p->gnorm);
     put_scalar(&s, "train/epoch", p->epoch);
+    for (uint32_t i = 0; i < p->ntap; i++)
+        put_scalar(&s, arena_printf(arena, "tap/%s", p->taps[i].name), p->taps[i].value);
     put_scalar(&s, "speed/samples_per_s", p->samples_per_s);
     if (p->tokens_per_s > 0)
         put_scalar(&s, "speed/tokens_per_s", p->tokens_per_s);

@@ -152,6 +152,10 @@ static void count(Trainer *t)
     t->pos.sample += t->run->batch;
     t->window.loss += t->skipped ? 0 : t->point.loss;
     t->window.n += !t->skipped;
+    for (uint32_t i = 0; i < t->plan->ntaps; i++)
+        t->tap_sum[i] += t->skipped ? 0 : t->taps[i].value;
+    t->point.taps = t->taps;
+    t->point.ntap = t->plan->ntaps;
     t->window.steps++;
     t->point.step = t->pos.step;
     t->point.epoch = (double)t->pos.sample / (double)t->rows;
@@ -172,7 +176,7 @@ static double peak_memory(void)
     return (double)use.ru_maxrss / 1024;
 }
 
-/* The point with the mean loss of its window. */
+/* The point with the mean loss, and means of what is tapped, of its window. */
 static void log_point(Trainer *t)
 {
     progress_live(&t->progress, &t->point);
@@ -180,6 +184,10 @@ static void log_point(Trainer *t)
         return;
     RunPoint mean = t->point;
     mean.loss = t->window.loss / (double)t->window.n;
+    for (uint32_t i = 0; i < t->plan->ntaps; i++) {
+        t->taps[i].value = t->tap_sum[i] / (double)t->window.n;
+        t->tap_sum[i] = 0;
+    }
     t->window = (Window){.began_at = clock_now()};
     t->point.loss = mean.loss;
     progress_log(&t->progress, &mean);

@@ -49,8 +49,10 @@ typedef struct Trainer {
     int64_t saved;   /* step of the newest checkpoint, -1: none */
     double retry_at; /* 0, or when to try again to save what could not be saved */
     Window window;
-    RunPoint point; /* of the update that ended last */
-    double before;  /* point.seconds of the one before it */
+    EvalMetric *taps; /* of the update that ended last; by the plan's tap */
+    double *tap_sum;  /* over the window */
+    RunPoint point;   /* of the update that ended last */
+    double before;    /* point.seconds of the one before it */
     Best best,
         found; /* by the metric of `best`: among checkpoints; of this step, until it is saved */
     double began_at;

@@ -38,6 +38,24 @@ const Val *call_other_weights(Elab *e, const Builtin *b, Args *args)
     return known;
 }
 
+/* Puts the mean of x into the log. Without gradient: only the loss is differentiated. */
+static bool show(Elab *e, const char *name, const Val *x, Span span)
+{
+    const Node *sum, *weight;
+    if (e->g != e->entry || e->lifted) {
+        diag_at(e->diags, DIAG_E0309, span,
+                "`tap` shows a value of a pass: not inside an op, a loop "
+                "or an equation");
+        return false;
+    }
+    const Val *loss = x->kind == V_LOSS ? x : loss_mean(e, tensor_of(e, x), NULL, span);
+    if (!loss_pair(e, loss, NULL, &sum, &weight)) {
+        return false;
+    }
+    stage_tap(e->stage, sym(e->ir->syms, name), sum, weight);
+    return true;
+}
+
 const Val *call_tap(Elab *e, const Builtin *b, Args *args)
 {
     const Val *x = args_get(args, 0, "x"), *name = args_get(args, 1, "name");
@@ -50,8 +68,5 @@ const Val *call_tap(Elab *e, const Builtin *b, Args *args)
                 "`tap` takes a tensor or a loss, and a name, got %s", val_text(e, bad));
         return poison(e, args->call);
     }
-    if (e->stage) {
-        not_yet(e, args->call, "logging with `tap`");
-    }
-    return x;
+    return e->stage && !show(e, name->str, x, args->call) ? poison(e, args->call) : x;
 }

@@ -169,6 +169,37 @@ static const Node *const *total_weights(Stage *s, const Val *loss)
     return total;
 }
 
+void stage_tap(Stage *s, Sym name, const Node *sum, const Node *weight)
+{
+    Elab *e = s->e;
+    if (strcmp(e->entry->name, "micro") != 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < s->taps.n; i++) {
+        Tap *t = &s->taps.at[i];
+        if (t->name == name) {
+            t->sum = graph_binary(e->g, OP_ADD, t->sum, sum);
+            t->weight = graph_binary(e->g, OP_ADD, t->weight, weight);
+            return;
+        }
+    }
+    VEC_PUSH(e->arena, &s->taps, ((Tap){name, sum, weight}));
+}
+
+static void write_taps(Stage *s)
+{
+    Elab *e = s->e;
+    for (uint32_t i = 0; i < s->taps.n; i++) {
+        const Tap *t = &s->taps.at[i];
+        PlanTap pt = {planb_text(s->b, t->name),
+                      loop_state(e, arena_printf(e->arena, "tap.%u.sum", i)),
+                      loop_state(e, arena_printf(e->arena, "tap.%u.weight", i))};
+        graph_write(e->g, pt.sum, added_up(s, pt.sum, t->sum));
+        graph_write(e->g, pt.weight, added_up(s, pt.weight, t->weight));
+        VEC_PUSH(s->b->arena, &s->b->taps, pt);
+    }
+}
+
 static bool micro_entry(Stage *s, const DataUse *use)
 {
     Elab *e = s->e;
@@ -192,6 +223,7 @@ static bool micro_entry(Stage *s, const DataUse *use)
     graph_result(e->g, sym(e->ir->syms, "loss.sum"), sum);
     graph_result(e->g, sym(e->ir->syms, "loss.weight"), weight);
     graph_write(e->g, s->run.loss_sum, added_up(s, s->run.loss_sum, sum));
+    write_taps(s);
     graph_write(e->g, s->run.loss_weight, total ? weight : added_up(s, s->run.loss_weight, weight));
     return true;
 }

@@ -79,6 +79,12 @@ typedef struct Axis {
     int64_t size; /* 0: auto */
 } Axis;
 
+/* What a program shows to the log: of all calls of `tap` by this name in `micro`. */
+typedef struct Tap {
+    Sym name;
+    const Node *sum, *weight;
+} Tap;
+
 typedef struct Stage {
     Elab *e;
     PlanBuilder *b;
@@ -98,7 +104,8 @@ typedef struct Stage {
     uint32_t nbase, nparam; /* states of the model: 0 .. nparam; from nbase on of adapters */
     Choice *choices;        /* by state */
     const State *
-        *masters;    /* by state: of parameters with fewer bits than training needs, else NULL */
+        *masters; /* by state: of parameters with fewer bits than training needs, else NULL */
+    VEC(Tap) taps;
     const Ast *best; /* of that group, or NULL */
     PlanAction save; /* of the group `checkpoint`; length 0: none */
     PlanRun run;
@@ -136,6 +143,8 @@ bool adapt_clause(Stage *s, const StageLine *line);
 bool shard_clause(Stage *s, const StageLine *line);
 
 /* stage.c */
+/* Adds to what the log shows by this name; nothing where no pass of training is built. */
+void stage_tap(Stage *s, Sym name, const Node *sum, const Node *weight);
 const char *stage_text(const Stage *s); /* `stage align`, `train mlp` */
 /* The model, the attributes and the clauses: all that needs no graph. */
 bool stage_begin(Stage *s, Elab *e, PlanBuilder *b, const StageDef *def);

@@ -363,6 +363,11 @@ typedef struct PlanAction { /* every LENGTH UNIT: ... */
     PStr prompt;       /* SAMPLE */
 } PlanAction;
 
+typedef struct PlanTap { /* tap(x, "name"): its mean is logged */
+    PStr name;
+    uint32_t sum, weight; /* LOOP states that micro writes */
+} PlanTap;
+
 typedef enum PlanOnNan { PN_STOP, PN_SKIP } PlanOnNan;
 /* Bits of PlanRun.carry: what a stage inherits besides weights. Of PlanRun.log_to: where it logs. */
 enum { PLAN_CARRY_OPTIMIZER = 1, PLAN_CARRY_DATA = 2 };

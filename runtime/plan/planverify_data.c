@@ -324,6 +324,18 @@ static bool verify_run(const Row *r, const PlanRun *run)
     return true;
 }
 
+static bool verify_taps(const Plan *p, Err *err)
+{
+    for (uint32_t i = 0; i < p->ntaps; i++) {
+        const PlanTap *t = &p->taps[i];
+        const Row r = {p, err, "taps", i};
+        if (!row_text(&r, "name", t->name) || !verify_loop_state(&r, "sum", t->sum) ||
+            !verify_loop_state(&r, "weight", t->weight))
+            return false;
+    }
+    return p->ntaps <= MAX_LIST || err_set(err, ERR_DATA, "the plan has %u taps", p->ntaps);
+}
+
 bool verify_training(const Plan *p, Err *err)
 {
     if (!verify_segments(p, err) || !verify_generates(p, err))
@@ -333,5 +345,6 @@ bool verify_training(const Plan *p, Err *err)
     for (uint32_t i = 0; i < p->nevals; i++)
         if (!verify_eval(&(Row){p, err, "evals", i}, &p->evals[i]))
             return false;
-    return verify_actions(p, err) && (!p->nruns || verify_run(&(Row){p, err, "runs", 0}, p->runs));
+    return verify_actions(p, err) && verify_taps(p, err) &&
+           (!p->nruns || verify_run(&(Row){p, err, "runs", 0}, p->runs));
 }

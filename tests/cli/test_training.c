@@ -200,6 +200,56 @@ static void runs_that_diverge_leave_evidence(void **state)
     st_close(batch);
 }
 
+/* What the log has of a tap in its last line; `at`: "loss", or a name among the taps. */
+static double last_of(Tool *tool, const char *run, const char *at)
+{
+    Bytes b = tool_read(tool, arena_printf(tool->arena, "%s/run.jsonl", run));
+    double found = (double)NAN;
+    for (const char *line = b.data; *line; line = strchr(line, '\n') + 1) {
+        json_t *json = json_loadb(line, strcspn(line, "\n"), 0, NULL);
+        json_t *value = json_object_get(json_object_get(json, "taps"), at);
+        value = value ? value : json_object_get(json, at);
+        found = json_is_number(value) ? json_number_value(value) : found;
+        json_decref(json);
+    }
+    return found;
+}
+
+/* A tap shows means over rows, whatever the passes, and changes no bit. */
+static void taps_are_logged(void **state)
+{
+    Tool *tool = *state;
+    tool_program(tool, "plain.mdl", "  epochs    = 5\n", "  epochs = 1\n");
+    tool_program(tool, "tap.mdl", "cross_entropy(mlp(b.image), b.label)\n",
+                 "{\n"
+                 "    y = tap(mlp(tap(b.image, \"pixel\")), \"score\")\n"
+                 "    tap(b.label, \"label\")\n"
+                 "    tap(cross_entropy(tap(y, \"score\"), b.label), \"ce\")\n"
+                 "  }\n");
+    static const char *const micro[] = {"train.micro=8", "train.micro=2"};
+    GOOD(tool, "train", "plain.mdl", "--run", "plain", "--quiet");
+    double pixel[2], label[2];
+    for (size_t i = 0; i < COUNT(micro); i++) {
+        const char *run = arena_printf(tool->arena, "tap%zu", i);
+        GOOD(tool, "train", "tap.mdl", "--run", run, "--quiet", "--set", "train.epochs=1", "--set",
+             micro[i]);
+        double ce = last_of(tool, run, "ce"), loss = last_of(tool, run, "loss");
+        assert_true(fabs(ce - loss) < 1e-6 * loss);
+        pixel[i] = last_of(tool, run, "pixel");
+        label[i] = last_of(tool, run, "label");
+        assert_true(pixel[i] > 0.1 && pixel[i] < 0.9 && label[i] > 0.5 && label[i] < 1.5);
+        assert_true(fabs(last_of(tool, run, "score")) > 0);
+    }
+    assert_true(fabs(pixel[0] - pixel[1]) < 1e-6 && fabs(label[0] - label[1]) < 1e-6);
+    StFile *x = weights(tool, "plain", 8, "weights"), *y = weights(tool, "tap0", 8, "weights");
+    assert_true(difference(x, y) == 0);
+    st_close(x);
+    st_close(y);
+    Outcome o = RUN(tool, "train", "tap.mdl", "--run", "said", "--max-steps", "3");
+    check_has(o.err, "  pixel 0.");
+    check_has(o.err, "  ce ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +259,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_weights_last, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(steps_that_are_not_finite_are_left_out, setup,
                                         tool_teardown),
+        cmocka_unit_test_setup_teardown(taps_are_logged, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(runs_that_diverge_leave_evidence, setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,13 +348,16 @@ static inline void sample_training(PlanBuilder *b)
     VEC_PUSH(b->arena, &b->evals, ((PlanEval){planb_text(b, "test"), 0, 0, 0, 1, 0, 32, -1}));
     VEC_PUSH(b->arena, &b->actions,
              ((PlanAction){.unit = PU_EPOCHS, .kind = PX_EVAL, .length = 1}));
+    VEC_PUSH(b->arena, &b->actions,
+             ((PlanAction){.unit = PU_EPOCHS, .kind = PX_SAVE, .length = 1, .keep = 2}));
+    VEC_PUSH(b->arena, &b->taps, ((PlanTap){planb_text(b, "shown"), SS_SUM, SS_WSUM}));
     VEC_PUSH(b->arena, &b->runs,
              ((PlanRun){.stage = planb_text(b, "main"),
                         .model = planb_text(b, "net"),
                         .micro = SE_MICRO,
                         .update = SE_UPDATE,
                         .nsegment = 2,
-                        .naction = 1,
+                        .naction = 2,
                         .log_length = 10,
                         .batch = 32,
                         .epochs = 3,

@@ -403,6 +403,10 @@ WRONG(metric_shape, b->metrics.at[0].weight = 0)
 WRONG(eval_entry, b->evals.at[0].entry = 3)
 WRONG(eval_batch, b->evals.at[0].batch = 0)
 WRONG(action, b->actions.at[0].length = 0)
+WRONG(action_best, b->actions.at[1].metric = 1)
+WRONG(tap, b->taps.at[0].weight = SS_WEIGHT)
+WRONG(run_log, b->runs.at[0].log_length = -1)
+WRONG(run_log_unit, b->runs.at[0].log_unit = PU_SHARE)
 WRONG(run_entry, b->runs.at[0].micro = 3)
 WRONG(run_loss, b->runs.at[0].loss_sum = SS_WEIGHT)
 WRONG(run_lr, b->runs.at[0].lr = (double)INFINITY)
@@ -503,6 +507,10 @@ static const Wrong wrongs[] = {
     {"evals[0]: entry", wrong_eval_entry},
     {"evals[0]: batch 0", wrong_eval_batch},
     {"actions[0]: it happens every 0", wrong_action},
+    {"actions[1]: metric", wrong_action_best},
+    {"taps[0]: weight is not a single running number", wrong_tap},
+    {"runs[0]: it logs every -1", wrong_run_log},
+    {"runs[0]: unit", wrong_run_log_unit},
     {"runs[0]: micro", wrong_run_entry},
     {"runs[0]: loss sum is not a single running number", wrong_run_loss},
     {"runs[0]: epochs 3, learning rate inf", wrong_run_lr},
