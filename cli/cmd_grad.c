@@ -58,16 +58,20 @@ static bool gradients(Cli *cli, Compile *c, void *user, Err *err)
         return err_set(err, ERR_PROGRAM, "the program has no `train` block");
     if (!u->stage && compile_stage_count(c) > 1)
         return usage_error(err, "the file has several train blocks: name one after it");
-    if (!compile_stage(c, u->stage, err) || !compile_pass_find("autodiff", &autodiff))
+    bool reference = cli_has(cli, OPT_reference) || cli_has(cli, OPT_bits);
+    if (!compile_stage(c, u->stage, err) || !compile_pass_find("autodiff", &autodiff) ||
+        (!reference &&
+         !compile_lower(c, err))) /* where `micro = auto`, memory says how many passes */
         return false;
     const Program *p = compile_program(c);
-    if (p->accumulates) {
-        usage_error(err, "the stage takes its batch in several passes, and mdl grad runs one");
-        return err_help(err, "--set train.micro=auto takes all rows at once");
-    }
-    Execution x = {.entry = entry_number(p, "micro"), .after = (int)autodiff, .args = u->batch};
+    Execution x = {.entry = entry_number(p, "micro"),
+                   .weigh = entry_number(p, "weigh"),
+                   .passes = p->accumulates ? compile_passes(c) : 1,
+                   .after = (int)autodiff,
+                   .args = u->batch};
     if (x.entry == UINT32_MAX)
         BUG("a stage without `micro`");
+    x.weighs = x.weigh != UINT32_MAX;
     if (!execute(cli, c, &x, 0, err)) {
         err_context(err, "batch");
         return err->kind == ERR_DATA

@@ -25,13 +25,17 @@ static int64_t count_of(const Type *type)
     return n;
 }
 
-static double *load_all(Arena *arena, const Type *type, const void *data)
+static double *load_typed(Arena *arena, DType dtype, const void *data, int64_t n)
 {
-    int64_t n = count_of(type);
     double *out = NEW_ARRAY(arena, double, n + 1);
     for (int64_t i = 0; i < n; i++)
-        out[i] = dtype_load(type->dtype, data, (size_t)i);
+        out[i] = dtype_load(dtype, data, (size_t)i);
     return out;
+}
+
+static double *load_all(Arena *arena, const Type *type, const void *data)
+{
+    return load_typed(arena, type->dtype, data, count_of(type));
 }
 
 static bool set_parameters(const Cli *cli, Runtime *rt, uint64_t seed, Err *err)
@@ -42,6 +46,11 @@ static bool set_parameters(const Cli *cli, Runtime *rt, uint64_t seed, Err *err)
 
 /* ---- compiled ---- */
 
+static int64_t passes_of(const Execution *x)
+{
+    return x->passes > 1 ? x->passes : 1;
+}
+
 static bool bind_arguments(Cli *cli, const Plan *plan, const Execution *x, const void **inputs,
                            Err *err)
 {
@@ -51,7 +60,7 @@ static bool bind_arguments(Cli *cli, const Plan *plan, const Execution *x, const
         const PlanTensor *t = &plan->tensors[b->tensor];
         Want w = {.name = plan_text(plan, b->name), .dtype = (DType)t->dtype, .rank = t->rank};
         for (uint32_t k = 0; k < t->rank; k++)
-            w.dim[k] = plan_dim_hi(plan, t->dim[k]);
+            w.dim[k] = plan_dim_hi(plan, t->dim[k]) * (k ? 1 : passes_of(x));
         const StTensor *have = tensor_find(cli, x->args, &w, err);
         inputs[i] = have ? tensor_convert(cli->arena, have, w.dtype, err) : NULL;
         if (!inputs[i])
@@ -74,6 +83,48 @@ static void take_values(Cli *cli, const Program *p, Runtime *rt, Execution *x)
         x->states[i] = load_all(cli->arena, p->states.at[i]->type, rt_state(rt, i, NULL));
 }
 
+/* Pass p of an entry, whose inputs have names of the entry that the arguments were bound for. */
+static bool run_pass(Cli *cli, Runtime *rt, uint32_t entry, const void *const *all,
+                     const Execution *x, RtCall call, Err *err)
+{
+    const Plan *plan = rt_plan(rt);
+    const PlanEntry *e = &plan->entries[entry], *bound = &plan->entries[x->entry];
+    const void **inputs = NEW_ARRAY(cli->arena, const void *, e->ninput + (size_t)1);
+    int64_t pass = call.row0;
+    call.row0 = 0;
+    for (uint32_t i = 0; i < e->ninput; i++) {
+        const PlanBinding *b = &plan->bindings[e->input0 + i];
+        for (uint32_t k = 0; k < bound->ninput; k++) {
+            const PlanBinding *have = &plan->bindings[bound->input0 + k];
+            const PlanTensor *t = &plan->tensors[have->tensor];
+            if (b->name != have->name)
+                continue;
+            size_t bytes = dtype_info((DType)t->dtype)->bytes;
+            for (uint32_t d = 0; d < t->rank; d++)
+                bytes *= (size_t)plan_dim_hi(plan, t->dim[d]);
+            inputs[i] = (const char *)all[k] + (size_t)pass * bytes;
+            call.row0 = t->rank ? pass * plan_dim_hi(plan, t->dim[0]) : 0;
+        }
+        if (!inputs[i])
+            BUG("input %s of one entry is none of another", plan_text(plan, b->name));
+    }
+    call.inputs = inputs;
+    call.first = pass == 0;
+    return rt_run(rt, entry, &call, err);
+}
+
+static bool run_passes(Cli *cli, Runtime *rt, const void *const *all, const Execution *x,
+                       RtCall call, Err *err)
+{
+    for (int w = x->weighs ? 0 : 1; w < 2; w++)
+        for (int64_t p = 0; p < passes_of(x); p++) {
+            call.row0 = p;
+            if (!run_pass(cli, rt, w ? x->entry : x->weigh, all, x, call, err))
+                return false;
+        }
+    return true;
+}
+
 static bool run_compiled(Cli *cli, const Program *p, Runtime *rt, Execution *x, Err *err)
 {
     const Plan *plan = rt_plan(rt);
@@ -87,7 +138,7 @@ static bool run_compiled(Cli *cli, const Program *p, Runtime *rt, Execution *x, 
                    .step = 1,
                    .seed = cli->seed < 0 ? 0 : cli->seed & SEED_BITS,
                    .first = true};
-    if (!bind_arguments(cli, plan, x, inputs, err) || !rt_run(rt, x->entry, &call, err))
+    if (!bind_arguments(cli, plan, x, inputs, err) || !run_passes(cli, rt, inputs, x, call, err))
         return false;
     take_values(cli, p, rt, x);
     return true;
@@ -123,16 +174,23 @@ static bool state_values(Cli *cli, const Program *p, Runtime *rt, Value **states
     return true;
 }
 
+typedef struct Slots {
+    const Cli *cli;
+    int64_t pass, row0;
+} Slots;
+
 static double slot_value(void *user, const char *name)
 {
-    const Cli *cli = user;
+    const Slots *s = user;
     if (strcmp(name, "seed") == 0)
-        return cli->seed < 0 ? 0 : (double)(cli->seed & SEED_BITS);
-    return strcmp(name, "step") == 0 || strcmp(name, "first") == 0 ? 1 : 0;
+        return s->cli->seed < 0 ? 0 : (double)(s->cli->seed & SEED_BITS);
+    if (strcmp(name, "row0") == 0)
+        return (double)s->row0;
+    return strcmp(name, "step") == 0 || (strcmp(name, "first") == 0 && s->pass == 0) ? 1 : 0;
 }
 
-/* Whole numbers have to fit the argument's type; floats keep the precision of the file in f64. */
-static bool argument_value(Cli *cli, const StTensor *t, Value *out, Err *err)
+/* The part of pass p. Whole numbers have to fit the argument's type; floats keep the precision of the file in f64. */
+static bool argument_value(Cli *cli, const StTensor *t, int64_t pass, Value *out, Err *err)
 {
     DType dtype = out->type->dtype;
     bool as_typed = cli_has(cli, OPT_bits) || !dtype_is_float(dtype);
@@ -141,21 +199,51 @@ static bool argument_value(Cli *cli, const StTensor *t, Value *out, Err *err)
         return false;
     const double *values = tensor_values(cli->arena, t, err);
     if (values && as_typed && dtype_is_float(dtype))
-        values = load_all(cli->arena, out->type, typed);
+        values = load_typed(cli->arena, dtype, typed, (int64_t)st_count(t));
     if (values)
-        memcpy(out->at, values, (size_t)out->count * sizeof(double));
+        memcpy(out->at, values + pass * out->count, (size_t)out->count * sizeof(double));
     return values != NULL;
 }
 
-static bool argument_values(Cli *cli, const Graph *g, const Execution *x, Value **inputs, Err *err)
+static bool argument_values(Cli *cli, const Graph *g, const Execution *x, int64_t pass,
+                            Value **inputs, Err *err)
 {
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Node *n = g->inputs.at[i];
         Want w = want_of(node_sym(n, "name"), n->type);
+        w.dim[0] *= w.rank ? passes_of(x) : 1;
         const StTensor *t = tensor_find(cli, x->args, &w, err);
         inputs[i] = value_new(cli->arena, n->type, NULL);
-        if (!t || !argument_value(cli, t, inputs[i], err))
+        if (!t || !argument_value(cli, t, pass, inputs[i], err))
             return x->args_name ? err_context(err, "%s", x->args_name) : false;
+    }
+    return true;
+}
+
+/* One pass of a graph on states, which are what it writes from then on. */
+static bool interpret_pass(Cli *cli, const Graph *g, int64_t pass, Execution *x, Value **states,
+                           Err *err)
+{
+    Value **inputs = NEW_ARRAY(cli->arena, Value *, g->inputs.n + (size_t)1);
+    Value **results = NEW_ARRAY(cli->arena, Value *, g->results.n + (size_t)1);
+    Value **writes = NEW_ARRAY(cli->arena, Value *, g->writes.n + (size_t)1);
+    if (!argument_values(cli, g, x, pass, inputs, err))
+        return false;
+    Slots slots = {cli, pass, 0};
+    if (g->inputs.n && inputs[0]->rank)
+        slots.row0 = pass * inputs[0]->dim[0];
+    InterpBinding b = {.sym_values = NEW_ARRAY(cli->arena, int64_t, dim_sym_count(g->ir) + 1),
+                       .inputs = inputs,
+                       .states = states,
+                       .bits = cli_has(cli, OPT_bits),
+                       .slot = slot_value,
+                       .user = &slots};
+    interp_run(g, cli->arena, &b, results, writes);
+    for (uint32_t i = 0; i < g->results.n && x->results; i++)
+        x->results[i] = results[i]->at;
+    for (uint32_t i = 0; i < g->writes.n; i++) {
+        states[g->writes.at[i].state] = writes[i];
+        x->states[g->writes.at[i].state] = writes[i]->at;
     }
     return true;
 }
@@ -163,26 +251,19 @@ static bool argument_values(Cli *cli, const Graph *g, const Execution *x, Value 
 static bool interpret(Cli *cli, Compile *c, Runtime *rt, Execution *x, Err *err)
 {
     const Program *p = compile_program(c);
-    const Graph *g = compile_graph(c, x->entry, x->after, err);
-    if (!g)
-        return false;
-    Value **inputs = NEW_ARRAY(cli->arena, Value *, g->inputs.n + (size_t)1);
     Value **states = NEW_ARRAY(cli->arena, Value *, p->states.n + (size_t)1);
-    Value **results = NEW_ARRAY(cli->arena, Value *, g->results.n + (size_t)1);
-    Value **writes = NEW_ARRAY(cli->arena, Value *, g->writes.n + (size_t)1);
-    if (!state_values(cli, p, rt, states, err) || !argument_values(cli, g, x, inputs, err))
+    double **kept = x->results;
+    if (!state_values(cli, p, rt, states, err))
         return false;
-    InterpBinding b = {.sym_values = NEW_ARRAY(cli->arena, int64_t, dim_sym_count(p->ir) + 1),
-                       .inputs = inputs,
-                       .states = states,
-                       .bits = cli_has(cli, OPT_bits),
-                       .slot = slot_value,
-                       .user = cli};
-    interp_run(g, cli->arena, &b, results, writes);
-    for (uint32_t i = 0; i < g->results.n; i++)
-        x->results[i] = results[i]->at;
-    for (uint32_t i = 0; i < g->writes.n; i++)
-        x->states[g->writes.at[i].state] = writes[i]->at;
+    for (int w = x->weighs ? 0 : 1; w < 2; w++) {
+        const Graph *g = compile_graph(c, w ? x->entry : x->weigh, x->after, err);
+        x->results = w ? kept : NULL; /* of the entry alone */
+        for (int64_t pass = 0; g && pass < passes_of(x); pass++)
+            if (!interpret_pass(cli, g, pass, x, states, err))
+                return false;
+        if (!g)
+            return false;
+    }
     return true;
 }
 
@@ -199,6 +280,10 @@ bool execute(Cli *cli, Compile *c, Execution *x, uint64_t seed, Err *err)
     x->states = NEW_ARRAY(cli->arena, double *, p->states.n + (size_t)1);
     if (!(reference ? compile_states(c, &bytes, err) : compile_plan(c, &bytes, err)))
         return false;
+    if (compile_program(c) != p) {
+        err_set(err, ERR_DEVICE, "kernels need so much workspace that the batch is cut once more");
+        return err_help(err, "say how many rows a pass takes: --set train.micro=N");
+    }
     Plan *plan = plan_from_bytes(bytes.data, bytes.n, err);
     Runtime *rt = plan ? open_runtime(cli, plan, err) : NULL;
     bool ok = rt && set_parameters(cli, rt, seed, err);

@@ -10,6 +10,9 @@
 /* What a run of an entry takes and gives. */
 typedef struct Execution {
     uint32_t entry;
+    int64_t passes; /* the args have rows for so many, one after the other; 0 is 1 */
+    bool weighs;    /* `weigh` runs over all of them before */
+    uint32_t weigh;
     int after;             /* reference: interpret the graph after this pass; -1: as elaborated */
     const StFile *args;    /* tensors by the names of the entry's inputs */
     const char *args_name; /* their file, for messages; may be NULL */

@@ -481,6 +481,12 @@ bool compile_lower(Compile *c, Err *err)
     return true;
 }
 
+int64_t compile_passes(const Compile *c)
+{
+    const PlanRun *run = &c->builder->runs.at[0];
+    return run->batch / run->rows;
+}
+
 const MicroChoice *compile_micro(const Compile *c)
 {
     return c->micro.rows ? &c->micro : NULL;

@@ -250,6 +250,41 @@ static void taps_are_logged(void **state)
     check_has(o.err, "  ce ");
 }
 
+/* `mdl grad` runs all passes of a step: what one pass gives, compiled and interpreted. */
+static void gradients_of_several_passes(void **state)
+{
+    Tool *tool = *state;
+    static const char *const losses[] = {
+        "cross_entropy(mlp(b.image), b.label)",
+        "0.3 * mean(mlp(b.image)) + cross_entropy(mlp(dropout(b.image, 0.2)), b.label, mask: "
+        "b.label != 1)"};
+    static const char *const micro[] = {"train.micro=8", "train.micro=4", "train.micro=1"};
+    tool_batch(tool, "b", &(BatchSpec){.n = 8, .image = true, .label = true});
+    for (size_t k = 0; k < COUNT(losses); k++) {
+        tool_program(tool, "p.mdl", "cross_entropy(mlp(b.image), b.label)", losses[k]);
+        for (size_t i = 0; i < COUNT(micro); i++) {
+            const char *name = arena_printf(tool->arena, "g%zu", i);
+            const char *exact = arena_printf(tool->arena, "r%zu", i);
+            GOOD(tool, "grad", "p.mdl", "--batch", "b", "--out", name, "--set", micro[i]);
+            GOOD(tool, "grad", "p.mdl", "--batch", "b", "--out", exact, "--set", micro[i],
+                 "--reference");
+            StFile *one = tool_tensors(tool, "g0"), *some = tool_tensors(tool, name);
+            StFile *first = tool_tensors(tool, "r0"), *other = tool_tensors(tool, exact);
+            assert_true(difference(one, some) < 1e-5);
+            assert_true(difference(first, other) < 1e-12);
+            assert_true(difference(first, some) < 1e-5);
+            st_close(one);
+            st_close(some);
+            st_close(first);
+            st_close(other);
+        }
+    }
+    tool_batch(tool, "few", &(BatchSpec){.n = 4, .image = true, .label = true});
+    Outcome o = RUN(tool, "grad", "p.mdl", "--batch", "few", "--out", "x", "--set", micro[1]);
+    check_code(&o, 4);
+    check_has(o.err, "the batch has as many rows as the stage");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(steps_that_are_not_finite_are_left_out, setup,
                                         tool_teardown),
         cmocka_unit_test_setup_teardown(taps_are_logged, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(gradients_of_several_passes, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(runs_that_diverge_leave_evidence, setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
