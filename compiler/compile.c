@@ -26,6 +26,7 @@ struct Compile {
     uint64_t reserve;         /* of the budget: what kernels were found to need beside tensors */
     MicroChoice micro;        /* of `micro = auto` */
     const MemPlan **memplans; /* by entry; NULL until compile_lower */
+    bool gradients_done;      /* none was too large */
     StrBuf gradients;         /* of compile_check */
 };
 
@@ -290,15 +291,56 @@ static void report_gradient(Compile *c, const GradFinding *f)
     diag_note(d, "it is the derivative with respect to `%s`", f->operand);
 }
 
-static void check_gradients(Compile *c, PassCx *cx, const Graph *micro)
+/* In one direction through all parameters and inputs. */
+static void report_whole(Compile *c, const Graph *entry, const GradFinding *f)
 {
+    StrBuf *sb = &c->gradients;
+    if (f->verdict == GRAD_NOT_FINITE || f->verdict == GRAD_TOO_LARGE) {
+        report_gradient(c, f);
+        return;
+    }
+    sb_printf(sb, "%-20s %s: %.1g relative, at most %.1g\n", f->name,
+              f->verdict == GRAD_AGREES ? "agrees" : "differs", f->relative, f->bound);
+    if (f->verdict == GRAD_DIFFERS)
+        diag_at(c->ir->diags, DIAG_E0606, f->node->span,
+                "the derivative of all of `%s` differs from finite differences: %.2g relative",
+                entry->name, f->relative);
+}
+
+/* done: of gradcheck_entry. False: something was too large. */
+static bool check_gradients(Compile *c, PassCx *cx, const Graph *entry, Map *done)
+{
+    bool all_done = true, all_right = true;
     GradFindings all = {0};
     tell(c, "comparing derivatives", "");
     sb_printf(&c->gradients, "%s, %s:\n", cx->program->name ? cx->program->name : "program",
-              micro->name);
-    gradcheck_entry(cx, micro, &all);
-    for (uint32_t i = 0; i < all.n; i++)
+              entry->name);
+    gradcheck_entry(cx, entry, done, &all);
+    for (uint32_t i = 0; i < all.n; i++) {
         report_gradient(c, &all.at[i]);
+        all_done = all_done && all.at[i].verdict != GRAD_TOO_LARGE;
+        all_right = all_right && all.at[i].verdict != GRAD_DIFFERS;
+    }
+    if (!all_right) /* then the whole differs as well */
+        return all_done;
+    GradFinding whole;
+    gradcheck_whole(cx, entry, &whole);
+    report_whole(c, entry, &whole);
+    return all_done && whole.verdict != GRAD_TOO_LARGE;
+}
+
+/* The functions of the models, as they are in evaluation, for small numbers of rows: of a file without
+ * stages, or whose stages are too large. */
+static void check_model_gradients(Compile *c)
+{
+    Map *done = map_new(c->arena);
+    for (uint32_t i = 0; i < front_model_count(c->front); i++) {
+        Arena *arena = arena_new();
+        const Program *p = front_model(c->front, i, false);
+        for (uint32_t k = 0; p && k < p->entries.n; k++)
+            check_gradients(c, passes_begin(c->ir, arena, p, NULL), p->entries.at[k], done);
+        arena_free(arena);
+    }
 }
 
 /* Derivatives are part of the check: a trained parameter without one is the program's mistake. The
@@ -308,7 +350,8 @@ static void check_derivatives(void *user, Program *p, Arena *arena)
     Compile *c = user;
     const Graph *micro = program_entry(p, "micro");
     if (micro && c->opt.gradients)
-        check_gradients(c, passes_begin(c->ir, arena, p, NULL), micro);
+        c->gradients_done = check_gradients(c, passes_begin(c->ir, arena, p, NULL), micro, NULL) &&
+                            c->gradients_done;
     if (!micro || autodiff_proves(p, micro))
         return;
     PassOptions opt = {.skip = c->opt.skip, .limit = passes_up_to(c, PASS_autodiff)};
@@ -319,7 +362,13 @@ bool compile_check(Compile *c, Err *err)
 {
     tell(c, "checking", path_base(c->opt.path));
     c->gradients = sb_new(c->arena);
-    return finish(c, front_check_each(c->front, check_derivatives, c), "front_check", err);
+    c->gradients_done = true;
+    bool ok = front_check_each(c->front, check_derivatives, c);
+    if (ok && c->opt.gradients && (!front_stage_count(c->front) || !c->gradients_done)) {
+        check_model_gradients(c);
+        ok = diags_errors(c->ir->diags) == 0;
+    }
+    return finish(c, ok, "front_check", err);
 }
 
 const char *compile_gradients(Compile *c)

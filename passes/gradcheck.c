@@ -2,7 +2,8 @@
  *
  * z = sum(w * y) over all float results y with random weights w. For each float operand x and a random
  * direction v, (z(x + h v) - z(x - h v)) / 2h is compared with <dz/dx, v>, which the graph of autodiff
- * gives. One direction sees every element: a wrong one stays hidden only where it is orthogonal to v.
+ * gives. One direction sees every element: a wrong one stays hidden only where it is orthogonal to v. Of
+ * a whole program one direction goes through all operands at once: five evaluations, however many there are.
  *
  * The bound is derived: |D(h) - D(2h)| is three times the error of truncation of D(h), and rounding is
  * that of the sums, over the step. Where a kink (max, abs) lies within a step the estimate is none, so
@@ -17,9 +18,6 @@
 #include <string.h>
 
 enum { POINTS = 3 };
-
-/* What the interpreter is asked to do for one operation, in evaluated elements and flops. */
-#define WORK_LIMIT 5e7
 
 /* ---- numbers ---- */
 
@@ -50,6 +48,7 @@ typedef struct Probe {
     const int64_t *syms;
     uint32_t nx;         /* operands: the first inputs; the weights follow, then what is frozen */
     const uint32_t *wrt; /* by operand: result number of its gradient + 1, or 0 */
+    bool joint;          /* one direction through all operands */
     Value **in;
 } Probe;
 
@@ -95,13 +94,38 @@ static Value **run(const Probe *p, Arena *arena, const Graph *g)
     return results;
 }
 
-/* ---- one operand at one point ---- */
+/* ---- one direction at one point ---- */
 
+/* Through the operands first .. end that have a gradient. */
 typedef struct Step {
-    const double *v; /* the direction */
-    double *x, *at;  /* the operand's elements; where it is */
-    int64_t n;
+    uint32_t first, end;
+    double **v, **at; /* by operand: the direction; where it is */
 } Step;
+
+static Step step_new(const Probe *p, uint32_t first, uint32_t end)
+{
+    Step s = {.first = first, .end = end};
+    s.v = NEW_ARRAY(p->arena, double *, p->nx + 1);
+    s.at = NEW_ARRAY(p->arena, double *, p->nx + 1);
+    for (uint32_t k = first; k < end; k++) {
+        const Value *x = p->in[k];
+        uint64_t seed = 77 + k;
+        if (!p->wrt[k])
+            continue;
+        s.v[k] = NEW_ARRAY(p->arena, double, x->count + 1);
+        s.at[k] = COPY_ARRAY(p->arena, double, x->at, x->count);
+        for (int64_t i = 0; i < x->count; i++)
+            s.v[k][i] = uniform(&seed, -1, 1);
+    }
+    return s;
+}
+
+static void move_by(const Probe *p, const Step *s, double h)
+{
+    for (uint32_t k = s->first; k < s->end; k++)
+        for (int64_t i = 0; p->wrt[k] && i < p->in[k]->count; i++)
+            p->in[k]->at[i] = s->at[k][i] + h * s->v[k][i];
+}
 
 /* (z(x + h v) - z(x - h v)) / 2h, and the bound of its rounding. */
 static double difference(const Probe *p, const Step *s, double h, double *rounding)
@@ -109,64 +133,79 @@ static double difference(const Probe *p, const Step *s, double h, double *roundi
     double z[2], size = 0;
     for (int side = 0; side < 2; side++) {
         Arena *arena = arena_new();
-        for (int64_t i = 0; i < s->n; i++)
-            s->x[i] = s->at[i] + (side ? -h : h) * s->v[i];
+        move_by(p, s, side ? -h : h);
         Value **r = run(p, arena, p->forward);
         z[side] = r[0]->at[0];
         size += fabs(r[1]->at[0]);
         arena_free(arena);
     }
-    memcpy(s->x, s->at, (size_t)s->n * sizeof *s->x);
+    move_by(p, s, 0);
     *rounding = 64 * DBL_EPSILON * size / (2 * h);
     return (z[0] - z[1]) / (2 * h);
 }
 
-static GradVerdict check_operand(const Probe *p, uint32_t k, const Value *dx, double h,
-                                 double *relative)
+static GradVerdict check_direction(const Probe *p, const Step *s, Value *const *dx, double h,
+                                   GradFinding *out)
 {
-    Value *x = p->in[k];
-    uint64_t seed = 77 + k;
-    double *v = NEW_ARRAY(p->arena, double, x->count + 1), got = 0, size = 0;
-    Step s = {.v = v, .x = x->at, .n = x->count};
-    s.at = NEW_ARRAY(p->arena, double, x->count + 1);
-    memcpy(s.at, x->at, (size_t)x->count * sizeof *s.at);
-    for (int64_t i = 0; i < x->count; i++) {
-        v[i] = uniform(&seed, -1, 1);
-        double term = v[i] * dx->at[i];
-        got += term;
-        size += fabs(term);
-    }
+    double got = 0, size = 0;
+    for (uint32_t k = s->first; k < s->end; k++)
+        for (int64_t i = 0; p->wrt[k] && i < p->in[k]->count; i++) {
+            double term = s->v[k][i] * dx[p->wrt[k] - 1]->at[i];
+            got += term;
+            size += fabs(term);
+        }
     double round1, round2;
-    double near = difference(p, &s, h, &round1), far = difference(p, &s, 2 * h, &round2);
+    double near = difference(p, s, h, &round1), far = difference(p, s, 2 * h, &round2);
     double bound = fabs(near - far) + round1 + round2 + 64 * DBL_EPSILON * size;
     if (!isfinite(got) || !isfinite(near) || !isfinite(far))
         return GRAD_NOT_FINITE;
-    *relative = fabs(got - near) / fmax(size, DBL_MIN);
+    out->relative = fabs(got - near) / fmax(size, DBL_MIN);
+    out->bound = bound / fmax(size, DBL_MIN);
     return fabs(got - near) <= bound ? GRAD_AGREES : GRAD_DIFFERS;
+}
+
+static GradVerdict check_directions(const Probe *p, Value *const *dx, double h, GradFinding *out)
+{
+    GradVerdict verdict = GRAD_AGREES;
+    if (p->joint) {
+        Step all = step_new(p, 0, p->nx);
+        out->operand = "one of its parameters";
+        return check_direction(p, &all, dx, h, out);
+    }
+    for (uint32_t k = 0; k < p->nx && verdict == GRAD_AGREES; k++) {
+        if (!p->wrt[k])
+            continue;
+        Step one = step_new(p, k, k + 1);
+        verdict = check_direction(p, &one, dx, h, out);
+        out->operand = node_sym(p->forward->inputs.at[k], "name");
+    }
+    return verdict;
+}
+
+/* Numbers of a whole program are such that its layers keep their size. */
+static double scale_of(const Probe *p, const Value *v)
+{
+    bool matrix = v->rank > 1 && v->count > 0 && v->dim[0] > 0;
+    return p->joint && matrix ? sqrt((double)v->dim[0] / (double)v->count) : 1;
 }
 
 static GradVerdict check_point(Probe *p, int point, bool positive, GradFinding *out)
 {
     uint64_t seed = 1000 + (uint64_t)point;
     double h = 1e-5 * pow(0.1, point);
-    GradVerdict verdict = GRAD_AGREES;
     p->arena = arena_new();
     p->in = NEW_ARRAY(p->arena, Value *, p->forward->inputs.n + 1);
     uint32_t given = p->frozen->inputs.n;
     for (uint32_t k = 0; k < given; k++) {
         p->in[k] = value_new(p->arena, p->forward->inputs.at[k]->type, p->syms);
-        fill(p->in[k], &seed, positive ? 0.2 : -1.5, positive ? 1.8 : 1.5);
+        double scale = scale_of(p, p->in[k]);
+        fill(p->in[k], &seed, (positive ? 0.2 : -1.5) * scale, (positive ? 1.8 : 1.5) * scale);
     }
     Value **stops = run(p, p->arena, p->frozen);
     for (uint32_t k = 0; k < p->frozen->results.n; k++)
         p->in[given + k] = stops[k];
     Value **dx = run(p, p->arena, p->backward);
-    for (uint32_t k = 0; k < p->nx && verdict == GRAD_AGREES; k++) {
-        if (!p->wrt[k])
-            continue;
-        verdict = check_operand(p, k, dx[p->wrt[k] - 1], h, &out->relative);
-        out->operand = node_sym(p->forward->inputs.at[k], "name");
-    }
+    GradVerdict verdict = check_directions(p, dx, h, out);
     arena_free(p->arena);
     return verdict;
 }
@@ -195,8 +234,7 @@ static bool without_vjp(PassCx *cx, const Def *def)
     return def->kind == DEF_COMPOSITE && !def->vjp;
 }
 
-/* Small extents for the symbols that are left. */
-static int64_t *small_sizes(PassCx *cx)
+int64_t *gradcheck_sizes(PassCx *cx)
 {
     int64_t *at = NEW_ARRAY(cx->arena, int64_t, dim_sym_count(cx->ir) + 1);
     for (uint32_t i = 0; i < dim_sym_count(cx->ir); i++) {
@@ -270,7 +308,7 @@ static bool differentiate(PassCx *cx, Graph *g, uint32_t n, uint32_t *result)
     return true;
 }
 
-GradVerdict gradcheck_graph(PassCx *cx, const Graph *g, GradFinding *out)
+static GradVerdict check_graph(PassCx *cx, const Graph *g, bool joint, GradFinding *out)
 {
     Graph *plain = inline_calls(cx, g, inline_all);
     Graph *backward = inline_calls(cx, g, without_vjp);
@@ -278,121 +316,22 @@ GradVerdict gradcheck_graph(PassCx *cx, const Graph *g, GradFinding *out)
     if (!with_sum(cx, plain) || !with_sum(cx, backward) ||
         !differentiate(cx, backward, g->inputs.n, result))
         return GRAD_AGREES; /* nothing to compare, or autodiff has said why not */
-    Probe p = {
-        .cx = cx, .backward = backward, .syms = small_sizes(cx), .nx = g->inputs.n, .wrt = result};
+    Probe p = {.cx = cx,
+               .backward = backward,
+               .syms = gradcheck_sizes(cx),
+               .nx = g->inputs.n,
+               .wrt = result,
+               .joint = joint};
     p.forward = freeze(cx, plain, &p.frozen);
     return check_points(&p, out);
 }
 
-/* ---- an entry ---- */
-
-/* The node alone, on inputs of its operands' types; constants stay. */
-static Graph *graph_of(PassCx *cx, const Node *n)
+GradVerdict gradcheck_graph(PassCx *cx, const Graph *g, GradFinding *out)
 {
-    Graph *g = graph_new(cx->ir, cx->arena, sym(cx->ir->syms, "alone"));
-    const Node **in = NEW_ARRAY(cx->arena, const Node *, n->nin + 1);
-    const Def *def = op_info(n->op)->cls == OC_CALL ? node_def(n) : NULL;
-    for (uint32_t k = 0; k < n->nin; k++) {
-        double value;
-        Sym name = def ? node_sym(def->body->inputs.at[k], "name")
-                       : sym_printf(cx->ir->syms, "operand %u", k + 1);
-        in[k] = node_is_const(n->in[k], &value) ? graph_fill(g, n->in[k]->type, value)
-                                                : graph_input(g, name, n->in[k]->type);
-    }
-    const Node *y = graph_copy_node(g, n, in);
-    uint32_t nresult = n->type->is_tuple ? n->type->nelem : 1;
-    nresult = def && def->nvisible < nresult ? def->nvisible : nresult;
-    for (uint32_t i = 0; i < nresult; i++)
-        graph_result(g, sym_printf(cx->ir->syms, "y%u", i),
-                     n->type->is_tuple ? graph_get(g, y, i) : y);
-    return g;
+    return check_graph(cx, g, false, out);
 }
 
-static double elements(const Ir *ir, const Type *t)
+GradVerdict gradcheck_joint(PassCx *cx, const Graph *g, GradFinding *out)
 {
-    double n = 1;
-    for (uint32_t k = 0; !t->is_tuple && k < t->rank; k++)
-        n *= (double)dim_hi(ir, t->dims[k]);
-    return n;
-}
-
-/* What the interpreter does for it, in elements and flops. */
-static double work_of(PassCx *cx, const Node *n)
-{
-    OpClass cls = op_info(n->op)->cls;
-    double work = elements(cx->ir, n->type);
-    for (uint32_t k = 0; k < n->nin; k++)
-        work += elements(cx->ir, n->in[k]->type);
-    if (cls == OC_CONTRACT)
-        work += graph_flops(graph_of(cx, n));
-    const Graph *body = cls == OC_CALL || cls == OC_LOOP ? node_def(n)->body : NULL;
-    double rounds = 1;
-    if (cls == OC_LOOP)
-        rounds = (double)dim_hi(cx->ir, node_dim(n, "length"));
-    for (uint32_t i = 0; body && i < body->nodes.n; i++)
-        work += rounds * work_of(cx, body->nodes.at[i]);
-    return work;
-}
-
-static bool has_float(const Node *n)
-{
-    bool in = false;
-    for (uint32_t k = 0; k < n->nin; k++)
-        in = in || n->in[k]->type->is_tuple || dtype_is_float(n->in[k]->type->dtype);
-    return in && (n->type->is_tuple || dtype_is_float(n->type->dtype));
-}
-
-typedef struct Smallest {
-    const Node *node;
-    double work;
-} Smallest;
-
-typedef struct Census {
-    PassCx *cx;
-    Map *known; /* name -> 1 + index */
-    VEC(Smallest) all;
-} Census;
-
-/* Composites of one name that have another number of nodes are others: what functions they are given
- * (masks, scores) is part of their bodies. */
-static uint64_t key_of(const Node *n)
-{
-    if (op_info(n->op)->cls != OC_CALL)
-        return hash_text(op_info(n->op)->name) | 1;
-    const Def *def = node_def(n);
-    return hash_mix(hash_text(def->name), def->body->nodes.n) | 1;
-}
-
-static void take_census(Census *c, const Graph *g)
-{
-    for (uint32_t i = 0; i < g->nodes.n; i++) {
-        const Node *n = g->nodes.at[i];
-        OpClass cls = op_info(n->op)->cls;
-        if (!n->nin || cls == OC_TUPLE || !has_float(n) || !autodiff_flows(n->op))
-            continue;
-        double work = work_of(c->cx, n);
-        uintptr_t at = (uintptr_t)map_get(c->known, key_of(n));
-        if (!at) {
-            VEC_PUSH(c->cx->arena, &c->all, ((Smallest){n, work}));
-            map_put(c->known, key_of(n), (void *)(uintptr_t)c->all.n);
-        } else if (work < c->all.at[at - 1].work) {
-            c->all.at[at - 1] = (Smallest){n, work};
-        }
-        if (cls == OC_CALL && !node_def(n)->vjp && !at)
-            take_census(c, node_def(n)->body);
-    }
-}
-
-void gradcheck_entry(PassCx *cx, const Graph *entry, GradFindings *out)
-{
-    Census c = {.cx = cx, .known = map_new(cx->arena)};
-    take_census(&c, entry);
-    for (uint32_t i = 0; i < c.all.n; i++) {
-        const Node *n = c.all.at[i].node;
-        bool call = op_info(n->op)->cls == OC_CALL;
-        GradFinding f = {.name = call ? node_def(n)->name : op_info(n->op)->name, .node = n};
-        f.verdict = c.all.at[i].work > WORK_LIMIT ? GRAD_TOO_LARGE
-                                                  : gradcheck_graph(cx, graph_of(cx, n), &f);
-        VEC_PUSH(cx->arena, out, f);
-    }
+    return check_graph(cx, g, true, out);
 }

@@ -228,12 +228,68 @@ static void test_wrong_derivatives_are_found(void **state)
     }
 }
 
+/* The entry as a whole, whose one wrong operation is not looked at by itself. */
+static void test_wholes_are_compared(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *op;
+        GradVerdict verdict;
+    } wholes[] = {
+        {"op f(x: [.., D]) -> [.., D] { x * x * x\n vjp dy { dx = 3 * x * x * dy } }", GRAD_AGREES},
+        {"op f(x: [.., D]) -> [.., D] { x * x * x\n vjp dy { dx = 3.001 * x * x * dy } }",
+         GRAD_DIFFERS},
+        {"op f(x: [.., D]) -> [.., D] = x * stop(x * x)", GRAD_AGREES},
+        {"op f(x: [.., D]) -> [.., D] = abs(x)", GRAD_AGREES},
+    };
+    for (size_t i = 0; i < COUNT(wholes); i++) {
+        Arena *arena = arena_new();
+        Session s = open_text(arena_printf(arena, frame, wholes[i].op), false);
+        assert_true(compile_stage(s.c, NULL, &s.err));
+        const Program *p = compile_program(s.c);
+        GradFinding found;
+        gradcheck_whole(passes_begin(p->ir, arena, p, NULL), program_entry(p, "micro"), &found);
+        assert_int_equal(found.verdict, wholes[i].verdict);
+        if (found.verdict == GRAD_AGREES)
+            assert_true(found.relative <= found.bound && found.bound < 1e-6);
+        close_session(&s);
+        arena_free(arena);
+    }
+}
+
+/* Of a file without a train block, the functions of its models for small sizes. */
+static void test_models_are_compared(void **state)
+{
+    UNUSED(state);
+    static const char text[] =
+        "op f(x: [.., D]) -> [.., D] { x * x\n vjp dy { dx = %s * x * dy } }\n"
+        "module Curve(D) {\n"
+        "  fc: Linear(1000, D)\n"
+        "  fn forward(x: f32[B, T, 1000]) -> [B, T, D] = f(fc(x))\n"
+        "  fn twice(x: f32[B, T, 1000]) -> [B, T, D] = 2 * forward(x)\n"
+        "}\n"
+        "model m = Curve(7)\n";
+    for (int right = 0; right < 2; right++) {
+        Arena *arena = arena_new();
+        Session s = open_text(arena_printf(arena, text, right ? "2" : "3"), true);
+        assert_int_equal(compile_check(s.c, &s.err), right);
+        const char *got = compile_gradients(s.c);
+        assert_non_null(strstr(got, right ? "f                    agrees\n" : "differs in x: "));
+        assert_int_equal(strstr(got, "as a whole           agrees: ") != NULL, right);
+        assert_non_null(strstr(got, "m.twice:\nmul "));
+        close_session(&s);
+        arena_free(arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op_has_a_case),
         cmocka_unit_test(test_derivatives),
         cmocka_unit_test(test_wrong_derivatives_are_found),
+        cmocka_unit_test(test_wholes_are_compared),
+        cmocka_unit_test(test_models_are_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
