@@ -37,7 +37,7 @@ typedef enum PassId {
 
 /* May --skip leave it out? PLAIN: it runs all the same, and does only what must be done. */
 typedef enum PassNeed { REQUIRED, OPTIONAL, PLAIN } PassNeed;
-typedef enum PassBits { EXACT, BOUND } PassBits;       /* same bits with and without it */
+typedef enum PassBits { EXACT, BOUND } PassBits; /* same bits with and without it */
 
 typedef struct PassInfo {
     const char *name;
