@@ -27,39 +27,39 @@ static void add_row(Arena *arena, const PlanRow *row, uint32_t nin, uint32_t nou
 }
 
 /* Scalars of all sets are BUF arguments, the tensors of each set a row. */
-static bool table_tensors(Arena *arena, const Plan *plan, const PlanStep *step, const Node *group,
-                          LaunchTensors *out)
+static bool table_tensors(Arena *arena, const LaunchOf *l, LaunchTensors *out)
 {
-    uint32_t count = (uint32_t)node_int(group, "count"), nscalar = step->narg - 1;
-    const PlanArg *table = &plan->args[step->arg0 + nscalar];
-    uint32_t per_set = (group->nin - nscalar) / count, nout = result_count(group) / count;
-    if (table->kind != PG_TABLE || table->nrow != count || per_set + nout > PLAN_ROW_BUFS)
+    uint32_t count = (uint32_t)node_int(l->group, "count"), nscalar = l->step->narg - 1;
+    const PlanArg *table = &l->plan->args[l->step->arg0 + nscalar];
+    uint32_t per_set = (l->group->nin - nscalar) / count, nout = result_count(l->group) / count;
+    if (table->kind != PG_TABLE || table->nrow != count || per_set + nout > PLAN_ROW_BUFS ||
+        l->set >= count)
         return false;
-    add_row(arena, &plan->rows[table->row0], per_set, nout, out);
+    add_row(arena, &l->plan->rows[table->row0 + l->set], per_set, nout, out);
     for (uint32_t i = 0; i < nscalar; i++)
-        VEC_PUSH(arena, &out->in, plan->args[step->arg0 + i].tensor);
+        VEC_PUSH(arena, &out->in, l->plan->args[l->step->arg0 + i].tensor);
     out->nset = count;
     return true;
 }
 
-bool bisect_tensors(Arena *arena, const Plan *plan, const PlanStep *step, const Node *group,
-                    LaunchTensors *out)
+bool bisect_tensors(Arena *arena, const LaunchOf *l, LaunchTensors *out)
 {
     *out = (LaunchTensors){.nset = 1};
-    const PlanArg *args = &plan->args[step->arg0];
+    const PlanArg *args = &l->plan->args[l->step->arg0];
+    const Node *group = l->group;
     if (op_info(group->op)->cls != OC_GROUP)
         return false;
     if (node_int(group, "count") > 1)
-        return step->narg > 0 && table_tensors(arena, plan, step, group, out);
-    if (step->narg == 2 && args[1].kind == PG_TABLE) { /* one result of any number of tensors */
+        return l->step->narg > 0 && table_tensors(arena, l, out);
+    if (l->step->narg == 2 && args[1].kind == PG_TABLE) { /* one result of any number of tensors */
         VEC_PUSH(arena, &out->out, args[0].tensor);
         for (uint32_t i = 0; i < args[1].nrow; i++)
-            VEC_PUSH(arena, &out->in, plan->rows[args[1].row0 + i].tensor[0]);
+            VEC_PUSH(arena, &out->in, l->plan->rows[args[1].row0 + i].tensor[0]);
         return out->in.n == group->nin;
     }
-    if (step->narg != group->nin + result_count(group))
+    if (l->step->narg != group->nin + result_count(group))
         return false;
-    for (uint32_t i = 0; i < step->narg; i++) {
+    for (uint32_t i = 0; i < l->step->narg; i++) {
         if (args[i].kind != PG_BUF)
             return false;
         TensorIds *list = i < group->nin ? &out->in : &out->out;

@@ -10,11 +10,16 @@ typedef VEC(uint32_t) TensorIds;
 /* What a launch reads and writes, by tensor of the plan, in the order of its group. */
 typedef struct LaunchTensors {
     TensorIds in, out;
-    uint32_t nset; /* of a table: its first set alone is compared */
+    uint32_t nset; /* of a table: how many there are; else 1 */
 } LaunchTensors;
-/* False when the launch is not one of the group. */
-bool bisect_tensors(Arena *arena, const Plan *plan, const PlanStep *step, const Node *group,
-                    LaunchTensors *out);
+/* Set number `set` of a table; else 0. False when the launch is not one of the group. */
+typedef struct LaunchOf {
+    const Plan *plan;
+    const PlanStep *step;
+    const Node *group;
+    uint32_t set;
+} LaunchOf;
+bool bisect_tensors(Arena *arena, const LaunchOf *launch, LaunchTensors *out);
 
 /* A difference larger than rounding explains. */
 typedef struct Difference {

@@ -40,11 +40,12 @@ static const char *headline(const Report *r)
 {
     const Plan *p = rt_plan(r->b->rt);
     const Difference *d = &r->fault->difference;
+    const char *set = r->fault->set ? arena_printf(r->arena, ", tensor set %u", r->fault->set) : "";
     return arena_printf(
         r->arena,
-        "%s, launch %u of %s: result %u, element %lld is %.9g instead of %.9g (bound %.2g)",
-        plan_text(p, r->kernel->name), r->fault->launch, r->entry, d->result, (long long)d->element,
-        d->got, d->want, d->bound);
+        "%s, launch %u of %s%s: result %u, element %lld is %.9g instead of %.9g (bound %.2g)",
+        plan_text(p, r->kernel->name), r->fault->launch, r->entry, set, d->result,
+        (long long)d->element, d->got, d->want, d->bound);
 }
 
 static bool write_tensors(const Report *r, Err *err)

@@ -4,7 +4,9 @@
  * where it arises, and does not grow on the way. A launch may write over what it reads: inputs are copied
  * before. What is too large for the interpreter is compared in blocks. A launch in a loop is compared in
  * its first round, its second, its fourth ..: errors that need a round of their own are there by then, and a
- * long loop does not take forever. */
+ * long loop does not take forever. Of a table of tensors all are compared: its group has the extents of the
+ * first, and works element by element, so that of a larger one the last elements are taken, and a smaller
+ * one is taken again and again. */
 #include "lockstep.h"
 
 /* The interpreter takes about a second for so much. */
@@ -17,11 +19,11 @@ struct Lockstep {
     Arena *arena;   /* of all */
     Arena *scratch; /* of the launch at hand */
     uint32_t entry;
-    const Node **group; /* by step: what it launches; NULL: begin or end of a loop */
-    uint32_t *runs;     /* by step */
-    LaunchTensors tensors;
-    bool known; /* ... and whether it can be compared */
-    Value **in; /* what it reads */
+    const Node **group;     /* by step: what it launches; NULL: begin or end of a loop */
+    uint32_t *runs;         /* by step */
+    uint32_t nset;          /* of the launch at hand; 0: it is not compared */
+    LaunchTensors *tensors; /* by set */
+    Value ***in;            /* by set: what it reads */
     LockstepCounts counts;
     Fault fault;
     bool found;
@@ -46,23 +48,29 @@ static uint32_t list_steps(const MemPlan *m, const Node **group)
 
 /* ---- values ---- */
 
-static const void *address(const Lockstep *l, uint32_t tensor)
+static const void *address(const Lockstep *l, uint32_t tensor, int64_t *n)
 {
     const Plan *p = rt_plan(l->spec.rt);
     const PlanEntry *e = &p->entries[l->entry];
-    size_t n;
+    size_t elements = 0;
+    const void *data = NULL;
     for (uint32_t i = 0; i < e->ninput && l->spec.call->inputs; i++)
         if (p->bindings[e->input0 + i].tensor == tensor)
-            return l->spec.call->inputs[i];
-    return rt_tensor(l->spec.rt, l->entry, tensor, &n);
+            data = l->spec.call->inputs[i];
+    if (!data)
+        data = rt_tensor(l->spec.rt, l->entry, tensor, &elements);
+    *n = (int64_t)elements;
+    return data;
 }
 
 static Value *value_of(const Lockstep *l, uint32_t tensor, const Type *type)
 {
-    const void *data = address(l, tensor);
+    int64_t n;
+    const void *data = address(l, tensor, &n);
     Value *v = value_new(l->scratch, type, l->spec.sym_values);
+    int64_t from = n > v->count ? n - v->count : 0;
     for (int64_t i = 0; i < v->count; i++)
-        v->at[i] = dtype_load(type->dtype, data, (size_t)i);
+        v->at[i] = dtype_load(type->dtype, data, (size_t)(n && n < v->count ? i % n : from + i));
     return v;
 }
 
@@ -93,36 +101,47 @@ static double elements_of(const Graph *g)
 
 /* ---- before and after a launch ---- */
 
+static bool look_at_set(Lockstep *l, const LaunchOf *launch, double *copied)
+{
+    const Graph *body = node_def(launch->group)->body;
+    LaunchTensors *t = &l->tensors[launch->set];
+    *copied += elements_of(body);
+    if (!bisect_tensors(l->scratch, launch, t) || *copied > COPY_LIMIT)
+        return false;
+    ASSERT(t->in.n == body->inputs.n);
+    Value **in = NEW_ARRAY(l->scratch, Value *, body->inputs.n + 1);
+    for (uint32_t k = 0; k < body->inputs.n; k++)
+        in[k] = value_of(l, t->in.at[k], body->inputs.at[k]->type);
+    l->in[launch->set] = in;
+    return true;
+}
+
 static void before_launch(void *user, uint32_t entry, uint32_t s)
 {
     Lockstep *l = user;
     const Plan *p = rt_plan(l->spec.rt);
-    const Node *group = l->group[s];
-    l->known = false;
     uint32_t times = ++l->runs[s];
+    l->nset = 0;
     if (l->found || (times & (times - 1)) != 0)
         return;
     arena_reset(l->scratch);
-    const PlanStep *step = &p->steps[p->entries[entry].step0 + s];
-    if (!group || !bisect_tensors(l->scratch, p, step, group, &l->tensors)) {
+    LaunchOf launch = {p, &p->steps[p->entries[entry].step0 + s], l->group[s], 0};
+    LaunchTensors first;
+    double copied = 0;
+    if (!launch.group || !bisect_tensors(l->scratch, &launch, &first)) {
         l->counts.foreign++;
         return;
     }
-    const Graph *body = node_def(group)->body;
-    if (elements_of(body) > COPY_LIMIT) {
-        l->counts.large++;
-        return;
-    }
-    ASSERT(l->tensors.in.n == body->inputs.n);
-    l->in = NEW_ARRAY(l->scratch, Value *, body->inputs.n + 1);
-    for (uint32_t k = 0; k < body->inputs.n; k++)
-        l->in[k] = value_of(l, l->tensors.in.at[k], body->inputs.at[k]->type);
-    l->known = true;
+    l->tensors = NEW_ARRAY(l->scratch, LaunchTensors, first.nset);
+    l->in = NEW_ARRAY(l->scratch, Value **, first.nset);
+    for (; launch.set < first.nset && look_at_set(l, &launch, &copied); launch.set++)
+        l->nset++;
+    l->counts.large += l->nset == 0;
 }
 
 static Comparison comparison(const Lockstep *l, const Graph *body, Value *const *got)
 {
-    Comparison c = {.body = body, .in = l->in, .got = got};
+    Comparison c = {.body = body, .in = l->fault.in, .got = got};
     c.run.sym_values = l->spec.sym_values;
     c.run.slot = slot_value;
     c.run.user = (void *)(uintptr_t)l->spec.call; /* only read */
@@ -150,7 +169,8 @@ static bool compare_block(Lockstep *l, const Block *b)
     return true;
 }
 
-static void compare_blocks(Lockstep *l)
+/* False: nothing of it could be. */
+static bool compare_blocks(Lockstep *l)
 {
     const Graph *body = node_def(l->fault.group)->body;
     bool any = false;
@@ -159,8 +179,7 @@ static void compare_blocks(Lockstep *l)
             Block b = bisect_block(body->results.at[r].node->type, r, i);
             any = compare_block(l, &b) || any;
         }
-    l->counts.in_blocks += any;
-    l->counts.large += !any;
+    return any;
 }
 
 static void compare_whole(Lockstep *l)
@@ -168,24 +187,36 @@ static void compare_whole(Lockstep *l)
     Comparison c = comparison(l, node_def(l->fault.group)->body, l->fault.got);
     l->fault.want = bisect_want(l->scratch, &c);
     l->found = !bisect_agrees(l->scratch, &c, l->fault.want, &l->fault.difference);
-    l->counts.compared++;
+}
+
+/* What the set should be and is; nothing is wrong yet. */
+static void take_results(Lockstep *l, uint32_t launch, uint32_t set)
+{
+    const Graph *body = node_def(l->group[launch])->body;
+    Value **got = NEW_ARRAY(l->scratch, Value *, body->results.n + 1);
+    for (uint32_t k = 0; k < body->results.n; k++)
+        got[k] = value_of(l, l->tensors[set].out.at[k], body->results.at[k].node->type);
+    l->fault = (Fault){launch, l->group[launch], set, l->in[set], got, NULL, false, {0}};
 }
 
 static void after_launch(void *user, uint32_t entry, uint32_t s)
 {
     Lockstep *l = user;
+    bool whole = false, blocks = false;
     UNUSED(entry);
-    if (l->found || !l->known)
-        return;
-    const Graph *body = node_def(l->group[s])->body;
-    Value **got = NEW_ARRAY(l->scratch, Value *, body->results.n + 1);
-    for (uint32_t k = 0; k < body->results.n; k++)
-        got[k] = value_of(l, l->tensors.out.at[k], body->results.at[k].node->type);
-    l->fault = (Fault){.launch = s, .group = l->group[s], .in = l->in, .got = got};
-    if (bisect_work(body) <= WORK_LIMIT)
-        compare_whole(l);
-    else
-        compare_blocks(l);
+    for (uint32_t set = 0; set < l->nset && !l->found; set++) {
+        take_results(l, s, set);
+        if (bisect_work(node_def(l->group[s])->body) <= WORK_LIMIT) {
+            compare_whole(l);
+            whole = true;
+        } else {
+            blocks = compare_blocks(l) || blocks;
+        }
+    }
+    l->counts.compared += whole;
+    l->counts.in_blocks += blocks;
+    l->counts.large += l->nset && !whole && !blocks;
+    l->nset = 0;
 }
 
 /* ---- running ---- */

@@ -8,6 +8,7 @@
 typedef struct Fault {
     uint32_t launch;
     const Node *group;
+    uint32_t set;      /* of a table of tensors; else 0 */
     Value **in, **got; /* by input and result of the group's body */
     Value **want;      /* by result; NULL where only a block of it was compared */
     bool in_block;

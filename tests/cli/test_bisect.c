@@ -84,6 +84,18 @@ static void what_is_fused_wrongly_is_named(void **state)
     check_has(tool_read(tool, "repro/README.txt").data, "every operation alone is right");
 }
 
+/* Only the first tensor of the optimizer's table is computed. */
+static void every_tensor_of_a_table_is_compared(void **state)
+{
+    Tool *tool = *state;
+    break_compiler(
+        tool, "/^MDL_KERNEL.*multi_map/,/^}/ s/mdl_row(a, task);/& if (row != a->row) return;/");
+    Outcome o = RUN(tool, "bisect", "a.mdl", "--out", "repro");
+    check_code(&o, 7);
+    check_has(o.out, "multi_map");
+    check_has(o.out, ", tensor set 1: result ");
+}
+
 static const char loop[] = "module Rnn(D, H) {\n"
                            "  inp: Linear(D, H)\n"
                            "  rec: Linear(H, H)\n"
@@ -187,6 +199,7 @@ int main(void)
         TEST(right_kernels_agree),
         TEST(the_spoilt_kernel_is_named),
         TEST(what_is_fused_wrongly_is_named),
+        TEST(every_tensor_of_a_table_is_compared),
         TEST(loops_are_entered),
         TEST(large_kernels_are_compared_in_blocks),
         TEST(mistakes_of_the_command_are_told),
