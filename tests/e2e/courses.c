@@ -10,10 +10,10 @@
 #include <cmocka.h>
 
 const Course courses[COURSES] = {
-    {"tiny_mlp", "mlp", 1e-3},   {"tiny_convnet", "convnet", 1e-3},
-    {"tiny_vit", "vit", 3e-4},   {"tiny_bert", "bert", 2e-3},
-    {"tiny_gpt2", "gpt2", 5e-4}, {"tiny_llama", "llama", 5e-4},
-    {"tiny_clip", "clip", 1e-4}, {"tiny_llava_med", "llava_med", 1e-3},
+    {"tiny_mlp", "mlp", 1e-3, false},   {"tiny_convnet", "convnet", 1e-3, false},
+    {"tiny_vit", "vit", 3e-4, false},   {"tiny_bert", "bert", 2e-3, true},
+    {"tiny_gpt2", "gpt2", 5e-4, true},  {"tiny_llama", "llama", 5e-4, true},
+    {"tiny_clip", "clip", 1e-4, false}, {"tiny_llava_med", "llava_med", 1e-3, false},
 };
 
 Lab *course_open(const Course *c)

@@ -7,6 +7,7 @@
 typedef struct Course {
     const char *stage, *record; /* tests/recorded/zoo/RECORD.safetensors */
     double lr;
+    bool texts; /* it reads nothing but tokens */
 } Course;
 
 enum { COURSES = 8 };

@@ -1,12 +1,10 @@
-/* LIBS: mdl_test_courses mdl_test_machine mdl_test_lab mdl_compile mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_runtime mdl_plan mdl_target mdl_ir mdl_base */
-/* test_parity.c: what may be left out changes nothing but speed. Every model of the zoo, made tiny, is
- * compiled again without each pass that may be skipped, without fusion, and with values computed again in
- * the backward half: a step then has the same bits, or gradients as near as passes.def says. */
-#include "courses.h"
+/* parity.c: compiles a course in every way that may be left out, trains a step, compares. */
+#include "parity.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,10 +14,9 @@
 typedef struct Way {
     const char *name;
     uint64_t skip;
-    double remat;    /* PassCx.remat */
-    bool micro_only; /* the update is compiled as ever */
-    const char
-        *base; /* NULL: it may have other bits than the usual way; else the way whose bits it has */
+    double remat;     /* PassCx.remat */
+    bool micro_only;  /* the update is compiled as ever */
+    const char *base; /* the way whose bits it has; NULL: near the usual one */
 } Way;
 
 enum { WAYS = PASS_COUNT + 8, USUAL = 0 };
@@ -32,6 +29,7 @@ typedef struct Ways {
 typedef struct Trial {
     Lab *lab;
     const Course *course;
+    const char *cache; /* of compiled kernels */
     Ways ways;
     Value **states[WAYS];
     double loss[WAYS];
@@ -118,8 +116,7 @@ static void try_way(Trial *t, uint32_t k)
     Graph **graphs = NEW_ARRAY(lab->arena, Graph *, n);
     for (uint32_t e = 0; e < n; e++)
         graphs[e] = compile_entry(t, &t->ways.at[k], lab->program->entries.at[e]);
-    Machine m =
-        machine_of_graphs(lab, graphs, &(MachineOptions){.threads = 2, .cache = MDL_KERNEL_CACHE});
+    Machine m = machine_of_graphs(lab, graphs, &(MachineOptions){.threads = 2, .cache = t->cache});
     t->states[k] = course_train(&m, t->course, 1, &t->loss[k]);
     machine_close(&m);
 }
@@ -166,26 +163,13 @@ static void check_way(const Trial *t, uint32_t k)
         check_near(t, k);
 }
 
-static void check_course(const Course *c)
+void parity_check(const Course *c, const char *cache)
 {
-    Trial t = {.lab = course_open(c), .course = c};
+    Trial t = {.lab = course_open(c), .course = c, .cache = cache};
     list_ways(&t);
     for (uint32_t k = 0; k < t.ways.n; k++) {
         try_way(&t, k);
         check_way(&t, k);
     }
     lab_close(t.lab);
-}
-
-static void test_parity(void **state)
-{
-    UNUSED(state);
-    for (size_t k = 0; k < COURSES; k++)
-        check_course(&courses[k]);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parity)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }
