@@ -138,7 +138,10 @@ static void choose_tiles(Lower *lo, const GemmSet *set)
     g->left.panel = mr;
     g->right.panel = nr;
     g->mt = round_up(smaller(lower_config_of(lo, set->number, "mc"), m), mr);
-    g->nt = round_up(smaller(ceil_div(lower_config_of(lo, set->number, "nc"), set->n), n), nr);
+    int64_t most = ceil_div(lower_config_of(lo, set->number, "nc"), set->n);
+    g->nt = round_up(smaller(most, n), nr);
+    if (set->n > 1) /* equally many columns in each tile */
+        g->nt = round_up(ceil_div(n, ceil_div(n, most)), nr);
     double flops = set_flops(lo, set);
     for (;;) {
         g->tiles_m = ceil_div(m, g->mt);
