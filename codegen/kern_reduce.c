@@ -19,12 +19,19 @@ enum {
 
 /* ---- analysis ---- */
 
+/* The first; of rows, if there are folds of rows and of columns. */
 static const Node *first_fold(const Lower *lo)
 {
-    for (uint32_t i = 0; i < lo->body->nodes.n; i++)
-        if (op_info(lo->body->nodes.at[i]->op)->cls == OC_REDUCE)
-            return lo->body->nodes.at[i];
-    BUG("codegen: a reduce group without a fold");
+    const Node *first = NULL;
+    for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
+        const Node *n = lo->body->nodes.at[i];
+        if (op_info(n->op)->cls == OC_REDUCE &&
+            (!first || (node_folds_last(n) && !node_folds_last(first))))
+            first = n;
+    }
+    if (!first)
+        BUG("codegen: a reduce group without a fold");
+    return first;
 }
 
 static uint64_t folded_axes(const Node *n)
@@ -44,12 +51,29 @@ static void find_levels(Lower *lo, Fold *f)
     for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
         const Node *n = lo->body->nodes.at[i];
         uint32_t level = 0;
+        if (f->column[i])
+            continue;
         for (uint32_t k = 0; k < n->nin; k++)
             level = f->level[n->in[k]->id] > level ? f->level[n->in[k]->id] : level;
         if (op_info(n->op)->cls == OC_REDUCE)
             level++;
         f->level[i] = level;
         f->nlevel = level > f->nlevel ? level : f->nlevel;
+    }
+}
+
+static void find_columns(Lower *lo, Fold *f, uint64_t rows)
+{
+    f->column = NEW_ARRAY(lo->arena, bool, lo->body->nodes.n);
+    f->sum = NEW_ARRAY(lo->arena, const Node *, lo->body->nodes.n);
+    for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
+        const Node *n = lo->body->nodes.at[i];
+        bool fold = op_info(n->op)->cls == OC_REDUCE && folded_axes(n) != rows;
+        f->column[i] = fold;
+        for (uint32_t k = 0; k < n->nin; k++)
+            f->column[i] = f->column[i] || f->column[n->in[k]->id];
+        if (fold)
+            f->sum[f->nsum++] = n;
     }
 }
 
@@ -60,7 +84,7 @@ static void set_walked(Lower *lo, Walked *w, uint32_t split)
     w->inner = dims_product(lo->ir, w->dims + split, w->n - split);
 }
 
-static void analyse(Lower *lo, Fold *f)
+void fold_analyse(Lower *lo, Fold *f)
 {
     const Node *fold = first_fold(lo);
     f->full = fold->in[0]->type;
@@ -76,11 +100,15 @@ static void analyse(Lower *lo, Fold *f)
     }
     f->p = (Walked){.dims = f->pdims, .n = f->np};
     f->r = (Walked){.dims = f->rdims, .n = f->nr};
+    find_columns(lo, f, mask);
     find_levels(lo, f);
     ASSERT(lo->body->results.n <= 64);
     for (uint32_t i = 0; i < lo->body->results.n; i++) {
-        bool over_p = lo->body->results.at[i].node->type->rank == f->np && f->nr > 0;
-        *(over_p ? &f->point_results : &f->full_results) |= UINT64_C(1) << i;
+        const Node *n = lo->body->results.at[i].node;
+        bool over_p = n->type->rank == f->np && f->nr > 0;
+        *(f->column[n->id] ? &f->column_results
+          : over_p         ? &f->point_results
+                           : &f->full_results) |= UINT64_C(1) << i;
     }
     for (uint32_t p = 0; p < FOLD_MAX_POINTS; p++)
         f->point[p].seed = NEW_ARRAY(lo->arena, const KExpr *, lo->body->nodes.n);
@@ -121,6 +149,22 @@ static double probe_loops(Lower *lo, Fold *f, bool columns)
     double used = (double)inner / (double)(ceil_div(inner, w) * w); /* of the lanes */
     double join = columns ? 0 : COST_JOIN * (double)w / (double)(folded > 0 ? folded : 1);
     return (cost + 1) / used + join;
+}
+
+void fold_choose_rows(Lower *lo, Fold *f)
+{
+    double least = -1;
+    uint32_t best = 0;
+    set_walked(lo, &f->p, 0);
+    for (uint32_t split = 0; split < f->nr; split++) {
+        set_walked(lo, &f->r, split);
+        double cost = probe_loops(lo, f, false);
+        if (least >= 0 && cost >= least)
+            continue;
+        least = cost;
+        best = split;
+    }
+    set_walked(lo, &f->r, best);
 }
 
 static void choose_loops(Lower *lo, Fold *f)
@@ -179,7 +223,8 @@ static void choose_kept(Lower *lo, Fold *f)
     for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
         const Node *n = lo->body->nodes.at[i];
         if (op_info(n->op)->cls == OC_REDUCE)
-            mark_need(n->in[0], f->full->rank, UINT64_C(1) << f->level[i], need);
+            mark_need(n->in[0], f->full->rank,
+                      f->column[i] ? UINT64_C(2) << f->nlevel : UINT64_C(1) << f->level[i], need);
     }
     for (uint32_t i = 0; i < lo->body->results.n; i++)
         if (f->full_results >> i & 1)
@@ -209,7 +254,7 @@ static const KExpr *load_kept(Lower *lo, const Node *n, const Ix *const *ix)
 
 /* ---- rows ---- */
 
-static void whole_range(Lower *lo, Fold *f)
+void fold_whole_range(Lower *lo, Fold *f)
 {
     f->from = ke_int(lo->k, 0);
     f->to = ke_extent(lo->k, f->r.split > 0 ? f->r.outer : f->r.inner);
@@ -235,6 +280,12 @@ static void set_point(Lower *lo, Fold *f, uint32_t i, const Ix *outer, const Ix 
     ix_unflatten(lo->ir, inner, w->dims + w->split, w->n - w->split, f->point[i].p + w->split);
 }
 
+void fold_set_row(Lower *lo, Fold *f, const Ix *p)
+{
+    f->npoint = 1;
+    set_point(lo, f, 0, ix_int(lo->ir, 0), p);
+}
+
 static void all_results(Lower *lo, Fold *f)
 {
     if (f->full_results)
@@ -254,9 +305,8 @@ static void rows_phase(Lower *lo, Fold *f)
     const KExpr *to = ke_min(lo, ke_add(lo, from, ke_int(k, grain)), ke_extent(k, f->p.inner));
     const Ix *p =
         scope_loop(lo, &(LoopSpec){.stem = "p", .lo = from, .hi = to, .extent = f->p.inner});
-    f->npoint = 1;
-    set_point(lo, f, 0, ix_int(lo->ir, 0), p);
-    whole_range(lo, f);
+    fold_set_row(lo, f, p);
+    fold_whole_range(lo, f);
     fold_passes(lo, f);
     all_results(lo, f);
     scope_end(lo);
@@ -322,7 +372,7 @@ static void walk_columns(Lower *lo, Strip *s, const KExpr *from, const KExpr *to
 static void fold_and_store(Lower *lo, Fold *f, const KExpr *lanes)
 {
     UNUSED(lanes);
-    whole_range(lo, f);
+    fold_whole_range(lo, f);
     fold_passes(lo, f);
     all_results(lo, f);
 }
@@ -369,7 +419,15 @@ static bool can_split(const Lower *lo, const Fold *f)
     return true;
 }
 
-/* Partial results: [part][element of P] per fold, in the workspace, not yet rounded. */
+uint32_t fold_partials(Lower *lo, const Node *fold, const Dim *count)
+{
+    DType dt = fold->in[0]->type->dtype;
+    if (dtype_info(dt)->bytes < 4)
+        dt = dtype_is_float(dt) ? DT_F32 : DT_I32;
+    return kernel_workspace(lo->k, "partial", dt, count);
+}
+
+/* Partial results: [part][element of P] per fold. */
 static void make_partials(Lower *lo, Fold *f)
 {
     f->partial = NEW_ARRAY(lo->arena, uint32_t, lo->body->nodes.n);
@@ -377,11 +435,8 @@ static void make_partials(Lower *lo, Fold *f)
         dim_mul(lo->ir, dims_product(lo->ir, f->pdims, f->np), dim_const(lo->ir, f->split));
     for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
         const Node *n = lo->body->nodes.at[i];
-        DType dt = n->in ? n->type->dtype : DT_F32;
-        if (dtype_info(dt)->bytes < 4)
-            dt = dtype_is_float(dt) ? DT_F32 : DT_I32;
         if (op_info(n->op)->cls == OC_REDUCE)
-            f->partial[i] = kernel_workspace(lo->k, "partial", dt, count);
+            f->partial[i] = fold_partials(lo, n, count);
     }
 }
 
@@ -475,20 +530,25 @@ static int64_t choose_unroll(const Lower *lo, const Fold *f)
     return costly ? 1 : ROW_UNROLL;
 }
 
+void fold_choose_passes(Lower *lo, Fold *f)
+{
+    f->unroll = choose_unroll(lo, f);
+    choose_kept(lo, f);
+    lo->user = f;
+    lo->kept = f->nkept > 0 ? load_kept : NULL;
+}
+
 void lower_reduce(Lower *lo)
 {
     Fold *f = NEW(lo->arena, Fold);
-    analyse(lo, f);
+    fold_analyse(lo, f);
     choose_loops(lo, f);
     f->split = lower_config(lo, "split");
-    bool split = f->split > 1 && can_split(lo, f);
-    f->unroll = choose_unroll(lo, f);
-    if (split) {
+    if (f->split > 1 && can_split(lo, f)) {
+        f->unroll = choose_unroll(lo, f);
         split_phases(lo, f);
     } else {
-        choose_kept(lo, f);
-        lo->user = f;
-        lo->kept = f->nkept > 0 ? load_kept : NULL;
+        fold_choose_passes(lo, f);
         if (f->columns)
             columns_phase(lo, f);
         else

@@ -171,6 +171,7 @@ bool slot_is_real(Sym name);
 typedef void (*LowerFn)(Lower *lo);
 void lower_map(Lower *lo);
 void lower_reduce(Lower *lo);
+void lower_row_col(Lower *lo);
 void lower_gemm(Lower *lo);
 void lower_attention(Lower *lo);
 void lower_attention_bwd(Lower *lo);

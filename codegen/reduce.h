@@ -29,8 +29,14 @@ typedef struct Fold {
     uint32_t nlevel;
     uint32_t *level; /* by node id: 1 + folds below it; 0: none */
     uint64_t point_results, full_results;
-    int64_t split;  /* parts of R; > 1: two phases */
-    int64_t unroll; /* rows: accumulators per fold */
+    /* folds over P beside those over R (kern_row_col.c), which the last pass over R adds to */
+    bool *column; /* by node id: is such a fold, or computed from one */
+    uint64_t column_results;
+    const Node **sum; /* these folds */
+    uint32_t nsum;
+    const KExpr *sums; /* where the sums of the task begin in their buffers */
+    int64_t split;     /* parts of R; > 1: two phases */
+    int64_t unroll;    /* rows: accumulators per fold */
     /* rows kept in scratch between passes: costly values that several passes need */
     struct {
         const Node *node;
@@ -44,12 +50,26 @@ typedef struct Fold {
     uint32_t npoint;
     const KExpr *from, *to; /* range of the (outer, when split into two loops) loop over R */
     const KExpr *part;      /* two phases: number of the part in work */
-    uint32_t *partial;      /* two phases: buffers of partial results, by node id */
+    uint32_t *partial; /* two phases, or sums of columns: buffers of partial results, by node id */
 } Fold;
+
+/* kern_reduce.c */
+
+/* Spaces, levels and kinds of results of lo's body. */
+void fold_analyse(Lower *lo, Fold *f);
+/* How R is walked, with lanes along it. */
+void fold_choose_rows(Lower *lo, Fold *f);
+/* Accumulators of a pass; rows that are kept between passes. */
+void fold_choose_passes(Lower *lo, Fold *f);
+/* The next element of P is p, a scalar row. */
+void fold_set_row(Lower *lo, Fold *f, const Ix *p);
+void fold_whole_range(Lower *lo, Fold *f);
+/* Buffers of `count` partial results of a fold in the workspace, not yet rounded. */
+uint32_t fold_partials(Lower *lo, const Node *fold, const Dim *count);
 
 /* reduce_pass.c: all passes over R for the points of the current scope; leaves point[].seed set. */
 void fold_passes(Lower *lo, Fold *f);
-/* One more pass that stores the results over P x R. */
+/* One more pass that stores the results over P x R, and adds to the sums of columns. */
 void fold_full_results(Lower *lo, Fold *f);
 /* Results over P, for every point. */
 void fold_point_results(Lower *lo, Fold *f);

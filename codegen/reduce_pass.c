@@ -155,6 +155,25 @@ static void fold_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
     }
 }
 
+/* Adds this element to the sums of its columns. */
+static void add_columns(Lower *lo, const Fold *f, const Ix *const *ix)
+{
+    Kernel *k = lo->k;
+    const KExpr *at = f->nsum ? ke_add(lo, f->sums, lower_index(lo, f->linear)) : NULL;
+    for (uint32_t i = 0; i < f->nsum; i++) {
+        const Node *n = f->sum[i];
+        uint32_t buf = f->partial[n->id], v = index_vector_var(lo, &f->linear, 1);
+        const KExpr *x = lower_value(lo, n->in[0], ix), *lanes = NULL;
+        if (!lo->scalar) {
+            x = lower_spread(lo, x);
+            lanes = v == NO_VAR ? ke_int(k, 1) : lo->var[v].lanes;
+        }
+        const KExpr *old = lo->scalar ? ke_load(k, buf, at) : ke_vload(k, buf, at, lanes);
+        const char *text = gen_template(n, n->in[0]->type->dtype);
+        ks_store(k, lo->scope->block, buf, at, ke_apply(lo, x->type, text, old, x))->lanes = lanes;
+    }
+}
+
 static void store_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
 {
     UNUSED(copy);
@@ -162,6 +181,7 @@ static void store_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
     const Ix *ix[IR_MAX_RANK];
     for (uint32_t p = 0; p < f->npoint; p++) {
         enter_element(lo, w, &f->point[p], inner, ix);
+        add_columns(lo, f, ix);
         lower_results(lo, f->full_results, ix);
         leave_element(f);
     }

@@ -82,12 +82,14 @@ static Verdict fit_long_fold(Fuse *fx, const Body *body, const Node *fold)
 
 const Node *fuse_first_fold(const Fuse *fx, const Body *body)
 {
+    const Node *first = NULL;
     for (uint32_t i = 0; i < body->members.n; i++) {
         const Node *n = fuse_node(fx, body->members.at[i]);
-        if (fuse_class(n) == OC_REDUCE)
-            return n;
+        if (fuse_class(n) == OC_REDUCE &&
+            (!first || (node_folds_last(n) && !node_folds_last(first))))
+            first = n;
     }
-    return NULL;
+    return first;
 }
 
 bool fuse_is_wide_column(const Fuse *fx, const Body *body)
@@ -123,6 +125,54 @@ static Verdict fit_reduce(Fuse *fx, const Body *body)
     ASSERT(fold != NULL);
     Verdict v = fit_long_fold(fx, body, fold);
     return v.code == FUSE_OK ? fuse_check_maps(fx, body) : v;
+}
+
+/* ---- rows and columns ---- */
+
+static bool folds_both(const Fuse *fx, const Body *body)
+{
+    bool found[2] = {false, false};
+    for (uint32_t i = 0; i < body->members.n; i++) {
+        const Node *n = fuse_node(fx, body->members.at[i]);
+        if (fuse_class(n) == OC_REDUCE)
+            found[node_folds_last(n)] = true;
+    }
+    return found[0] && found[1];
+}
+
+/* Whether `fold` folds exactly the axes that `row`, over the same space, leaves. */
+static bool folds_columns(const Node *row, const Node *fold)
+{
+    int64_t x[IR_MAX_RANK], y[IR_MAX_RANK];
+    uint32_t nx = fold_axes(row, x), ny = fold_axes(fold, y), rank = row->in[0]->type->rank;
+    if (!type_same_dims(row->in[0]->type, fold->in[0]->type) || nx + ny != rank ||
+        fold->attr[0].kind == AK_INT) /* an index is found along rows only */
+        return false;
+    for (uint32_t i = 0; i < nx; i++)
+        for (uint32_t k = 0; k < ny; k++)
+            if (x[i] == y[k])
+                return false;
+    return true;
+}
+
+/* Each task has a block of rows and sums of columns of its own, which are joined afterwards. So rows must be
+ * long enough for lanes, and so many that the sums are few beside them. */
+static Verdict fit_row_col(Fuse *fx, const Body *body)
+{
+    const Node *row = fuse_first_fold(fx, body);
+    for (uint32_t i = 0; i < body->members.n; i++) {
+        const Node *n = fuse_node(fx, body->members.at[i]);
+        if (fuse_class(n) == OC_REDUCE && !same_fold(row, n) && !folds_columns(row, n))
+            return refuse(FUSE_RED, "they fold over different spaces");
+    }
+    double rows = fuse_count(fx, row->type), all = fuse_count(fx, row->in[0]->type);
+    if (all < rows * fx->cx->target->vector)
+        return refuse(FUSE_COST, "rows are too short to be folded along");
+    if (rows < FUSE_TINY_ROWS && all > FUSE_LONG_FOLD * FUSE_TINY_ROWS)
+        return refuse(FUSE_COST, "few long rows, whose columns have no tasks");
+    if (fuse_is_long_fold(fx, row))
+        return refuse(FUSE_RED, "few long rows are folded in two phases");
+    return fuse_check_maps(fx, body);
 }
 
 /* ---- by class ---- */
@@ -176,5 +226,9 @@ Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
         return refuse(FUSE_RES, "more than 512 nodes");
     if (*cls == KC_GEMM)
         return fuse_fit_gemm(fx, body);
+    if (*cls == KC_REDUCE && folds_both(fx, body)) {
+        *cls = KC_ROW_COL;
+        return fit_row_col(fx, body);
+    }
     return *cls == KC_REDUCE ? fit_reduce(fx, body) : fit_map(fx, body);
 }

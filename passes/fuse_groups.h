@@ -163,7 +163,7 @@ Verdict fuse_check_maps(Fuse *fx, const Body *body);
 
 /* ---- fuse_fit.c: legality by class ---- */
 
-/* The first member that folds; NULL: none does. */
+/* The first member that folds, of rows if there is one: those fold the innermost axis. NULL: none does. */
 const Node *fuse_first_fold(const Fuse *fx, const Body *body);
 Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls);
 /* A fold over other than the innermost axes that also stores values of its whole operand: columns

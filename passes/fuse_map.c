@@ -4,8 +4,9 @@
  * of its nodes. The kept value is computed once per element, so the composed map must be the
  * identity: at index p of the rows for values over P, at (p, r) for values over the folded space.
  * Example: in a softmax, max[p] is read by x[p, r] - expand(max)[p, r]; expand maps (p, r) to (p),
- * so the row that needs the maximum is the row that computed it. Index expressions are interned:
- * the identity is pointer equality. */
+ * so the row that needs the maximum is the row that computed it. Values computed from folds of columns, in
+ * a group that folds rows as well, are a matter of their own: at r of the columns, when all rows are done.
+ * Index expressions are interned: the identity is pointer equality. */
 #include "fuse_groups.h"
 
 #include <string.h>
@@ -17,6 +18,7 @@ typedef struct Maps {
     const Body *body;
     Space space;
     uint8_t *depends; /* by node: 1 holds a kept value or fold below it, 2 not */
+    uint8_t *column;  /* by node: 1 is or holds a fold of columns, 2 not */
     Map *done;        /* hash of (node, index) */
     uint32_t visits;
     Verdict verdict;
@@ -41,6 +43,27 @@ static bool depends(Maps *m, uint32_t id)
     }
     m->depends[id] = found ? 1 : 2;
     return found;
+}
+
+static bool is_column(Maps *m, const Node *n)
+{
+    if (m->column[n->id])
+        return m->column[n->id] == 1;
+    OpClass cls = fuse_class(n);
+    bool found = false;
+    if (!fuse_is_read(m->fx, m->body, n->id) && cls != OC_LEAF) {
+        found = cls == OC_REDUCE && !space_folds_rows(&m->space, n);
+        for (uint32_t k = 0; k < n->nin; k++)
+            found = is_column(m, n->in[k]) || found;
+    }
+    m->column[n->id] = found ? 1 : 2;
+    return found;
+}
+
+/* The index of the element that a kept value belongs to. */
+static const Ix *const *own_index(Maps *m, const Node *n)
+{
+    return is_column(m, n) ? space_column(&m->space, n->type) : space_identity(&m->space, n->type);
 }
 
 static void refuse(Maps *m, FuseCode code, const char *why)
@@ -70,7 +93,9 @@ static void visit_operands(Maps *m, const Node *n, const Ix *const *ix)
         const Ix *in[IR_MAX_RANK];
         if (!depends(m, n->in[k]->id))
             continue;
-        if (fuse_class(n) == OC_REDUCE)
+        if (fuse_class(n) == OC_REDUCE && is_column(m, n->in[k]))
+            refuse(m, FUSE_RED, "it is folded again");
+        else if (fuse_class(n) == OC_REDUCE)
             visit(m, n->in[k], m->space.full);
         else if (op_at(m->fx->cx->ir, n, k, ix, in))
             visit(m, n->in[k], in);
@@ -84,7 +109,7 @@ static void visit(Maps *m, const Node *n, const Ix *const *ix)
     if (m->verdict.code != FUSE_OK || !depends(m, n->id))
         return;
     if (is_kept(m, n->id) && fuse_class(n) != OC_VIEW) {
-        const Ix *const *want = space_identity(&m->space, n->type);
+        const Ix *const *want = own_index(m, n);
         if (!want || memcmp(want, ix, n->type->rank * sizeof *ix) != 0) {
             refuse(m, FUSE_MAP, "a value is read at another index than its own");
             return;
@@ -99,12 +124,13 @@ Verdict fuse_check_maps(Fuse *fx, const Body *body)
     Maps m = {.fx = fx, .body = body, .verdict = {FUSE_OK, NULL}};
     ASSERT(body->stored.n > 0);
     m.depends = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
+    m.column = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
     m.done = map_new(fx->scratch);
     const Type *root = fuse_node(fx, body->stored.at[0])->type;
     space_make(fx->cx->ir, &m.space, fuse_first_fold(fx, body), root);
     for (uint32_t i = 0; i < body->stored.n; i++) {
         const Node *n = fuse_node(fx, body->stored.at[i]);
-        const Ix *const *at = space_identity(&m.space, n->type);
+        const Ix *const *at = own_index(&m, n);
         if (!at)
             return (Verdict){FUSE_MAP, "its results have another shape"};
         visit(&m, n, at);

@@ -5,8 +5,7 @@
  * repeat until one merges nothing: a merge can make another legal (the mean joins the sum, then what
  * reads both joins). What is legal early can spoil what becomes legal later, so there are rounds:
  * folds with folds; what hands over a value; what reads the same, products with a common operand among
- * them; last, folds of columns that also
- * store their operand. Ties: lower ids. */
+ * them; last, folds of columns that also store their operand, or join folds of rows. Ties: lower ids. */
 #include "fuse_groups.h"
 
 #include <math.h>
@@ -92,7 +91,8 @@ static void sibling_pairs(Fuse *fx, uint32_t value, KernelClass cls, Pairs *pair
     Ids list = {0};
     for (uint32_t i = 0; i < readers->n; i++) {
         uint32_t group = fuse_find(fx, readers->at[i]);
-        if (fx->groups.at[group]->cls == cls)
+        KernelClass has = fx->groups.at[group]->cls;
+        if (has == cls || (cls == KC_REDUCE && has == KC_ROW_COL))
             ids_add(fx->arena, &list, group);
     }
     neighbours(fx, &list, false, pairs);
@@ -228,7 +228,7 @@ static bool sweep(Fuse *fx, Round round)
         if (v.code != FUSE_OK && round == ROUND_EXPLAIN)
             refuse(fx, p, v);
         if (v.code != FUSE_OK || round == ROUND_EXPLAIN ||
-            (round != ROUND_COLUMNS && fuse_is_wide_column(fx, &both)))
+            (round != ROUND_COLUMNS && (cls == KC_ROW_COL || fuse_is_wide_column(fx, &both))))
             continue;
         accept(fx, p, &both, cls);
         merged = true;

@@ -124,6 +124,7 @@ typedef struct Alias {
     const Ix *const *want; /* the element that is written */
     Space space;
     uint8_t *holds; /* by node of the body: 1 the formal is below, 2 not */
+    bool column;    /* what is written is computed from folds of columns, when all rows are done */
     Map *done;
     bool safe;
 } Alias;
@@ -157,8 +158,10 @@ static void visit(Alias *a, const Node *n, const Ix *const *ix)
         const Ix *in[IR_MAX_RANK];
         if (!holds(a, n->in[k]))
             continue;
-        if (op_info(n->op)->cls == OC_REDUCE)
+        if (op_info(n->op)->cls == OC_REDUCE && !a->column)
             visit(a, n->in[k], a->space.full);
+        else if (op_info(n->op)->cls == OC_REDUCE)
+            continue; /* read before */
         else if (op_info(n->op)->cls == OC_UPDATE && k == 0)
             visit(a, n->in[k], ix); /* where there are no new rows, each element stays */
         else if (op_at(a->ir, n, k, ix, in))
@@ -168,13 +171,32 @@ static void visit(Alias *a, const Node *n, const Ix *const *ix)
     }
 }
 
+/* Of rows, if it is a group that folds rows and columns. */
 static const Node *first_fold(const Graph *body)
 {
+    const Node *first = NULL;
     for (uint32_t i = 0; i < body->nodes.n; i++) {
-        if (op_info(body->nodes.at[i]->op)->cls == OC_REDUCE)
-            return body->nodes.at[i];
+        const Node *n = body->nodes.at[i];
+        if (op_info(n->op)->cls == OC_REDUCE &&
+            (!first || (node_folds_last(n) && !node_folds_last(first))))
+            first = n;
     }
-    return NULL;
+    return first;
+}
+
+/* By node: computed from a fold of columns, in a group that folds rows as well. */
+static bool *find_columns(Arena *arena, const Node *group, const Space *space)
+{
+    const Graph *body = node_def(group)->body;
+    bool *column = NEW_ARRAY(arena, bool, body->nodes.n + 1);
+    bool both = strcmp(node_sym(group, "class"), class_info(KC_ROW_COL)->name) == 0;
+    for (uint32_t i = 0; i < body->nodes.n && both; i++) {
+        const Node *n = body->nodes.at[i];
+        column[i] = op_info(n->op)->cls == OC_REDUCE && !space_folds_rows(space, n);
+        for (uint32_t k = 0; k < n->nin; k++)
+            column[i] = column[i] || column[n->in[k]->id];
+    }
+    return column;
 }
 
 bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k, uint32_t r)
@@ -193,7 +215,10 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
     a.done = map_new(scratch);
     const Node *fold = first_fold(body);
     space_make(cx->ir, &a.space, fold, result->type);
-    a.want = space_identity(&a.space, result->type);
+    const bool *column = find_columns(scratch, group, &a.space);
+    a.column = column[result->id];
+    a.want =
+        a.column ? space_column(&a.space, result->type) : space_identity(&a.space, result->type);
     if (fold && a.want == a.space.full)
         return false; /* a later pass over the row may read what an earlier one wrote */
     if (!type_same_dims(a.formal->type, result->type))
@@ -202,8 +227,11 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
     bool products = products_find(body, scratch, &p);
     for (uint32_t i = 0; i < body->results.n; i++) {
         const Node *n = body->results.at[i].node;
-        const Ix *const *at = space_identity(&a.space, n->type);
+        const Ix *const *at =
+            column[n->id] ? space_column(&a.space, n->type) : space_identity(&a.space, n->type);
         bool apart = products && p.result_set[i] != p.result_set[r]; /* in other tasks */
+        if (a.column && !column[n->id])
+            continue; /* stored before */
         if (at && !apart)
             visit(&a, n, at);
         else

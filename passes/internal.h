@@ -69,6 +69,14 @@ Graph *fuse_graph(PassCx *cx, const Graph *in, bool numbered);
 /* The constant that n is because its operands are, as a fill of n's type; NULL when it is none or
  * when a kernel might compute other bits. */
 const Node *fold_node(Graph *g, const Node *n);
+/* simplify_fold.c: fold(f(permute(x), expand(y))) -> permute(fold(f(x, expand(y)))) where the same elements
+ * are folded in the same order; else NULL. */
+const Node *simplify_permuted_fold(Graph *g, const Node *n);
+/* How many nodes, results and writes read each node. */
+const uint32_t *simplify_readers(const Graph *g, Arena *arena);
+/* Whether fold n alone reads the elementwise work that it folds, down to views and leaves. */
+bool simplify_reads_alone(const uint32_t *readers, const Node *n);
+
 /* The value as a constant of this element type holds it. */
 double fold_round(DType dtype, double value);
 

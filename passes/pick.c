@@ -16,6 +16,7 @@
 enum {
     TASK_ELEMENTS = 16384,
     SPLIT_ELEMENTS = 8192,
+    LEAST_ROWS = 16,
     SORT_ELEMENTS = 4096,
     TINY_ROWS = 64,
     LONG_FOLD = 16384,
@@ -182,6 +183,19 @@ static void pick_reduce(PassCx *cx, const Graph *body, int64_t *config)
         rows < TINY_ROWS && length > LONG_FOLD ? (length + SPLIT_ELEMENTS - 1) / SPLIT_ELEMENTS : 1;
 }
 
+/* Rows per task, each task with partial sums of all columns: a few rows at least, or the sums would cost as
+ * much as the rows. */
+static void pick_row_col(PassCx *cx, const Graph *body, int64_t *config)
+{
+    const Node *row = first_of(body, OC_REDUCE);
+    for (uint32_t i = 0; i < body->nodes.n && !node_folds_last(row); i++)
+        if (op_info(body->nodes.at[i]->op)->cls == OC_REDUCE)
+            row = body->nodes.at[i];
+    int64_t rows = count_hi(cx->ir, row->type), all = count_hi(cx->ir, row->in[0]->type);
+    int64_t length = clamp(rows > 0 ? all / rows : 1, 1, TASK_ELEMENTS);
+    config[0] = clamp(TASK_ELEMENTS / length, LEAST_ROWS, TASK_ELEMENTS);
+}
+
 /* Registers hold a tile of queries by two vectors of keys. Of the heights, the one that computes the
  * fewest rows in vain. */
 static int64_t query_rows(const Target *target, int64_t t)
@@ -241,6 +255,9 @@ static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfi
         return;
     case KC_REDUCE:
         pick_reduce(cx, body, config);
+        return;
+    case KC_ROW_COL:
+        pick_row_col(cx, body, config);
         return;
     case KC_SCATTER: {
         int64_t cells = count_hi(cx->ir, first_of(body, OC_SCATTER)->type);

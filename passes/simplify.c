@@ -624,6 +624,7 @@ static const SimplifyRow tidy_table[] = {{OP_STOP, stop_done}};
 typedef struct Simplify {
     bool tidy;
     bool changed;
+    const uint32_t *readers; /* by node of the graph that is rewritten */
 } Simplify;
 
 static const Node *apply(const SimplifyRow *rows, size_t n, Graph *g, const Node *node)
@@ -636,7 +637,8 @@ static const Node *apply(const SimplifyRow *rows, size_t n, Graph *g, const Node
     return NULL;
 }
 
-static const Node *simplify_once(const Simplify *s, Graph *g, const Node *n)
+/* own: n is a fold, and nothing else reads the elementwise work that it folds. */
+static const Node *simplify_once(const Simplify *s, Graph *g, const Node *n, bool own)
 {
     const Node *r = fold_node(g, n);
     if (!r)
@@ -645,6 +647,8 @@ static const Node *simplify_once(const Simplify *s, Graph *g, const Node *n)
         r = apply(tidy_table, COUNT(tidy_table), g, n);
     if (!r && op_info(n->op)->cls == OC_ELEM)
         r = elementwise_expand(g, n);
+    if (!r && own && op_info(n->op)->cls == OC_REDUCE)
+        r = simplify_permuted_fold(g, n);
     ASSERT(!r || r->type == n->type);
     return r;
 }
@@ -657,8 +661,9 @@ static const Node *visit(Rewrite *rw, const Node *n, const Node *const *in)
     rw->out->path = n->path;
     rw->out->span = n->span;
     const Node *now = graph_copy_node(rw->out, n, in);
+    bool own = op_info(n->op)->cls == OC_REDUCE && simplify_reads_alone(s->readers, n);
     for (int left = 16; left > 0; left--) { /* rules only shrink; the bound is for our mistakes */
-        const Node *r = simplify_once(s, rw->out, now);
+        const Node *r = simplify_once(s, rw->out, now, own);
         if (!r)
             break;
         s->changed = true;
@@ -682,6 +687,7 @@ static Graph *simplify(PassCx *cx, const Graph *in, bool tidy)
     Graph *g = graph_rewrite(in, cx->arena, NULL, NULL);
     for (int round = 0; s.changed && round < 8; round++) {
         s.changed = false;
+        s.readers = simplify_readers(g, cx->arena);
         g = graph_rewrite(g, cx->arena, visit, &s);
     }
     return graph_rewrite(g, cx->arena, NULL, NULL);

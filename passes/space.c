@@ -25,8 +25,11 @@ void space_make(Ir *ir, Space *s, const Node *fold, const Type *root)
     *s = (Space){.fold = fold ? t : NULL, .nfull = t->rank};
     for (uint32_t i = 0; i < t->rank; i++) {
         s->full[i] = ix_var(ir, i, t->dims[i]);
-        if (folded[i])
+        if (folded[i]) {
+            s->column_dims[s->ncolumn] = t->dims[i];
+            s->column[s->ncolumn++] = s->full[i];
             continue;
+        }
         s->row_dims[s->nrow] = t->dims[i];
         s->row[s->nrow++] = s->full[i];
     }
@@ -50,4 +53,20 @@ const Ix *const *space_identity(const Space *s, const Type *t)
     if (s->fold && type_same_dims(t, s->fold))
         return s->full;
     return NULL;
+}
+
+const Ix *const *space_column(const Space *s, const Type *t)
+{
+    return s->fold && has_dims(t, s->ncolumn, s->column_dims) ? s->column : NULL;
+}
+
+bool space_folds_rows(const Space *s, const Node *fold)
+{
+    int64_t axes[IR_MAX_RANK];
+    if (fold_axes(fold, axes) != s->ncolumn)
+        return false;
+    for (uint32_t i = 0; i < s->ncolumn; i++)
+        if (s->full[axes[i]] != s->column[i])
+            return false;
+    return true;
 }

@@ -303,6 +303,9 @@ bool node_is_state(const Node *n, uint32_t *state); /* the old value of a state 
 bool node_is_get(const Node *n, uint32_t *member);  /* a member of a tuple */
 bool node_is_cast(const Node *n);
 bool node_is_reshape(const Node *n);
+bool node_is_expand(const Node *n);
+const Attr *node_permutation(const Node *n); /* of a permute, else NULL */
+bool node_folds_last(const Node *fold);      /* its axes include the operand's innermost */
 const Node *node_plus_zero(const Node *n); /* x where n is x + 0 or x + -0, else NULL */
 
 /* Builders: each is graph_op with the attributes filled in. NULL in, NULL out. */

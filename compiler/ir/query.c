@@ -35,3 +35,22 @@ const Node *node_plus_zero(const Node *n)
             return n->in[1 - k];
     return NULL;
 }
+
+bool node_is_expand(const Node *n)
+{
+    return n->op == OP_EXPAND;
+}
+
+const Attr *node_permutation(const Node *n)
+{
+    return n->op == OP_PERMUTE ? node_ints(n, "perm") : NULL;
+}
+
+bool node_folds_last(const Node *fold)
+{
+    int64_t last = (int64_t)fold->in[0]->type->rank - 1;
+    const Attr *axes = &fold->attr[0];
+    if (axes->kind == AK_INT)
+        return axes->i == last;
+    return axes->n > 0 && axes->ints[axes->n - 1] == last;
+}

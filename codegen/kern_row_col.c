@@ -1,0 +1,124 @@
+/* kern_row_col.c: folds of rows and of columns of one space P x R in one walk, as the derivative of a norm
+ * needs them: its rows for x, its columns for gain and shift.
+ *
+ * Rows are folded one at a time, as kern_reduce.c does it; the last pass over a row, which stores what there
+ * is of it, also adds to sums of the columns. A task is a block of rows, as many as the extents say, and has
+ * a line of sums of its own; a second phase adds the lines in order. So nothing depends on the number of
+ * threads, and every operand is read once. */
+#include "reduce.h"
+
+enum { STRIP = 256 }; /* columns of a task of the second phase */
+
+/* Rows of a task, and how many tasks there are at most. */
+typedef struct Blocks {
+    int64_t rows, count;
+    const Dim *columns;
+} Blocks;
+
+static void make_sums(Lower *lo, Fold *f, const Blocks *b)
+{
+    const Dim *count = dim_mul(lo->ir, b->columns, dim_const(lo->ir, b->count));
+    f->partial = NEW_ARRAY(lo->arena, uint32_t, lo->body->nodes.n);
+    for (uint32_t i = 0; i < f->nsum; i++)
+        f->partial[f->sum[i]->id] = fold_partials(lo, f->sum[i], count);
+}
+
+static void clear_lanes(Lower *lo, const Ix *r, void *user)
+{
+    const Fold *f = user;
+    const LowerVar v = lo->var[lo->nvar - 1];
+    UNUSED(r);
+    for (uint32_t i = 0; i < f->nsum; i++)
+        ks_store(lo->k, lo->scope->block, f->partial[f->sum[i]->id], ke_add(lo, f->sums, v.at),
+                 acc_neutral(lo, f->sum[i], !lo->scalar))
+            ->lanes = v.lanes;
+}
+
+static void rows_phase(Lower *lo, Fold *f, const Blocks *b)
+{
+    Kernel *k = lo->k;
+    KPhase *phase = kernel_phase(k, "rows", dim_const(lo->ir, b->count), "folds a block of rows");
+    scope_begin(lo, phase);
+    const KExpr *columns = ke_extent(k, b->columns), *rows = ke_int(k, b->rows);
+    f->sums = ks_let(k, &phase->body, "sums", ke_mul(lo, lower_task(lo), columns));
+    lower_lanes(lo,
+                &(LanesSpec){.stem = "r", .lo = ke_int(k, 0), .hi = columns, .extent = b->columns},
+                clear_lanes, f);
+    const KExpr *from = ke_mul(lo, lower_task(lo), rows);
+    const KExpr *to = ke_min(lo, ke_add(lo, from, rows), ke_extent(k, f->p.inner));
+    const Ix *p =
+        scope_loop(lo, &(LoopSpec){.stem = "p", .lo = from, .hi = to, .extent = f->p.inner});
+    fold_set_row(lo, f, p);
+    fold_whole_range(lo, f);
+    fold_passes(lo, f);
+    fold_full_results(lo, f);
+    fold_point_results(lo, f);
+    scope_end(lo);
+    fold_select(lo, f, NULL);
+}
+
+typedef struct Join {
+    Fold *f;
+    const Blocks *b;
+} Join;
+
+static void join_lanes(Lower *lo, const Ix *r, void *user)
+{
+    const Join *j = user;
+    const Fold *f = j->f;
+    Kernel *k = lo->k;
+    const LowerVar v = lo->var[lo->nvar - 1];
+    bool vector = !lo->scalar;
+    const Ix *ix[IR_MAX_RANK];
+    ix_unflatten(lo->ir, r, f->rdims, f->nr, ix);
+    for (uint32_t i = 0; i < f->nsum; i++) {
+        const Node *n = f->sum[i];
+        Acc a = acc_begin(lo, n, vector);
+        scope_loop(lo, &(LoopSpec){.stem = "block",
+                                   .lo = ke_int(k, 0),
+                                   .hi = ke_int(k, j->b->count),
+                                   .extent = dim_const(lo->ir, j->b->count)});
+        const KExpr *line = ke_mul(lo, lo->var[lo->nvar - 1].at, ke_extent(k, j->b->columns));
+        const KExpr *at = ke_add(lo, line, v.at);
+        uint32_t buf = f->partial[n->id];
+        acc_add(lo, &a, vector ? ke_vload(k, buf, at, v.lanes) : ke_load(k, buf, at));
+        scope_end(lo);
+        lo->seed[n->id] = acc_result(lo, &a);
+    }
+    lo->seed_scope = lo->scope;
+    lower_results(lo, f->column_results, ix);
+    for (uint32_t i = 0; i < f->nsum; i++)
+        lo->seed[f->sum[i]->id] = NULL;
+    lo->seed_scope = NULL;
+}
+
+static void columns_phase(Lower *lo, Fold *f, const Blocks *b)
+{
+    Kernel *k = lo->k;
+    int64_t most = dim_hi(lo->ir, b->columns), strips = ceil_div(most > 0 ? most : 1, STRIP);
+    KPhase *phase = kernel_phase(k, "", dim_const(lo->ir, strips), "joins the sums of columns");
+    scope_begin(lo, phase);
+    const KExpr *size = ke_int(k, STRIP);
+    const KExpr *from = ks_let(k, &phase->body, "from", ke_mul(lo, lower_task(lo), size));
+    const KExpr *end = ke_min(lo, ke_add(lo, from, size), ke_extent(k, b->columns));
+    const KExpr *to = ks_let(k, &phase->body, "to", end);
+    Join j = {f, b};
+    lower_lanes(lo, &(LanesSpec){.stem = "r", .lo = from, .hi = to, .extent = b->columns},
+                join_lanes, &j);
+}
+
+void lower_row_col(Lower *lo)
+{
+    Fold *f = NEW(lo->arena, Fold);
+    fold_analyse(lo, f);
+    fold_choose_rows(lo, f);
+    fold_choose_passes(lo, f);
+    int64_t rows = dim_hi(lo->ir, f->p.inner);
+    Blocks b = {.rows = lower_config(lo, "grain")};
+    b.rows = b.rows > 0 ? b.rows : 1;
+    b.count = ceil_div(rows > 0 ? rows : 1, b.rows);
+    b.columns = dims_product(lo->ir, f->rdims, f->nr);
+    make_sums(lo, f, &b);
+    rows_phase(lo, f, &b);
+    columns_phase(lo, f, &b);
+}
