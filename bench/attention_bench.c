@@ -36,13 +36,13 @@ typedef struct Run {
 static bool choose(Compile *c, void *user, Err *err)
 {
     const Shape *s = &((const Run *)user)->shape;
-    static const char *const names[] = {"q", "k", "v", "dy", "lse", "share", "pos"};
+    static const char *const names[] = {"q", "k", "v", "dy", "lse", "y", "pos"};
     const int64_t dim[][4] = {
         {1, s->length, s->heads, s->width}, {1, s->heads, s->length}, {1, s->length}};
     CompileInput in[INPUTS];
     uint32_t n = 0;
     for (int i = 0; i < INPUTS; i++) {
-        int kind = i == 6 ? 2 : i > 3;
+        int kind = i == 6 ? 2 : i == 4;
         if ((i > 2 && i < 6 && !s->bwd) || (i == 6 && !s->causal))
             continue;
         in[n] = (CompileInput){.name = names[i], .dtype = kind == 2 ? DT_I32 : DT_F32};
@@ -118,13 +118,13 @@ static bool read_shape(const char *text, Shape *s)
 }
 
 #define QKV "q: [B, T, H, d], k: [B, T, H, d], v: [B, T, H, d]"
-#define BWD QKV ", dy: [B, T, H, d], lse: [B, H, T], share: [B, H, T]"
+#define BWD QKV ", dy: [B, T, H, d], lse: [B, H, T], y: [B, T, H, d]"
 static const char program[] =
     "fn forward(" QKV ") = attention(q, k, v)\n"
     "fn forward_causal(" QKV ", pos: i32[B, T]) = attention(q, k, v, mask: causal(pos))\n"
-    "fn backward(" BWD ") = attention_bwd(q, k, v, lse, share, dy)\n"
+    "fn backward(" BWD ") = attention_bwd(q, k, v, lse, y, dy)\n"
     "fn backward_causal(" BWD ", pos: i32[B, T]) =\n"
-    "  attention_bwd(q, k, v, lse, share, dy, mask: causal(pos))\n";
+    "  attention_bwd(q, k, v, lse, y, dy, mask: causal(pos))\n";
 
 int main(int argc, char **argv)
 {

@@ -14,6 +14,7 @@ typedef struct Bwd {
     int64_t d, dp, e, ep, kv, group;
     int64_t queries;        /* of a head, rounded up to blocks */
     uint32_t q, dy, dq;     /* of all queries: [g][query][dp], [ep], [dp] */
+    uint32_t share;         /* of all queries: y dy */
     uint32_t kt, vt, k;     /* of a tile: [d][keys], [e][keys], [key][dp] */
     uint32_t dk, dv;        /* [key][dp], [ep] */
     uint32_t scores, grads; /* [query of a block][keys]: in the end p and ds */
@@ -53,6 +54,7 @@ static void make_buffers(Lower *lo, Bwd *f)
     f->q = kernel_scratch(k, "queries", DT_F32, all * f->dp);
     f->dy = kernel_scratch(k, "dy", DT_F32, all * f->ep);
     f->dq = kernel_scratch(k, "dq", DT_F32, all * f->dp);
+    f->share = kernel_scratch(k, "share", DT_F32, all);
     f->kt = kernel_scratch(k, "keys", DT_F32, f->keys * f->dp);
     f->vt = kernel_scratch(k, "values", DT_F32, f->keys * f->ep);
     f->k = kernel_scratch(k, "key_rows", DT_F32, f->keys * f->dp);
@@ -100,6 +102,48 @@ static void copy_queries(Lower *lo, Bwd *f, const Node *node, uint32_t buf, cons
     tile_copy_lines(lo, &s);
     tile_zero(lo, buf, ke_add(lo, base, ke_mul(lo, t, kp)),
               ke_mul(lo, ke_sub(lo, ke_int(k, f->queries), t), kp));
+}
+
+static const KExpr *in_range(Lower *lo, const LowerVar *v, const KExpr *x)
+{
+    if (!v->lanes)
+        return x;
+    const KExpr *arg[] = {ke_apply(lo, KT_VI, "mdl_first_vi(%0)", v->lanes, NULL), x,
+                          ke_num(lo->k, KT_VF, 0)};
+    return ke_text(lo->k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
+}
+
+typedef struct Share {
+    const Bwd *f;
+    const Ix *t;
+    const KExpr *sum; /* a VAR: of each lane */
+} Share;
+
+static void share_lanes(Lower *lo, const Ix *j, void *user)
+{
+    const Share *s = user;
+    const LowerVar v = lo->var[lo->nvar - 1];
+    const Ix *ix[] = {s->f->ib, s->f->ih, s->t, j};
+    const KExpr *x = lower_spread(lo, lower_value(lo, s->f->b.share->in[0], ix));
+    const KExpr *more = ke_apply(lo, KT_VF, "(%0 + %1)", s->sum, in_range(lo, &v, x));
+    ks_set(lo->k, lo->scope->block, s->sum, more);
+}
+
+/* What the queries of a head give with their gradients. */
+static void fold_shares(Lower *lo, Bwd *f)
+{
+    Kernel *k = lo->k;
+    const Attention *a = &f->b.a;
+    scope_loop(
+        lo, &(LoopSpec){.stem = "i", .lo = ke_int(k, 0), .hi = ke_extent(k, a->t), .extent = a->t});
+    const KExpr *i = lo->var[lo->nvar - 1].at;
+    Share s = {.f = f, .t = scope_var(lo, i, a->t)};
+    s.sum = ks_var(k, lo->scope->block, "share", ke_num(k, KT_VF, 0));
+    LanesSpec spec = {.stem = "j", .lo = ke_int(k, 0), .hi = ke_int(k, f->e), .extent = a->e};
+    lower_lanes(lo, &spec, share_lanes, &s);
+    const KExpr *sum = tile_fold_lanes(lo, "share", s.sum, "(%0 + %1)");
+    ks_store(k, lo->scope->block, f->share, ke_add(lo, first_of_group(lo, f), i), sum);
+    scope_end(lo);
 }
 
 static void copy_keys(Lower *lo, Bwd *f)
@@ -174,15 +218,6 @@ typedef struct Row {
     bool cut;
 } Row;
 
-static const KExpr *in_range(Lower *lo, const LowerVar *v, const KExpr *x)
-{
-    if (!v->lanes)
-        return x;
-    const KExpr *arg[] = {ke_apply(lo, KT_VI, "mdl_first_vi(%0)", v->lanes, NULL), x,
-                          ke_num(lo->k, KT_VF, 0)};
-    return ke_text(lo->k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
-}
-
 static void weight_lanes(Lower *lo, const Ix *u, void *user)
 {
     const Row *r = user;
@@ -249,7 +284,10 @@ static void weight_rows(Lower *lo, Bwd *f)
     const KExpr *i = lo->var[lo->nvar - 1].at;
     Row r = {.f = f, .t = scope_var(lo, ke_add(lo, f->t0, i), f->b.a.t)};
     r.at = ks_let(k, lo->scope->block, "line", ke_mul(lo, i, ke_int(k, f->keys)));
+    const KExpr *share = ke_load(k, f->share, ke_add(lo, f->base, i));
+    lo->seed[f->b.share->id] = ks_let(k, lo->scope->block, "share", share);
     weight_row(lo, &r, cut);
+    lo->seed[f->b.share->id] = NULL;
     scope_end(lo);
 }
 
@@ -433,6 +471,7 @@ void lower_attention_bwd(Lower *lo)
     group_loop(lo, &f);
     copy_queries(lo, &f, a->dot->in[0], f.q, a->d);
     copy_queries(lo, &f, f.b.grad->in[0], f.dy, a->e);
+    fold_shares(lo, &f);
     scope_end(lo);
     tile_zero(lo, f.dq, zero, ke_int(k, f.group * f.queries * f.dp));
     int64_t s = dim_hi(lo->ir, a->s);

@@ -51,7 +51,8 @@ static bool fits(const bool *below, const Node *n)
     return ok;
 }
 
-bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, const Node *to)
+bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, const Node *to,
+                    const Node *row)
 {
     Arena *arena = arena_new();
     bool *below = NEW_ARRAY(arena, bool, g->nodes.n), *wanted = NEW_ARRAY(arena, bool, g->nodes.n);
@@ -61,11 +62,11 @@ bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, con
     for (uint32_t i = 0; i <= to->id; i++)
         for (uint32_t k = 0; k < g->nodes.at[i]->nin; k++)
             below[i] = below[i] || below[g->nodes.at[i]->in[k]->id];
-    bool ok = below[to->id];
+    bool ok = below[to->id] || nfrom == 0;
     wanted[to->id] = true;
     for (uint32_t i = to->id + 1; i-- > 0 && ok;) {
         const Node *n = g->nodes.at[i];
-        if (!wanted[i] || given[i])
+        if (!wanted[i] || given[i] || n == row)
             continue;
         ok = fits(below, n);
         for (uint32_t k = 0; k < n->nin; k++)
@@ -78,7 +79,7 @@ bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, con
 /* A condition of places alone. */
 static bool is_beside(const Graph *g, const Node *product, const Node *mask)
 {
-    return !mask || !attention_cone(g, &product, 1, mask);
+    return !mask || !attention_cone(g, &product, 1, mask, NULL);
 }
 
 /* ---- the body ---- */
@@ -147,7 +148,7 @@ static bool find_scores(const Graph *body, Graph *g, Attention *a)
     if (!product || !a->top || a->top->in[0]->type != product->type)
         return false;
     a->z = a->top->in[0];
-    return attention_split(g, a) && attention_cone(body, &product, 1, a->z) &&
+    return attention_split(g, a) && attention_cone(body, &product, 1, a->z, NULL) &&
            is_beside(body, product, a->mask);
 }
 

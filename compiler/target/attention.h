@@ -32,6 +32,7 @@ typedef struct AttentionBwd {
     Attention a;      /* up to the scores; d and e; out, top, sum, y, lse are not used */
     const Node *grad; /* dy v: [b, kv, g, t, s], of [b, kv, g, t, e] and [b, kv, s, e] */
     const Node *p, *ds;
+    const Node *share; /* [b, kv * g, t]: sums over e, of y and dy by their elements */
     AttentionPart dq, dk, dv;
 } AttentionBwd;
 
@@ -47,8 +48,9 @@ bool attention_find_product(const Graph *body, Attention *a);
 bool attention_split(Graph *probe, Attention *a);
 const Node *attention_rows(Graph *probe, const Node *x, const Node *like);
 /* Whether `to` is elementwise, and in vectors, of the nodes `from`, and all else beside them can be
- * read by index. */
-bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, const Node *to);
+ * read by index; also a fold `row` that was made before, NULL: none. Without `from`: whether all can. */
+bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, const Node *to,
+                    const Node *row);
 bool attention_sizes_fit(const Ir *ir, const Attention *a);
 bool claim_attention(const Target *t, const Graph *body);
 

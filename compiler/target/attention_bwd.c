@@ -133,6 +133,19 @@ static bool find_result(Graph *g, AttentionBwd *b, uint32_t i)
     return true;
 }
 
+/* The one fold: for each query, of what y and dy give by their elements. */
+static bool find_share(const Graph *body, Graph *g, AttentionBwd *b)
+{
+    const Dim *dims[] = {b->a.b, dim_mul(body->ir, b->a.kv, b->a.g), b->a.t, b->a.e};
+    const Node *n = attention_next(body, OC_REDUCE, NULL);
+    if (!n || attention_next(body, OC_REDUCE, n) || n->type->rank != 3 ||
+        n->in[0]->type != type_tensor(body->ir, DT_F32, 4, dims) ||
+        graph_reduce(g, OP_SUM, n->in[0], (int64_t[]){3}, 1) != n)
+        return false;
+    b->share = n;
+    return attention_cone(body, NULL, 0, n->in[0], NULL);
+}
+
 bool attention_find_bwd(const Graph *body, AttentionBwd *b)
 {
     const DotAxes axes = {2, 1, {0, 1}, {0, 1}, {4}, {3}};
@@ -144,6 +157,8 @@ bool attention_find_bwd(const Graph *body, AttentionBwd *b)
     if (!attention_is_dot(b->grad, 5, 4, &axes) || b->grad->type != b->a.dot->type)
         return false;
     b->a.e = b->grad->in[0]->type->dims[4];
+    if (!find_share(body, g, b))
+        return false;
     for (uint32_t i = 0; i < body->results.n; i++)
         if (!find_result(g, b, i))
             return false;
@@ -151,9 +166,9 @@ bool attention_find_bwd(const Graph *body, AttentionBwd *b)
         return false;
     const Dim *dims[] = {b->a.b, dim_mul(body->ir, b->a.kv, b->a.g), b->a.t, b->a.s};
     const Node *from[] = {graph_reshape(g, b->a.dot, 4, dims), graph_reshape(g, b->grad, 4, dims)};
-    return from[0] && from[1] && attention_cone(body, from, 2, b->ds) &&
-           attention_cone(body, from, 1, b->p) && b->ds->type == b->p->type &&
-           (!b->a.mask || !attention_cone(body, from, 2, b->a.mask));
+    return from[0] && from[1] && attention_cone(body, from, 2, b->ds, b->share) &&
+           attention_cone(body, from, 1, b->p, NULL) && b->ds->type == b->p->type &&
+           (!b->a.mask || !attention_cone(body, from, 2, b->a.mask, NULL));
 }
 
 static bool is_narrow(const AttentionPart *p)

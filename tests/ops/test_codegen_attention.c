@@ -46,7 +46,7 @@ static const Form forms[] = {
     {"attention(q, k, v)", 1, 1, 200, 1, 1, 8, 8, NULL, true},
 };
 
-#define BWD "attention_bwd(q, k, v, lse, share, dy"
+#define BWD "attention_bwd(q, k, v, lse, y, dy"
 
 static const Form backward[] = {
     {BWD ")", 2, 33, 47, 4, 2, 16, 16, NULL, false},
@@ -68,8 +68,8 @@ static const char *form_text(Arena *arena, const Form *f)
     sb_printf(&sb, "fn f(q: %s[%d, %d, %d, %d], k: %s[%d, %d, %d, %d], v: %s[%d, %d, %d, %d]", dt,
               f->b, f->t, f->h, f->d, dt, f->b, f->s, f->kv, f->d, dt, f->b, f->s, f->kv, f->e);
     if (strstr(f->text, "lse"))
-        sb_printf(&sb, ", lse: f32[%d, %d, %d], share: f32[%d, %d, %d], dy: %s[%d, %d, %d, %d]",
-                  f->b, f->h, f->t, f->b, f->h, f->t, dt, f->b, f->t, f->h, f->e);
+        sb_printf(&sb, ", lse: f32[%d, %d, %d], y: %s[%d, %d, %d, %d], dy: %s[%d, %d, %d, %d]",
+                  f->b, f->h, f->t, dt, f->b, f->t, f->h, f->e, dt, f->b, f->t, f->h, f->e);
     if (strstr(f->text, "pos"))
         sb_printf(&sb, ", pos: i32[%d, %d]", f->b, f->t);
     if (strstr(f->text, "ok"))
@@ -83,21 +83,21 @@ static const char *form_text(Arena *arena, const Form *f)
 /* The program's fn as a graph. */
 static const Graph *elaborate(Lab *l, const Form *f)
 {
-    static const char *const names[] = {"q", "k", "v", "lse", "share", "dy", "pos", "ok", "w"};
+    static const char *const names[] = {"q", "k", "v", "lse", "y", "dy", "pos", "ok", "w"};
     static const char *const marks[] = {"", "", "", "lse", "lse", "lse", "pos", "ok", "w["};
     const int64_t dims[][4] = {{f->b, f->t, f->h, f->d},
                                {f->b, f->s, f->kv, f->d},
                                {f->b, f->s, f->kv, f->e},
                                {f->b, f->h, f->t},
-                               {f->b, f->h, f->t},
+                               {f->b, f->t, f->h, f->e},
                                {f->b, f->t, f->h, f->e},
                                {f->b, f->t},
                                {f->b, f->s},
                                {f->h}};
-    static const uint32_t ranks[] = {4, 4, 4, 3, 3, 4, 2, 2, 1};
+    static const uint32_t ranks[] = {4, 4, 4, 3, 4, 4, 2, 2, 1};
     DType dt = DT_F32;
     dtype_find(f->types ? f->types : "f32", &dt);
-    const DType types[] = {dt, dt, dt, DT_F32, DT_F32, dt, DT_I32, DT_BOOL, DT_F32};
+    const DType types[] = {dt, dt, dt, DT_F32, dt, dt, DT_I32, DT_BOOL, DT_F32};
     CallInput in[MAX_TENSORS];
     uint32_t n = 0;
     for (uint32_t i = 0; i < MAX_TENSORS; i++)

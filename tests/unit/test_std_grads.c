@@ -51,7 +51,7 @@ static const Case cases[] = {
      "fn f(q: [B, T, H, d], k: [B, S, K, d], v: [B, S, K, e], w: [H]) -> [B, T, H, e] =\n"
      "  attention(q, k, v, score: (s, b, h, t, u) => s * w[h])\n"},
     {"attention_bwd",
-     {"q f32 2 3 4 5", "k f32 2 3 2 5", "v f32 2 3 2 4", "lse f32 2 4 3", "share f32 2 4 3",
+     {"q f32 2 3 4 5", "k f32 2 3 2 5", "v f32 2 3 2 4", "lse f32 2 4 3", "y f32 2 3 4 4",
       "dy f32 2 3 4 4"},
      {NULL},
      NULL},
