@@ -385,21 +385,58 @@ typedef struct Store {
     uint32_t buf;
     const KExpr *first, *count; /* places of the axis */
     bool queries;               /* the axis is that of the queries */
-    const KExpr *at;
+    int64_t pitch;
+    const Ix *line;  /* in buf */
     const Ix *ix[4]; /* but the last */
+    uint64_t which;  /* results that are stored together */
 } Store;
+
+/* A gradient at any column of the row in work. */
+static const KExpr *load_line(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    const Store *s = lo->user;
+    if (n != s->part->dot)
+        return NULL;
+    const Ix *at = ix_mul(lo->ir, s->line, dim_const(lo->ir, s->pitch));
+    const KExpr *e = lower_load(lo, s->buf, ix_add(lo->ir, at, ix[n->type->rank - 1]));
+    return e ? e : lower_by_lane(lo, n, ix);
+}
 
 static void store_lanes(Lower *lo, const Ix *j, void *user)
 {
     const Store *s = user;
-    const KExpr *at = ke_add(lo, s->at, lo->var[lo->nvar - 1].at);
     const Ix *ix[] = {s->ix[0], s->ix[1], s->ix[2], j};
-    const KExpr *x = ke_vload(lo->k, s->buf, at, NULL);
-    lo->seed[s->part->dot->id] = ks_let(lo->k, lo->scope->block, "x", x);
     lo->seed_scope = lo->scope;
-    lower_store(lo, s->part->at, ix, lower_value(lo, s->part->node, ix));
-    lo->seed[s->part->dot->id] = NULL;
+    lower_results(lo, s->which, ix);
     lo->seed_scope = NULL;
+}
+
+static void store_columns(Lower *lo, Store *s, const Dim *columns)
+{
+    Kernel *k = lo->k;
+    int64_t n = dim_fixed(columns);
+    LanesSpec spec = {.stem = "j",
+                      .lo = ke_int(k, 0),
+                      .hi = ke_int(k, n),
+                      .extent = columns,
+                      .whole = n % k->width == 0};
+    lower_lanes(lo, &spec, store_lanes, s);
+}
+
+/* The results of a gradient; those of as many columns in one loop. */
+static void store_row(Lower *lo, Store *s)
+{
+    uint64_t left = s->part->results;
+    for (uint32_t r = 0; left; r++) {
+        const Dim *columns = left >> r & 1 ? lo->body->results.at[r].node->type->dims[3] : NULL;
+        s->which = 0;
+        for (uint32_t i = r; columns && left >> i; i++)
+            if ((left >> i & 1) && lo->body->results.at[i].node->type->dims[3] == columns)
+                s->which |= UINT64_C(1) << i;
+        left &= ~s->which;
+        if (columns)
+            store_columns(lo, s, columns);
+    }
 }
 
 /* The lines of a buffer, from its first on, to their places. */
@@ -407,23 +444,21 @@ static void store_lines(Lower *lo, Store *s, const Bwd *f)
 {
     Kernel *k = lo->k;
     const Dim *lines = s->queries ? f->b.a.t : f->b.a.s;
-    const Dim *columns = s->part == &f->b.dv ? f->b.a.e : f->b.a.d;
-    int64_t n = dim_fixed(columns), pitch = round_up(n, k->width);
     if (!s->part->node)
         return;
+    s->pitch = s->part == &f->b.dv ? f->ep : f->dp;
     scope_loop(lo, &(LoopSpec){.stem = "i", .lo = ke_int(k, 0), .hi = s->count, .extent = lines});
     const KExpr *i = lo->var[lo->nvar - 1].at;
     const KExpr *line = s->queries ? ke_add(lo, first_of_group(lo, f), i) : i;
-    s->at = ks_let(k, lo->scope->block, "line", ke_mul(lo, line, ke_int(k, pitch)));
+    s->line = scope_var(lo, line, dim_const(lo->ir, INT32_MAX));
     s->ix[0] = f->ib;
     s->ix[1] = scope_var(lo, ke_add(lo, s->first, i), lines);
     s->ix[2] = s->queries ? f->ih : f->in;
-    LanesSpec spec = {.stem = "j",
-                      .lo = ke_int(k, 0),
-                      .hi = ke_int(k, n),
-                      .extent = columns,
-                      .whole = n == pitch};
-    lower_lanes(lo, &spec, store_lanes, s);
+    lo->kept = load_line;
+    lo->user = s;
+    store_row(lo, s);
+    lo->kept = NULL;
+    lo->user = NULL;
     scope_end(lo);
 }
 

@@ -175,6 +175,31 @@ static Verdict fit_row_col(Fuse *fx, const Body *body)
     return fuse_check_maps(fx, body);
 }
 
+/* ---- composites ---- */
+
+/* A composite that a class claims, and elementwise work behind it: the class is asked for the body with it. */
+static Verdict fit_call(Fuse *fx, const Body *body, KernelClass *cls)
+{
+    const Verdict no = refuse(FUSE_CLASS, "a composite that a class claims is a group of its own");
+    const Node *call = NULL;
+    for (uint32_t i = 0; i < body->members.n; i++) {
+        const Node *n = fuse_node(fx, body->members.at[i]);
+        call = fuse_class(n) == OC_CALL ? n : call;
+    }
+    if (body->b == FUSE_NONE || body->nclass[OC_CALL] > 1 || !call)
+        return no;
+    const FGroup *a = fx->groups.at[body->a], *b = fx->groups.at[body->b];
+    const FGroup *first = a->pos < b->pos ? a : b, *last = a->pos < b->pos ? b : a;
+    KernelClass found;
+    if (last->cls != KC_MAP || first->cls == KC_MAP)
+        return no;
+    const Graph *g = fuse_body(fx, body, NULL, &body->reads);
+    *cls = first->cls;
+    return class_claims(fx->cx->target, node_def(call)->name, g, &found) && found == first->cls
+               ? fine
+               : no;
+}
+
 /* ---- by class ---- */
 
 static Verdict choose(const Body *body, KernelClass *cls)
@@ -186,8 +211,6 @@ static Verdict choose(const Body *body, KernelClass *cls)
     uint32_t alone = scatters + multis + scans + sorts + updates;
     if (body->nclass[OC_LOOP] > 0)
         return refuse(FUSE_CLASS, "a loop is no kernel");
-    if (body->nclass[OC_CALL] > 0)
-        return refuse(FUSE_CLASS, "a composite that a class claims is a group of its own");
     if (alone > 1 || (alone > 0 && dots > 0) || (dots > 0 && folds > 0))
         return refuse(FUSE_CLASS,
                       dots > 0 && folds > 0 ? "a gemm keeps no rows" : "no class holds both");
@@ -212,11 +235,12 @@ static Verdict choose(const Body *body, KernelClass *cls)
 Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
 {
     arena_reset(fx->scratch);
-    Verdict v = choose(body, cls);
+    bool call = body->nclass[OC_CALL] > 0;
+    Verdict v = call ? fine : choose(body, cls);
     if (v.code != FUSE_OK)
         return v;
-    if (*cls == KC_SCATTER || *cls == KC_MULTI_SUMSQ || *cls == KC_PREFIX || *cls == KC_SORT ||
-        *cls == KC_UPDATE)
+    if (!call && (*cls == KC_SCATTER || *cls == KC_MULTI_SUMSQ || *cls == KC_PREFIX ||
+                  *cls == KC_SORT || *cls == KC_UPDATE))
         return fine;
     if (body->reads.n > FUSE_INPUTS)
         return refuse(FUSE_RES, "more than 24 inputs");
@@ -224,6 +248,8 @@ Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
         return refuse(FUSE_RES, "more than 8 results");
     if (body->members.n > FUSE_NODES)
         return refuse(FUSE_RES, "more than 512 nodes");
+    if (call)
+        return fit_call(fx, body, cls);
     if (*cls == KC_GEMM)
         return fuse_fit_gemm(fx, body);
     if (*cls == KC_REDUCE && folds_both(fx, body)) {

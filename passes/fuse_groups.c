@@ -105,6 +105,7 @@ static int anchor_rank(OpClass cls)
     case OC_SCATTER:
     case OC_MULTI:
     case OC_CALL:
+    case OC_TUPLE: /* of a call: a group keeps no others */
         return 3;
     case OC_REDUCE:
         return 2;
@@ -114,7 +115,6 @@ static int anchor_rank(OpClass cls)
     case OC_LEAF:
     case OC_VIEW:
     case OC_LOOP:
-    case OC_TUPLE:
     case OC_GROUP:
         return 0;
     }

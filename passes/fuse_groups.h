@@ -200,6 +200,8 @@ void fuse_multi(Fuse *fx);     /* fuse_multi.c: multi_map */
 /* The text that groups of one table have in common, NULL when body is not linear; what it reads. */
 const char *fuse_table_key(Fuse *fx, const Body *body, Ids *tensors, Ids *scalars);
 Graph *fuse_outline(Fuse *fx); /* fuse_outline.c */
+/* The stored values of a body as the results of a graph, whose inputs are the formals. */
+const Graph *fuse_body(Fuse *fx, const Body *body, Sym name, const Ids *formals);
 /* Kernel name from the anchor's path and what the body does: "fc1_gemm_add_erf". */
 Sym fuse_name(Fuse *fx, const FGroup *g, const Body *body); /* fuse_name.c */
 

@@ -67,10 +67,9 @@ static void build_node(BodyBuild *b, uint32_t id)
     ASSERT(b->map[id]);
 }
 
-static const Def *build_def(Fuse *fx, const FGroup *group, const Body *body, const Ids *formals)
+const Graph *fuse_body(Fuse *fx, const Body *body, Sym name, const Ids *formals)
 {
     Ir *ir = fx->cx->ir;
-    Sym name = fuse_name(fx, group, body);
     BodyBuild b = {.fx = fx, .body = body, .g = graph_new(ir, fx->cx->arena, name)};
     b.map = NEW_ARRAY(fx->scratch, const Node *, fx->n);
     for (uint32_t i = 0; i < formals->n; i++)
@@ -80,9 +79,15 @@ static const Def *build_def(Fuse *fx, const FGroup *group, const Body *body, con
         graph_result(b.g, sym_printf(ir->syms, "out%u", i), b.map[body->stored.at[i]]);
     }
     arena_reset(fx->scratch);
-    const Graph *g = body->nclass[OC_CALL] > 0 ? inline_calls(fx->cx, b.g, inline_all) : b.g;
+    return body->nclass[OC_CALL] > 0 ? inline_calls(fx->cx, b.g, inline_all) : b.g;
+}
+
+static const Def *build_def(Fuse *fx, const FGroup *group, const Body *body, const Ids *formals)
+{
+    Sym name = fuse_name(fx, group, body);
+    const Graph *g = fuse_body(fx, body, name, formals);
     Def proto = {.kind = DEF_GROUP, .name = name, .body = g, .nvisible = body->stored.n};
-    return def_intern(ir, &proto);
+    return def_intern(fx->cx->ir, &proto);
 }
 
 /* ---- nodes ---- */

@@ -20,10 +20,12 @@ typedef struct Attention {
 
 bool attention_find(const Graph *body, Attention *out);
 
-/* A result, and the product of matrices that it is but for views and casts; absent: node NULL. */
+/* A gradient [b, rows, heads, columns], and the product of matrices that it is but for views and casts;
+ * absent: node NULL. Results are elementwise functions of it, of rank 4 too, of which each element may
+ * read any columns of the gradient's same row. */
 typedef struct AttentionPart {
     const Node *node, *dot;
-    uint32_t at; /* number of the result */
+    uint64_t results; /* a bit per result of the body */
 } AttentionPart;
 
 /* The backward: weights p from the scores and what they sum to, ds elementwise of p, the scores and the

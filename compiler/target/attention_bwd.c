@@ -3,6 +3,11 @@
 
 enum { MAX_QUERY_BYTES = 256 << 20 }; /* of the heads that share keys: scratch of a task */
 
+static bool has_lanes(DType dt)
+{
+    return dt != DT_F64 && dt != DT_I64;
+}
+
 /* x as an f32 operand of a product, in another order of axes. */
 static const Node *operand(Graph *g, const Node *x, const int64_t *perm)
 {
@@ -74,7 +79,7 @@ static bool is_result(Graph *g, const Node *dot, const int64_t *perm, const Node
 static bool find_queries(Graph *g, AttentionBwd *b, const Node *dot, const Node *result)
 {
     const DotAxes axes = {2, 1, {0, 2}, {0, 1}, {4}, {3}};
-    if (b->dq.node || !attention_is_dot(dot, 5, 4, &axes))
+    if ((b->dq.node && b->dq.dot != dot) || !attention_is_dot(dot, 5, 4, &axes))
         return false;
     const Node *k = below_operand(g, b->a.dot->in[1], (int64_t[]){0, 2, 1, 3});
     if (!k || operand(g, k, (int64_t[]){0, 2, 3, 1}) != dot->in[1])
@@ -110,27 +115,107 @@ static const Node *product_below(const Node *n)
     return op_info(n->op)->cls == OC_CONTRACT ? n : NULL;
 }
 
-static bool find_result(Graph *g, AttentionBwd *b, uint32_t i)
+static bool has_dims(const Node *n, const Dim *rows, const Dim *heads, const Dim *columns)
 {
-    const Node *result = g->results.at[i].node, *dot = product_below(result);
-    if (!dot)
-        return false;
-    if (find_queries(g, b, dot, result)) {
-        b->dq.at = i;
-        return true;
+    const Dim *const *d = n->type->dims;
+    return d[1] == rows && d[2] == heads && d[3] == columns;
+}
+
+/* n as the gradient that it is, if it is one; the last node that is counts: it has been rounded as the text
+ * says. */
+static void find_part(Graph *g, AttentionBwd *b, const Node *n)
+{
+    const Attention *a = &b->a;
+    const Node *dot = n->type->is_tuple || n->type->rank != 4 ? NULL : product_below(n);
+    const AttentionPart part = {.node = n, .dot = dot};
+    if (!dot || dot == a->dot || dot == b->grad)
+        return;
+    if (has_dims(n, a->t, dim_mul(g->ir, a->kv, a->g), a->d) && find_queries(g, b, dot, n))
+        return;
+    if (has_dims(n, a->s, a->kv, a->e) && (!b->dv.node || b->dv.dot == dot)) {
+        const Node *p = find_keys(g, b, dot, b->grad, n);
+        if (p && (b->p ? p == b->p : is_weights(g, b, p))) {
+            b->dv = part;
+            return;
+        }
     }
-    const AttentionPart part = {result, dot, i};
-    const Node *p = b->dv.node ? NULL : find_keys(g, b, dot, b->grad, result);
-    if (p && (b->p ? p == b->p : is_weights(g, b, p))) {
-        b->dv = part;
-        return true;
-    }
-    const Node *ds = b->dk.node ? NULL : find_keys(g, b, dot, b->a.dot, result);
+    if (!has_dims(n, a->s, a->kv, a->d) || (b->dk.node && b->dk.dot != dot))
+        return;
+    const Node *ds = find_keys(g, b, dot, a->dot, n);
     if (!ds || (b->ds && ds != b->ds))
-        return false;
+        return;
     b->ds = ds;
     b->dk = part;
-    return true;
+}
+
+typedef struct Stores {
+    Ir *ir;
+    const AttentionPart *part;
+    const uint8_t *below; /* by node: a bit for each product of a gradient that it is made of */
+    const Ix *row[IR_MAX_RANK];
+    int left; /* visits */
+} Stores;
+
+/* Whether n at ix is elementwise of the gradient at the same row. */
+static bool keeps_row(Stores *s, const Node *n, const Ix *const *ix)
+{
+    OpClass cls = op_info(n->op)->cls;
+    if (n == s->part->node)
+        return ix[0] == s->row[0] && ix[1] == s->row[1] && ix[2] == s->row[2];
+    if (s->left-- <= 0 || (cls != OC_ELEM && cls != OC_VIEW))
+        return false;
+    bool ok = has_lanes(n->type->dtype);
+    for (uint32_t k = 0; k < n->nin && ok; k++) {
+        const Ix *in[IR_MAX_RANK];
+        ok = has_lanes(n->in[k]->type->dtype);
+        if (ok && s->below[n->in[k]->id])
+            ok = op_at(s->ir, n, k, ix, in) && keeps_row(s, n->in[k], in);
+    }
+    return ok;
+}
+
+/* The part that result i is of, or NULL. */
+static AttentionPart *part_of(Ir *ir, AttentionBwd *b, const Node *result, const uint8_t *below)
+{
+    AttentionPart *parts[] = {&b->dq, &b->dk, &b->dv};
+    const Ix *ix[IR_MAX_RANK];
+    for (uint32_t i = 0; i < COUNT(parts); i++) {
+        Stores s = {.ir = ir, .part = parts[i], .below = below, .left = 256};
+        if (below[result->id] != 1 << i || !parts[i]->node || result->type->rank != 4)
+            continue;
+        for (uint32_t k = 0; k < 4; k++) {
+            s.row[k] = ix[k] = ix_var(ir, k, result->type->dims[k]);
+            if (k < 3 && result->type->dims[k] != parts[i]->node->type->dims[k])
+                return NULL;
+        }
+        return keeps_row(&s, result, ix) ? parts[i] : NULL;
+    }
+    return NULL;
+}
+
+/* Each result is of one gradient. */
+static bool find_results(const Graph *body, AttentionBwd *b)
+{
+    const AttentionPart *parts[] = {&b->dq, &b->dk, &b->dv};
+    Arena *arena = arena_new();
+    uint8_t *below = NEW_ARRAY(arena, uint8_t, body->nodes.n + 1);
+    for (uint32_t i = 0; i < body->nodes.n; i++) {
+        const Node *n = body->nodes.at[i];
+        for (uint32_t k = 0; k < n->nin; k++)
+            below[i] |= below[n->in[k]->id];
+        for (uint32_t k = 0; k < COUNT(parts); k++)
+            below[i] |= (uint8_t)((n == parts[k]->dot) << k);
+    }
+    bool ok = body->results.n <= 64;
+    for (uint32_t i = 0; i < body->results.n && ok; i++) {
+        const Node *n = body->results.at[i].node;
+        AttentionPart *part = n->type->is_tuple ? NULL : part_of(body->ir, b, n, below);
+        ok = part != NULL;
+        if (ok)
+            part->results |= UINT64_C(1) << i;
+    }
+    arena_free(arena);
+    return ok;
 }
 
 /* The one fold: for each query, of what y and dy give by their elements. */
@@ -159,9 +244,10 @@ bool attention_find_bwd(const Graph *body, AttentionBwd *b)
     b->a.e = b->grad->in[0]->type->dims[4];
     if (!find_share(body, g, b))
         return false;
-    for (uint32_t i = 0; i < body->results.n; i++)
-        if (!find_result(g, b, i))
-            return false;
+    for (uint32_t i = 0; i < body->nodes.n; i++)
+        find_part(g, b, body->nodes.at[i]);
+    if (!find_results(body, b))
+        return false;
     if (!b->ds || !has_weights(g, b, b->ds) || !attention_split(g, &b->a))
         return false;
     const Dim *dims[] = {b->a.b, dim_mul(body->ir, b->a.kv, b->a.g), b->a.t, b->a.s};
@@ -169,11 +255,6 @@ bool attention_find_bwd(const Graph *body, AttentionBwd *b)
     return from[0] && from[1] && attention_cone(body, from, 2, b->ds, b->share) &&
            attention_cone(body, from, 1, b->p, NULL) && b->ds->type == b->p->type &&
            (!b->a.mask || !attention_cone(body, from, 2, b->a.mask, NULL));
-}
-
-static bool is_narrow(const AttentionPart *p)
-{
-    return !p->node || (p->node->type->dtype != DT_F64 && p->node->type->dtype != DT_I64);
 }
 
 bool claim_attention_bwd(const Target *t, const Graph *body)
@@ -184,6 +265,11 @@ bool claim_attention_bwd(const Target *t, const Graph *body)
         return false;
     double queries = (double)dim_hi(body->ir, b.a.g) * (double)dim_hi(body->ir, b.a.t);
     double width = 2 * (double)dim_hi(body->ir, b.a.d) + (double)dim_hi(body->ir, b.a.e);
-    return queries * width * sizeof(float) <= MAX_QUERY_BYTES && is_narrow(&b.dq) &&
-           is_narrow(&b.dk) && is_narrow(&b.dv);
+    for (uint32_t i = 0; i < body->results.n; i++) {
+        const Type *type = body->results.at[i].node->type;
+        int64_t columns;
+        if (!has_lanes(type->dtype) || !dim_is_const(type->dims[3], &columns))
+            return false;
+    }
+    return queries * width * sizeof(float) <= MAX_QUERY_BYTES;
 }

@@ -61,6 +61,29 @@ static const Form backward[] = {
     {BWD ", mask: causal(pos))", 2, 50, 50, 2, 1, 8, 8, "bf16", false},
 };
 
+#define GRADIENTS "{\n  dq, dk, dv = " BWD
+#define TURN      "  c[b, t, i]: f32[2, 50, 4] = cos(pos[b, t] * (i + 1))\n"
+
+/* What is made of a gradient's columns when it is stored. */
+static const Form stored[] = {
+    /* rotations back, in halves and in pairs, the gradient itself beside it */
+    {GRADIENTS ", mask: causal(pos))\n" TURN "  u, w = unbind(dq as [2, 50, 4, 2, 4], axis: 3)\n"
+               "  m, n = unbind(dk as [2, 50, 2, 4, 2], axis: 4)\n"
+               "  lo[b, t, h, i] = u[b, t, h, i] * c[b, t, i] + w[b, t, h, i]\n"
+               "  hi[b, t, h, i] = w[b, t, h, i] * c[b, t, i] - u[b, t, h, i]\n"
+               "  even[b, t, h, i] = m[b, t, h, i] * c[b, t, i] + n[b, t, h, i]\n"
+               "  (lo, hi, even, dk, dv * 3)\n}",
+     2, 50, 50, 4, 2, 8, 8, NULL, false},
+    {GRADIENTS ")\n  (dq * 0.5, dk + tanh(dk), dv as f32)\n}", 1, 20, 37, 2, 2, 7, 41, "bf16",
+     false},
+    /* other rows, and two gradients at once, are a kernel of their own */
+    {GRADIENTS
+     ")\n  a[b, t, h, i]: f32[1, 20, 2, 8] = dq[b, 19 - t, h, i] * 2\n  (a, dq * dk, dv)\n}",
+     1, 20, 20, 2, 2, 8, 8, NULL, false},
+};
+/* Kernels beside it. */
+static const uint32_t stored_maps[COUNT(stored)] = {1, 0, 1};
+
 static const char *form_text(Arena *arena, const Form *f)
 {
     const char *dt = f->types ? f->types : "f32";
@@ -76,7 +99,7 @@ static const char *form_text(Arena *arena, const Form *f)
         sb_printf(&sb, ", ok: bool[%d, %d]", f->b, f->s);
     if (strstr(f->text, "w["))
         sb_printf(&sb, ", w: [%d]", f->h);
-    sb_printf(&sb, ") = %s\n", f->text);
+    sb_printf(&sb, ")%s %s\n", f->text[0] == '{' ? "" : " =", f->text);
     return sb_text(&sb);
 }
 
@@ -123,6 +146,15 @@ static const Node *group_of(const Graph *g, const char *cls)
     return NULL;
 }
 
+static uint32_t count_maps(const Graph *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->nodes.n; i++)
+        n += op_info(g->nodes.at[i]->op)->cls == OC_GROUP &&
+             strcmp(node_sym(g->nodes.at[i], "class"), "map") == 0;
+    return n;
+}
+
 static void add_case(Harness *h, const Node *group, const char *name)
 {
     const Def *def = node_def(group);
@@ -157,11 +189,14 @@ static void run_forms(const char *isa, const Form *all, size_t nform, size_t eve
         PassCx *cx = passes_begin(l->ir, l->arena, l->program, &h->target);
         const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
         assert_non_null(fused);
-        const Node *group = group_of(fused, all == backward ? "attention_bwd" : "attention");
+        bool bwd = strstr(f->text, "attention_bwd");
+        const Node *group = group_of(fused, bwd ? "attention_bwd" : "attention");
         if (!group != f->open)
             fail_msg("%s: %s", f->text, group ? "claimed" : "not claimed");
         if (!group)
             continue;
+        if (all == stored && count_maps(fused) != stored_maps[i])
+            fail_msg("%s: %u maps", f->text, count_maps(fused));
         h->ir = l->ir;
         add_case(h, group, arena_printf(h->arena, "attention_%zu", i));
     }
@@ -182,6 +217,13 @@ static void test_backward(void **state)
     UNUSED(state);
     for (size_t i = 0; i < COUNT(isas); i++)
         run_forms(isas[i], backward, COUNT(backward), i == 0 ? 1 : 5);
+}
+
+static void test_stored(void **state)
+{
+    UNUSED(state);
+    for (size_t i = 0; i < COUNT(isas); i++)
+        run_forms(isas[i], stored, COUNT(stored), 1);
 }
 
 /* ---- run-time sizes ---- */
@@ -252,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
         cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_stored),
         cmocka_unit_test(test_run_time_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
