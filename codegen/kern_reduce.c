@@ -89,6 +89,8 @@ void fold_analyse(Lower *lo, Fold *f)
     const Node *fold = first_fold(lo);
     f->full = fold->in[0]->type;
     uint64_t mask = folded_axes(fold);
+    if (f->streams)
+        mask = ~mask;
     for (uint32_t i = 0; i < f->full->rank; i++) {
         if (mask >> i & 1) {
             f->raxis[f->nr] = i;
@@ -100,7 +102,7 @@ void fold_analyse(Lower *lo, Fold *f)
     }
     f->p = (Walked){.dims = f->pdims, .n = f->np};
     f->r = (Walked){.dims = f->rdims, .n = f->nr};
-    find_columns(lo, f, mask);
+    find_columns(lo, f, f->streams ? 0 : mask);
     find_levels(lo, f);
     ASSERT(lo->body->results.n <= 64);
     for (uint32_t i = 0; i < lo->body->results.n; i++) {
@@ -549,6 +551,10 @@ void lower_reduce(Lower *lo)
         split_phases(lo, f);
     } else {
         fold_choose_passes(lo, f);
+        if (f->columns && fold_streams_columns(lo, f)) {
+            fold_stream_columns(lo);
+            return;
+        }
         if (f->columns)
             columns_phase(lo, f);
         else

@@ -4,10 +4,19 @@
  * Rows are folded one at a time, as kern_reduce.c does it; the last pass over a row, which stores what there
  * is of it, also adds to sums of the columns. A task is a block of rows, as many as the extents say, and has
  * a line of sums of its own; a second phase adds the lines in order. So nothing depends on the number of
- * threads, and every operand is read once. */
+ * threads, and every operand is read once.
+ *
+ * Folds of columns alone (class `reduce`) go the same way where rows are long: a strip of columns would touch
+ * a page and a few lines of it in every row. */
 #include "reduce.h"
 
-enum { STRIP = 256 }; /* columns of a task of the second phase */
+enum {
+    STRIP = 256,     /* columns of a task of the second phase */
+    LONG_ROW = 512,  /* columns, and .. */
+    MANY_ROWS = 64,  /* .. rows of a tensor whose columns are folded by walking its rows, .. */
+    BLOCK = 1 << 14, /* .. so many elements, .. */
+    LEAST_ROWS = 16  /* .. or rows, a task */
+};
 
 /* Rows of a task, and how many tasks there are at most. */
 typedef struct Blocks {
@@ -107,18 +116,48 @@ static void columns_phase(Lower *lo, Fold *f, const Blocks *b)
                 join_lanes, &j);
 }
 
+static void two_phases(Lower *lo, Fold *f, int64_t rows)
+{
+    int64_t all = dim_hi(lo->ir, f->p.inner);
+    Blocks b = {.rows = rows > 0 ? rows : 1};
+    b.count = ceil_div(all > 0 ? all : 1, b.rows);
+    b.columns = dims_product(lo->ir, f->rdims, f->nr);
+    make_sums(lo, f, &b);
+    rows_phase(lo, f, &b);
+    columns_phase(lo, f, &b);
+}
+
 void lower_row_col(Lower *lo)
 {
     Fold *f = NEW(lo->arena, Fold);
     fold_analyse(lo, f);
     fold_choose_rows(lo, f);
     fold_choose_passes(lo, f);
-    int64_t rows = dim_hi(lo->ir, f->p.inner);
-    Blocks b = {.rows = lower_config(lo, "grain")};
-    b.rows = b.rows > 0 ? b.rows : 1;
-    b.count = ceil_div(rows > 0 ? rows : 1, b.rows);
-    b.columns = dims_product(lo->ir, f->rdims, f->nr);
-    make_sums(lo, f, &b);
-    rows_phase(lo, f, &b);
-    columns_phase(lo, f, &b);
+    two_phases(lo, f, lower_config(lo, "grain"));
+}
+
+bool fold_streams_columns(const Lower *lo, const Fold *f)
+{
+    int64_t columns = dim_hi(lo->ir, dims_product(lo->ir, f->pdims, f->np));
+    int64_t rows = dim_hi(lo->ir, dims_product(lo->ir, f->rdims, f->nr));
+    bool ok = f->nlevel == 1 && !f->full_results && columns >= LONG_ROW && rows >= MANY_ROWS;
+    for (uint32_t i = 0; i < lo->body->nodes.n && ok; i++) {
+        const Node *n = lo->body->nodes.at[i];
+        ok = op_info(n->op)->cls != OC_REDUCE || (!node_folds_last(n) && !gen_info(n->op)->better);
+    }
+    for (uint32_t i = 0; i < lo->body->results.n; i++)
+        ok = ok && f->level[lo->body->results.at[i].node->id] == 1;
+    return ok;
+}
+
+void fold_stream_columns(Lower *lo)
+{
+    Fold *f = NEW(lo->arena, Fold);
+    f->streams = true;
+    fold_analyse(lo, f);
+    fold_choose_rows(lo, f);
+    fold_choose_passes(lo, f);
+    int64_t columns = dim_hi(lo->ir, dims_product(lo->ir, f->rdims, f->nr));
+    int64_t rows = BLOCK / columns;
+    two_phases(lo, f, rows > LEAST_ROWS ? rows : LEAST_ROWS);
 }

@@ -26,6 +26,7 @@ typedef struct Fold {
     const Dim *pdims[IR_MAX_RANK], *rdims[IR_MAX_RANK];
     Walked p, r;
     bool columns; /* lanes along P; else along R */
+    bool streams; /* all folds are of columns: what the first leaves is R, rows are only walked */
     uint32_t nlevel;
     uint32_t *level; /* by node id: 1 + folds below it; 0: none */
     uint64_t point_results, full_results;
@@ -66,6 +67,11 @@ void fold_set_row(Lower *lo, Fold *f, const Ix *p);
 void fold_whole_range(Lower *lo, Fold *f);
 /* Buffers of `count` partial results of a fold in the workspace, not yet rounded. */
 uint32_t fold_partials(Lower *lo, const Node *fold, const Dim *count);
+
+/* kern_row_col.c: folds of columns alone, row by row: whether that pays for what f, which has columns as P,
+ * found; and the kernel. */
+bool fold_streams_columns(const Lower *lo, const Fold *f);
+void fold_stream_columns(Lower *lo);
 
 /* reduce_pass.c: all passes over R for the points of the current scope; leaves point[].seed set. */
 void fold_passes(Lower *lo, Fold *f);

@@ -206,6 +206,9 @@ static void test_norms(void **state)
             add(h, "middle", middle(h, b > 40 ? 40 : b, 6, 5), (Blocking){8, 1}, 1e-6);
             add(h, "column_softmax", column_softmax(h, a, b), (Blocking){64, 1}, 4e-6);
         }
+        add(h, "columns", columns(h, 70, 530), (Blocking){8, 1}, 3e-5); /* long rows */
+        add(h, "columns", columns(h, 190, 1100), (Blocking){8, 1}, 1e-4);
+        add(h, "columns", columns(h, 64, 512), (Blocking){8, 1}, 3e-5);
         harness_run(h);
     }
 }
