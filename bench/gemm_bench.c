@@ -1,8 +1,9 @@
 /* gemm_bench.c: a matrix product through compiler and runtime, against OpenBLAS, where
  * libopenblas.so.0 is installed.
  *
- *     gemm_bench THREADS [SIZE | MxNxK]..
+ *     gemm_bench THREADS [SIZE | MxNxK][:nn | :nt | :tn]..
  *
+ * nt: the right matrix is stored as [N, K]; tn: the left one as [K, M].
  * Both run in turns, several times, so that a busy machine slows both alike. One line of JSON per
  * size: seconds, least and median, of each. */
 #include "program.h"
@@ -21,6 +22,7 @@ typedef void (*SgemmFn)(int, int, int, int, int, int, float, const float *, int,
 
 typedef struct Shape {
     int m, n, k;
+    bool ta, tb; /* stored the other way round */
 } Shape;
 
 typedef struct Blas {
@@ -34,10 +36,11 @@ typedef struct Times {
     double difference; /* largest between the two results */
 } Times;
 
-static double now(void)
+/* One thread: its processor time, which others on the machine disturb less. */
+static double now(int threads)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -68,9 +71,10 @@ static Blas open_blas(int threads)
 
 static void run_blas(const Blas *blas, const Shape *s, float *const *data)
 {
-    enum { ROW_MAJOR = 101, AS_IT_IS = 111 };
-    blas->sgemm(ROW_MAJOR, AS_IT_IS, AS_IT_IS, s->m, s->n, s->k, 1, data[0], s->k, data[1], s->n, 0,
-                data[2], s->n);
+    enum { ROW_MAJOR = 101, AS_IT_IS = 111, TRANSPOSED = 112 };
+    blas->sgemm(ROW_MAJOR, s->ta ? TRANSPOSED : AS_IT_IS, s->tb ? TRANSPOSED : AS_IT_IS, s->m, s->n,
+                s->k, 1, data[0], s->ta ? s->m : s->k, data[1], s->tb ? s->k : s->n, 0, data[2],
+                s->n);
 }
 
 /* ---- our own ---- */
@@ -86,10 +90,20 @@ static bool choose(Compile *c, void *user, Err *err)
 {
     const Shape *s = &((const Run *)user)->shape;
     CompileInput in[] = {
-        {.name = "a", .dtype = DT_F32, .rank = 2, .dim = {s->m, s->k}},
-        {.name = "b", .dtype = DT_F32, .rank = 2, .dim = {s->k, s->n}},
+        {.name = "a",
+         .dtype = DT_F32,
+         .rank = 2,
+         .dim = {s->ta ? s->k : s->m, s->ta ? s->m : s->k}},
+        {.name = "b",
+         .dtype = DT_F32,
+         .rank = 2,
+         .dim = {s->tb ? s->n : s->k, s->tb ? s->k : s->n}},
     };
-    CompileCall call = {.function = "product", .inputs = in, .ninput = COUNT(in)};
+    CompileCall call = {.function = s->ta   ? "tn"
+                                    : s->tb ? "nt"
+                                            : "nn",
+                        .inputs = in,
+                        .ninput = COUNT(in)};
     return compile_call(c, &call, err);
 }
 
@@ -110,13 +124,13 @@ static bool measure(Runtime *rt, void *user, Err *err)
     RtCall call = {.inputs = (const void *const *)data, .first = true};
     bool ok = rt_run(rt, 0, &call, err); /* warm */
     for (int r = 0; ok && r < ROUNDS; r++) {
-        double start = now();
+        double start = now(blas->threads);
         if (blas->sgemm)
             run_blas(blas, s, data);
-        double middle = now();
+        double middle = now(blas->threads);
         ok = rt_run(rt, 0, &call, err);
         t->blas[r] = middle - start;
-        t->own[r] = now() - middle;
+        t->own[r] = now(blas->threads) - middle;
     }
     const float *own = ok ? rt_result(rt, 0, 0) : NULL;
     for (size_t k = 0; own && blas->sgemm && k < count[2]; k++) {
@@ -134,9 +148,14 @@ static void print(const Blas *blas, const Shape *s, Times *t)
 {
     bench_sort(t->own, ROUNDS);
     bench_sort(t->blas, ROUNDS);
-    printf("{\"schema\":\"mdl.gemm.1\",\"m\":%d,\"n\":%d,\"k\":%d,\"threads\":%d,\"rounds\":%d,"
-           "\"least\":%.6g,\"median\":%.6g",
-           s->m, s->n, s->k, blas->threads, (int)ROUNDS, t->own[0], t->own[ROUNDS / 2]);
+    double gflop = 2e-9 * s->m * s->n * s->k;
+    printf("{\"schema\":\"mdl.gemm.1\",\"m\":%d,\"n\":%d,\"k\":%d,\"layout\":\"%s\",\"threads\":%d,"
+           "\"rounds\":%d,\"least\":%.6g,\"median\":%.6g,\"gflops\":%.5g",
+           s->m, s->n, s->k,
+           s->ta   ? "tn"
+           : s->tb ? "nt"
+                   : "nn",
+           blas->threads, (int)ROUNDS, t->own[0], t->own[ROUNDS / 2], gflop / t->own[0]);
     if (blas->sgemm)
         printf(",\"blas\":\"%s\",\"blas_least\":%.6g,\"blas_median\":%.6g,\"difference\":%.2g",
                blas->version, t->blas[0], t->blas[ROUNDS / 2], t->difference);
@@ -149,22 +168,29 @@ static bool read_shape(const char *text, Shape *s)
     for (const char *at = text; n < 3; at++) {
         char *end;
         long v = strtol(at, &end, 10);
-        if (v < 1 || v > MAX_SIZE || (*end && (*end != 'x' || n == 2)))
+        if (v < 1 || v > MAX_SIZE || (*end && *end != ':' && (*end != 'x' || n == 2)))
             return false;
         size[n++] = (int)v;
         at = end;
-        if (!*end)
+        if (*end != 'x')
             break;
     }
     if (n == 1)
         size[1] = size[2] = size[0];
+    const char *layout = strchr(text, ':');
     *s = (Shape){.m = size[0], .n = size[1], .k = size[2]};
-    return n != 2;
+    s->ta = layout && strcmp(layout, ":tn") == 0;
+    s->tb = layout && strcmp(layout, ":nt") == 0;
+    return n != 2 && (!layout || s->ta || s->tb || strcmp(layout, ":nn") == 0);
 }
 
 static bool write_program(char *path)
 {
-    static const char text[] = "fn product(a: [M, K], b: [K, N]) -> [M, N] = a @ b\n";
+    static const char text[] = "fn nn(a: [M, K], b: [K, N]) -> [M, N] = a @ b\n"
+                               "fn nt(a: [M, K], b: [N, K]) -> [M, N] {\n"
+                               "  c[m, n] += a[m, k] * b[n, k]\n  c\n}\n"
+                               "fn tn(a: [K, M], b: [K, N]) -> [M, N] {\n"
+                               "  c[m, n] += a[k, m] * b[k, n]\n  c\n}\n";
     int fd = mkstemps(path, 4);
     if (fd < 0)
         return false;
@@ -177,7 +203,7 @@ int main(int argc, char **argv)
     int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0;
     char path[] = "/tmp/gemm-XXXXXX.mdl";
     if (threads < 1 || !write_program(path)) {
-        fprintf(stderr, "usage: gemm_bench THREADS [SIZE | MxNxK]..\n");
+        fprintf(stderr, "usage: gemm_bench THREADS [SIZE | MxNxK][:nn | :nt | :tn]..\n");
         return 2;
     }
     Blas blas = open_blas(threads);

@@ -38,7 +38,9 @@ typedef struct Gemm {
     int64_t inner;            /* > 1: the loop over a block is two, the inner one that long */
     int64_t tiles_m, tiles_n; /* tiles of a batch member, at the upper end */
     int64_t grain;            /* batch members of a task; > 1: of one tile each */
-    const Ix *batch;          /* index of the batch member in the current scope */
+    int64_t stream; /* > 0: a block is walked that many steps of depth at a time, over all panels */
+    int64_t dots;   /* > 0: lanes along depth, that many columns at once; gemm_skinny.c */
+    const Ix *batch; /* index of the batch member in the current scope */
     GemmSums sums;
     int64_t sums_at; /* its first float in the buffer of sums */
 } Gemm;
@@ -74,8 +76,25 @@ void gemm_choose_direct(Lower *lo, Gemm *g);
 const Ix *gemm_depth(Lower *lo, const Gemm *g, const Ix *block, const Ix *outer, const Ix *inner);
 const Dim *gemm_outer_extent(Lower *lo, const Gemm *g);
 
+/* Partial sums of a tile lie in scratch between parts of its depth. */
+static inline bool gemm_in_parts(const Gemm *g)
+{
+    return g->blocks > 1 || g->stream > 0;
+}
+
+/* gemm_skinny.c: whether the product has one row of tiles that reads a right operand in order; then its
+ * shape is set. */
+bool gemm_skinny(Lower *lo, const GemmSet *set);
+typedef struct GemmTask GemmTask;
+/* Lanes along depth: sums of one tile over one block. */
+void gemm_tile_of_dots(Lower *lo, GemmTask *t);
+
 /* gemm_pack.c: whether packing a side is cheaper along its depth. */
 void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s);
+/* A vector along a side's rows may begin at a place that is no multiple of W. */
+bool gemm_side_unaligned(const Lower *lo, const GemmSide *s);
+/* What a vector of a side costs to read, along its rows or along its depth: 0 in order. */
+double gemm_probe_side(Lower *lo, Gemm *g, GemmSide *s, bool along_depth);
 /* Whether the other operand makes the better right side of a product that is stored as it is. */
 bool gemm_wants_swap(Lower *lo, Gemm *g, uint64_t results);
 /* Packs the panel whose first row is `row` for depth [k0, k0 + klen) to pack[base...]. */
@@ -84,6 +103,8 @@ typedef struct PanelSpec {
     const KExpr *row, *k0, *klen, *base;
 } PanelSpec;
 void gemm_pack_panel(Lower *lo, Gemm *g, const PanelSpec *p);
+/* gemm_skinny.c: the left panel for lanes along depth, [depth / W][row][W]. */
+void gemm_pack_lines(Lower *lo, Gemm *g, const PanelSpec *p);
 /* Element (row, depth) = rd of a side, as the body computes it. */
 const KExpr *gemm_element(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd);
 /* Index of the side's operand for (batch, row, depth). */
@@ -97,23 +118,25 @@ const KExpr *gemm_panel_base(Lower *lo, const Gemm *g, const GemmSide *s, const 
                              const KExpr *panel);
 
 /* gemm_tile.c: what a task does with its panels. The caller fills it up to `sums`. */
-typedef struct GemmTask {
+struct GemmTask {
     const GemmSet *set;
     uint32_t from, to;              /* the dots of this walk over the depth */
     Gemm *g;                        /* the one at work */
     const KExpr *m0, *m1, *n0, *n1; /* its tile of the result */
     const KExpr *block, *k0, *klen; /* of depth */
+    const KExpr *step0; /* of the block, where it is streamed: its first step; or NULL */
     const Ix *block_index;
     uint32_t sums;                        /* buffer of sums */
     const KExpr *ip, *jp;                 /* panels within the tile */
     const KExpr *m, *n;                   /* first row and column of the panels */
     const KExpr *row0;                    /* first row of the register tile: m, or before it */
+    const KExpr *col0;                    /* first column of it: n, or before it */
     const KExpr *abase, *bbase;           /* first float of the panels; NULL: direct */
     const KExpr *tile;                    /* first float of the register tile's sums */
     const KExpr *part[PRODUCTS_TOGETHER]; /* of each dot, for the epilogue */
     const Ix *row;                        /* of the epilogue */
     const KExpr *const *c;                /* the register tile, when it stays there; else NULL */
-} GemmTask;
+};
 void gemm_panel_loops(Lower *lo, GemmTask *t);
 /* Index of the result; and the results of a set, given one element (or lanes) of each dot. */
 void gemm_result_index(Lower *lo, const Gemm *g, const Ix *row, const Ix *column, const Ix **ix);

@@ -38,7 +38,13 @@ const KExpr *gemm_element(Lower *lo, const Gemm *g, const GemmSide *s, const Ix 
     return lower_value(lo, s->node, ix);
 }
 
-static double probe_side(Lower *lo, Gemm *g, GemmSide *s, bool along_depth)
+bool gemm_side_unaligned(const Lower *lo, const GemmSide *s)
+{
+    int64_t rows, w = lo->k->width;
+    return s->panel % w != 0 || (s->direct && !(dim_is_const(s->rows, &rows) && rows % w == 0));
+}
+
+double gemm_probe_side(Lower *lo, Gemm *g, GemmSide *s, bool along_depth)
 {
     KPhase dry = {0};
     const KExpr *zero = ke_int(lo->k, 0);
@@ -49,7 +55,7 @@ static double probe_side(Lower *lo, Gemm *g, GemmSide *s, bool along_depth)
         const Dim *extent = i == 0 ? s->rows : g->depth;
         bool lanes = (i == 1) == along_depth;
         rd[i] = lanes ? scope_vector_var(lo, zero, extent, NULL) : scope_var(lo, zero, extent);
-        lo->var[lo->nvar - 1].unaligned = lanes && i == 0 && s->panel % lo->k->width != 0;
+        lo->var[lo->nvar - 1].unaligned = lanes && i == 0 && gemm_side_unaligned(lo, s);
     }
     gemm_side_index(lo, g, s, rd, ix);
     return lower_probe(lo, s->node, ix);
@@ -57,7 +63,7 @@ static double probe_side(Lower *lo, Gemm *g, GemmSide *s, bool along_depth)
 
 void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s)
 {
-    double rows = probe_side(lo, g, s, false), depth = probe_side(lo, g, s, true);
+    double rows = gemm_probe_side(lo, g, s, false), depth = gemm_probe_side(lo, g, s, true);
     s->depth_lanes = depth + 1 < rows;
 }
 
@@ -76,7 +82,8 @@ bool gemm_wants_swap(Lower *lo, Gemm *g, uint64_t results)
     double cost[2];
     for (int i = 0; i < 2; i++) {
         GemmSide *s = i ? &g->right : &g->left;
-        double by_rows = probe_side(lo, g, s, false), by_depth = probe_side(lo, g, s, true) + 1;
+        double by_rows = gemm_probe_side(lo, g, s, false),
+               by_depth = gemm_probe_side(lo, g, s, true) + 1;
         cost[i] = by_rows < by_depth ? by_rows : by_depth;
     }
     return cost[0] + COST_MUCH < cost[1];
@@ -238,7 +245,9 @@ static void pack_by_depth(Lower *lo, Pack *c)
 void gemm_pack_panel(Lower *lo, Gemm *g, const PanelSpec *p)
 {
     Pack c = {.g = g, .p = p};
-    if (p->side->depth_lanes)
+    if (g->dots)
+        gemm_pack_lines(lo, g, p);
+    else if (p->side->depth_lanes)
         pack_by_depth(lo, &c);
     else
         pack_by_rows(lo, &c);

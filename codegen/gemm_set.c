@@ -177,7 +177,7 @@ static void place_sums(const GemmSet *set, uint32_t from, int64_t *at)
     for (uint32_t d = from; d < to; d++) {
         Gemm *g = set->dot[d];
         int64_t rows = ceil_div(g->mt, g->left.panel), columns = ceil_div(g->nt, g->right.panel);
-        bool task = g->blocks > 1 || to < set->n;
+        bool task = gemm_in_parts(g) || to < set->n;
         g->sums = task ? SUMS_TASK : d + 1 < to ? SUMS_COLUMN : SUMS_TILE;
         g->sums_at = *at;
         *at += (task ? rows * columns : d + 1 < to ? rows : 1) * g->left.panel * g->right.panel;
@@ -199,7 +199,7 @@ void gemm_make_buffers(Lower *lo, GemmKernel *kn)
     const uint32_t none = UINT32_MAX;
     uint32_t right = most.right ? kernel_scratch(lo->k, "b_panels", DT_F32, most.right) : none;
     uint32_t left = most.left ? kernel_scratch(lo->k, "a_panels", DT_F32, most.left) : none;
-    kn->sums = kernel_scratch(lo->k, "sums", DT_F32, most.sums);
+    kn->sums = kernel_scratch(lo->k, "sums", DT_F32, most.sums + lo->k->width);
     for (uint32_t s = 0; s < kn->nset; s++) {
         for (uint32_t d = 0; d < kn->set[s].n; d++) {
             Gemm *g = kn->set[s].dot[d];

@@ -23,9 +23,10 @@ static const KExpr **begin_sums(Lower *lo, const GemmTask *t)
             arena_printf(lo->arena, "c%lld_%lld", (long long)(i / nv), (long long)(i % nv));
         c[i] = ks_var(k, block, name, ke_num(k, KT_VF, 0));
     }
-    if (g->blocks == 1)
+    if (!gemm_in_parts(g))
         return c;
-    KStmt *again = ks_if(k, block, ke_test(k, ">", t->block, ke_int(k, 0)));
+    const KExpr *so_far = g->stream ? t->k0 : t->block;
+    KStmt *again = ks_if(k, block, ke_test(k, ">", so_far, ke_int(k, 0)));
     for (int64_t i = 0; i < mr * nv; i++)
         ks_set(k, &again->body, c[i],
                ke_vload(k, t->sums, ke_add(lo, t->tile, ke_int(k, i * k->width)), NULL));
@@ -112,7 +113,7 @@ static bool stays_in_registers(Lower *lo, const GemmTask *t)
 {
     const Gemm *g = t->g;
     int64_t columns, vectors = g->left.panel * (g->right.panel / lo->k->width);
-    return t->set->n == 1 && g->blocks == 1 && dim_is_const(g->right.rows, &columns) &&
+    return t->set->n == 1 && !gemm_in_parts(g) && dim_is_const(g->right.rows, &columns) &&
            columns % g->right.panel == 0 && (double)vectors * t->set->work <= MAX_UNROLLED;
 }
 
@@ -128,8 +129,11 @@ static void micro_kernel(Lower *lo, GemmTask *t)
               .column = NEW_ARRAY(lo->arena, const Ix *, nv)};
     for (int64_t i = 0; i < mr && g->left.direct; i++)
         s.row[i] = scope_var(lo, ke_add(lo, t->row0, ke_int(k, i)), g->left.rows);
-    for (int64_t j = 0; j < nv && g->right.direct; j++)
-        s.column[j] = scope_vector_var(lo, ke_add(lo, t->n, ke_int(k, j * w)), g->right.rows, NULL);
+    for (int64_t j = 0; j < nv && g->right.direct; j++) {
+        s.column[j] =
+            scope_vector_var(lo, ke_add(lo, t->col0, ke_int(k, j * w)), g->right.rows, NULL);
+        lo->var[lo->nvar - 1].unaligned = gemm_side_unaligned(lo, &g->right);
+    }
     depth_loops(lo, t, &s, c);
     bool stays = stays_in_registers(lo, t);
     t->c = stays ? c : NULL;
@@ -170,7 +174,7 @@ static void epilogue_lanes(Lower *lo, const Ix *column, void *user)
     const Ix *ix[IR_MAX_RANK];
     const KExpr *dot[PRODUCTS_TOGETHER];
     gemm_result_index(lo, t->g, t->row, column, ix);
-    const KExpr *lane = ke_sub(lo, lo->var[lo->nvar - 1].at, t->n);
+    const KExpr *lane = ke_sub(lo, lo->var[lo->nvar - 1].at, t->col0);
     for (uint32_t d = 0; d < t->set->n; d++)
         dot[d] = ks_let(k, lo->scope->block, "dot",
                         ke_vload(k, t->sums, ke_add(lo, t->part[d], lane), NULL));
@@ -231,6 +235,18 @@ static void register_epilogue(Lower *lo, const GemmTask *t)
 
 /* ---- panels of the task ---- */
 
+/* First column of the tile: one that reads the right operand directly has all its columns. */
+static void set_columns(Lower *lo, GemmTask *t)
+{
+    const GemmSide *right = &t->g->right;
+    int64_t nr = right->panel, rows;
+    t->col0 = t->n;
+    if (!right->direct || (dim_is_const(right->rows, &rows) && rows % nr == 0))
+        return;
+    const KExpr *last = ke_sub(lo, ke_extent(lo->k, right->rows), ke_int(lo->k, nr));
+    t->col0 = ks_let(lo->k, lo->scope->block, "col0", ke_min(lo, t->n, last));
+}
+
 /* First row of the panel, and of the tile that computes it. */
 static void set_rows(Lower *lo, GemmTask *t)
 {
@@ -260,6 +276,15 @@ static const KExpr *sums_of(Lower *lo, const GemmTask *t, const Gemm *g)
     return g->sums == SUMS_TILE ? at : ks_let(k, lo->scope->block, "tile", at);
 }
 
+/* Where the left panel begins at this part of the block. */
+static const KExpr *left_panel(Lower *lo, const GemmTask *t)
+{
+    const KExpr *base = gemm_panel_base(lo, t->g, &t->g->left, t->block, t->ip);
+    if (!t->step0)
+        return base;
+    return ke_add(lo, base, ke_mul(lo, t->step0, ke_int(lo->k, t->g->left.panel)));
+}
+
 static void finish(Lower *lo, GemmTask *t)
 {
     if (t->c) {
@@ -278,12 +303,16 @@ static void tile(Lower *lo, GemmTask *t)
     set_rows(lo, t);
     t->tile = sums_of(lo, t, g);
     if (!g->left.direct)
-        t->abase =
-            ks_let(k, lo->scope->block, "abase", gemm_panel_base(lo, g, &g->left, t->block, t->ip));
-    micro_kernel(lo, t);
-    if (g != t->set->dot[t->set->n - 1])
+        t->abase = ks_let(k, lo->scope->block, "abase", left_panel(lo, t));
+    bool last = g == t->set->dot[t->set->n - 1];
+    t->c = NULL;
+    if (g->dots)
+        gemm_tile_of_dots(lo, t);
+    else
+        micro_kernel(lo, t);
+    if (!last)
         return;
-    if (g->blocks > 1)
+    if (gemm_in_parts(g))
         scope_if(lo, ke_test(k, ">=", ke_add(lo, t->k0, t->klen), ke_extent(k, g->depth)));
     else
         scope_plain(lo);
@@ -312,7 +341,7 @@ static void column_of_tiles(Lower *lo, GemmTask *t)
     scope_end(lo);
 }
 
-void gemm_panel_loops(Lower *lo, GemmTask *t)
+static void panels_of_part(Lower *lo, GemmTask *t)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->set->dot[t->from];
@@ -326,7 +355,32 @@ void gemm_panel_loops(Lower *lo, GemmTask *t)
     t->n = ks_let(k, lo->scope->block, "n", ke_add(lo, t->n0, ke_mul(lo, t->jp, nr)));
     for (uint32_t d = t->from; d < t->to; d++) {
         t->g = t->set->dot[d];
+        set_columns(lo, t);
         column_of_tiles(lo, t);
     }
+    scope_end(lo);
+}
+
+void gemm_panel_loops(Lower *lo, GemmTask *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->set->dot[t->from];
+    t->step0 = NULL;
+    if (!g->stream) {
+        panels_of_part(lo, t);
+        return;
+    }
+    GemmTask part = *t;
+    const KExpr *steps = ke_int(k, g->stream);
+    const KExpr *up = ke_add(lo, t->klen, ke_int(k, g->stream - 1));
+    scope_loop(lo, &(LoopSpec){.stem = "part",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_index(k, KI_DIV, up, steps),
+                               .extent = dim_const(lo->ir, ceil_div(g->kc, g->stream))});
+    KBlock *block = lo->scope->block;
+    part.step0 = ks_let(k, block, "step0", ke_mul(lo, lo->var[lo->nvar - 1].at, steps));
+    part.k0 = ks_let(k, block, "k0", ke_add(lo, t->k0, part.step0));
+    part.klen = ks_let(k, block, "steps", ke_min(lo, steps, ke_sub(lo, t->klen, part.step0)));
+    panels_of_part(lo, &part);
     scope_end(lo);
 }

@@ -507,6 +507,8 @@ void lower_gemm(Lower *lo)
         lo->k->flops += set_flops(lo, set);
         if (lo->scalar)
             continue;
+        if (gemm_skinny(lo, set))
+            continue;
         choose_tiles(lo, set);
         choose_reading(lo, set);
     }

@@ -1,0 +1,162 @@
+/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* test_codegen_skinny.c: products whose rows fit one register tile, with right operands large enough
+ * that they are read where they lie (codegen/gemm_skinny.c): both layouts, odd sizes, prologues that are
+ * not finite past the end, epilogues, storage in 16 bits, run-time extents, every instruction set. */
+#include "kernelcase.h"
+
+static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const int64_t usual[5] = {14, 32, 256, 112, 2048};
+
+typedef struct Skinny {
+    const char *name;
+    int m, n, k, batch;
+    bool ta, tb, prologue, epilogue;
+    DType right;
+} Skinny;
+
+static const Dim *extent(Harness *h, int n)
+{
+    return dim_const(h->ir, n);
+}
+
+static const Type *matrix(Harness *h, DType dt, const Dim *batch, const Dim *r, const Dim *c)
+{
+    const Dim *dims[] = {batch, r, c};
+    bool one = dim_equals(batch, 1);
+    return type_tensor(h->ir, dt, one ? 2 : 3, one ? dims + 1 : dims);
+}
+
+/* batch, m, n, k as dims. */
+static Graph *product(Harness *h, const Skinny *p, const Dim *const *d)
+{
+    Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+    Syms *syms = h->ir->syms;
+    const Type *left =
+        p->ta ? matrix(h, DT_F32, d[0], d[3], d[1]) : matrix(h, DT_F32, d[0], d[1], d[3]);
+    const Type *right =
+        p->tb ? matrix(h, p->right, d[0], d[2], d[3]) : matrix(h, p->right, d[0], d[3], d[2]);
+    const Node *a = graph_input(g, sym(syms, "a"), left),
+               *b = graph_input(g, sym(syms, "b"), right);
+    if (p->right != DT_F32)
+        b = graph_cast(g, DT_F32, b);
+    if (p->prologue) { /* infinite in lanes that a load has filled with 0 */
+        b = graph_binary(g, OP_DIV, graph_fill(g, b->type, 1), b);
+        a = graph_binary(g, OP_MUL, a, graph_unary(g, OP_ABS, a));
+    }
+    int64_t o = dim_equals(d[0], 1) ? 0 : 1;
+    DotAxes x = {.nbatch = (uint32_t)o, .ncontract = 1};
+    x.a_contract[0] = o + (p->ta ? 0 : 1);
+    x.b_contract[0] = o + (p->tb ? 1 : 0);
+    const Node *y = graph_dot(g, a, b, &x);
+    assert_non_null(y);
+    if (p->epilogue) {
+        const Node *bias = graph_input(g, sym(syms, "bias"), type_tensor(h->ir, DT_F32, 1, &d[2]));
+        int64_t axes[] = {o + 1};
+        y = graph_binary(g, OP_ADD, y, graph_expand(g, bias, y->type->rank, y->type->dims, axes));
+        graph_result(g, sym(syms, "z"), y);
+        const Node *res = graph_input(g, sym(syms, "residual"), y->type);
+        y = graph_binary(g, OP_ADD, res, graph_unary(g, OP_TANH, y));
+    }
+    graph_result(g, sym(syms, "y"), y);
+    return g;
+}
+
+static void add(Harness *h, const Skinny *p, const Dim *const *d)
+{
+    CaseSpec s = {.name = p->name, .body = product(h, p, d), .cls = "gemm", .nconfig = 5};
+    memcpy(s.config, usual, sizeof usual);
+    s.tol = 8e-6 * sqrt((double)p->k);
+    s.lo = 0.5;
+    s.hi = 2;
+    case_add(h, &s);
+}
+
+static void test_layouts(void **state)
+{
+    UNUSED(state);
+    static const Skinny cases[] = {
+        {"one", 1, 256, 320, 1, false, false, false, false, DT_F32},
+        {"one_t", 1, 256, 320, 1, false, true, false, false, DT_F32},
+        {"odd", 1, 1101, 65, 1, false, false, true, true, DT_F32},
+        {"odd_t", 1, 67, 1101, 1, false, true, true, true, DT_F32},
+        {"two", 2, 131, 257, 1, false, false, true, false, DT_F32},
+        {"two_t", 2, 131, 2059, 1, true, true, true, false, DT_F32},
+        {"five", 5, 129, 301, 1, true, false, false, true, DT_F32},
+        {"five_t", 5, 130, 301, 1, false, true, false, true, DT_F32},
+        {"eight", 8, 2500, 33, 1, false, false, false, true, DT_F32},
+        {"eight_t", 8, 160, 1537, 1, false, true, false, true, DT_F32},
+        {"twelve", 12, 200, 531, 1, false, false, true, true, DT_F32},
+        {"twelve_t", 12, 210, 531, 1, true, true, true, true, DT_F32},
+        {"sixteen", 16, 161, 270, 1, false, false, false, false, DT_F32},
+        {"sixteen_t", 16, 170, 270, 1, false, true, false, false, DT_F32},
+        {"batch", 3, 150, 140, 3, false, false, false, true, DT_F32},
+        {"batch_t", 3, 150, 141, 3, false, true, true, true, DT_F32},
+        {"narrow", 4, 260, 144, 1, false, false, false, true, DT_BF16},
+        {"narrow_t", 4, 260, 143, 1, false, true, true, true, DT_BF16},
+    };
+    for (size_t t = 0; t < COUNT(isas); t++) {
+        Harness *h = harness_new(isas[t]);
+        if (!h)
+            continue;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+            if (t > 0 && i / 2 % 2 != t % 2)
+                continue;
+            const Skinny *p = &cases[i];
+            add(h, p,
+                (const Dim *[]){extent(h, p->batch), extent(h, p->m), extent(h, p->n),
+                                extent(h, p->k)});
+        }
+        harness_run(h);
+    }
+}
+
+/* Rows from none on; columns from one tile on; depth from one on. */
+static void test_dynamic(void **state)
+{
+    UNUSED(state);
+    static const int values[][3] = {
+        {0, 64, 1}, {1, 65, 16}, {3, 300, 17}, {7, 333, 600}, {8, 64, 599}};
+    for (size_t v = 0; v < COUNT(values); v++) {
+        Harness *h = harness_new(NULL);
+        const Dim *m = harness_dim(h, "B", 0, 8, values[v][0]), *one = extent(h, 1);
+        const Dim *n = harness_dim(h, "N", 64, 333, values[v][1]);
+        const Dim *k = harness_dim(h, "K", 1, 600, values[v][2]);
+        for (int kind = 0; kind < 4; kind++) {
+            Skinny p = {.name = kind % 2 ? "by_depth" : "by_rows", .k = 600, .tb = kind % 2};
+            p.prologue = p.epilogue = kind > 1;
+            p.right = DT_F32;
+            const Dim *fixed[] = {one, m, extent(h, 200), extent(h, 301)};
+            add(h, &p, kind == 0 || kind == 3 ? (const Dim *[]){one, m, n, k} : fixed);
+        }
+        harness_run(h);
+    }
+}
+
+/* A matrix times a vector: the matrix is the right side. */
+static void test_vector(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new(NULL);
+    for (int64_t axis = 0; axis < 2; axis++) {
+        Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+        const Node *a = graph_input(g, sym(h->ir->syms, "a"), shape(h, DT_F32, 2, 301, 205));
+        const Node *b =
+            graph_input(g, sym(h->ir->syms, "b"), shape(h, DT_F32, 1, axis ? 205 : 301));
+        DotAxes x = {.ncontract = 1, .a_contract = {axis}};
+        graph_result(g, sym(h->ir->syms, "y"), graph_dot(g, a, b, &x));
+        CaseSpec s = {.name = "vector", .body = g, .cls = "gemm", .nconfig = 5, .tol = 1e-4};
+        memcpy(s.config, usual, sizeof usual);
+        case_add(h, &s);
+    }
+    harness_run(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_dynamic),
+        cmocka_unit_test(test_vector),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
