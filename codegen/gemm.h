@@ -89,6 +89,9 @@ typedef struct GemmTask GemmTask;
 /* Lanes along depth: sums of one tile over one block. */
 void gemm_tile_of_dots(Lower *lo, GemmTask *t);
 
+/* gemm_prefetch.c: asks for the memory of the tile's epilogue while its products are computed. */
+void gemm_prefetch_epilogue(Lower *lo, const GemmTask *t);
+
 /* gemm_pack.c: whether packing a side is cheaper along its depth. */
 void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s);
 /* A vector along a side's rows may begin at a place that is no multiple of W. */

@@ -306,6 +306,8 @@ static void tile(Lower *lo, GemmTask *t)
         t->abase = ks_let(k, lo->scope->block, "abase", left_panel(lo, t));
     bool last = g == t->set->dot[t->set->n - 1];
     t->c = NULL;
+    if (last)
+        gemm_prefetch_epilogue(lo, t);
     if (g->dots)
         gemm_tile_of_dots(lo, t);
     else

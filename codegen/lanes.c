@@ -212,38 +212,24 @@ const KExpr *lower_by_lane(Lower *lo, const Node *n, const Ix *const *ix)
 
 enum { COST_STRIDED = 4, COST_GATHER = 6, COST_BY_LANE = 12 }; /* in vector loads */
 
-typedef struct Probe {
+typedef struct Walk {
     Lower *lo;
     Map *seen;
-    double cost;
-} Probe;
+    LoadFn fn;
+    void *user;
+} Walk;
 
-static void probe_leaf(Probe *p, const Node *n, const Ix *const *ix)
-{
-    const Ix *linear = ix_flatten(p->lo->ir, n->type->dims, ix, n->type->rank);
-    uint32_t v = index_vector_var(p->lo, &linear, 1);
-    const Dim *stride;
-    if (v == NO_VAR)
-        return;
-    if (!dtype_has_vector(n->type->dtype))
-        p->cost += COST_BY_LANE;
-    else if (!index_stride(p->lo, linear, v, &stride))
-        p->cost += COST_GATHER;
-    else if (!dim_equals(stride, 0) && !dim_equals(stride, 1))
-        p->cost += COST_STRIDED;
-}
-
-static void probe(Probe *p, const Node *n, const Ix *const *ix)
+static void walk(Walk *w, const Node *n, const Ix *const *ix)
 {
     uint64_t key = hash_mix(0x70, n->id);
     for (uint32_t i = 0; i < n->type->rank; i++)
         key = hash_mix(key, ix[i]->id);
-    if (map_get(p->seen, key))
+    if (map_get(w->seen, key))
         return;
-    map_put(p->seen, key, p);
+    map_put(w->seen, key, w);
     const OpInfo *info = op_info(n->op);
     if (gen_info(n->op)->value == value_input) {
-        probe_leaf(p, n, ix);
+        w->fn(w->lo, n, ix_flatten(w->lo->ir, n->type->dims, ix, n->type->rank), w->user);
         return;
     }
     if (info->cls == OC_REDUCE || info->cls == OC_CONTRACT)
@@ -251,17 +237,38 @@ static void probe(Probe *p, const Node *n, const Ix *const *ix)
     for (uint32_t k = 0; k < n->nin; k++) {
         const Ix *in[IR_MAX_RANK];
         if (info->at)
-            info->at(p->lo->ir, n, k, ix, in);
+            info->at(w->lo->ir, n, k, ix, in);
         else
             memcpy(in, ix, n->type->rank * sizeof *in);
         ASSERT(info->at || n->in[k]->type->rank == n->type->rank);
-        probe(p, n->in[k], in);
+        walk(w, n->in[k], in);
     }
+}
+
+void lower_each_load(Lower *lo, const Node *root, const Ix *const *ix, LoadFn fn, void *user)
+{
+    Walk w = {.lo = lo, .seen = map_new(lo->arena), .fn = fn, .user = user};
+    walk(&w, root, ix);
+}
+
+static void probe_leaf(Lower *lo, const Node *n, const Ix *linear, void *cost)
+{
+    double *c = cost;
+    uint32_t v = index_vector_var(lo, &linear, 1);
+    const Dim *stride;
+    if (v == NO_VAR)
+        return;
+    if (!dtype_has_vector(n->type->dtype))
+        *c += COST_BY_LANE;
+    else if (!index_stride(lo, linear, v, &stride))
+        *c += COST_GATHER;
+    else if (!dim_equals(stride, 0) && !dim_equals(stride, 1))
+        *c += COST_STRIDED;
 }
 
 double lower_probe(Lower *lo, const Node *root, const Ix *const *ix)
 {
-    Probe p = {.lo = lo, .seen = map_new(lo->arena)};
-    probe(&p, root, ix);
-    return p.cost;
+    double cost = 0;
+    lower_each_load(lo, root, ix, probe_leaf, &cost);
+    return cost;
 }

@@ -148,6 +148,9 @@ const KExpr *lower_gather(Lower *lo, uint32_t buf, const Ix *linear, uint32_t v)
 const Ix **scope_lane(Lower *lo, uint32_t v, const Ix *const *ix, uint32_t n, const KExpr **lane);
 /* Every lane of n by a scalar loop. */
 const KExpr *lower_by_lane(Lower *lo, const Node *n, const Ix *const *ix);
+/* Every place of an input that the value of `root` at ix reads, but for those of folds and products. */
+typedef void (*LoadFn)(Lower *lo, const Node *input, const Ix *linear, void *user);
+void lower_each_load(Lower *lo, const Node *root, const Ix *const *ix, LoadFn fn, void *user);
 /* What reading `root` at ix costs per vector: strided and scattered reads, for choosing loops. */
 double lower_probe(Lower *lo, const Node *root, const Ix *const *ix);
 

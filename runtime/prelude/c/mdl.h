@@ -658,6 +658,18 @@ MDL_FN void mdl_transpose_f32(const float *tile, float *dst, int64_t stride, int
         mdl_store_f32(dst + i * stride, r[i]);
 }
 
+/* ---- memory that will be read, or written ---- */
+
+MDL_FN void mdl_prefetch(const void *p)
+{
+    __builtin_prefetch(p, 0, 3);
+}
+
+MDL_FN void mdl_prefetch_to_write(const void *p)
+{
+    __builtin_prefetch(p, 1, 3);
+}
+
 /* ---- index arithmetic ---- */
 
 MDL_FN int64_t mdl_lo(int64_t a, int64_t b)
