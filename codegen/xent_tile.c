@@ -3,7 +3,7 @@
  * columns in vectors; sums run over the whole depth where they lie in registers. */
 #include "xent_tile.h"
 
-enum { CLASS_BLOCK = 256 };
+enum { CLASS_BLOCK = 256, CACHE_LINE = 64 };
 
 /* ---- a register tile ---- */
 
@@ -275,6 +275,21 @@ static void store_tile(Lower *lo, Weights *s, const KExpr *end)
     }
 }
 
+/* The tile's lines of the result lie far apart: they are asked for before its products. */
+static void ask_for_weights(Lower *lo, const Weights *s)
+{
+    Kernel *k = lo->k;
+    const XentLower *c = s->c;
+    uint32_t out = lo->out[xent_result(lo, c->x.dw)];
+    const KExpr *line = xent_loop(lo, "i", ke_int(k, 0), ke_int(k, c->mr));
+    const KExpr *row = ke_mul(lo, ke_add(lo, s->v, line), ke_int(k, c->x.depth));
+    for (int64_t j = 0; j < c->nv; j++) {
+        const KExpr *at = ke_addr(k, out, tile_place(lo, ke_add(lo, row, s->column), j));
+        ks_call(k, lo->scope->block, ke_text(k, KT_PTR, "mdl_prefetch_to_write(%0)", &at, 1));
+    }
+    scope_end(lo);
+}
+
 /* The tile's sums over all rows of the round. */
 static void weights_tile(Lower *lo, XentLower *c, const Weights *s, const KExpr *column)
 {
@@ -310,6 +325,7 @@ void xent_weights_phase(Lower *lo, XentLower *c)
         Weights s = {.c = c, .column = ke_mul(lo, column, ke_int(k, c->nr))};
         s.v = class_loop(lo, c, range[0], range[1]);
         scope_plain(lo);
+        ask_for_weights(lo, &s);
         weights_tile(lo, c, &s, column);
         store_tile(lo, &s, range[1]);
         scope_end(lo);
@@ -327,6 +343,17 @@ static const KExpr *sums_at(Lower *lo, const XentLower *c, const KExpr *p, const
     Kernel *k = lo->k;
     const KExpr *at = ke_add(lo, ke_mul(lo, p, ke_int(k, c->wide / c->md)), tile);
     return ke_mul(lo, at, ke_int(k, c->md * c->nr));
+}
+
+/* The first tiles of a block ask for its scores in the next panel, one line in each step; the others
+ * find them in the cache. */
+static void ask_for_scores(Lower *lo, const XentLower *c, const KExpr *line, const KExpr *step)
+{
+    Kernel *k = lo->k;
+    int64_t lines = CLASS_BLOCK * c->nr * 4 / CACHE_LINE;
+    const KExpr *at = ke_mul(lo, ke_min(lo, step, ke_int(k, lines - 1)), ke_int(k, CACHE_LINE / 4));
+    at = ke_addr(k, c->scores, ke_add(lo, line, at));
+    ks_call(k, lo->scope->block, ke_text(k, KT_PTR, "mdl_prefetch(%0)", &at, 1));
 }
 
 /* Adds a block of classes to the sums of one tile. */
@@ -347,9 +374,12 @@ static void inputs_tile(Lower *lo, XentLower *c, const KExpr *const block[2],
     const Dim *classes = dim_const(lo->ir, c->x.classes);
     const Ix *v =
         scope_loop(lo, &(LoopSpec){.stem = "v", .lo = block[0], .hi = block[1], .extent = classes});
-    const KExpr *line = ke_mul(lo, p, ke_int(k, c->padded));
-    line = ke_mul(lo, ke_add(lo, line, lo->var[lo->nvar - 1].at), ke_int(k, c->nr));
-    tile_step(lo, &t, v, line);
+    const KExpr *at = lo->var[lo->nvar - 1].at, *line = ke_mul(lo, p, ke_int(k, c->padded));
+    const KExpr *step = ke_mul(lo, where[2], ke_int(k, CLASS_BLOCK));
+    const KExpr *next = ke_add(lo, ke_add(lo, line, block[0]), ke_int(k, c->padded));
+    ask_for_scores(lo, c, ke_mul(lo, next, ke_int(k, c->nr)),
+                   ke_add(lo, step, ke_sub(lo, at, block[0])));
+    tile_step(lo, &t, v, ke_mul(lo, ke_add(lo, line, at), ke_int(k, c->nr)));
     scope_end(lo);
     tile_store(lo, &t, c->sums, sums);
 }
