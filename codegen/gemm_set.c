@@ -4,7 +4,7 @@
  * A task belongs to one set. It walks over the depth of each left operand once, block by block, and
  * multiplies what it has packed with the right operands of all dots that read it; the epilogue follows
  * the last dot's last block. Panels of a task and its sums lie in scratch that all sets use in turn;
- * right operands that many tasks read lie in the workspace, once, whoever reads them. */
+ * operands that many tasks read lie in the workspace, once, whoever reads them. */
 #include "gemm.h"
 
 #include <string.h>
@@ -107,28 +107,30 @@ static int64_t own_panels(const Lower *lo, const Gemm *g, const GemmSide *s, int
     return round_up(ceil_div(rows, s->panel) * gemm_panel_size(g, s), w) + w;
 }
 
-/* The first product before this one that packs the same right side for all tasks. */
-static const Gemm *find_lender(const GemmKernel *kn, const Gemm *g)
+/* The same side of the first product before this one that packs it for all tasks. */
+static const GemmSide *find_lender(const GemmKernel *kn, const Gemm *g, bool left)
 {
+    const GemmSide *side = left ? &g->left : &g->right;
     for (uint32_t s = 0; s < kn->nset; s++) {
         for (uint32_t d = 0; d < kn->set[s].n; d++) {
             const Gemm *other = kn->set[s].dot[d];
             if (other == g)
                 return NULL;
-            if (same_panels(other, &other->right, g, &g->right))
-                return other;
+            const GemmSide *lent = left ? &other->left : &other->right;
+            if (same_panels(other, lent, g, side))
+                return lent;
         }
     }
     return NULL;
 }
 
-static void place_shared(Lower *lo, const GemmKernel *kn, Gemm *g)
+static void place_shared(Lower *lo, const GemmKernel *kn, Gemm *g, bool left)
 {
-    GemmSide *b = &g->right;
-    const Gemm *lender = find_lender(kn, g);
+    GemmSide *b = left ? &g->left : &g->right;
+    const GemmSide *lender = find_lender(kn, g, left);
     b->borrowed = lender != NULL;
     if (lender) {
-        b->pack = lender->right.pack;
+        b->pack = lender->pack;
         return;
     }
     int64_t one = g->blocks * b->max_panels * gemm_panel_size(g, b);
@@ -158,10 +160,12 @@ static void place_walk(Lower *lo, const GemmKernel *kn, const GemmSet *set, uint
     for (uint32_t d = from; d < to; d++) {
         Gemm *g = set->dot[d];
         g->left.borrowed = d > from;
-        if (!g->left.direct)
+        if (g->left.shared)
+            place_shared(lo, kn, g, true);
+        else if (!g->left.direct)
             most->left = larger(most->left, own_panels(lo, g, &g->left, g->mt));
         if (g->right.shared) {
-            place_shared(lo, kn, g);
+            place_shared(lo, kn, g, false);
         } else if (!g->right.direct) {
             g->right.at = right;
             right += own_panels(lo, g, &g->right, g->nt);
@@ -203,7 +207,8 @@ void gemm_make_buffers(Lower *lo, GemmKernel *kn)
     for (uint32_t s = 0; s < kn->nset; s++) {
         for (uint32_t d = 0; d < kn->set[s].n; d++) {
             Gemm *g = kn->set[s].dot[d];
-            g->left.pack = left;
+            if (!g->left.shared)
+                g->left.pack = left;
             if (!g->right.shared)
                 g->right.pack = right;
         }

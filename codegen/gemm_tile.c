@@ -279,7 +279,11 @@ static const KExpr *sums_of(Lower *lo, const GemmTask *t, const Gemm *g)
 /* Where the left panel begins at this part of the block. */
 static const KExpr *left_panel(Lower *lo, const GemmTask *t)
 {
-    const KExpr *base = gemm_panel_base(lo, t->g, &t->g->left, t->block, t->ip);
+    const GemmSide *left = &t->g->left;
+    const KExpr *panel = t->ip;
+    if (left->shared)
+        panel = ke_add(lo, ke_index(lo->k, KI_DIV, t->m0, ke_int(lo->k, left->panel)), panel);
+    const KExpr *base = gemm_panel_base(lo, t->g, left, t->block, panel);
     if (!t->step0)
         return base;
     return ke_add(lo, base, ke_mul(lo, t->step0, ke_int(lo->k, t->g->left.panel)));

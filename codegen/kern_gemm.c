@@ -3,8 +3,8 @@
  * result space may share a task and its epilogue, and sets of them a launch (gemm_set.c).
  *
  * The grid of tasks is fixed by the plan: mt x nt tiles of the result per batch member, each over
- * the whole depth, so no sum depends on the number of threads. The right operand is packed once, by
- * a first phase, when several tasks read it; the left one is packed by every task. Partial sums live
+ * the whole depth, so no sum depends on the number of threads. An operand that several tasks read is
+ * packed once, by a first phase; a large left one by every task. Partial sums live
  * in the task's scratch, never in the result, which may share memory with an operand of the
  * epilogue; the epilogue runs on a tile right after its last block, while it is in cache.
  *
@@ -16,10 +16,11 @@
 #include <string.h>
 
 enum {
-    ENOUGH_TASKS = 16,
+    ENOUGH_TASKS = 32,
     TASK_FLOPS = 1 << 20,
     SMALL_TASK_FLOPS = 1 << 18,
-    OWN_PACK_BYTES = 1 << 19
+    OWN_PACK_BYTES = 1 << 19,
+    SHARED_LEFT_BYTES = 1 << 24 /* more is packed by each task: memory counts */
 };
 
 /* ---- shape ---- */
@@ -105,8 +106,14 @@ static int64_t choose_blocks(Lower *lo, const GemmSet *set)
     return longest;
 }
 
+static double left_bytes(Lower *lo, const Gemm *g)
+{
+    return 4.0 * (double)dim_hi(lo->ir, g->nbatch) * (double)dim_hi(lo->ir, g->depth) *
+           (double)dim_hi(lo->ir, g->left.rows);
+}
+
 /* What the first dot has, for the others too. */
-static void share_tiles(const GemmSet *set, int64_t m, int64_t n)
+static void share_tiles(Lower *lo, const GemmSet *set, int64_t m, int64_t n)
 {
     const Gemm *first = set->dot[0];
     for (uint32_t d = 0; d < set->n; d++) {
@@ -121,6 +128,7 @@ static void share_tiles(const GemmSet *set, int64_t m, int64_t n)
         g->left.max_panels = ceil_div(m, g->left.panel);
         g->right.max_panels = ceil_div(n, g->right.panel);
         g->right.shared = g->tiles_m > 1;
+        g->left.shared = g->tiles_n > 1 && left_bytes(lo, g) <= SHARED_LEFT_BYTES;
     }
 }
 
@@ -162,7 +170,7 @@ static void choose_tiles(Lower *lo, const GemmSet *set)
         int64_t wanted = (int64_t)(SMALL_TASK_FLOPS * (double)batch / (flops > 1 ? flops : 1));
         g->grain = smaller(wanted > 1 ? wanted : 1, batch / ENOUGH_TASKS);
     }
-    share_tiles(set, m, n);
+    share_tiles(lo, set, m, n);
 }
 
 /* How operands are read. Rows of a register tile are the same for all dots, so either all left operands
@@ -177,6 +185,7 @@ static void choose_reading(Lower *lo, const GemmSet *set)
     for (uint32_t d = 0; d < set->n; d++) {
         Gemm *g = set->dot[d];
         g->left.direct = direct;
+        g->left.shared = g->left.shared && !direct;
         if (!direct && !g->right.direct)
             g->inner = 1;
         gemm_choose_lanes(lo, g, &g->left);
@@ -238,17 +247,16 @@ static const KExpr *open_range(Lower *lo, Tasks *t, const Dim *count)
     return ks_let(k, lo->scope->block, "part", ke_sub(lo, task, from));
 }
 
-static const Dim *pack_tasks(Lower *lo, const Gemm *g)
+static const Dim *pack_tasks(Lower *lo, const Gemm *g, const GemmSide *s)
 {
-    return dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, g->right.max_panels));
+    return dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, s->max_panels));
 }
 
-/* A task packs one panel of a right side, for all blocks. */
-static void pack_right(Lower *lo, Gemm *g, Tasks *tasks)
+/* A task packs one panel of a side, for all blocks. */
+static void pack_shared(Lower *lo, Gemm *g, GemmSide *b, Tasks *tasks)
 {
     Kernel *k = lo->k;
-    GemmSide *b = &g->right;
-    const KExpr *task = open_range(lo, tasks, pack_tasks(lo, g)), *n = ke_int(k, b->max_panels);
+    const KExpr *task = open_range(lo, tasks, pack_tasks(lo, g, b)), *n = ke_int(k, b->max_panels);
     bool one = dim_equals(g->nbatch, 1);
     const KExpr *batch = one ? ke_int(k, 0) : ke_index(k, KI_DIV, task, n);
     const KExpr *panel =
@@ -270,33 +278,42 @@ static void pack_right(Lower *lo, Gemm *g, Tasks *tasks)
     scope_end(lo);
 }
 
-static bool packs_first(const Gemm *g)
+static GemmSide *side_of(Gemm *g, int i)
 {
-    return g->right.shared && !g->right.borrowed;
+    return i == 0 ? &g->right : &g->left;
 }
 
-/* Phase one: right sides that many tasks read. */
+static bool packs_first(Gemm *g, int side)
+{
+    const GemmSide *s = side_of(g, side);
+    return s->shared && !s->borrowed;
+}
+
+/* Phase one: sides that many tasks read. */
 static void pack_phase(Lower *lo, GemmKernel *kn)
 {
     const Dim *all = dim_const(lo->ir, 0);
     uint32_t n = 0;
     for (uint32_t s = 0; s < kn->nset; s++) {
-        for (uint32_t d = 0; d < kn->set[s].n; d++) {
-            if (!packs_first(kn->set[s].dot[d]))
+        for (uint32_t d = 0; d < 2 * kn->set[s].n; d++) {
+            Gemm *g = kn->set[s].dot[d / 2];
+            if (!packs_first(g, d % 2))
                 continue;
-            all = dim_add(lo->ir, all, pack_tasks(lo, kn->set[s].dot[d]));
+            all = dim_add(lo->ir, all, pack_tasks(lo, g, side_of(g, d % 2)));
             n++;
         }
     }
     if (n == 0)
         return;
-    const char *doc = "packs the right operand: [batch][block][panel]";
+    const char *doc = "packs what many tasks read: [batch][block][panel]";
     scope_begin(lo, kernel_phase(lo->k, "pack", all, doc));
     Tasks tasks = {.before = dim_const(lo->ir, 0), .alone = n == 1};
     for (uint32_t s = 0; s < kn->nset; s++)
-        for (uint32_t d = 0; d < kn->set[s].n; d++)
-            if (packs_first(kn->set[s].dot[d]))
-                pack_right(lo, kn->set[s].dot[d], &tasks);
+        for (uint32_t d = 0; d < 2 * kn->set[s].n; d++) {
+            Gemm *g = kn->set[s].dot[d / 2];
+            if (packs_first(g, d % 2))
+                pack_shared(lo, g, side_of(g, d % 2), &tasks);
+        }
 }
 
 /* ---- one task ---- */
@@ -337,7 +354,7 @@ static void one_walk(Lower *lo, GemmTask *t)
             pack_side(lo, t, &t->g->right, t->n0, t->n1);
     }
     t->g = g;
-    if (!g->left.direct)
+    if (!g->left.direct && !g->left.shared)
         pack_side(lo, t, &g->left, t->m0, t->m1);
     gemm_panel_loops(lo, t);
     scope_end(lo);
