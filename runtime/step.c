@@ -49,6 +49,8 @@ bool step_init(Trainer *t, Err *err)
     t->tap_sum = NEW_ARRAY(t->arena, double, t->plan->ntaps + (size_t)1);
     for (uint32_t i = 0; i < t->plan->ntaps; i++)
         t->taps[i].name = plan_text(t->plan, t->plan->taps[i].name);
+    if (run->factor != PLAN_NONE && !(t->factor = factor_new(t->arena, t->plan, err)))
+        return false;
     t->feed = (Feed){.plan = t->plan, .entry = &t->plan->entries[run->micro]};
     if (!feed_init(&t->feed, t->arena, run->data, err))
         return false;
@@ -150,10 +152,12 @@ static bool leave_out(Trainer *t, const LoaderBatch *batch, const StepFault *fau
 
 /* ---- the step ---- */
 
-static void set_call(Trainer *t)
+static bool set_call(Trainer *t, Err *err)
 {
     int64_t step = t->pos.step + 1;
     double factor = schedule_factor(t->plan, t->run, step, t->total, t->steps_per_epoch);
+    if (t->factor && !factor_at(t->factor, step, t->total, &factor, err))
+        return false;
     t->call = (RtCall){.step = step,
                        .lr = t->run->lr * factor,
                        .seed = (int64_t)rng_seed(t->run->seed, plan_text(t->plan, t->run->stage)),
@@ -161,6 +165,7 @@ static void set_call(Trainer *t)
                        .first = true};
     t->point.lr = t->call.lr;
     t->skipped = false;
+    return true;
 }
 
 static bool run_update(Trainer *t, const LoaderBatch *batch, Err *err)
@@ -192,7 +197,8 @@ static void read_taps(Trainer *t)
 bool step_run(Trainer *t, const LoaderBatch *batch, Err *err)
 {
     const PlanRun *run = t->run;
-    set_call(t);
+    if (!set_call(t, err))
+        return false;
     each_buffer(t, true);
     if ((run->weigh != PLAN_NONE && !run_passes(t, batch, run->weigh, err)) ||
         !run_passes(t, batch, run->micro, err))

@@ -309,6 +309,7 @@ bool rt_train(Runtime *rt, const TrainOptions *opt, TrainResult *out, Err *err)
         !trace_write_kernels(rt, path_join(arena, opt->run_dir, "kernels.json"), NULL))
         progress_warn(&t.progress, "the times of kernels could not be written");
     trace_free(t.trace);
+    factor_free(t.factor);
     board_close(&t.board);
     loader_free(t.loader);
     for (uint32_t e = 0; e < plan->nevals; e++)

@@ -4,6 +4,7 @@
 #define MDL_TRAINER_H
 
 #include "best.h"
+#include "factor.h"
 #include "feed.h"
 #include "loader.h"
 #include "progress.h"
@@ -45,6 +46,7 @@ typedef struct Trainer {
     int64_t total; /* updates of the whole run, for the schedule */
     int64_t last;  /* the update to stop after; below total only when asked */
     double steps_per_epoch;
+    Factor *factor; /* of a schedule of the program's own, or NULL */
     CkptPosition pos;
     int64_t saved;   /* step of the newest checkpoint, -1: none */
     double retry_at; /* 0, or when to try again to save what could not be saved */

@@ -1,5 +1,5 @@
 /* lrschedule.c: `schedule = cosine(warmup: 5%, final: 10%)` as segments of the learning-rate factor. */
-#include "blocks.h"
+#include "data.h"
 
 static bool length_of(Elab *e, const Val *v, const char *what, PlanSegment *s)
 {
@@ -138,19 +138,60 @@ static bool steps(const Schedule *x)
     return true;
 }
 
-/* (step, total) => factor: the run time evaluates nothing. */
-static bool lambda(Elab *e, const Val *fn, Span span)
+/* A number of the run, by its name. */
+static const Val *run_number(Elab *e, const char *name, Span span)
+{
+    Datum *d = NEW(e->arena, Datum);
+    *d = (Datum){.op = "column",
+                 .type = {.kind = DA_ARRAY, .shaped = true},
+                 .text = sym(e->ir->syms, name),
+                 .span = span};
+    return datum_val(e, d);
+}
+
+static const Val *lambda_value(Elab *e, const Val *fn, const Val *const arg[2], Span span)
 {
     Args args = {.call = span};
-    double factor;
     Graph *g = e->g;
     e->g = NULL;
-    args_push(e, &args, NULL, val_int(e, 1, span));
-    args_push(e, &args, NULL, val_int(e, 100, span));
+    args_push(e, &args, NULL, arg[0]);
+    args_push(e, &args, NULL, arg[1]);
     const Val *v = call_closure(e, fn, &args);
     e->g = g;
-    not_yet(e, span, "a schedule of your own");
-    return val_at(e, v, span) && factor_of(e, v, &factor);
+    return val_at(e, v, span);
+}
+
+/* (step, total) => factor, as code that the run evaluates: as it does fields of data. */
+static bool lambda(Elab *e, PlanBuilder *b, const Val *fn, Span span, PlanRun *run)
+{
+    static const char *const names[] = {"step", "total"};
+    const Val *const of_run[] = {run_number(e, names[0], span), run_number(e, names[1], span)};
+    const Val *v = lambda_value(e, fn, of_run, span);
+    double factor;
+    bool number = val_as_double(v, &factor) && factor >= 0 && factor < 1e12;
+    if (val_is_poison(v)) {
+        return false;
+    }
+    const Datum *d = number || is_datum(v) ? datum_of(e, v) : NULL;
+    if (!d || (is_datum(v) && (d->type.kind != DA_ARRAY || d->type.rank))) {
+        diag_at(e->diags, DIAG_E0802, v->span, "a schedule gives a factor, got %s", val_text(e, v));
+        return false;
+    }
+    PlanData two = {.column0 = b->columns.n, .ncolumn = 2};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        VEC_PUSH(b->arena, &b->columns, ((PlanColumn){.name = planb_text(b, names[i])}));
+    }
+    PlanField f = {
+        .name = planb_text(b, "schedule"), .kind = PF_CODE, .dtype = DT_F64, .code0 = b->codes.n};
+    bool ok = d && row_code(e, b, NULL, &two, d);
+    b->columns.n = two.column0; /* of no file: the run has their values */
+    if (!ok) {
+        return false;
+    }
+    f.ncode = b->codes.n - f.code0;
+    run->factor = b->fields.n;
+    VEC_PUSH(b->arena, &b->fields, f);
+    return true;
 }
 
 bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanRun *run)
@@ -162,8 +203,9 @@ bool schedule_segments(Elab *e, PlanBuilder *b, Env *env, const Ast *expr, PlanR
     Schedule x = {e, b, v};
     bool ok = false;
     run->segment0 = b->segments.n;
+    run->factor = PLAN_NONE;
     if (expr && v->kind == V_CLOSURE) {
-        ok = lambda(e, v, expr->span);
+        ok = lambda(e, b, v, expr->span, run);
     } else if (strcmp(name, "constant") == 0) {
         ok = one_curve(&x, PC_HOLD);
     } else if (strcmp(name, "linear") == 0) {

@@ -395,6 +395,9 @@ typedef struct PlanRun { /* at most one */
     uint32_t on_nan; /* PlanOnNan */
     int64_t rows;    /* of one pass; `batch` is a multiple */
     uint32_t carry, log_to; /* bits */
+    uint32_t
+        factor; /* of the learning rate, instead of segments: a field f64[] over step and total; PLAN_NONE */
+    uint32_t pad;
 } PlanRun;
 
 typedef struct PlanMeta { /* exactly one */

@@ -291,6 +291,19 @@ static bool verify_loop_state(const Row *r, const char *field, uint32_t state)
            row_bad(r, "%s is not a single running number", field);
 }
 
+static bool verify_factor(const Row *r, uint32_t field)
+{
+    const PlanData two = {.ncolumn = 2};
+    if (field == PLAN_NONE)
+        return true;
+    if (!row_index(r, "factor", field, r->plan->nfields))
+        return false;
+    const Row f = {r->plan, r->err, "fields", field};
+    const PlanField *x = &r->plan->fields[field];
+    return verify_field(&f, x, &two) &&
+           ((x->dtype == DT_F64 && !x->rank) || row_bad(r, "its factor is not a single number"));
+}
+
 static bool verify_run(const Row *r, const PlanRun *run)
 {
     const Plan *p = r->plan;
@@ -315,7 +328,7 @@ static bool verify_run(const Row *r, const PlanRun *run)
                        (long long)run->batch);
     if (run->tokens < 0 || run->tokens > MAX_COUNT)
         return row_bad(r, "%lld tokens", (long long)run->tokens);
-    if (!verify_unit(r, run->log_unit))
+    if (!verify_factor(r, run->factor) || !verify_unit(r, run->log_unit))
         return false;
     if (!isfinite(run->log_length) || run->log_length <= 0)
         return row_bad(r, "it logs every %g", run->log_length);

@@ -285,6 +285,31 @@ static void gradients_of_several_passes(void **state)
     check_has(o.err, "the batch has as many rows as the stage");
 }
 
+/* (step, total) => factor: in the log, to the end of the run and when it goes on. */
+static void a_schedule_of_ones_own(void **state)
+{
+    Tool *tool = *state;
+    tool_program(tool, "p.mdl", "  schedule  = cosine(warmup: 5%)\n",
+                 "  schedule = (step, total) => "
+                 "select(step < 3, step / 3, 0.5 * (1 + cos(pi * step / total)))\n  log = 1\n");
+    static const char *const sets[] = {"train.epochs=2.5"};
+    GOOD(tool, "train", "p.mdl", "--run", "whole", "--quiet", "--set", sets[0]);
+    GOOD(tool, "train", "p.mdl", "--run", "parts", "--quiet", "--set", sets[0], "--max-steps", "7");
+    assert_true(fabs(last_of(tool, "parts", "lr") - 0.01 * (1 + cos(acos(-1) * 7 / 20))) < 1e-9);
+    GOOD(tool, "train", "p.mdl", "--run", "parts", "--quiet", "--set", sets[0]);
+    assert_true(last_of(tool, "parts", "lr") < 1e-9);
+    GOOD(tool, "train", "p.mdl", "--run", "two", "--quiet", "--set", sets[0], "--max-steps", "2");
+    assert_true(fabs(last_of(tool, "two", "lr") - 0.02 * 2 / 3) < 1e-9);
+    StFile *x = weights(tool, "whole", 20, "weights"), *y = weights(tool, "parts", 20, "weights");
+    assert_true(difference(x, y) == 0);
+    st_close(x);
+    st_close(y);
+    tool_program(tool, "q.mdl", "cosine(warmup: 5%)", "(step, total) => 3 - step");
+    Outcome o = RUN(tool, "train", "q.mdl", "--run", "below", "--quiet");
+    check_code(&o, 4);
+    check_has(o.err, "the schedule gives the factor -1 for step 4 of 40");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +321,7 @@ int main(void)
                                         tool_teardown),
         cmocka_unit_test_setup_teardown(taps_are_logged, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(gradients_of_several_passes, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(a_schedule_of_ones_own, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(runs_that_diverge_leave_evidence, setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

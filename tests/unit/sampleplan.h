@@ -368,6 +368,7 @@ static inline void sample_training(PlanBuilder *b)
                         .gnorm = PLAN_NONE,
                         .finite = PLAN_NONE,
                         .weigh = PLAN_NONE,
+                        .factor = PLAN_NONE,
                         .rows = 32}));
 }
 

@@ -241,7 +241,7 @@ static void test_numbers(void **state)
     assert_near(s.run->epochs, 2.5);
     assert_near(s.run->lr, 0.01);
     assert_int_equal(s.run->seed, 7);
-    assert_int_equal(s.run->log_every, 3);
+    assert_near(s.run->log_length, 3);
     assert_string_equal(s.p->states.at[s.run->gnorm]->path, "gnorm");
     assert_int_equal(s.run->naction, 3);
     const PlanAction *a = &s.b->actions.at[s.run->action0];

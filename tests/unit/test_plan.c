@@ -407,6 +407,8 @@ WRONG(action_best, b->actions.at[1].metric = 1)
 WRONG(tap, b->taps.at[0].weight = SS_WEIGHT)
 WRONG(run_log, b->runs.at[0].log_length = -1)
 WRONG(run_log_unit, b->runs.at[0].log_unit = PU_SHARE)
+WRONG(run_factor, b->runs.at[0].factor = 99)
+WRONG(run_factor_type, b->runs.at[0].factor = 0)
 WRONG(run_entry, b->runs.at[0].micro = 3)
 WRONG(run_loss, b->runs.at[0].loss_sum = SS_WEIGHT)
 WRONG(run_lr, b->runs.at[0].lr = (double)INFINITY)
@@ -511,6 +513,8 @@ static const Wrong wrongs[] = {
     {"taps[0]: weight is not a single running number", wrong_tap},
     {"runs[0]: it logs every -1", wrong_run_log},
     {"runs[0]: unit", wrong_run_log_unit},
+    {"runs[0]: factor", wrong_run_factor},
+    {"runs[0]: its factor is not a single number", wrong_run_factor_type},
     {"runs[0]: micro", wrong_run_entry},
     {"runs[0]: loss sum is not a single running number", wrong_run_loss},
     {"runs[0]: epochs 3, learning rate inf", wrong_run_lr},

@@ -238,6 +238,7 @@ static inline void tiny_training(PlanBuilder *b, const TinyOptions *o)
                    .gnorm = TS_NORM,
                    .finite = PLAN_NONE,
                    .weigh = PLAN_NONE,
+                   .factor = PLAN_NONE,
                    .rows = TINY_BATCH,
                    .log_to = PLAN_LOG_CONSOLE | PLAN_LOG_JSONL | PLAN_LOG_TENSORBOARD};
     VEC_PUSH(arena, &b->runs, run);
