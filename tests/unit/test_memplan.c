@@ -392,6 +392,29 @@ static void test_row_in_place(void **state)
     arena_free(b.arena);
 }
 
+/* Two products in one launch: s' = s + x y, beside r = s + x z, whose tasks read all of s at other times. */
+static void test_products_in_place(void **state)
+{
+    UNUSED(state);
+    for (int both = 0; both < 2; both++) {
+        Bench b = open_bench();
+        const Dim *dims[] = {dim_const(b.ir, 64), dim_const(b.ir, 64)};
+        const Type *t = type_tensor(b.ir, DT_F32, 2, dims);
+        DotAxes ax = {.ncontract = 1, .a_contract = {1}};
+        const Node *s = new_state(&b, "s", t), *x = graph_input(b.g, sym(b.ir->syms, "x"), t);
+        const Node *y = graph_input(b.g, sym(b.ir->syms, "y"), t);
+        const Node *z = graph_input(b.g, sym(b.ir->syms, "z"), t);
+        graph_write(b.g, state_id(s), graph_binary(b.g, OP_ADD, s, graph_dot(b.g, x, y, &ax)));
+        const Node *r = graph_dot(b.g, x, z, &ax);
+        graph_result(b.g, sym(b.ir->syms, "r"), both ? graph_binary(b.g, OP_ADD, s, r) : r);
+        MemPlan *m = plan(&b);
+        simulate(&b, m);
+        assert_int_equal(m->order.n, 1 + both); /* one launch, and the copy */
+        assert_int_equal(copies(m), both);
+        arena_free(b.arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,7 +422,7 @@ int main(void)
         cmocka_unit_test(test_takes_over),   cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_swap),         cmocka_unit_test(test_shifted),
         cmocka_unit_test(test_reader_first), cmocka_unit_test(test_several_homes),
-        cmocka_unit_test(test_row_in_place),
+        cmocka_unit_test(test_row_in_place), cmocka_unit_test(test_products_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
