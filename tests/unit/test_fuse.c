@@ -409,7 +409,7 @@ static void test_deep(void **state)
         arena_free(b.arena);
     }
     assert_int_equal(count[2] - count[1], count[1] - count[0]);
-    assert_int_equal(count[1] - count[0], 4 * 26);
+    assert_int_equal(count[1] - count[0], 4 * 22);
     assert_int_equal(defs[1], defs[0]);
     assert_int_equal(defs[2], defs[0]);
 }
