@@ -415,14 +415,44 @@ static void test_products_in_place(void **state)
     }
 }
 
+/* Columns are stored when all rows are done: over what only rows read, and not the other way round. */
+static void test_columns_in_place(void **state)
+{
+    UNUSED(state);
+    for (int swapped = 0; swapped < 2; swapped++) {
+        Bench b = open_bench();
+        const Dim *dims[] = {dim_const(b.ir, 64), dim_const(b.ir, 64)};
+        const Node *x = new_state(&b, "x", type_tensor(b.ir, DT_F32, 2, dims));
+        const Node *s = new_state(&b, "s", vector(&b, 64));
+        const Node *rows = graph_reduce(b.g, OP_SUM, x, (int64_t[]){1}, 1);
+        const Node *columns = graph_reduce(b.g, OP_SUM, x, (int64_t[]){0}, 1);
+        rows = graph_binary(b.g, OP_ADD, rows, s);
+        columns = graph_binary(b.g, OP_ADD, columns, s);
+        graph_result(b.g, sym(b.ir->syms, "other"), swapped ? columns : rows);
+        graph_write(b.g, state_id(s), swapped ? rows : columns);
+        MemPlan *m = plan(&b);
+        simulate(&b, m);
+        assert_int_equal(m->order.n, 1 + swapped);
+        assert_string_equal(node_sym(m->order.at[0], "class"), "row_col");
+        assert_int_equal(copies(m), swapped);
+        arena_free(b.arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),       cmocka_unit_test(test_random_states),
-        cmocka_unit_test(test_takes_over),   cmocka_unit_test(test_in_place),
-        cmocka_unit_test(test_swap),         cmocka_unit_test(test_shifted),
-        cmocka_unit_test(test_reader_first), cmocka_unit_test(test_several_homes),
-        cmocka_unit_test(test_row_in_place), cmocka_unit_test(test_products_in_place),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_states),
+        cmocka_unit_test(test_takes_over),
+        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_swap),
+        cmocka_unit_test(test_shifted),
+        cmocka_unit_test(test_reader_first),
+        cmocka_unit_test(test_several_homes),
+        cmocka_unit_test(test_row_in_place),
+        cmocka_unit_test(test_products_in_place),
+        cmocka_unit_test(test_columns_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
