@@ -92,14 +92,23 @@ static void put_table(Cli *cli, const Plan *plan, const BenchResult *r)
            (unsigned long long)launches, sum * 1e3, (r->least - sum) * 1e3);
 }
 
+/* Of one update. */
+static double flops_of(const Plan *plan, const BenchResult *r)
+{
+    double flops = 0;
+    for (uint32_t k = 0; k < plan->nkernels; k++)
+        flops += (double)plan->kernels[k].flops * (double)r->kernels[k].launches;
+    return flops;
+}
+
 static bool put_json(const Plan *plan, int threads, const BenchResult *r)
 {
     const PlanRun *run = &plan->runs[0];
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:f, s:f, s:f}", "schema", "mdl.bench.1", "model",
+        "{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:f, s:f, s:f, s:f}", "schema", "mdl.bench.1", "model",
         plan_text(plan, run->model), "mdl", MDL_VERSION, "isa", plan_text(plan, plan->meta->isa),
         "batch", (json_int_t)run->batch, "threads", threads, "updates", (json_int_t)r->updates,
-        "least", r->least, "median", r->median, "cpu", r->cpu);
+        "least", r->least, "median", r->median, "cpu", r->cpu, "flops", flops_of(plan, r));
     return print_json(root, 6);
 }
 
