@@ -55,7 +55,7 @@ static void read_manifest(const char *dir)
 
 static void read_log(Arena *arena, const char *dir, const uint8_t *data, size_t n)
 {
-    RunLog log;
+    RunLog log = {.fd = -1};
     Err err = {0};
     Bytes all;
     FILE *out = fopen(path_join(arena, dir, "run.jsonl"), "wb");
