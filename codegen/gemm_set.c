@@ -83,9 +83,13 @@ uint32_t gemm_walk_end(const GemmSet *set, uint32_t from)
 
 /* ---- panels ---- */
 
+enum { WIDEST = 16 }; /* lanes of any vector */
+
+/* The last store of a panel of odd width reaches behind it, where another task may pack the next one. */
 int64_t gemm_panel_size(const Gemm *g, const GemmSide *s)
 {
-    return g->kc * s->panel;
+    bool reaches = s->shared && s->panel % WIDEST != 0;
+    return g->kc * s->panel + (reaches ? WIDEST : 0);
 }
 
 const KExpr *gemm_panel_base(Lower *lo, const Gemm *g, const GemmSide *s, const KExpr *block,
