@@ -25,7 +25,12 @@ static const Node *order_tuples(Rewrite *rw, const Node *n, const Node *const *i
             graph_get(rw->out, call, i);
         return call;
     }
-    if (!node_is_get(n, &member) || fuse_class(in[0]) != OC_TUPLE || in[0]->nin <= member)
+    if (!node_is_get(n, &member))
+        return NULL;
+    if (fuse_class(in[0]) ==
+        OC_CALL) /* of one that is computed again, too: that stands behind it */
+        return graph_get(rw->out, in[0], member);
+    if (fuse_class(in[0]) != OC_TUPLE || in[0]->nin <= member)
         return NULL;
     return node_is_get(in[0], &(uint32_t){0}) ? NULL : in[0]->in[member];
 }

@@ -50,18 +50,21 @@ static int setup(void **state)
 }
 
 typedef struct Result {
-    double peak; /* MiB of the arena of `micro` */
+    double peak; /* bytes of the arena of `micro` */
     double kernels;
     const char *run;
 } Result;
 
-static double number_before(const char *text, const char *word)
+/* The number behind `behind`, in bytes where a unit follows. */
+static double number_behind(const char *text, const char *behind)
 {
-    const char *at = strstr(text, word);
+    const char *at = strstr(text, behind);
     assert_non_null(at);
-    while (at > text && (at[-1] == ' ' || at[-1] == '.' || (at[-1] >= '0' && at[-1] <= '9')))
-        at--;
-    return strtod(at, NULL);
+    char *unit;
+    double x = strtod(at + strlen(behind), &unit);
+    return strncmp(unit, " KiB", 4) == 0   ? x * 1024
+           : strncmp(unit, " MiB", 4) == 0 ? x * 0x1p20
+                                           : x;
 }
 
 /* The model with a clause: what it takes, and a run of it. */
@@ -70,8 +73,8 @@ static Result result_of(Tool *tool, size_t model, const char *clause)
     const char *file = arena_printf(tool->arena, "my_%s.mdl", models[model].name);
     tool_write(tool, file, arena_printf(tool->arena, "%s  %s\n}\n", models[model].program, clause));
     const char *text = GOOD(tool, "dump", file, "--memory", "--entry", "micro");
-    Result r = {.kernels = number_before(text, " kernels"),
-                .peak = number_before(text, " MiB  arena"),
+    Result r = {.kernels = number_behind(text, "micro: "),
+                .peak = number_behind(text, " kernels\n"),
                 .run = arena_printf(tool->arena, "%s-%zu", models[model].name, strlen(clause))};
     GOOD(tool, "train", file, "--run", r.run, "--quiet", "--max-steps", "3");
     GOOD(tool, "train", file, "--run", r.run, "--quiet");
@@ -119,10 +122,10 @@ static void only_what_is_named(void **state)
         tool_write(tool, "my.mdl",
                    arena_printf(tool->arena, "%s  %s\n}\n", models[0].program, args[i]));
         const char *text = GOOD(tool, "dump", "my.mdl", "--memory", "--entry", "micro");
-        kernels[i] = number_before(text, " kernels");
-        peak[i] = number_before(text, " MiB  arena");
+        kernels[i] = number_behind(text, "micro: ");
+        peak[i] = number_behind(text, " kernels\n");
         text = GOOD(tool, "dump", "my.mdl", "--memory", "--entry", "micro", "--skip", "remat");
-        assert_true(number_before(text, " MiB  arena") >= peak[i]);
+        assert_true(number_behind(text, " kernels\n") >= peak[i]);
     }
     assert_true(kernels[0] > kernels[1] && kernels[1] > kernels[2]);
     assert_true(peak[0] < peak[1] && peak[1] < peak[2]);
