@@ -83,15 +83,21 @@ static void take_values(Cli *cli, const Program *p, Runtime *rt, Execution *x)
         x->states[i] = load_all(cli->arena, p->states.at[i]->type, rt_state(rt, i, NULL));
 }
 
-/* Pass p of an entry, whose inputs have names of the entry that the arguments were bound for. */
-static bool run_pass(Cli *cli, Runtime *rt, uint32_t entry, const void *const *all,
-                     const Execution *x, RtCall call, Err *err)
+/* The arguments of all passes, as the entry that they were bound for has them. */
+typedef struct Passes {
+    Runtime *rt;
+    const Execution *x;
+    const void *const *all;
+    RtCall call;
+} Passes;
+
+/* One pass of an entry, whose inputs have names of the entry that the arguments were bound for. */
+static bool run_pass(Cli *cli, const Passes *p, uint32_t entry, int64_t pass, Err *err)
 {
-    const Plan *plan = rt_plan(rt);
-    const PlanEntry *e = &plan->entries[entry], *bound = &plan->entries[x->entry];
+    const Plan *plan = rt_plan(p->rt);
+    const PlanEntry *e = &plan->entries[entry], *bound = &plan->entries[p->x->entry];
     const void **inputs = NEW_ARRAY(cli->arena, const void *, e->ninput + (size_t)1);
-    int64_t pass = call.row0;
-    call.row0 = 0;
+    RtCall call = p->call;
     for (uint32_t i = 0; i < e->ninput; i++) {
         const PlanBinding *b = &plan->bindings[e->input0 + i];
         for (uint32_t k = 0; k < bound->ninput; k++) {
@@ -102,7 +108,7 @@ static bool run_pass(Cli *cli, Runtime *rt, uint32_t entry, const void *const *a
             size_t bytes = dtype_info((DType)t->dtype)->bytes;
             for (uint32_t d = 0; d < t->rank; d++)
                 bytes *= (size_t)plan_dim_hi(plan, t->dim[d]);
-            inputs[i] = (const char *)all[k] + (size_t)pass * bytes;
+            inputs[i] = (const char *)p->all[k] + (size_t)pass * bytes;
             call.row0 = t->rank ? pass * plan_dim_hi(plan, t->dim[0]) : 0;
         }
         if (!inputs[i])
@@ -110,18 +116,16 @@ static bool run_pass(Cli *cli, Runtime *rt, uint32_t entry, const void *const *a
     }
     call.inputs = inputs;
     call.first = pass == 0;
-    return rt_run(rt, entry, &call, err);
+    return rt_run(p->rt, entry, &call, err);
 }
 
-static bool run_passes(Cli *cli, Runtime *rt, const void *const *all, const Execution *x,
-                       RtCall call, Err *err)
+static bool run_passes(Cli *cli, const Passes *p, Err *err)
 {
+    const Execution *x = p->x;
     for (int w = x->weighs ? 0 : 1; w < 2; w++)
-        for (int64_t p = 0; p < passes_of(x); p++) {
-            call.row0 = p;
-            if (!run_pass(cli, rt, w ? x->entry : x->weigh, all, x, call, err))
+        for (int64_t pass = 0; pass < passes_of(x); pass++)
+            if (!run_pass(cli, p, w ? x->entry : x->weigh, pass, err))
                 return false;
-        }
     return true;
 }
 
@@ -133,12 +137,9 @@ static bool run_compiled(Cli *cli, const Program *p, Runtime *rt, Execution *x, 
     int64_t *syms = NEW_ARRAY(cli->arena, int64_t, plan->nsyms + (size_t)1);
     for (uint32_t i = 0; i < plan->nsyms; i++)
         syms[i] = plan->syms[i].hi;
-    RtCall call = {.inputs = inputs,
-                   .syms = syms,
-                   .step = 1,
-                   .seed = cli->seed < 0 ? 0 : cli->seed & SEED_BITS,
-                   .first = true};
-    if (!bind_arguments(cli, plan, x, inputs, err) || !run_passes(cli, rt, inputs, x, call, err))
+    RtCall call = {.syms = syms, .step = 1, .seed = cli->seed < 0 ? 0 : cli->seed & SEED_BITS};
+    Passes passes = {.rt = rt, .x = x, .all = inputs, .call = call};
+    if (!bind_arguments(cli, plan, x, inputs, err) || !run_passes(cli, &passes, err))
         return false;
     take_values(cli, p, rt, x);
     return true;
@@ -205,36 +206,45 @@ static bool argument_value(Cli *cli, const StTensor *t, int64_t pass, Value *out
     return values != NULL;
 }
 
-static bool argument_values(Cli *cli, const Graph *g, const Execution *x, int64_t pass,
-                            Value **inputs, Err *err)
+/* One pass of a graph on states, which are what it writes from then on. */
+typedef struct GraphPass {
+    const Graph *g;
+    Execution *x;
+    Value **states;
+    int64_t number;
+} GraphPass;
+
+static bool argument_values(Cli *cli, const GraphPass *p, Value **inputs, Err *err)
 {
+    const Graph *g = p->g;
+    const Execution *x = p->x;
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Node *n = g->inputs.at[i];
         Want w = want_of(node_sym(n, "name"), n->type);
         w.dim[0] *= w.rank ? passes_of(x) : 1;
         const StTensor *t = tensor_find(cli, x->args, &w, err);
         inputs[i] = value_new(cli->arena, n->type, NULL);
-        if (!t || !argument_value(cli, t, pass, inputs[i], err))
+        if (!t || !argument_value(cli, t, p->number, inputs[i], err))
             return x->args_name ? err_context(err, "%s", x->args_name) : false;
     }
     return true;
 }
 
-/* One pass of a graph on states, which are what it writes from then on. */
-static bool interpret_pass(Cli *cli, const Graph *g, int64_t pass, Execution *x, Value **states,
-                           Err *err)
+static bool interpret_pass(Cli *cli, const GraphPass *p, Err *err)
 {
+    const Graph *g = p->g;
+    Execution *x = p->x;
     Value **inputs = NEW_ARRAY(cli->arena, Value *, g->inputs.n + (size_t)1);
     Value **results = NEW_ARRAY(cli->arena, Value *, g->results.n + (size_t)1);
     Value **writes = NEW_ARRAY(cli->arena, Value *, g->writes.n + (size_t)1);
-    if (!argument_values(cli, g, x, pass, inputs, err))
+    if (!argument_values(cli, p, inputs, err))
         return false;
-    Slots slots = {cli, pass, 0};
+    Slots slots = {cli, p->number, 0};
     if (g->inputs.n && inputs[0]->rank)
-        slots.row0 = pass * inputs[0]->dim[0];
+        slots.row0 = p->number * inputs[0]->dim[0];
     InterpBinding b = {.sym_values = NEW_ARRAY(cli->arena, int64_t, dim_sym_count(g->ir) + 1),
                        .inputs = inputs,
-                       .states = states,
+                       .states = p->states,
                        .bits = cli_has(cli, OPT_bits),
                        .slot = slot_value,
                        .user = &slots};
@@ -242,7 +252,7 @@ static bool interpret_pass(Cli *cli, const Graph *g, int64_t pass, Execution *x,
     for (uint32_t i = 0; i < g->results.n && x->results; i++)
         x->results[i] = results[i]->at;
     for (uint32_t i = 0; i < g->writes.n; i++) {
-        states[g->writes.at[i].state] = writes[i];
+        p->states[g->writes.at[i].state] = writes[i];
         x->states[g->writes.at[i].state] = writes[i]->at;
     }
     return true;
@@ -258,8 +268,9 @@ static bool interpret(Cli *cli, Compile *c, Runtime *rt, Execution *x, Err *err)
     for (int w = x->weighs ? 0 : 1; w < 2; w++) {
         const Graph *g = compile_graph(c, w ? x->entry : x->weigh, x->after, err);
         x->results = w ? kept : NULL; /* of the entry alone */
-        for (int64_t pass = 0; g && pass < passes_of(x); pass++)
-            if (!interpret_pass(cli, g, pass, x, states, err))
+        GraphPass pass = {.g = g, .x = x, .states = states};
+        for (; g && pass.number < passes_of(x); pass.number++)
+            if (!interpret_pass(cli, &pass, err))
                 return false;
         if (!g)
             return false;

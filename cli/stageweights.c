@@ -64,7 +64,7 @@ static bool find_checkpoint(Cli *cli, const char *work, const char *which, const
 
 static bool take(Cli *cli, const char *work, const char *which, Err *err)
 {
-    const char *dir;
+    const char *dir = NULL;
     if (!find_checkpoint(cli, work, which, &dir, err))
         return false;
     cli->value[OPT_weights] = path_join(cli->arena, dir, manifest_names[0]);

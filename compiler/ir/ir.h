@@ -306,7 +306,7 @@ bool node_is_reshape(const Node *n);
 bool node_is_expand(const Node *n);
 const Attr *node_permutation(const Node *n); /* of a permute, else NULL */
 bool node_folds_last(const Node *fold);      /* its axes include the operand's innermost */
-const Node *node_plus_zero(const Node *n); /* x where n is x + 0 or x + -0, else NULL */
+const Node *node_plus_zero(const Node *n);   /* x where n is x + 0 or x + -0, else NULL */
 
 /* Builders: each is graph_op with the attributes filled in. NULL in, NULL out. */
 const Node *graph_state(Graph *g, uint32_t state, const Type *type, Sym name);

@@ -37,7 +37,7 @@ static bool find_reach(const Graph *body, Products *p)
 /* Dots of `mask` become one set: the smallest of their numbers. */
 static void join(Products *p, uint32_t mask)
 {
-    uint32_t least = PRODUCTS_ALONE;
+    uint32_t least = UINT32_MAX;
     for (uint32_t d = 0; d < p->n; d++)
         if (mask >> d & 1 && p->set[d] < least)
             least = p->set[d];
@@ -51,7 +51,7 @@ static void join(Products *p, uint32_t mask)
 /* Numbers without gaps; false when dots of one set do not match. */
 static bool number_sets(Products *p)
 {
-    uint32_t number[PRODUCTS_MOST], size[PRODUCTS_MOST] = {0};
+    uint32_t number[PRODUCTS_MOST] = {0}, size[PRODUCTS_MOST] = {0};
     for (uint32_t d = 0; d < p->n; d++) {
         uint32_t first = p->set[d]; /* the number of the set is that of its first dot */
         if (first == d)

@@ -5,9 +5,8 @@
 #include "ir.h"
 
 enum {
-    PRODUCTS_MOST = 8,     /* dots of one kernel */
-    PRODUCTS_TOGETHER = 4, /* dots of one set */
-    PRODUCTS_ALONE = UINT32_MAX
+    PRODUCTS_MOST = 8,    /* dots of one kernel */
+    PRODUCTS_TOGETHER = 4 /* dots of one set */
 };
 
 /* Dots that a result reads together, as gate and up of a SwiGLU, are a set: they have one result space,
