@@ -23,7 +23,8 @@ static Divisors divisors_of(Arena *arena, int64_t batch)
         if (i > 1 && i != batch / i)
             VEC_PUSH(arena, &d.at, batch / i);
     }
-    qsort(d.at.at, d.at.n, sizeof *d.at.at, ascending);
+    if (d.at.n > 0)
+        qsort(d.at.at, d.at.n, sizeof *d.at.at, ascending);
     return d;
 }
 

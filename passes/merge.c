@@ -242,6 +242,7 @@ static const Node *build_side(Rewrite *rw, const Node *side, const Nodes *views)
 {
     double value;
     const Node *x = rw->map[side->id];
+    ASSERT(views->n > 0);
     if (node_is_const(side, &value)) {
         const Type *t = VEC_LAST(views)->type;
         return graph_fill(rw->out, type_tensor(rw->out->ir, side->type->dtype, t->rank, t->dims),

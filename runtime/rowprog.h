@@ -32,9 +32,12 @@ bool rowprog_run(const RowProg *prog, RowWork *work, const RowBlock *block, void
 
 /* The same for a text. `take` gets those of the rows in order, each for the time of its call; false, with
  * an error, ends it. */
-typedef bool RowTextFn(void *user, int64_t row, RowText text, Err *err);
+typedef struct RowTextTaker {
+    bool (*take)(void *user, int64_t row, RowText text, Err *err);
+    void *user;
+} RowTextTaker;
 RowProg *rowprog_text_new(Arena *arena, const Source *source, const PlanText *text, Err *err);
-bool rowprog_texts(const RowProg *prog, RowWork *work, const RowBlock *block, RowTextFn *take,
-                   void *user, Err *err);
+bool rowprog_texts(const RowProg *prog, RowWork *work, const RowBlock *block,
+                   const RowTextTaker *to, Err *err);
 
 #endif

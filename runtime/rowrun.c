@@ -364,8 +364,8 @@ bool rowprog_run(const RowProg *prog, RowWork *work, const RowBlock *block, void
     return true;
 }
 
-bool rowprog_texts(const RowProg *prog, RowWork *work, const RowBlock *block, RowTextFn *take,
-                   void *user, Err *err)
+bool rowprog_texts(const RowProg *prog, RowWork *work, const RowBlock *block,
+                   const RowTextTaker *to, Err *err)
 {
     uint32_t ncolumn = prog->source->data->ncolumn;
     for (int64_t r = 0; r < block->n; r += prog->block) {
@@ -376,7 +376,7 @@ bool rowprog_texts(const RowProg *prog, RowWork *work, const RowBlock *block, Ro
         if (!value)
             return err_context(err, "field `%s`", prog->name);
         for (int64_t i = 0; i < n; i++)
-            if (!take(user, r + i, value->text[i], err)) {
+            if (!to->take(to->user, r + i, value->text[i], err)) {
                 err_context(err, "field `%s`", prog->name);
                 return source_at_row(prog->source, block->rows[r + i], err);
             }

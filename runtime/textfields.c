@@ -90,7 +90,7 @@ bool textfields_read(const TextFields *f, TextWork *w, const RowBlock *block, Sa
 {
     for (uint32_t k = 0; k < f->n; k++) {
         Reading x = {&f->at[k], &out[k], NULL};
-        if (!rowprog_texts(f->at[k].prog, w->work[k], block, take_tokens, &x, err))
+        if (!rowprog_texts(f->at[k].prog, w->work[k], block, &(RowTextTaker){take_tokens, &x}, err))
             return false;
     }
     return true;
@@ -101,7 +101,7 @@ bool textfields_measure(const TextFields *f, TextWork *w, const RowBlock *block,
 {
     for (uint32_t k = 0; k < f->n; k++) {
         Reading x = {&f->at[k], NULL, out + k * block->n};
-        if (!rowprog_texts(f->at[k].prog, w->work[k], block, take_count, &x, err))
+        if (!rowprog_texts(f->at[k].prog, w->work[k], block, &(RowTextTaker){take_count, &x}, err))
             return false;
     }
     return true;

@@ -96,6 +96,7 @@ typedef struct Filling {
 static void store(const Filling *f, int64_t row, int64_t i, int32_t v)
 {
     int64_t at = row * f->t->length + i;
+    ASSERT(f->numbers || f->marks);
     if (f->numbers)
         f->numbers[at] = v;
     else

@@ -115,11 +115,9 @@ static const char *table_of_lines(Tool *tool, const char *object)
 
 static bool has_line(const char *table, int number)
 {
-    char file[16];
-    int line;
     for (const char *at = table; at && *at; at = strchr(at, '\n')) {
         at += *at == '\n';
-        if (sscanf(at, "%15s %d", file, &line) == 2 && strcmp(file, "a.mdl") == 0 && line == number)
+        if (strncmp(at, "a.mdl ", 6) == 0 && strtol(at + 6, NULL, 10) == number)
             return true;
     }
     return false;
