@@ -18,6 +18,9 @@ say() { printf '%s\n' "$*" >&2; }
 # The value of a member of a line of JSON with simple values.
 member() { sed -n "s/.*\"$1\":[ ]*\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
 
+# Of a line that has operations per second: the operations.
+work() { sed -n 's/.*"least":\([^,]*\),.*"flops":\([^,]*\),.*/\1 \2/p' | awk '{ print $1 * $2 }'; }
+
 put() { # WHAT THREADS WHO LINE [PREFIX [FLOPS]]
     local least median flops
     least=$(member "${5:-}least" <<<"$4")
@@ -42,7 +45,7 @@ gemm() { # MxNxK:LAYOUT THREADS
 attention() { # SHAPE
     local line
     line=$("$build/bench/attention_bench" "$1")
-    put "attention $1" 1 mdl "$line"
+    put "attention $1" 1 mdl "$line" '' "$(work <<<"$line")"
     shares="$shares  $1 $(member share <<<"$line")"
 }
 
@@ -50,7 +53,7 @@ attention() { # SHAPE
 xent() { # ROWSxDEPTHxCLASSES
     local line
     line=$("$build/bench/xent_bench" "$1")
-    put "xent $1" 1 mdl "$line"
+    put "xent $1" 1 mdl "$line" '' "$(work <<<"$line")"
     shares="$shares  $1 $(member share <<<"$line")"
 }
 
