@@ -5,19 +5,6 @@
 
 enum { SHOWN = 8 };
 
-static const PlanField *field_at(const DataView *v, uint32_t f)
-{
-    return &v->plan->fields[v->plan->datas[v->data].field0 + f];
-}
-
-static size_t row_count(const PlanField *f)
-{
-    size_t n = 1;
-    for (uint32_t k = 0; k < f->rank; k++)
-        n *= f->dim[k];
-    return n;
-}
-
 /* The tokenizer of a field of tokens, or NULL: numbers of a file. */
 static const PlanTokenizer *tokenizer_of(const DataView *v, const PlanField *f)
 {
@@ -51,7 +38,7 @@ static void put_token(const DataView *v, const PlanTokenizer *t, int32_t token, 
 /* Token i is learned where the one before it has it as its target. */
 static void put_tokens(const DataView *v, uint32_t f, void *const *out)
 {
-    const PlanField *field = field_at(v, f);
+    const PlanField *field = dataview_field(v, f);
     const PlanTokenizer *t = tokenizer_of(v, field);
     const int32_t *tokens = out[f], *targets = out[f + 1];
     const uint8_t *valid = out[f + 3];
@@ -74,8 +61,8 @@ static void put_tokens(const DataView *v, uint32_t f, void *const *out)
 
 static void put_numbers(const DataView *v, uint32_t f, const void *data)
 {
-    const PlanField *field = field_at(v, f);
-    size_t n = row_count(field);
+    const PlanField *field = dataview_field(v, f);
+    size_t n = dataview_elements(field);
     printf("  %-12s", plan_text(v->plan, field->name));
     for (size_t i = 0; i < n && i < SHOWN; i++)
         printf(" %g", dtype_load((DType)field->dtype, data, i));
@@ -91,9 +78,9 @@ static bool put_sample(const DataView *v, int64_t p, void *const *out, Err *err)
         return false;
     printf("sample %lld, row %lld\n", (long long)p, (long long)row);
     for (uint32_t f = 0; f < v->plan->datas[v->data].nfield; f++) {
-        if (field_at(v, f)->kind == PF_CODE)
+        if (dataview_field(v, f)->kind == PF_CODE)
             put_numbers(v, f, out[f]);
-        else if (field_at(v, f)->kind == PF_TOKENS)
+        else if (dataview_field(v, f)->kind == PF_TOKENS)
             put_tokens(v, f, out);
     }
     return true;
@@ -104,8 +91,9 @@ bool datasamples_print(const DataView *v, int64_t n, Err *err)
     uint32_t nfield = v->plan->datas[v->data].nfield;
     void **out = NEW_ARRAY(v->cli->arena, void *, nfield + (size_t)1);
     for (uint32_t f = 0; f < nfield; f++)
-        out[f] = arena_alloc(v->cli->arena, row_count(field_at(v, f)) *
-                                                dtype_info((DType)field_at(v, f)->dtype)->bytes);
+        out[f] =
+            arena_alloc(v->cli->arena, dataview_elements(dataview_field(v, f)) *
+                                           dtype_info((DType)dataview_field(v, f)->dtype)->bytes);
     for (int64_t p = 0; p < n && p < data_rows(v->ds); p++)
         if (!put_sample(v, p, out, err))
             return false;

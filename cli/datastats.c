@@ -21,12 +21,12 @@ typedef struct Counting {
     void **out; /* room for a batch of each field */
 } Counting;
 
-static const PlanField *field_at(const DataView *v, uint32_t f)
+const PlanField *dataview_field(const DataView *v, uint32_t f)
 {
     return &v->plan->fields[v->plan->datas[v->data].field0 + f];
 }
 
-static size_t row_count(const PlanField *f)
+size_t dataview_elements(const PlanField *f)
 {
     size_t n = 1;
     for (uint32_t k = 0; k < f->rank; k++)
@@ -36,7 +36,7 @@ static size_t row_count(const PlanField *f)
 
 static const void *values_of(const Counting *c, const PlanField *f)
 {
-    return c->out[f - field_at(c->v, 0)];
+    return c->out[f - dataview_field(c->v, 0)];
 }
 
 /* ---- preparing ---- */
@@ -74,8 +74,8 @@ static void prepare(Counting *c)
     uint32_t n = v->plan->datas[v->data].nfield;
     c->out = NEW_ARRAY(v->cli->arena, void *, n + (size_t)1);
     for (uint32_t i = 0; i < n; i++) {
-        const PlanField *f = field_at(v, i);
-        size_t bytes = row_count(f) * dtype_info((DType)f->dtype)->bytes;
+        const PlanField *f = dataview_field(v, i);
+        size_t bytes = dataview_elements(f) * dtype_info((DType)f->dtype)->bytes;
         c->out[i] = arena_alloc(v->cli->arena, bytes * (size_t)v->batch);
         if (f->kind == PF_CODE)
             add_numbers(c, f);
@@ -93,7 +93,7 @@ static void prepare(Counting *c)
 static void count_numbers(const Counting *c, Counts *x, int64_t rows)
 {
     const void *data = values_of(c, x->field);
-    size_t n = row_count(x->field) * (size_t)rows;
+    size_t n = dataview_elements(x->field) * (size_t)rows;
     for (size_t i = 0; i < n; i++) {
         double v = dtype_load((DType)x->field->dtype, data, i);
         if (!isfinite(v)) {

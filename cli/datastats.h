@@ -15,6 +15,8 @@ typedef struct DataView {
     const char *remarks; /* of data_remarks */
 } DataView;
 
+const PlanField *dataview_field(const DataView *v, uint32_t f); /* number f of its block */
+size_t dataview_elements(const PlanField *f);                   /* of one sample */
 /* One line for each field, and for its tokens: lengths, what is learned, how full rows are. */
 bool datastats_print(const DataView *v, Err *err);
 /* The first n samples in the order in which they come. */

@@ -150,11 +150,6 @@ typedef struct Scratch {
     int64_t left, right, sums;
 } Scratch;
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Within a walk, right panels of all its dots lie side by side. */
 static void place_walk(Lower *lo, const GemmKernel *kn, const GemmSet *set, uint32_t from,
                        Scratch *most)

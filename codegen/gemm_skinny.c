@@ -22,11 +22,6 @@ enum {
     MAX_DOTS = 8
 };
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Sums that fit beside one line of each operand. */
 static int64_t registers_for_sums(const Lower *lo)
 {

@@ -16,6 +16,11 @@ int64_t round_up(int64_t n, int64_t to)
     return ceil_div(n, to) * to;
 }
 
+int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;

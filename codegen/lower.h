@@ -203,6 +203,7 @@ const Dim *dims_product(Ir *ir, const Dim *const *dims, uint32_t n);
 int64_t ceil_div(int64_t a, int64_t b);
 int64_t round_up(int64_t n, int64_t to); /* to a multiple */
 int64_t smaller(int64_t a, int64_t b);
+int64_t larger(int64_t a, int64_t b);
 int64_t dim_fixed(const Dim *d); /* of a dim that is known when compiled */
 const KExpr *ke_add(Lower *lo, const KExpr *a, const KExpr *b);
 const KExpr *ke_sub(Lower *lo, const KExpr *a, const KExpr *b);

@@ -341,6 +341,15 @@ static bool store(const Run *run, const RowValue *value, void *out)
     return source_at_row(prog->source, run->block.rows[done / prog->count], run->err);
 }
 
+/* The rows of a block from `first` on, as many as are computed at a time. */
+static Run run_from(const RowProg *prog, RowWork *work, const RowBlock *block, int64_t first,
+                    Err *err)
+{
+    int64_t n = block->n - first < prog->block ? block->n - first : prog->block;
+    const Cell *cells = block->cells ? block->cells + first * prog->source->data->ncolumn : NULL;
+    return (Run){prog, work, {block->rows + first, n, cells}, err};
+}
+
 bool rowprog_run(const RowProg *prog, RowWork *work, const RowBlock *block, void *out, Err *err)
 {
     uint8_t *to = out;
@@ -352,11 +361,8 @@ bool rowprog_run(const RowProg *prog, RowWork *work, const RowBlock *block, void
         return true;
     }
     size_t bytes = rowprog_bytes(prog);
-    uint32_t ncolumn = prog->source->data->ncolumn;
     for (int64_t r = 0; r < block->n; r += prog->block) {
-        int64_t n = block->n - r < prog->block ? block->n - r : prog->block;
-        const Cell *cells = block->cells ? block->cells + r * ncolumn : NULL;
-        Run run = {prog, work, {block->rows + r, n, cells}, err};
+        Run run = run_from(prog, work, block, r, err);
         const RowValue *value = run_block(&run);
         if (!value || !store(&run, value, to + (size_t)r * bytes))
             return err_context(err, "field `%s`", prog->name);
@@ -367,15 +373,12 @@ bool rowprog_run(const RowProg *prog, RowWork *work, const RowBlock *block, void
 bool rowprog_texts(const RowProg *prog, RowWork *work, const RowBlock *block,
                    const RowTextTaker *to, Err *err)
 {
-    uint32_t ncolumn = prog->source->data->ncolumn;
     for (int64_t r = 0; r < block->n; r += prog->block) {
-        int64_t n = block->n - r < prog->block ? block->n - r : prog->block;
-        const Cell *cells = block->cells ? block->cells + r * ncolumn : NULL;
-        Run run = {prog, work, {block->rows + r, n, cells}, err};
+        Run run = run_from(prog, work, block, r, err);
         const RowValue *value = run_block(&run);
         if (!value)
             return err_context(err, "field `%s`", prog->name);
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < run.block.n; i++)
             if (!to->take(to->user, r + i, value->text[i], err)) {
                 err_context(err, "field `%s`", prog->name);
                 return source_at_row(prog->source, block->rows[r + i], err);
