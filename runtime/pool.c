@@ -9,7 +9,9 @@
  * Idle workers spin for about a millisecond (longer than any gap inside an entry), then wait on a
  * futex. They are pinned, each to its own CPU other than the caller's, because a woken thread is
  * otherwise often put on the CPU of the thread that woke it; the caller is left as it is, since it
- * belongs to the application. Which thread runs a task never shows in the results. */
+ * belongs to the application. Where the system has moved it to a worker's CPU, that worker takes the one
+ * it came from: else the two would take turns, and the launch some milliseconds. Which thread runs a task
+ * never shows in the results. */
 #include "pool.h"
 #include <errno.h>
 #include <linux/futex.h>
@@ -45,6 +47,7 @@ struct Pool {
     _Atomic int64_t end; /* task = end - tasks left */
     /* of the caller */
     uint32_t generation;
+    int cpu;     /* where it was at the last launch */
     int threads; /* started, the caller included */
     bool spin;
     Worker *workers;
@@ -135,22 +138,31 @@ static uint64_t wait_for_work(Pool *pool)
     }
 }
 
-static void pin(int cpu)
+static void *worker_main(void *self)
+{
+    Worker *w = self;
+    while (wait_for_work(w->pool) != STOP)
+        work(w->pool, w);
+    return NULL;
+}
+
+static bool pin(const Worker *w, int cpu)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
-    sched_setaffinity(0, sizeof(set), &set);
+    return pthread_setaffinity_np(w->thread, sizeof set, &set) == 0;
 }
 
-static void *worker_main(void *self)
+/* Moves the worker whose CPU is now the caller's. */
+static void make_room(Pool *pool, int cpu)
 {
-    Worker *w = self;
-    if (w->cpu >= 0)
-        pin(w->cpu);
-    while (wait_for_work(w->pool) != STOP)
-        work(w->pool, w);
-    return NULL;
+    for (int i = 1; i < pool->threads; i++) {
+        Worker *w = &pool->workers[i];
+        if (w->cpu == cpu && pin(w, pool->cpu))
+            w->cpu = pool->cpu;
+    }
+    pool->cpu = cpu;
 }
 
 /* One launch of at most MAX_CLAIM tasks, the last of which is end - 1. */
@@ -175,6 +187,9 @@ void pool_run(Pool *pool, MdlKernelFn fn, const MdlArgs *args, int64_t tasks)
             fn(args, task, pool->workers[0].scratch);
         return;
     }
+    int cpu = sched_getcpu();
+    if (cpu != pool->cpu)
+        make_room(pool, cpu);
     atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&pool->args, args, memory_order_relaxed);
     for (int64_t done = 0; done < tasks; done += MAX_CLAIM) {
@@ -203,7 +218,7 @@ static void choose_cpus(Pool *pool, int threads)
     pool->spin = pool_cpus() >= threads;
     if (!pool->spin || sched_getaffinity(0, sizeof(set), &set) != 0)
         return;
-    int mine = sched_getcpu(), cpu = 0;
+    int mine = pool->cpu = sched_getcpu(), cpu = 0;
     for (int i = 1; i < threads; i++, cpu++) {
         while (cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, &set) || cpu == mine))
             cpu++;
@@ -223,6 +238,8 @@ static bool start_workers(Pool *pool, int threads, Err *err)
     while (pool->threads < threads && !failed) {
         Worker *w = &pool->workers[pool->threads];
         failed = pthread_create(&w->thread, NULL, worker_main, w);
+        if (!failed && w->cpu >= 0)
+            pin(w, w->cpu);
         pool->threads += !failed;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);

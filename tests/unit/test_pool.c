@@ -1,7 +1,9 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* test_pool.c: every task runs once, whatever the number of threads, and launches follow each other
  * in order. */
+#define _GNU_SOURCE /* where a thread runs */
 #include "pool.h"
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -131,6 +133,47 @@ static void tasks_run_at_the_same_time(void **state)
     pool_free(pool);
 }
 
+typedef struct Meeting {
+    _Atomic int here;
+    int cpu[2]; /* of each task */
+} Meeting;
+
+static void meet_and_tell(const MdlArgs *args, int64_t task, void *scratch)
+{
+    Meeting *m = args->buf[0];
+    m->cpu[task] = sched_getcpu();
+    void *here[] = {&m->here};
+    meet(&(MdlArgs){.buf = here}, task, scratch);
+}
+
+/* The system may move the caller anywhere, as this test does: a worker must not share its CPU. */
+static void workers_make_room_for_the_caller(void **state)
+{
+    UNUSED(state);
+    cpu_set_t all;
+    if (pool_cpus() < 2 || sched_getaffinity(0, sizeof all, &all) != 0)
+        skip();
+    Err err = {0};
+    Pool *pool = pool_new(2, &err);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all))
+            continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+        for (int i = 0; i < 4; i++) {
+            Meeting m = {0};
+            void *bufs[] = {&m};
+            pause_ms(i); /* the worker spins or sleeps */
+            pool_run(pool, meet_and_tell, &(MdlArgs){.buf = bufs}, 2);
+            assert_int_not_equal(m.cpu[0], m.cpu[1]);
+        }
+    }
+    sched_setaffinity(0, sizeof all, &all);
+    pool_free(pool);
+}
+
 /* Writes its whole scratch with its own number and finds nobody else's. */
 static void own(const MdlArgs *args, int64_t task, void *scratch)
 {
@@ -188,6 +231,7 @@ int main(void)
         cmocka_unit_test(launches_follow_each_other),
         cmocka_unit_test(sleeping_workers_wake),
         cmocka_unit_test(tasks_run_at_the_same_time),
+        cmocka_unit_test(workers_make_room_for_the_caller),
         cmocka_unit_test(scratch_is_aligned_and_private),
         cmocka_unit_test(silly_numbers_of_threads_are_refused),
     };
