@@ -4,8 +4,9 @@
  *     gemm_bench THREADS [SIZE | MxNxK][:nn | :nt | :tn]..
  *
  * nt: the right matrix is stored as [N, K]; tn: the left one as [K, M].
- * Both run in turns, several times, so that a busy machine slows both alike. One line of JSON per
- * size: seconds, least and median, of each. */
+ * Both run in turns, several times, so that a busy machine slows both alike. Before each turn the threads
+ * of the other, which wait for work awhile, fall asleep; a first call that is not timed warms the caches.
+ * One line of JSON per size: seconds, least and median, of each. */
 #include "program.h"
 
 #include <dlfcn.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 21, MAX_SIZE = 1 << 14 };
+enum { ROUNDS = 21, MAX_SIZE = 1 << 14, PAUSE_NS = 50000000 };
 
 typedef void (*SgemmFn)(int, int, int, int, int, int, float, const float *, int, const float *, int,
                         float, float *, int);
@@ -107,6 +108,25 @@ static bool choose(Compile *c, void *user, Err *err)
     return compile_call(c, &call, err);
 }
 
+/* One turn of one side. */
+static bool turn(Runtime *rt, const Run *run, float *const *data, double *seconds, Err *err)
+{
+    const Blas *blas = run->blas;
+    RtCall call = {.inputs = (const void *const *)data, .first = true};
+    nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+    bool ok = true;
+    double start = 0;
+    for (int i = 0; ok && i < 2; i++) {
+        start = now(blas->threads);
+        if (rt)
+            ok = rt_run(rt, 0, &call, err);
+        else if (blas->sgemm)
+            run_blas(blas, &run->shape, data);
+    }
+    *seconds = now(blas->threads) - start;
+    return ok;
+}
+
 /* In rounds: OpenBLAS once, ours once. */
 static bool measure(Runtime *rt, void *user, Err *err)
 {
@@ -121,17 +141,9 @@ static bool measure(Runtime *rt, void *user, Err *err)
         for (size_t k = 0; k < count[i]; k++)
             data[i][k] = (float)(k % 13) * 0.1f - 0.6f;
     }
-    RtCall call = {.inputs = (const void *const *)data, .first = true};
-    bool ok = rt_run(rt, 0, &call, err); /* warm */
-    for (int r = 0; ok && r < ROUNDS; r++) {
-        double start = now(blas->threads);
-        if (blas->sgemm)
-            run_blas(blas, s, data);
-        double middle = now(blas->threads);
-        ok = rt_run(rt, 0, &call, err);
-        t->blas[r] = middle - start;
-        t->own[r] = now(blas->threads) - middle;
-    }
+    bool ok = true;
+    for (int r = 0; ok && r < ROUNDS; r++)
+        ok = turn(NULL, run, data, &t->blas[r], err) && turn(rt, run, data, &t->own[r], err);
     const float *own = ok ? rt_result(rt, 0, 0) : NULL;
     for (size_t k = 0; own && blas->sgemm && k < count[2]; k++) {
         double d = (double)own[k] - (double)data[2][k];

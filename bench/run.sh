@@ -61,20 +61,26 @@ update() { # FILE MODEL THREADS
     local _
     for _ in $(seq "$rounds"); do
         put "update $1" "$3" mdl "$("$build/cli/mdl" bench --quiet --json --threads "$3" \
-            --seconds "$seconds" "examples/digits/$1.mdl")"
+            --seconds "$seconds" "examples/digits/$1.mdl")" '' 0
         [ -z "$torch" ] || put "update $1" "$3" peer "$("$python" bench/digits_torch.py "$2" "$3" "$seconds")"
     done
 }
 
-# A training step of bench/gpt2_step.mdl; sizes as gpt2_torch.py takes them.
+# A training step of bench/gpt2_step.mdl; sizes as gpt2_torch.py takes them. The work is that of the
+# products alone: three for each weight, six of T x T / 2 for each attention. Compiled PyTorch has one
+# round, since compiling takes it minutes.
 step() { # NAME THREADS MODE V D L H T B
-    local what="$1 $3" set=()
+    local what="$1 $3" set=() most=$rounds flops
     set=(--set "model.net.V=$4" --set "model.net.D=$5" --set "model.net.L=$6" --set "model.net.H=$7"
         --set "model.net.Ctx=$8" --set "train.batch=$9")
-    for _ in $(seq "$rounds"); do
+    flops=$(awk -v V="$4" -v D="$5" -v L="$6" -v T="$8" -v B="$9" \
+        'BEGIN { print 6 * B * T * (12 * L * D * D + V * D) + 6 * B * T * T * D * L }')
+    [ "$3" = eager ] || most=1
+    for _ in $(seq "$most"); do
         put "$what" "$2" mdl "$(MDL_PATH=models "$build/cli/mdl" bench --quiet --json --threads "$2" \
-            --seconds "$seconds" "${set[@]}" bench/gpt2_step.mdl)"
-        [ -z "$torch" ] || put "$what" "$2" peer "$("$python" bench/gpt2_torch.py "$2" "$seconds" "$3" "${@:4}")"
+            --seconds "$((6 * seconds))" "${set[@]}" bench/gpt2_step.mdl)" '' "$flops"
+        [ -z "$torch" ] || put "$what" "$2" peer \
+            "$("$python" bench/gpt2_torch.py "$2" "$((6 * seconds))" "$3" "${@:4}")"
     done
 }
 
@@ -148,7 +154,7 @@ cpus=$(nproc)
 load=$(cut -d ' ' -f 1 /proc/loadavg)
 sides=1
 [ -z "$torch" ] || sides=2
-say "measuring; about $((seconds * rounds * sides * 12 + 300)) s"
+say "measuring; about $((sides * sides * (seconds * 33 + 120) + 240)) s"
 [ -n "$torch" ] || say "no PyTorch in $python: name a Python that has it in MDL_BENCH_PYTHON"
 peak=$("$build/bench/peak_bench" | member gflops)
 attention 2048x64:full
