@@ -18,6 +18,7 @@ typedef struct GemmSide {
     bool shared;        /* packed once, by the first phase, into the workspace */
     bool direct;        /* not packed: read where it lies */
     bool depth_lanes;   /* packed with the vector along depth, through a transpose */
+    int64_t together;   /* panels that are packed side by side */
     bool borrowed;      /* another product packs the same panels, to the same place */
     uint32_t pack;      /* buffer of panels: [kc][panel] each */
     int64_t at;         /* its first float there */
@@ -89,8 +90,10 @@ typedef struct GemmTask GemmTask;
 /* Lanes along depth: sums of one tile over one block. */
 void gemm_tile_of_dots(Lower *lo, GemmTask *t);
 
-/* gemm_prefetch.c: asks for the memory of the tile's epilogue while its products are computed. */
+/* gemm_prefetch.c: asks for the memory of the tile's epilogue while its products are computed; and, at a
+ * step of its depth, for a line of the next panel of each side. */
 void gemm_prefetch_epilogue(Lower *lo, const GemmTask *t);
+void gemm_prefetch_panels(Lower *lo, const GemmTask *t, const KExpr *step);
 
 /* gemm_pack.c: whether packing a side is cheaper along its depth. */
 void gemm_choose_lanes(Lower *lo, Gemm *g, GemmSide *s);
@@ -106,6 +109,10 @@ typedef struct PanelSpec {
     const KExpr *row, *k0, *klen, *base;
 } PanelSpec;
 void gemm_pack_panel(Lower *lo, Gemm *g, const PanelSpec *p);
+/* How many panels of a side, that has `tile` rows in a task, are best packed side by side: memory is then
+ * read in longer runs. And packs so many from p->row and p->base on, of those below row `end`. */
+int64_t gemm_pack_together(Lower *lo, Gemm *g, GemmSide *s, int64_t tile);
+void gemm_pack_panels(Lower *lo, Gemm *g, const PanelSpec *p, const KExpr *end);
 /* gemm_skinny.c: the left panel for lanes along depth, [depth / W][row][W]. */
 void gemm_pack_lines(Lower *lo, Gemm *g, const PanelSpec *p);
 /* Element (row, depth) = rd of a side, as the body computes it. */

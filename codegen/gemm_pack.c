@@ -252,3 +252,93 @@ void gemm_pack_panel(Lower *lo, Gemm *g, const PanelSpec *p)
     else
         pack_by_rows(lo, &c);
 }
+
+/* ---- panels side by side ---- */
+
+enum { RUN_FLOATS = 256, FEW_TASKS = 16 };
+
+int64_t gemm_pack_together(Lower *lo, Gemm *g, GemmSide *s, int64_t tile)
+{
+    if (g->dots || s->depth_lanes || s->nfree != 1 || gemm_probe_side(lo, g, s, false) > 0)
+        return 1;
+    double parts = (double)g->blocks * (double)dim_hi(lo->ir, g->nbatch);
+    int64_t n = RUN_FLOATS / s->panel;
+    if (!s->shared)
+        n = smaller(n, tile / s->panel);
+    while (s->shared && n > 1 && (double)ceil_div(s->max_panels, n) * parts < FEW_TASKS)
+        n /= 2;
+    return n > 1 ? n : 1;
+}
+
+static PanelSpec panel_of(Lower *lo, const Gemm *g, const PanelSpec *p, const KExpr *number)
+{
+    PanelSpec one = *p;
+    one.row = ke_add(lo, p->row, ke_mul(lo, number, ke_int(lo->k, p->side->panel)));
+    const KExpr *at = ke_mul(lo, number, ke_int(lo->k, gemm_panel_size(g, p->side)));
+    one.base = ke_add(lo, p->base, at);
+    return one;
+}
+
+/* Opens the loop over the panels of p; the result is the number of the panel. */
+static const KExpr *panel_loop(Lower *lo, const PanelSpec *p)
+{
+    scope_loop(lo, &(LoopSpec){.stem = "p",
+                               .lo = ke_int(lo->k, 0),
+                               .hi = ke_int(lo->k, p->side->together),
+                               .extent = dim_const(lo->ir, p->side->together)});
+    return lo->var[lo->nvar - 1].at;
+}
+
+/* All lanes exist. */
+static void pack_together(Lower *lo, Gemm *g, const PanelSpec *p)
+{
+    Kernel *k = lo->k;
+    GemmSide *s = p->side;
+    Pack c = {.g = g, .p = p};
+    const Ix *depth = strip_loop(lo, &c);
+    const KExpr *kv = lo->var[lo->nvar - 1].at;
+    const PanelSpec one = panel_of(lo, g, p, panel_loop(lo, p));
+    c.p = &one;
+    for (int64_t i = strips_of(lo, s); i-- > 0;) {
+        c.offset = ke_int(k, i * k->width);
+        const Ix *row = scope_vector_var(lo, ke_add(lo, one.row, c.offset), s->rows, NULL);
+        lo->var[lo->nvar - 1].unaligned = s->panel % k->width != 0;
+        strip_store(lo, &c, kv, side_value(lo, &c, row, depth));
+    }
+    scope_end(lo);
+    scope_end(lo);
+}
+
+void gemm_pack_panels(Lower *lo, Gemm *g, const PanelSpec *p, const KExpr *end)
+{
+    Kernel *k = lo->k;
+    GemmSide *s = p->side;
+    if (s->together == 1) {
+        gemm_pack_panel(lo, g, p);
+        return;
+    }
+    int64_t last, rows, all = s->together * s->panel;
+    int64_t lanes = all - s->panel + round_up(s->panel, k->width);
+    const KExpr *whole = ke_test(k, "<=", ke_add(lo, p->row, ke_int(k, all)), end);
+    if (lanes > all)
+        whole =
+            ke_test(k, "&&", whole,
+                    ke_test(k, "<=", ke_add(lo, p->row, ke_int(k, lanes)), ke_extent(k, s->rows)));
+    bool always = lanes == all && dim_is_const(s->rows, &rows) && rows % all == 0 &&
+                  ke_is_int(end, &last) && last == rows;
+    if (always)
+        scope_plain(lo);
+    else
+        scope_if(lo, whole);
+    pack_together(lo, g, p);
+    scope_end(lo);
+    if (always)
+        return;
+    scope_if(lo, ke_apply(lo, KT_BOOL, "!(%0)", whole, NULL));
+    const PanelSpec one = panel_of(lo, g, p, panel_loop(lo, p));
+    scope_if(lo, ke_test(k, "<", one.row, end));
+    gemm_pack_panel(lo, g, &one);
+    scope_end(lo);
+    scope_end(lo);
+    scope_end(lo);
+}

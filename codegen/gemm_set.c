@@ -85,10 +85,10 @@ uint32_t gemm_walk_end(const GemmSet *set, uint32_t from)
 
 enum { WIDEST = 16 }; /* lanes of any vector */
 
-/* The last store of a panel of odd width reaches behind it, where another task may pack the next one. */
+/* The last store of a panel of odd width reaches behind it, where the next one may have been packed. */
 int64_t gemm_panel_size(const Gemm *g, const GemmSide *s)
 {
-    bool reaches = s->shared && s->panel % WIDEST != 0;
+    bool reaches = (s->shared || s->together > 1) && s->panel % WIDEST != 0;
     return g->kc * s->panel + (reaches ? WIDEST : 0);
 }
 

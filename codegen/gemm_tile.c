@@ -89,6 +89,7 @@ static void depth_loops(Lower *lo, const GemmTask *t, Step *s, const KExpr *cons
         scope_loop(lo, &(LoopSpec){.stem = "k", .lo = zero, .hi = t->klen, .extent = g->depth});
         s->k = lo->var[lo->nvar - 1].at;
         s->depth = scope_var(lo, ke_add(lo, t->k0, s->k), g->depth);
+        gemm_prefetch_panels(lo, t, s->k);
         multiply_add(lo, t, s, c);
         scope_end(lo);
         return;

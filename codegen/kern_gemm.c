@@ -8,7 +8,7 @@
  * in the task's scratch, never in the result, which may share memory with an operand of the
  * epilogue; the epilogue runs on a tile right after its last block, while it is in cache.
  *
- * Config mr nr kc mc nc, for the choice by `pick`: avx512 14 32 256 112 2048, avx2 6 16 256 72 2048,
+ * Config mr nr kc mc nc, for the choice by `pick`: avx512 14 32 1024 112 2048, avx2 6 16 256 72 2048,
  * generic 4 8 256 64 1024. Any mr works, and any nr after rounding up to W; kc is rounded up to W, mc
  * and nc are upper ends of mt and nt. */
 #include "gemm.h"
@@ -56,6 +56,7 @@ static void choose_sides(Lower *lo, Gemm *g, const GemmSet *set)
         g->right = t;
         g->swapped = true;
     }
+    g->left.together = g->right.together = 1;
     g->left.name = "a_panels";
     g->right.name = "b_panels";
 }
@@ -91,7 +92,7 @@ static double set_flops(Lower *lo, const GemmSet *set)
     return flops;
 }
 
-/* Blocks of depth, those of the longest. */
+/* Blocks of depth, of equal length; the result is that of the longest. */
 static int64_t choose_blocks(Lower *lo, const GemmSet *set)
 {
     int64_t longest = 0;
@@ -99,7 +100,8 @@ static int64_t choose_blocks(Lower *lo, const GemmSet *set)
         Gemm *g = set->dot[d];
         int64_t depth = dim_hi(lo->ir, g->depth);
         depth = depth > 0 ? depth : 1;
-        g->kc = round_up(smaller(lower_config_of(lo, set->number, "kc"), depth), lo->k->width);
+        g->blocks = ceil_div(depth, round_up(lower_config_of(lo, set->number, "kc"), lo->k->width));
+        g->kc = round_up(ceil_div(depth, g->blocks), lo->k->width);
         g->blocks = ceil_div(depth, g->kc);
         longest = g->kc > longest ? g->kc : longest;
     }
@@ -190,6 +192,8 @@ static void choose_reading(Lower *lo, const GemmSet *set)
             g->inner = 1;
         gemm_choose_lanes(lo, g, &g->left);
         gemm_choose_lanes(lo, g, &g->right);
+        g->left.together = gemm_pack_together(lo, g, &g->left, g->mt);
+        g->right.together = gemm_pack_together(lo, g, &g->right, g->nt);
     }
 }
 
@@ -247,34 +251,75 @@ static const KExpr *open_range(Lower *lo, Tasks *t, const Dim *count)
     return ks_let(k, lo->scope->block, "part", ke_sub(lo, task, from));
 }
 
-static const Dim *pack_tasks(Lower *lo, const Gemm *g, const GemmSide *s)
+/* Panels are packed one after the other, each for all blocks; or some side by side, for one block. */
+static int64_t pack_parts(const Gemm *g, const GemmSide *s)
 {
-    return dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, s->max_panels));
+    return s->together > 1 ? ceil_div(s->max_panels, s->together) * g->blocks : s->max_panels;
 }
 
-/* A task packs one panel of a side, for all blocks. */
-static void pack_shared(Lower *lo, Gemm *g, GemmSide *b, Tasks *tasks)
+static const Dim *pack_tasks(Lower *lo, const Gemm *g, const GemmSide *s)
+{
+    return dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, pack_parts(g, s)));
+}
+
+/* Opens a scope for rows that exist: panels past the end do when the extent is below hi. */
+static void open_rows(Lower *lo, const GemmSide *s, const KExpr *row)
+{
+    int64_t rows;
+    if (dim_is_const(s->rows, &rows))
+        scope_plain(lo);
+    else
+        scope_if(lo, ke_test(lo->k, "<", row, ke_extent(lo->k, s->rows)));
+}
+
+/* A panel, for all blocks. */
+static void pack_one(Lower *lo, Gemm *g, GemmSide *s, const KExpr *panel)
 {
     Kernel *k = lo->k;
-    const KExpr *task = open_range(lo, tasks, pack_tasks(lo, g, b)), *n = ke_int(k, b->max_panels);
-    bool one = dim_equals(g->nbatch, 1);
-    const KExpr *batch = one ? ke_int(k, 0) : ke_index(k, KI_DIV, task, n);
-    const KExpr *panel =
-        ks_let(k, lo->scope->block, "panel", one ? task : ke_index(k, KI_MOD, task, n));
-    g->batch = scope_var(lo, batch, g->nbatch);
-    const KExpr *row = ke_mul(lo, panel, ke_int(k, b->panel));
-    int64_t rows;
-    if (!dim_is_const(b->rows, &rows)) /* panels past the end exist when the extent is below hi */
-        scope_if(lo, ke_test(k, "<", row, ke_extent(k, b->rows)));
-    else
-        scope_plain(lo);
+    panel = ks_let(k, lo->scope->block, "panel", panel);
+    PanelSpec p = {.side = s, .row = ke_mul(lo, panel, ke_int(k, s->panel))};
+    open_rows(lo, s, p.row);
     const KExpr *block = open_blocks(lo, g);
-    const KExpr *k0 = ke_mul(lo, block, ke_int(k, g->kc));
-    PanelSpec p = {.side = b, .row = row, .k0 = k0, .klen = block_length(lo, g, k0)};
-    p.base = ks_let(k, lo->scope->block, "base", gemm_panel_base(lo, g, b, block, panel));
+    p.k0 = ke_mul(lo, block, ke_int(k, g->kc));
+    p.klen = block_length(lo, g, p.k0);
+    p.base = ks_let(k, lo->scope->block, "base", gemm_panel_base(lo, g, s, block, panel));
     gemm_pack_panel(lo, g, &p);
     scope_end(lo);
     scope_end(lo);
+}
+
+/* Some panels side by side, for one block. */
+static void pack_some(Lower *lo, Gemm *g, GemmSide *s, const KExpr *part)
+{
+    Kernel *k = lo->k;
+    const KExpr *groups = ke_int(k, ceil_div(s->max_panels, s->together)), *block = ke_int(k, 0);
+    if (g->blocks > 1) {
+        block = ks_let(k, lo->scope->block, "block", ke_index(k, KI_DIV, part, groups));
+        part = ke_index(k, KI_MOD, part, groups);
+    }
+    const KExpr *first = ke_mul(lo, part, ke_int(k, s->together));
+    first = ks_let(k, lo->scope->block, "first", first);
+    PanelSpec p = {.side = s, .row = ke_mul(lo, first, ke_int(k, s->panel))};
+    p.k0 = ke_mul(lo, block, ke_int(k, g->kc));
+    p.klen = block_length(lo, g, p.k0);
+    p.base = ks_let(k, lo->scope->block, "base", gemm_panel_base(lo, g, s, block, first));
+    gemm_pack_panels(lo, g, &p, ke_extent(k, s->rows));
+}
+
+/* A task of the first phase. */
+static void pack_shared(Lower *lo, Gemm *g, GemmSide *s, Tasks *tasks)
+{
+    Kernel *k = lo->k;
+    const KExpr *task = open_range(lo, tasks, pack_tasks(lo, g, s));
+    const KExpr *n = ke_int(k, pack_parts(g, s));
+    bool one = dim_equals(g->nbatch, 1);
+    const KExpr *batch = one ? ke_int(k, 0) : ke_index(k, KI_DIV, task, n);
+    const KExpr *part = one ? task : ke_index(k, KI_MOD, task, n);
+    g->batch = scope_var(lo, batch, g->nbatch);
+    if (s->together > 1)
+        pack_some(lo, g, s, part);
+    else
+        pack_one(lo, g, s, part);
     scope_end(lo);
 }
 
@@ -318,22 +363,22 @@ static void pack_phase(Lower *lo, GemmKernel *kn)
 
 /* ---- one task ---- */
 
-/* Packs the panels of [from, to) of a side, one after the other. */
+/* Packs the panels of [from, to) of a side. */
 static void pack_side(Lower *lo, const GemmTask *t, GemmSide *s, const KExpr *from, const KExpr *to)
 {
     Kernel *k = lo->k;
-    const KExpr *size = ke_int(k, s->panel);
-    const KExpr *up = ke_add(lo, ke_sub(lo, to, from), ke_int(k, s->panel - 1));
-    scope_loop(lo, &(LoopSpec){.stem = "p",
+    int64_t all = s->together * s->panel;
+    const KExpr *up = ke_add(lo, ke_sub(lo, to, from), ke_int(k, all - 1));
+    scope_loop(lo, &(LoopSpec){.stem = "q",
                                .lo = ke_int(k, 0),
-                               .hi = ke_index(k, KI_DIV, up, size),
-                               .extent = dim_const(lo->ir, s->max_panels)});
-    const KExpr *panel = lo->var[lo->nvar - 1].at;
+                               .hi = ke_index(k, KI_DIV, up, ke_int(k, all)),
+                               .extent = dim_const(lo->ir, ceil_div(s->max_panels, s->together))});
+    const KExpr *group = lo->var[lo->nvar - 1].at;
     PanelSpec p = {.side = s, .k0 = t->k0, .klen = t->klen};
-    p.row = ke_add(lo, from, ke_mul(lo, panel, size));
-    p.base = ke_mul(lo, panel, ke_int(k, gemm_panel_size(t->g, s)));
+    p.row = ke_add(lo, from, ke_mul(lo, group, ke_int(k, all)));
+    p.base = ke_mul(lo, group, ke_int(k, s->together * gemm_panel_size(t->g, s)));
     p.base = ke_add(lo, p.base, ke_int(k, s->at));
-    gemm_pack_panel(lo, t->g, &p);
+    gemm_pack_panels(lo, t->g, &p, to);
     scope_end(lo);
 }
 

@@ -60,10 +60,14 @@ typedef struct Tile {
 } Tile;
 
 /* The first of each instruction set is the usual one; others win for narrow or short results. */
-static const Tile tiles[] = {{"avx512", 14, 32, 256, 112, 2048}, {"avx512", 8, 48, 256, 112, 2016},
-                             {"avx512", 16, 16, 256, 112, 2048}, {"avx2", 6, 16, 256, 72, 2048},
-                             {"avx2", 4, 24, 256, 72, 2040},     {"avx2", 12, 8, 256, 72, 2048},
-                             {"generic", 4, 8, 256, 64, 1024},   {"generic", 8, 4, 256, 64, 1024}};
+static const Tile tiles[] = {
+    {"avx512", 14, 32, 1024, 112, 2048}, {"avx512", 8, 48, 1024, 112, 2016},
+    {"avx512", 16, 16, 1024, 112, 2048}, {"avx2", 6, 16, 256, 72, 2048},
+    {"avx2", 4, 24, 256, 72, 2040},      {"avx2", 12, 8, 256, 72, 2048},
+    {"generic", 4, 8, 256, 64, 1024},    {"generic", 8, 4, 256, 64, 1024}};
+
+/* Depth of a block where one row of tiles is all: each task then packs what it reads of the right side. */
+enum { OWN_DEPTH = 256 };
 
 /* Cycles of the whole product, up to a factor: per step of depth mr * nr/W multiply-adds, nr/W loads
  * and mr broadcasts, two of each per cycle; latency hides only behind 8 accumulators or more. */
@@ -79,6 +83,14 @@ typedef struct Extents {
     int64_t m, n, k;
 } Extents;
 
+static double tiles_cost(const Tile *t, const Target *target, const Extents *of, uint32_t count)
+{
+    double cost = 0;
+    for (uint32_t d = 0; d < count; d++)
+        cost += tile_cost(t, target, of[d].m, of[d].n) * (double)of[d].k;
+    return cost;
+}
+
 static const Tile *choose_tile(const Target *target, const Extents *of, uint32_t count)
 {
     const Tile *best = NULL;
@@ -86,15 +98,29 @@ static const Tile *choose_tile(const Target *target, const Extents *of, uint32_t
     for (size_t i = 0; i < COUNT(tiles); i++) {
         if (strcmp(tiles[i].isa, target->isa) != 0)
             continue;
-        double cost = 0;
-        for (uint32_t d = 0; d < count; d++)
-            cost += tile_cost(&tiles[i], target, of[d].m, of[d].n) * (double)of[d].k;
+        double cost = tiles_cost(&tiles[i], target, of, count);
         if (best && cost >= 0.95 * least) /* the model is no finer than that */
             continue;
         best = &tiles[i];
         least = cost;
     }
     ASSERT(best);
+    return best;
+}
+
+/* The tile with fewer rows where that leaves fewer of them idle at the lower edge. */
+static Tile fit_rows(const Tile *t, const Target *target, const Extents *of, uint32_t count)
+{
+    Tile best = *t, next = *t;
+    double least = tiles_cost(t, target, of, count);
+    for (next.mr--; 4 * next.mr >= 3 * t->mr; next.mr--) {
+        double cost = tiles_cost(&next, target, of, count);
+        if (cost >= 0.995 * least)
+            continue;
+        best.mr = next.mr;
+        least = cost;
+    }
+    best.mc = t->mc / t->mr * best.mr;
     return best;
 }
 
@@ -140,8 +166,10 @@ static void pick_gemm(PassCx *cx, const Graph *body, PickConfig *out)
             k = of[count].k > k ? of[count].k : k;
             count++;
         }
-        const Tile *t = choose_tile(cx->target, of, count);
-        const int64_t mine[MEMBERS] = {t->mr, t->nr, k > 0 && k < t->kc ? k : t->kc, t->mc, t->nc};
+        const Tile *usual = choose_tile(cx->target, of, count);
+        const Tile t = fit_rows(usual, cx->target, of, count);
+        int64_t kc = of[0].m > t.mc ? t.kc : clamp(t.kc, 1, OWN_DEPTH);
+        const int64_t mine[MEMBERS] = {t.mr, t.nr, k > 0 && k < kc ? k : kc, t.mc, t.nc};
         memcpy(config + s * MEMBERS, mine, sizeof mine);
         equal = equal && memcmp(config, mine, sizeof mine) == 0;
     }
@@ -150,7 +178,7 @@ static void pick_gemm(PassCx *cx, const Graph *body, PickConfig *out)
 
 /* ---- xent ---- */
 
-enum { XENT_SCORES = 48 << 20, XENT_PACKED = 4 << 20, XENT_ROWS = 512 };
+enum { XENT_SCORES = 112 << 20, XENT_PACKED = 4 << 20, XENT_ROWS = 512 };
 
 /* Tiles have classes down and rows across. Rows of a round: as many as keep its scores, if they are kept,
  * and its packed rows within bounds. */
