@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-enum { TASK_PANELS = 8, WIDE_TASKS = 8, MAX_WIDE = 512 };
+enum { WIDE_TASKS = 8, MAX_WIDE = 512 };
 
 /* ---- helpers ---- */
 

@@ -83,6 +83,26 @@ static void tile_store(Lower *lo, const Tile *t, uint32_t buf, const KExpr *base
         ks_store(lo->k, lo->scope->block, buf, tile_place(lo, base, i), t->c[i]);
 }
 
+/* ---- memory that is asked for ahead: hardware prefetchers stop at the end of a page ---- */
+
+static void ask(Lower *lo, uint32_t buf, const KExpr *at)
+{
+    const KExpr *address = ke_addr(lo->k, buf, at);
+    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, "mdl_prefetch(%0)", &address, 1));
+}
+
+static void ask_input(Lower *lo, const Node *input, const Ix *linear, void *user)
+{
+    UNUSED(user);
+    ask(lo, lo->in[input->id], lower_index(lo, linear));
+}
+
+/* The line of the weights in which (first, second) lies. */
+static void ask_for_weight(Lower *lo, const XentLower *c, const Ix *const ix[2])
+{
+    lower_each_load(lo, c->x.w, ix, ask_input, NULL);
+}
+
 /* ---- scores ---- */
 
 /* The sums as scores: rounded, where the body rounds them. */
@@ -177,6 +197,8 @@ static void scores_of_panel(Lower *lo, XentLower *c, Fold *f, const KExpr *first
                 .stem = "d", .lo = ke_int(k, 0), .hi = ke_int(k, c->x.depth), .extent = extent});
     const KExpr *line = ke_mul(lo, f->p, ke_int(k, c->x.depth));
     line = ke_mul(lo, ke_add(lo, line, lo->var[lo->nvar - 1].at), ke_int(k, c->nr));
+    for (int64_t j = 0; j < c->nv; j++) /* of the next panel */
+        ask(lo, t.right, tile_place(lo, ke_add(lo, line, ke_int(k, c->x.depth * c->nr)), j));
     tile_step(lo, &t, depth, line);
     scope_end(lo);
     round_scores(lo, c, &t);
@@ -231,6 +253,7 @@ static void turn_scores(Lower *lo, XentLower *c, const KExpr *const range[2])
 
 typedef struct Weights {
     XentLower *c;
+    const KExpr *from;       /* first class of the task */
     const KExpr *v, *column; /* first class and feature of the tile */
     const KExpr *line;       /* of the tile */
     bool again;              /* rounds before have left their sums */
@@ -290,6 +313,17 @@ static void ask_for_weights(Lower *lo, const Weights *s)
     scope_end(lo);
 }
 
+/* Of the next column of features: all tiles of the task together ask for it. */
+static void ask_for_column(Lower *lo, const XentLower *c, const Weights *s, const KExpr *row)
+{
+    Kernel *k = lo->k;
+    int64_t share = ceil_div(c->nr, TASK_PANELS);
+    const KExpr *from = ke_index(k, KI_DIV, ke_sub(lo, s->v, s->from), ke_int(k, c->mr));
+    from = ke_add(lo, ke_mul(lo, from, ke_int(k, c->chunk)), row);
+    const KExpr *at = ke_mul(lo, ke_add(lo, s->column, ke_int(k, c->nr)), ke_int(k, c->chunk));
+    ask(lo, c->xf, ke_add(lo, at, ke_mul(lo, from, ke_int(k, share))));
+}
+
 /* The tile's sums over all rows of the round. */
 static void weights_tile(Lower *lo, XentLower *c, const Weights *s, const KExpr *column)
 {
@@ -305,6 +339,7 @@ static void weights_tile(Lower *lo, XentLower *c, const Weights *s, const KExpr 
         t.at[i] = ke_add(lo, ke_mul(lo, ke_add(lo, first, ke_int(k, i)), nr), r);
     const KExpr *row = ke_add(lo, ke_mul(lo, p, nr), r);
     const KExpr *line = ke_add(lo, ke_mul(lo, column, ke_int(k, c->chunk)), row);
+    ask_for_column(lo, c, s, row);
     tile_step(lo, &t, NULL, ke_mul(lo, line, nr));
     scope_end(lo);
     scope_end(lo);
@@ -322,7 +357,7 @@ void xent_weights_phase(Lower *lo, XentLower *c)
     turn_scores(lo, c, range);
     if (xent_result(lo, c->x.dw) != NO_RESULT) {
         const KExpr *column = xent_loop(lo, "column", ke_int(k, 0), ke_int(k, c->columns));
-        Weights s = {.c = c, .column = ke_mul(lo, column, ke_int(k, c->nr))};
+        Weights s = {.c = c, .from = range[0], .column = ke_mul(lo, column, ke_int(k, c->nr))};
         s.v = class_loop(lo, c, range[0], range[1]);
         scope_plain(lo);
         ask_for_weights(lo, &s);
@@ -352,8 +387,7 @@ static void ask_for_scores(Lower *lo, const XentLower *c, const KExpr *line, con
     Kernel *k = lo->k;
     int64_t lines = CLASS_BLOCK * c->nr * 4 / CACHE_LINE;
     const KExpr *at = ke_mul(lo, ke_min(lo, step, ke_int(k, lines - 1)), ke_int(k, CACHE_LINE / 4));
-    at = ke_addr(k, c->scores, ke_add(lo, line, at));
-    ks_call(k, lo->scope->block, ke_text(k, KT_PTR, "mdl_prefetch(%0)", &at, 1));
+    ask(lo, c->scores, ke_add(lo, line, at));
 }
 
 /* Adds a block of classes to the sums of one tile. */
@@ -379,6 +413,8 @@ static void inputs_tile(Lower *lo, XentLower *c, const KExpr *const block[2],
     const KExpr *next = ke_add(lo, ke_add(lo, line, block[0]), ke_int(k, c->padded));
     ask_for_scores(lo, c, ke_mul(lo, next, ke_int(k, c->nr)),
                    ke_add(lo, step, ke_sub(lo, at, block[0])));
+    const KExpr *below = ke_add(lo, at, ke_int(k, CLASS_BLOCK)); /* in the next block */
+    ask_for_weight(lo, c, (const Ix *[]){scope_var(lo, below, classes), t.line[0]});
     tile_step(lo, &t, v, ke_mul(lo, ke_add(lo, line, at), ke_int(k, c->nr)));
     scope_end(lo);
     tile_store(lo, &t, c->sums, sums);

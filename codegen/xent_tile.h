@@ -7,6 +7,7 @@
 
 /* Planes of statistics: see mdl_xent.h. */
 enum { XENT_PARTS = 4, XENT_STATS = 7 };
+enum { TASK_PANELS = 8 }; /* tiles of classes in a task */
 
 typedef struct XentLower {
     Xent x;
