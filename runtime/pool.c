@@ -157,7 +157,7 @@ static bool pin(const Worker *w, int cpu)
 /* Moves the worker whose CPU is now the caller's. */
 static void make_room(Pool *pool, int cpu)
 {
-    for (int i = 1; i < pool->threads; i++) {
+    for (int i = 1; i < pool->threads && pool->cpu >= 0; i++) {
         Worker *w = &pool->workers[i];
         if (w->cpu == cpu && pin(w, pool->cpu))
             w->cpu = pool->cpu;
@@ -188,7 +188,7 @@ void pool_run(Pool *pool, MdlKernelFn fn, const MdlArgs *args, int64_t tasks)
         return;
     }
     int cpu = sched_getcpu();
-    if (cpu != pool->cpu)
+    if (cpu >= 0 && cpu != pool->cpu)
         make_room(pool, cpu);
     atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&pool->args, args, memory_order_relaxed);
