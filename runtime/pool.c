@@ -76,6 +76,35 @@ static uint32_t tasks_left(uint64_t ticket)
     return (uint32_t)ticket;
 }
 
+/* ---- CPUs ---- */
+
+static bool pin(const Worker *w, int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return pthread_setaffinity_np(w->thread, sizeof set, &set) == 0;
+}
+
+/* Moves the worker whose CPU is now the caller's. */
+static void make_room(Pool *pool, int cpu)
+{
+    for (int i = 1; i < pool->threads && pool->cpu >= 0; i++) {
+        Worker *w = &pool->workers[i];
+        if (w->cpu == cpu && pin(w, pool->cpu))
+            w->cpu = pool->cpu;
+    }
+    pool->cpu = cpu;
+}
+
+/* The caller may be moved at any time, also between two tasks. */
+static void keep_apart(Pool *pool)
+{
+    int cpu = sched_getcpu();
+    if (cpu >= 0 && cpu != pool->cpu)
+        make_room(pool, cpu);
+}
+
 /* ---- running tasks ---- */
 
 /* Claims and runs tasks until none is left. */
@@ -92,6 +121,8 @@ static void work(Pool *pool, const Worker *self)
             continue;
         fn(args, end - tasks_left(ticket), self->scratch);
         ran++;
+        if (self == pool->workers)
+            keep_apart(pool);
         ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     }
     if (ran)
@@ -146,25 +177,6 @@ static void *worker_main(void *self)
     return NULL;
 }
 
-static bool pin(const Worker *w, int cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    return pthread_setaffinity_np(w->thread, sizeof set, &set) == 0;
-}
-
-/* Moves the worker whose CPU is now the caller's. */
-static void make_room(Pool *pool, int cpu)
-{
-    for (int i = 1; i < pool->threads && pool->cpu >= 0; i++) {
-        Worker *w = &pool->workers[i];
-        if (w->cpu == cpu && pin(w, pool->cpu))
-            w->cpu = pool->cpu;
-    }
-    pool->cpu = cpu;
-}
-
 /* One launch of at most MAX_CLAIM tasks, the last of which is end - 1. */
 static void run_on_all(Pool *pool, int64_t tasks, int64_t end)
 {
@@ -175,8 +187,10 @@ static void run_on_all(Pool *pool, int64_t tasks, int64_t end)
     work(pool, &pool->workers[0]);
     for (unsigned k = 1; atomic_load_explicit(&pool->unfinished, memory_order_acquire); k++) {
         relax();
-        if (k % SPINS_PER_YIELD == 0)
-            sched_yield();
+        if (k % SPINS_PER_YIELD)
+            continue;
+        keep_apart(pool);
+        sched_yield();
     }
 }
 
@@ -187,9 +201,7 @@ void pool_run(Pool *pool, MdlKernelFn fn, const MdlArgs *args, int64_t tasks)
             fn(args, task, pool->workers[0].scratch);
         return;
     }
-    int cpu = sched_getcpu();
-    if (cpu >= 0 && cpu != pool->cpu)
-        make_room(pool, cpu);
+    keep_apart(pool);
     atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&pool->args, args, memory_order_relaxed);
     for (int64_t done = 0; done < tasks; done += MAX_CLAIM) {
