@@ -35,6 +35,7 @@ bool micro_search(const MicroSearch *x, MicroChoice *out, Err *err)
     uint32_t lo = 0, hi = d.at.n; /* the answer lies in lo .. hi; lo is the least there is */
     int64_t tried = 0;
     bool ok = true;
+    ASSERT(d.at.at); /* 1 divides every batch */
     out->rows = d.at.at[0];
     while (ok && hi - lo > 1) {
         uint32_t mid = lo + (hi - lo) / 2;
