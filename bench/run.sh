@@ -3,7 +3,8 @@
 # threads: SGEMM beside OpenBLAS (libopenblas.so.0), training steps beside eager and compiled PyTorch
 # ($MDL_BENCH_PYTHON, else python3), attention and cross-entropy beside the machine's multiply-adds, what
 # the executor adds to a kernel, and the plan of a Mistral-7B step. Ours and theirs run in turns, ROUNDS
-# times SECONDS each. Prints a table and writes bench/results/DATE-HOST.json. An idle machine, please.
+# times SECONDS each, training steps of GPT-2 six times that. Prints a table and writes
+# bench/results/DATE-HOST.json. An idle machine, please.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:?usage: bench/run.sh BUILD [SECONDS]}

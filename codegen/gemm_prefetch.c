@@ -2,9 +2,9 @@
  * the tile's epilogue.
  *
  * Hardware prefetchers stop at the end of a page, and a panel is a few pages: without this, the first
- * lines of each are waited for. A register tile takes a few lines of many rows, which no hardware prefetcher foresees: without this,
- * residuals, saved activations and the result itself are waited for, tile by tile. What an address past
- * the end asks for is ignored. */
+ * lines of each are waited for. A register tile takes a few lines of many rows, which no hardware
+ * prefetcher foresees: without this, residuals, saved activations and the result itself are waited for,
+ * tile by tile. What an address past the end asks for is ignored. */
 #include "gemm.h"
 
 typedef struct Ask {
@@ -68,12 +68,6 @@ void gemm_prefetch_epilogue(Lower *lo, const GemmTask *t)
     scope_end(lo);
 }
 
-static void ask_panel(Lower *lo, const GemmSide *s, const KExpr *at)
-{
-    const KExpr *address = ke_addr(lo->k, s->pack, at);
-    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, "mdl_prefetch(%0)", &address, 1));
-}
-
 /* The left panel of the tile below, as long as this one; of the right panel beside, this tile's share: all
  * tiles of the task's height together ask for it. */
 void gemm_prefetch_panels(Lower *lo, const GemmTask *t, const KExpr *step)
@@ -83,12 +77,12 @@ void gemm_prefetch_panels(Lower *lo, const GemmTask *t, const KExpr *step)
     const GemmSide *left = &g->left, *right = &g->right;
     if (!left->direct) {
         const KExpr *at = ke_add(lo, t->abase, ke_int(k, gemm_panel_size(g, left)));
-        ask_panel(lo, left, ke_add(lo, at, ke_mul(lo, step, ke_int(k, left->panel))));
+        lower_prefetch(lo, left->pack, ke_add(lo, at, ke_mul(lo, step, ke_int(k, left->panel))));
     }
     if (right->direct)
         return;
     int64_t share = smaller(ceil_div(right->panel, ceil_div(g->mt, left->panel)), k->width);
     const KExpr *from = ke_add(lo, ke_mul(lo, t->ip, ke_int(k, g->kc)), step);
     const KExpr *at = ke_add(lo, t->bbase, ke_int(k, gemm_panel_size(g, right)));
-    ask_panel(lo, right, ke_add(lo, at, ke_mul(lo, from, ke_int(k, share))));
+    lower_prefetch(lo, right->pack, ke_add(lo, at, ke_mul(lo, from, ke_int(k, share))));
 }

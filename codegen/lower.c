@@ -447,6 +447,12 @@ static void store_by_lane(Lower *lo, uint32_t r, const Ix *linear, uint32_t v, c
     scope_end(lo);
 }
 
+void lower_prefetch(Lower *lo, uint32_t buf, const KExpr *at)
+{
+    const KExpr *address = ke_addr(lo->k, buf, at);
+    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, "mdl_prefetch(%0)", &address, 1));
+}
+
 void lower_store(Lower *lo, uint32_t r, const Ix *const *ix, const KExpr *value)
 {
     const Type *t = lo->body->results.at[r].node->type;

@@ -112,6 +112,9 @@ void scope_end(Lower *lo);
 const Ix *scope_var(Lower *lo, const KExpr *at, const Dim *extent);
 const Ix *scope_vector_var(Lower *lo, const KExpr *at, const Dim *extent, const KExpr *lanes);
 
+/* Asks for the line of memory in which element `at` of a buffer lies. */
+void lower_prefetch(Lower *lo, uint32_t buf, const KExpr *at);
+
 /* Runs body over [lo, hi) in steps of W with a vector variable, then once more for the lanes left;
  * in a scalar kernel, one by one. lo is a multiple of W. whole: hi - lo is known to be one. */
 typedef struct LanesSpec {

@@ -85,16 +85,10 @@ static void tile_store(Lower *lo, const Tile *t, uint32_t buf, const KExpr *base
 
 /* ---- memory that is asked for ahead: hardware prefetchers stop at the end of a page ---- */
 
-static void ask(Lower *lo, uint32_t buf, const KExpr *at)
-{
-    const KExpr *address = ke_addr(lo->k, buf, at);
-    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, "mdl_prefetch(%0)", &address, 1));
-}
-
 static void ask_input(Lower *lo, const Node *input, const Ix *linear, void *user)
 {
     UNUSED(user);
-    ask(lo, lo->in[input->id], lower_index(lo, linear));
+    lower_prefetch(lo, lo->in[input->id], lower_index(lo, linear));
 }
 
 /* The line of the weights in which (first, second) lies. */
@@ -198,7 +192,8 @@ static void scores_of_panel(Lower *lo, XentLower *c, Fold *f, const KExpr *first
     const KExpr *line = ke_mul(lo, f->p, ke_int(k, c->x.depth));
     line = ke_mul(lo, ke_add(lo, line, lo->var[lo->nvar - 1].at), ke_int(k, c->nr));
     for (int64_t j = 0; j < c->nv; j++) /* of the next panel */
-        ask(lo, t.right, tile_place(lo, ke_add(lo, line, ke_int(k, c->x.depth * c->nr)), j));
+        lower_prefetch(lo, t.right,
+                       tile_place(lo, ke_add(lo, line, ke_int(k, c->x.depth * c->nr)), j));
     tile_step(lo, &t, depth, line);
     scope_end(lo);
     round_scores(lo, c, &t);
@@ -321,7 +316,7 @@ static void ask_for_column(Lower *lo, const XentLower *c, const Weights *s, cons
     const KExpr *from = ke_index(k, KI_DIV, ke_sub(lo, s->v, s->from), ke_int(k, c->mr));
     from = ke_add(lo, ke_mul(lo, from, ke_int(k, c->chunk)), row);
     const KExpr *at = ke_mul(lo, ke_add(lo, s->column, ke_int(k, c->nr)), ke_int(k, c->chunk));
-    ask(lo, c->xf, ke_add(lo, at, ke_mul(lo, from, ke_int(k, share))));
+    lower_prefetch(lo, c->xf, ke_add(lo, at, ke_mul(lo, from, ke_int(k, share))));
 }
 
 /* The tile's sums over all rows of the round. */
@@ -387,7 +382,7 @@ static void ask_for_scores(Lower *lo, const XentLower *c, const KExpr *line, con
     Kernel *k = lo->k;
     int64_t lines = CLASS_BLOCK * c->nr * 4 / CACHE_LINE;
     const KExpr *at = ke_mul(lo, ke_min(lo, step, ke_int(k, lines - 1)), ke_int(k, CACHE_LINE / 4));
-    ask(lo, c->scores, ke_add(lo, line, at));
+    lower_prefetch(lo, c->scores, ke_add(lo, line, at));
 }
 
 /* Adds a block of classes to the sums of one tile. */

@@ -47,7 +47,7 @@ struct Pool {
     _Atomic int64_t end; /* task = end - tasks left */
     /* of the caller */
     uint32_t generation;
-    int cpu;     /* where it was at the last launch */
+    int cpu;     /* where it was last seen */
     int threads; /* started, the caller included */
     bool spin;
     Worker *workers;
