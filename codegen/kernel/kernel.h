@@ -99,9 +99,14 @@ typedef struct KBuf {
     uint32_t align;   /* proven alignment of element 0 in bytes */
 } KBuf;
 
+/* On a GPU a phase is one launch and a task is one block of threads. */
 typedef struct KPhase {
     Sym name;         /* C function */
     const Dim *tasks; /* the function's `task` runs over [0, tasks) */
+    uint32_t threads; /* of a block; 0: on the CPU */
+    uint32_t
+        blocks; /* that a multiprocessor is to hold at once, which bounds registers; 0: no wish */
+    uint32_t shared; /* bytes of shared memory of a block */
     const char *doc;
     KBlock body;
 } KPhase;

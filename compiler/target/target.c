@@ -104,6 +104,42 @@ bool target_host(Target *out, const char *isa, Err *err)
                     .memory = memory_bytes(),
                     .flops = clock * fma_per_cycle * 2 * best->vector,
                     .bandwidth = 8e9,
-                    .launch = 2e-6};
+                    .launch = 2e-6,
+                    .cores = 1};
     return true;
+}
+
+/* Rates are the vendor's, less what kernels are known to reach of them; they order alternatives. */
+static const Target gpus[] = {{.isa = "sm_90a",
+                               .l1 = 232448,
+                               .l2 = UINT64_C(50) << 20,
+                               .memory = UINT64_C(141) * 1000 * 1000 * 1000,
+                               .flops = 60e12,
+                               .bandwidth = 4.3e12,
+                               .cores = 132,
+                               .matrix = 750e12},
+                              {.isa = "sm_80",
+                               .l1 = 166912,
+                               .l2 = UINT64_C(40) << 20,
+                               .memory = UINT64_C(80) * 1000 * 1000 * 1000,
+                               .flops = 17e12,
+                               .bandwidth = 1.7e12,
+                               .cores = 108,
+                               .matrix = 260e12}};
+
+bool target_cuda(Target *out, const char *arch, Err *err)
+{
+    for (size_t i = 0; i < COUNT(gpus); i++) {
+        if (arch && strcmp(gpus[i].isa, arch) != 0)
+            continue;
+        *out = gpus[i];
+        out->kind = TK_CUDA;
+        out->name = "cuda";
+        out->vector = 4;
+        out->registers = 255;
+        out->launch = 1e-6; /* in a captured graph */
+        return true;
+    }
+    err_set(err, ERR_USAGE, "unknown GPU architecture '%s'", arch);
+    return err_help(err, "one of sm_80, sm_90a");
 }

@@ -4,24 +4,30 @@
 
 #include "ir.h"
 
-typedef enum TargetKind { TK_CPU } TargetKind;
+typedef enum TargetKind { TK_CPU, TK_CUDA } TargetKind;
 
 typedef struct Target {
     TargetKind kind;
-    const char *name;   /* "cpu" */
-    const char *isa;    /* "avx512", "avx2", "generic": chosen instruction set, named in the plan */
-    uint32_t vector;    /* f32 lanes: 16, 8, 4 */
-    uint32_t registers; /* vector registers: 32 or 16 */
-    uint64_t l1, l2;    /* bytes per core */
-    uint64_t memory;    /* bytes that this process may have */
-    double flops;       /* f32 FLOP/s of one core, for the cost model */
-    double bandwidth;   /* bytes/s of one core from memory */
+    const char *name;   /* "cpu", "cuda" */
+    const char *isa;    /* "avx512", "avx2", "generic"; "sm_80", "sm_90a": named in the plan */
+    uint32_t vector;    /* f32 lanes: 16, 8, 4; of one thread of a GPU: 4 */
+    uint32_t registers; /* vector registers: 32 or 16; of one thread of a GPU: 255 */
+    uint64_t l1, l2;    /* bytes per core; of a GPU: shared memory of one block, and the whole L2 */
+    uint64_t memory;    /* bytes that this process may have; of a GPU: its memory */
+    double flops;       /* f32 FLOP/s of one core, of the whole GPU: for the cost model */
+    double bandwidth;   /* bytes/s from memory, of the same */
     double launch;      /* seconds per kernel launch */
+    uint32_t cores;     /* multiprocessors of a GPU; CPU: 1, the unit of the rates above */
+    double matrix;      /* FLOP/s of 16-bit products; CPU: 0, they are widened */
 } Target;
 
 /* The machine this process runs on. `isa` NULL: the best it has; else "avx2", "avx512", "generic".
  * False when the machine lacks it. */
 bool target_host(Target *out, const char *isa, Err *err);
+
+/* A GPU of an architecture, whether one is there or not: "sm_80" (facts of an A100), "sm_90a" (of an H200,
+ * and of an H100 but for its memory). NULL: sm_90a. */
+bool target_cuda(Target *out, const char *arch, Err *err);
 
 /* Whether kernels for operations of this class can be made; the interpreter runs all of them. */
 bool target_runs(const Target *t, OpClass cls);
