@@ -9,18 +9,20 @@ typedef struct Dialect {
     const char *type[KT_PTR + 1];  /* register types by KType */
     const char *storage[DT_COUNT]; /* element types of buffers */
     const char *include;           /* first line of every source */
-    const char *head;              /* function head; %f is the name */
+    const char *head;              /* function head; %f is the name, %t threads, %b blocks */
+    const char *open;              /* first line of a body */
     const char *unroll;            /* line before a loop to unroll */
     const char *aligned;           /* behind a local array */
     const char *restricted;        /* qualifier of pointers to memory nobody else sees */
     /* Loads and stores; %n is the storage type's name, %p the address, %l lanes, %v the value. */
     const char *vload, *vloadn, *vstore, *vstoren;
+    const char *vload_aligned, *vstore_aligned;
     /* Reading and writing narrow floats; %n the type's name, %v the element or value. */
     const char *widen, *narrow;
     const char *slot_int, *slot_real; /* argument block; %i the slot number */
     const char *row;                  /* statement that finds the table row of a task */
 } Dialect;
 
-extern const Dialect dialect_c;
+extern const Dialect dialect_c, dialect_cuda;
 
 #endif

@@ -201,7 +201,11 @@ static void emit_load(Emit *e, const KExpr *x)
 {
     Access at = {.buf = x->buf, .index = x->index, .lanes = x->lanes};
     if (ktype_is_vector(x->type))
-        emit_access(e, x->lanes ? e->d->vloadn : e->d->vload, &at);
+        emit_access(e,
+                    x->lanes     ? e->d->vloadn
+                    : x->aligned ? e->d->vload_aligned
+                                 : e->d->vload,
+                    &at);
     else if (is_narrow_float(e->k->bufs.at[x->buf].dtype))
         emit_access(e, e->d->widen, &at);
     else
@@ -322,7 +326,11 @@ static void emit_store(Emit *e, const KStmt *s)
 {
     Access at = {.buf = s->buf, .index = s->index, .lanes = s->lanes, .value = s->value};
     if (ktype_is_vector(s->value->type)) {
-        emit_access(e, s->lanes ? e->d->vstoren : e->d->vstore, &at);
+        emit_access(e,
+                    s->lanes     ? e->d->vstoren
+                    : s->aligned ? e->d->vstore_aligned
+                                 : e->d->vstore,
+                    &at);
     } else {
         emit_place(e, s->buf, s->index, false);
         sb_puts(&e->sb, " = ");
@@ -434,6 +442,13 @@ typedef struct Uses {
     bool *sym; /* by DimSym id */
 } Uses;
 
+static void use_dim(const Uses *u, const Dim *d)
+{
+    for (uint32_t i = 0; i < d->nterm; i++)
+        for (uint32_t s = 0; s < d->term[i].nsym; s++)
+            u->sym[d->term[i].sym[s]] = true;
+}
+
 static void use_expr(const Uses *u, const KExpr *x)
 {
     if (!x)
@@ -441,9 +456,7 @@ static void use_expr(const Uses *u, const KExpr *x)
     if (x->kind == KE_LOAD || x->kind == KE_ADDR)
         u->buf[x->buf] = true;
     if (x->kind == KE_EXTENT)
-        for (uint32_t i = 0; i < x->dim->nterm; i++)
-            for (uint32_t s = 0; s < x->dim->term[i].nsym; s++)
-                u->sym[x->dim->term[i].sym[s]] = true;
+        use_dim(u, x->dim);
     use_expr(u, x->index);
     use_expr(u, x->lanes);
     for (uint32_t i = 0; i < x->narg; i++)
@@ -480,6 +493,10 @@ static void emit_pointer(Emit *e, const KBuf *b)
     case KB_TABLE:
         sb_printf(&e->sb, "%s *%s = row->p[%u];\n", type, b->name, b->arg);
         return;
+    case KB_SHARED:
+        sb_printf(&e->sb, "%s *%s = MDL_SHARED(%s, %llu);\n", type, b->name, type,
+                  (unsigned long long)b->offset);
+        return;
     case KB_WORKSPACE:
     case KB_SCRATCH:
         sb_printf(&e->sb, "%s *%s%s = (%s *)((char *)%s + %llu);\n", type, e->d->restricted,
@@ -491,11 +508,47 @@ static void emit_pointer(Emit *e, const KBuf *b)
     }
 }
 
+static void emit_head(Emit *e, const KPhase *p)
+{
+    for (const char *c = e->d->head; *c; c++) {
+        if (*c != '%')
+            sb_putc(&e->sb, *c);
+        else if (*++c == 'f')
+            sb_puts(&e->sb, p->name);
+        else
+            sb_printf(&e->sb, "%u", *c == 't' ? p->threads : p->blocks);
+    }
+    sb_printf(&e->sb, "\n{\n%s", e->d->open);
+}
+
+/* Which task the team of this thread runs; teams beyond the last have none. */
+static void emit_task(Emit *e, const KPhase *p)
+{
+    const Kernel *k = e->k;
+    uint32_t teams = p->threads / p->team;
+    int64_t tasks;
+    if (teams == 1)
+        sb_puts(&e->sb, "    const int64_t task = mdl_block();\n");
+    else
+        sb_printf(&e->sb, "    const int64_t task = (int64_t)mdl_block() * %u + %s;\n", teams,
+                  p->team == 1 ? "mdl_thread()" : "mdl_warp()");
+    if (!dim_is_const(p->tasks, &tasks) || tasks % teams) {
+        sb_puts(&e->sb, "    if (task >= ");
+        emit_extent(e, p->tasks);
+        sb_puts(&e->sb, ")\n        return;\n");
+    }
+    if (k->scratch)
+        sb_printf(&e->sb, "    void *scratch = (char *)a->workspace + %llu + task * %llu;\n",
+                  (unsigned long long)k->workspace, (unsigned long long)k->scratch);
+}
+
 static void emit_phase(Emit *e, const KPhase *p)
 {
     Uses u = {.buf = NEW_ARRAY(e->arena, bool, e->k->bufs.n + 1),
               .sym = NEW_ARRAY(e->arena, bool, dim_sym_count(e->k->ir) + 1)};
     use_block(&u, &p->body);
+    if (p->threads)
+        use_dim(&u, p->tasks);
     if (p->doc && *p->doc) {
         sb_puts(&e->sb, "\n/* ");
         emit_comment(e, p->doc);
@@ -503,16 +556,14 @@ static void emit_phase(Emit *e, const KPhase *p)
     }
     sb_putc(&e->sb, '\n');
     emit_place_in_model(e, e->k->span, e->k->path);
-    const char *mark = strstr(e->d->head, "%f");
-    ASSERT(mark);
-    sb_putn(&e->sb, e->d->head, (size_t)(mark - e->d->head));
-    sb_printf(&e->sb, "%s%s", p->name, mark + 2);
-    sb_puts(&e->sb, "\n{\n");
+    emit_head(e, p);
     e->depth = 1;
     for (uint32_t id = 0; id < dim_sym_count(e->k->ir); id++)
         if (u.sym[id])
             sb_printf(&e->sb, "    const int64_t %s = a->block[%u];\n", extent_name(e, id),
                       slot_of_dim(e, id));
+    if (p->threads)
+        emit_task(e, p);
     bool table = false;
     for (uint32_t i = 0; i < e->k->bufs.n; i++)
         table = table || (u.buf[i] && e->k->bufs.at[i].kind == KB_TABLE);
@@ -527,7 +578,8 @@ static void emit_phase(Emit *e, const KPhase *p)
 
 const char *codegen_emit(const Kernel *k, const EmitCx *cx, Arena *arena)
 {
-    Emit e = {.k = k, .d = &dialect_c, .cx = cx, .arena = arena, .sb = sb_new(arena)};
+    const Dialect *d = k->threads ? &dialect_cuda : &dialect_c;
+    Emit e = {.k = k, .d = d, .cx = cx, .arena = arena, .sb = sb_new(arena)};
     sb_puts(&e.sb, "/* ");
     emit_comment(&e, k->doc ? k->doc : k->name);
     sb_puts(&e.sb, " */\n");

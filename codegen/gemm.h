@@ -63,6 +63,19 @@ typedef struct GemmKernel {
     uint32_t sums; /* buffer */
 } GemmKernel;
 
+/* kern_gemm.c: what is known of every dot but how it is computed. */
+void gemm_describe(Lower *lo, const GemmKernel *kn);
+/* Tasks of one phase that belong to different products follow one another. */
+typedef struct GemmRanges {
+    const Dim *before;
+    bool alone; /* there is one range only */
+} GemmRanges;
+/* Opens the scope of the next range; the result is the number of the task in it. */
+const KExpr *gemm_open_range(Lower *lo, GemmRanges *t, const Dim *count);
+void gemm_set_batch(const GemmSet *set, const Ix *batch);
+/* All products, one row per task where there are no vectors (f64). */
+void gemm_multiply(Lower *lo, const GemmKernel *kn);
+
 /* gemm_set.c: the sets of the body, every dot with its node only. */
 void gemm_find_sets(Lower *lo, GemmKernel *kn);
 /* Dots of a set that read one left operand are computed in one walk over its depth: the first dot

@@ -61,7 +61,21 @@ static void choose_sides(Lower *lo, Gemm *g, const GemmSet *set)
     g->right.name = "b_panels";
 }
 
-static void describe(Lower *lo, Gemm *g, const GemmSet *set)
+static double flops_of(Lower *lo, const Gemm *g)
+{
+    return 2.0 * (double)dim_hi(lo->ir, g->nbatch) * (double)dim_hi(lo->ir, g->depth) *
+           (double)dim_hi(lo->ir, g->left.rows) * (double)dim_hi(lo->ir, g->right.rows);
+}
+
+static double set_flops(Lower *lo, const GemmSet *set)
+{
+    double flops = 0;
+    for (uint32_t d = 0; d < set->n; d++)
+        flops += flops_of(lo, set->dot[d]);
+    return flops;
+}
+
+static void describe(Lower *lo, Gemm *g)
 {
     node_dot_axes(g->dot, &g->axes);
     const DotAxes *x = &g->axes;
@@ -75,21 +89,15 @@ static void describe(Lower *lo, Gemm *g, const GemmSet *set)
         g->nbatch = dim_mul(lo->ir, g->nbatch, t->dims[g->left.batch[i]]);
     for (uint32_t i = 0; i < x->ncontract; i++)
         g->depth = dim_mul(lo->ir, g->depth, t->dims[g->left.depth[i]]);
-    choose_sides(lo, g, set);
 }
 
-static double flops_of(Lower *lo, const Gemm *g)
+void gemm_describe(Lower *lo, const GemmKernel *kn)
 {
-    return 2.0 * (double)dim_hi(lo->ir, g->nbatch) * (double)dim_hi(lo->ir, g->depth) *
-           (double)dim_hi(lo->ir, g->left.rows) * (double)dim_hi(lo->ir, g->right.rows);
-}
-
-static double set_flops(Lower *lo, const GemmSet *set)
-{
-    double flops = 0;
-    for (uint32_t d = 0; d < set->n; d++)
-        flops += flops_of(lo, set->dot[d]);
-    return flops;
+    for (uint32_t s = 0; s < kn->nset; s++) {
+        for (uint32_t d = 0; d < kn->set[s].n; d++)
+            describe(lo, kn->set[s].dot[d]);
+        lo->k->flops += set_flops(lo, &kn->set[s]);
+    }
 }
 
 /* Blocks of depth, of equal length; the result is that of the longest. */
@@ -225,14 +233,7 @@ static const KExpr *open_blocks(Lower *lo, const Gemm *g)
     return lo->var[lo->nvar - 1].at;
 }
 
-/* Tasks of one phase that belong to different products follow one another. */
-typedef struct Tasks {
-    const Dim *before;
-    bool alone; /* there is one range only */
-} Tasks;
-
-/* Opens the scope of the next range; the result is the number of the task in it. */
-static const KExpr *open_range(Lower *lo, Tasks *t, const Dim *count)
+const KExpr *gemm_open_range(Lower *lo, GemmRanges *t, const Dim *count)
 {
     Kernel *k = lo->k;
     const KExpr *task = lower_task(lo);
@@ -307,10 +308,10 @@ static void pack_some(Lower *lo, Gemm *g, GemmSide *s, const KExpr *part)
 }
 
 /* A task of the first phase. */
-static void pack_shared(Lower *lo, Gemm *g, GemmSide *s, Tasks *tasks)
+static void pack_shared(Lower *lo, Gemm *g, GemmSide *s, GemmRanges *tasks)
 {
     Kernel *k = lo->k;
-    const KExpr *task = open_range(lo, tasks, pack_tasks(lo, g, s));
+    const KExpr *task = gemm_open_range(lo, tasks, pack_tasks(lo, g, s));
     const KExpr *n = ke_int(k, pack_parts(g, s));
     bool one = dim_equals(g->nbatch, 1);
     const KExpr *batch = one ? ke_int(k, 0) : ke_index(k, KI_DIV, task, n);
@@ -352,7 +353,7 @@ static void pack_phase(Lower *lo, GemmKernel *kn)
         return;
     const char *doc = "packs what many tasks read: [batch][block][panel]";
     scope_begin(lo, kernel_phase(lo->k, "pack", all, doc));
-    Tasks tasks = {.before = dim_const(lo->ir, 0), .alone = n == 1};
+    GemmRanges tasks = {.before = dim_const(lo->ir, 0), .alone = n == 1};
     for (uint32_t s = 0; s < kn->nset; s++)
         for (uint32_t d = 0; d < 2 * kn->set[s].n; d++) {
             Gemm *g = kn->set[s].dot[d / 2];
@@ -428,7 +429,7 @@ static void one_tile(Lower *lo, GemmTask *t, const KExpr *of)
     }
 }
 
-static void set_batch(const GemmSet *set, const Ix *batch)
+void gemm_set_batch(const GemmSet *set, const Ix *batch)
 {
     for (uint32_t d = 0; d < set->n; d++)
         set->dot[d]->batch = batch;
@@ -445,7 +446,7 @@ static void batch_tasks(Lower *lo, GemmTask *t, const KExpr *task)
                         .lo = from,
                         .hi = ke_min(lo, ke_add(lo, from, grain), ke_extent(k, g->nbatch)),
                         .extent = g->nbatch});
-    set_batch(t->set, batch);
+    gemm_set_batch(t->set, batch);
     one_tile(lo, t, ke_int(k, 0));
     scope_end(lo);
 }
@@ -460,7 +461,7 @@ static void tile_tasks(Lower *lo, GemmTask *t, const KExpr *task)
         batch = ks_let(k, lo->scope->block, "batch", ke_index(k, KI_DIV, task, ke_int(k, tiles)));
         of = ke_index(k, KI_MOD, task, ke_int(k, tiles));
     }
-    set_batch(t->set, scope_var(lo, batch, g->nbatch));
+    gemm_set_batch(t->set, scope_var(lo, batch, g->nbatch));
     one_tile(lo, t, of);
 }
 
@@ -514,7 +515,7 @@ static void plain_tasks(Lower *lo, const GemmSet *set, const KExpr *task)
     Kernel *k = lo->k;
     const Gemm *g = set->dot[0];
     const KExpr *m = ke_extent(k, g->left.rows);
-    set_batch(set, scope_var(lo, ke_index(k, KI_DIV, task, m), g->nbatch));
+    gemm_set_batch(set, scope_var(lo, ke_index(k, KI_DIV, task, m), g->nbatch));
     Plain p = {.set = set};
     p.row = scope_var(lo, ke_index(k, KI_MOD, task, m), g->left.rows);
     LanesSpec spec = {.stem = "j",
@@ -537,16 +538,16 @@ static const char *phase_doc(const Lower *lo, const GemmKernel *kn)
 }
 
 /* All tasks of the second, or only, phase. */
-static void multiply(Lower *lo, const GemmKernel *kn)
+void gemm_multiply(Lower *lo, const GemmKernel *kn)
 {
     const Dim *all = dim_const(lo->ir, 0);
     for (uint32_t s = 0; s < kn->nset; s++)
         all = dim_add(lo->ir, all, set_tasks(lo, &kn->set[s]));
     scope_begin(lo, kernel_phase(lo->k, "", all, phase_doc(lo, kn)));
-    Tasks tasks = {.before = dim_const(lo->ir, 0), .alone = kn->nset == 1};
+    GemmRanges tasks = {.before = dim_const(lo->ir, 0), .alone = kn->nset == 1};
     for (uint32_t s = 0; s < kn->nset; s++) {
         const GemmSet *set = &kn->set[s];
-        const KExpr *task = open_range(lo, &tasks, set_tasks(lo, set));
+        const KExpr *task = gemm_open_range(lo, &tasks, set_tasks(lo, set));
         GemmTask t = {.set = set, .sums = kn->sums};
         if (lo->scalar)
             plain_tasks(lo, set, task);
@@ -562,11 +563,11 @@ void lower_gemm(Lower *lo)
 {
     GemmKernel kn = {0};
     gemm_find_sets(lo, &kn);
+    gemm_describe(lo, &kn);
     for (uint32_t s = 0; s < kn.nset; s++) {
         const GemmSet *set = &kn.set[s];
         for (uint32_t d = 0; d < set->n; d++)
-            describe(lo, set->dot[d], set);
-        lo->k->flops += set_flops(lo, set);
+            choose_sides(lo, set->dot[d], set);
         if (lo->scalar)
             continue;
         if (gemm_skinny(lo, set))
@@ -578,5 +579,5 @@ void lower_gemm(Lower *lo)
         gemm_make_buffers(lo, &kn);
         pack_phase(lo, &kn);
     }
-    multiply(lo, &kn);
+    gemm_multiply(lo, &kn);
 }

@@ -1,7 +1,9 @@
 /* kern_multi.c: many tensors in one launch, through a table: a row per tensor set with addresses, the
  * number of elements and the first task. A task finds its row by its number and works on `grain`
  * elements of it. Tensors are walked as flat arrays, so sets may have any shapes. */
-#include "lower.h"
+#include "reduce.h"
+
+enum { TEAM = 256 };
 
 /* Larger than any tensor: the flat index must not simplify by the extents of one set. */
 static const Dim *flat_extent(Ir *ir)
@@ -41,11 +43,27 @@ static int64_t elements(Lower *lo, const Type *t)
     return dim_hi(lo->ir, type_count(lo->ir, t));
 }
 
+/* On a GPU the threads of a block share a task. */
+static void share_stretch(Lower *lo, KPhase *phase)
+{
+    if (!lo->k->threads)
+        return;
+    phase->threads = TEAM;
+    team_begin(lo, phase, TEAM);
+}
+
+/* Adds up what they have: the variable `sum` of each. */
+static void join_sums(Lower *lo, const KExpr *sum)
+{
+    acc_team(lo, &(Acc){.value = sum, .text = "(%0 + %1)"});
+}
+
 /* The stretch of the row that this task works on. */
 static void open_row(Lower *lo, KPhase *phase, int64_t grain, LanesSpec *spec)
 {
     Kernel *k = lo->k;
     scope_begin(lo, phase);
+    share_stretch(lo, phase);
     const KExpr *first = ke_text(k, KT_I64, "row->task0", NULL, 0);
     const KExpr *n = ke_text(k, KT_I64, "row->n", NULL, 0), *g = ke_int(k, grain);
     const KExpr *from =
@@ -146,18 +164,23 @@ static void join_phase(Lower *lo, const Node *n, uint32_t partial, int64_t tasks
     KPhase *phase = kernel_phase(k, "", dim_const(lo->ir, 1), "joins the partial sums in order");
     scope_begin(lo, phase);
     lo->scalar = true;
+    share_stretch(lo, phase);
     const KExpr *sum = ks_var(k, &phase->body, "sum", ke_num(k, KT_F64, 0));
     scope_loop(lo, &(LoopSpec){.stem = "i",
-                               .lo = ke_int(k, 0),
+                               .lo = lo->team ? lo->rank : ke_int(k, 0),
                                .hi = ke_int(k, tasks),
-                               .extent = dim_const(lo->ir, tasks)});
+                               .extent = dim_const(lo->ir, tasks),
+                               .step = lo->team});
     const KExpr *x = ke_load(k, partial, lo->var[lo->nvar - 1].at);
     ks_set(k, lo->scope->block, sum, ke_apply(lo, KT_F64, "(%0 + (double)%1)", sum, x));
     scope_end(lo);
+    join_sums(lo, sum);
+    team_first(lo);
     KType t = ktype_of(n->type->dtype);
     lo->seed_scope = lo->scope;
     lo->seed[n->id] = t == KT_F64 ? sum : ke_apply(lo, t, "(float)%0", sum, NULL);
     lower_results(lo, (UINT64_C(2) << (lo->body->results.n - 1)) - 1, NULL);
+    scope_end(lo);
 }
 
 void lower_multi_sumsq(Lower *lo)
@@ -188,6 +211,12 @@ void lower_multi_sumsq(Lower *lo)
     KType t = ktype_of(dt);
     s.sum = ks_var(k, &phase->body, "sum", ke_num(k, lo->scalar ? t : ktype_vector(t), 0));
     lower_lanes(lo, &spec, add_squares, &s);
-    ks_store(k, &phase->body, partial, lower_task(lo), fold_lanes(lo, s.sum));
+    const KExpr *sum = fold_lanes(lo, s.sum);
+    if (lo->team)
+        sum = ks_var(k, &phase->body, "all", sum);
+    join_sums(lo, sum);
+    team_first(lo);
+    ks_store(k, lo->scope->block, partial, lower_task(lo), sum);
+    scope_end(lo);
     join_phase(lo, n, partial, tasks);
 }

@@ -219,7 +219,8 @@ static uint32_t first_bit(uint64_t bits)
 static void choose_kept(Lower *lo, Fold *f)
 {
     int64_t bytes = 4 * dim_hi(lo->ir, dims_product(lo->ir, f->rdims, f->nr));
-    if (lo->scalar || f->columns || f->nlevel > 60 || bytes > KEPT_BYTES || bytes == 0)
+    if (lo->scalar || lo->k->threads || f->columns || f->nlevel > 60 || bytes > KEPT_BYTES ||
+        bytes == 0)
         return;
     uint64_t *need = NEW_ARRAY(lo->arena, uint64_t, lo->body->nodes.n);
     for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
@@ -292,12 +293,39 @@ static void all_results(Lower *lo, Fold *f)
 {
     if (f->full_results)
         fold_full_results(lo, f);
+    team_first(lo);
     fold_point_results(lo, f);
+    scope_end(lo);
+}
+
+/* Of a GPU: a row per team. */
+static void team_rows_phase(Lower *lo, Fold *f)
+{
+    KPhase *phase = kernel_phase(lo->k, "", f->p.inner, "folds rows");
+    scope_begin(lo, phase);
+    fold_team(lo, phase);
+    fold_set_row(lo, f, scope_var(lo, lower_task(lo), f->p.inner));
+    fold_whole_range(lo, f);
+    fold_passes(lo, f);
+    all_results(lo, f);
+}
+
+void fold_team(Lower *lo, KPhase *phase)
+{
+    int64_t team = lower_config(lo, "team");
+    if (team > 32)
+        phase->threads = (uint32_t)team;
+    if (team > 1)
+        team_begin(lo, phase, team);
 }
 
 static void rows_phase(Lower *lo, Fold *f)
 {
     Kernel *k = lo->k;
+    if (k->threads) {
+        team_rows_phase(lo, f);
+        return;
+    }
     int64_t grain = lower_config(lo, "grain"), rows = dim_hi(lo->ir, f->p.inner);
     grain = grain > 0 ? grain : 1;
     const Dim *tasks = grain == 1 ? f->p.inner : dim_const(lo->ir, ceil_div(rows, grain));
@@ -379,9 +407,11 @@ static void fold_and_store(Lower *lo, Fold *f, const KExpr *lanes)
     all_results(lo, f);
 }
 
-/* A strip of columns per task: whole cache lines. */
+/* A strip of columns per task: whole cache lines, which on a GPU neighbouring threads read together. */
 static int64_t strip_of(Lower *lo, const Fold *f)
 {
+    if (lo->k->threads)
+        return lo->k->width;
     int64_t w = lo->k->width, grain = lower_config(lo, "grain");
     int64_t columns = ceil_div(dim_hi(lo->ir, f->p.inner), w) * w;
     int64_t least = w > 16 ? w : 16;
@@ -449,6 +479,7 @@ static void fold_part(Lower *lo, Fold *f, const KExpr *lanes)
     part_range(lo, f, f->part);
     fold_passes(lo, f);
     const KExpr *row = ke_mul(lo, f->part, ke_extent(k, dims_product(lo->ir, f->pdims, f->np)));
+    team_first(lo);
     for (uint32_t p = 0; p < f->npoint; p++) {
         const Ix *linear = ix_flatten(lo->ir, f->pdims, f->point[p].p, f->np);
         const KExpr *at = ke_add(lo, row, lower_index(lo, linear));
@@ -458,6 +489,7 @@ static void fold_part(Lower *lo, Fold *f, const KExpr *lanes)
                 ks_store(k, lo->scope->block, f->partial[i], at, f->point[p].seed[i])->lanes =
                     v == NO_VAR ? NULL : lo->var[v].lanes;
     }
+    scope_end(lo);
 }
 
 static void join_parts(Lower *lo, const Ix *p, void *user)
@@ -488,9 +520,43 @@ static void join_parts(Lower *lo, const Ix *p, void *user)
     fold_point_results(lo, f);
 }
 
+/* Of a GPU: a row and part per team, or a strip of columns and part per thread, strips next to each other. */
+static void team_parts_phase(Lower *lo, Fold *f)
+{
+    Kernel *k = lo->k;
+    int64_t strips = f->columns ? ceil_div(dim_hi(lo->ir, f->p.inner), strip_of(lo, f)) : 1;
+    const Dim *count = f->columns ? f->p.outer : f->p.inner;
+    const Dim *tasks = dim_mul(lo->ir, count, dim_const(lo->ir, f->split * strips));
+    KPhase *phase = kernel_phase(k, "parts", tasks, "folds parts of R");
+    scope_begin(lo, phase);
+    if (!f->columns)
+        fold_team(lo, phase);
+    const KExpr *task = lower_task(lo), *n = ke_int(k, strips);
+    const KExpr *strip = ke_index(k, KI_MOD, task, n);
+    task = ks_let(k, &phase->body, "row", ke_index(k, KI_DIV, task, n));
+    f->part = ks_let(k, &phase->body, "part", ke_index(k, KI_MOD, task, ke_int(k, f->split)));
+    const Ix *p = scope_var(lo, ke_index(k, KI_DIV, task, ke_int(k, f->split)), count);
+    if (f->columns) {
+        Strip s = {.f = f, .outer = p, .body = fold_part};
+        int64_t width = strip_of(lo, f);
+        const KExpr *from = ks_let(k, &phase->body, "from", ke_mul(lo, strip, ke_int(k, width)));
+        const KExpr *end = ke_min(lo, ke_add(lo, from, ke_int(k, width)), ke_extent(k, f->p.inner));
+        walk_columns(lo, &s, from, ks_let(k, &phase->body, "to", end), width);
+    } else {
+        f->npoint = 1;
+        set_point(lo, f, 0, ix_int(lo->ir, 0), p);
+        fold_part(lo, f, NULL);
+    }
+    fold_select(lo, f, NULL);
+}
+
 static void parts_phase(Lower *lo, Fold *f)
 {
     Kernel *k = lo->k;
+    if (k->threads) {
+        team_parts_phase(lo, f);
+        return;
+    }
     const Dim *count = f->columns ? f->p.outer : f->p.inner;
     KPhase *phase = kernel_phase(k, "parts", dim_mul(lo->ir, count, dim_const(lo->ir, f->split)),
                                  "folds parts of R");
@@ -516,9 +582,16 @@ static void split_phases(Lower *lo, Fold *f)
     make_partials(lo, f);
     parts_phase(lo, f);
     const Dim *count = dims_product(lo->ir, f->pdims, f->np);
-    KPhase *phase = kernel_phase(k, "", dim_const(lo->ir, 1), "joins the parts in order");
-    scope_begin(lo, phase);
+    int64_t all = larger(dim_hi(lo->ir, count), 1), each = lo->scalar ? 1 : k->width;
+    if (!k->threads)
+        each = all;
+    const Dim *tasks = dim_const(lo->ir, ceil_div(all, each));
+    scope_begin(lo, kernel_phase(k, "", tasks, "joins the parts in order"));
     LanesSpec spec = {.stem = "p", .lo = ke_int(k, 0), .hi = ke_extent(k, count), .extent = count};
+    if (k->threads) {
+        spec.lo = ke_mul(lo, lower_task(lo), ke_int(k, each));
+        spec.hi = ke_min(lo, ke_add(lo, spec.lo, ke_int(k, each)), spec.hi);
+    }
     lower_lanes(lo, &spec, join_parts, f);
 }
 
@@ -526,7 +599,7 @@ static void split_phases(Lower *lo, Fold *f)
 static int64_t choose_unroll(const Lower *lo, const Fold *f)
 {
     int64_t inner = dim_hi(lo->ir, f->r.inner);
-    bool costly = lo->scalar || inner < LONG_ROW * (int64_t)lo->k->width;
+    bool costly = lo->scalar || lo->k->threads || inner < LONG_ROW * (int64_t)lo->k->width;
     for (uint32_t i = 0; i < lo->body->nodes.n; i++)
         costly = costly || op_info(lo->body->nodes.at[i]->op)->cost >= COSTLY;
     return costly ? 1 : ROW_UNROLL;
@@ -551,7 +624,7 @@ void lower_reduce(Lower *lo)
         split_phases(lo, f);
     } else {
         fold_choose_passes(lo, f);
-        if (f->columns && fold_streams_columns(lo, f)) {
+        if (f->columns && !lo->k->threads && fold_streams_columns(lo, f)) {
             fold_stream_columns(lo);
             return;
         }

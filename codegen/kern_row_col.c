@@ -48,6 +48,10 @@ static void rows_phase(Lower *lo, Fold *f, const Blocks *b)
     Kernel *k = lo->k;
     KPhase *phase = kernel_phase(k, "rows", dim_const(lo->ir, b->count), "folds a block of rows");
     scope_begin(lo, phase);
+    if (k->threads) {
+        fold_team(lo, phase);
+        lo->team_again = true;
+    }
     const KExpr *columns = ke_extent(k, b->columns), *rows = ke_int(k, b->rows);
     f->sums = ks_let(k, &phase->body, "sums", ke_mul(lo, lower_task(lo), columns));
     lower_lanes(lo,
@@ -61,7 +65,9 @@ static void rows_phase(Lower *lo, Fold *f, const Blocks *b)
     fold_whole_range(lo, f);
     fold_passes(lo, f);
     fold_full_results(lo, f);
+    team_first(lo);
     fold_point_results(lo, f);
+    scope_end(lo);
     scope_end(lo);
     fold_select(lo, f, NULL);
 }
@@ -104,10 +110,11 @@ static void join_lanes(Lower *lo, const Ix *r, void *user)
 static void columns_phase(Lower *lo, Fold *f, const Blocks *b)
 {
     Kernel *k = lo->k;
-    int64_t most = dim_hi(lo->ir, b->columns), strips = ceil_div(most > 0 ? most : 1, STRIP);
+    int64_t strip = !k->threads ? STRIP : lo->scalar ? 1 : (int64_t)k->width;
+    int64_t most = dim_hi(lo->ir, b->columns), strips = ceil_div(most > 0 ? most : 1, strip);
     KPhase *phase = kernel_phase(k, "", dim_const(lo->ir, strips), "joins the sums of columns");
     scope_begin(lo, phase);
-    const KExpr *size = ke_int(k, STRIP);
+    const KExpr *size = ke_int(k, strip);
     const KExpr *from = ks_let(k, &phase->body, "from", ke_mul(lo, lower_task(lo), size));
     const KExpr *end = ke_min(lo, ke_add(lo, from, size), ke_extent(k, b->columns));
     const KExpr *to = ks_let(k, &phase->body, "to", end);

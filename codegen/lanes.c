@@ -90,6 +90,11 @@ static bool is_aligned_unit(Lower *lo, const Ix *e, uint32_t v)
     return found;
 }
 
+bool index_aligned(Lower *lo, const Ix *e, uint32_t v)
+{
+    return lo->k->threads && !lo->var[v].unaligned && is_aligned_unit(lo, e, v);
+}
+
 static bool stride_of_quotient(Lower *lo, const Ix *e, uint32_t v, const Dim **stride)
 {
     const Dim *inner;
@@ -148,8 +153,10 @@ const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear)
         return load_masked(lo, buf, at, lower_lane_mask(lo, v));
     if (dim_equals(stride, 0))
         return ke_load(lo->k, buf, at);
-    if (dim_equals(stride, 1))
-        return ke_vload(lo->k, buf, at, lanes);
+    if (dim_equals(stride, 1)) {
+        const KExpr *load = ke_vload(lo->k, buf, at, lanes);
+        return !lanes && index_aligned(lo, linear, v) ? ke_aligned(lo->k, load) : load;
+    }
     const KExpr *arg[] = {ke_addr(lo->k, buf, at), ke_extent(lo->k, stride),
                           lanes ? lanes : ke_int(lo->k, lo->k->width)};
     const char *text =

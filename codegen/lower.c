@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { GPU_THREADS = 128 }; /* of a block whose threads work alone */
+
 /* ---- small helpers ---- */
 
 int64_t ceil_div(int64_t a, int64_t b)
@@ -85,9 +87,10 @@ int64_t lower_config(const Lower *lo, const char *name)
 
 int64_t lower_config_of(const Lower *lo, uint32_t part, const char *name)
 {
-    const char *at = class_info(lo->cls)->config;
+    const ClassConfig *members = &class_info(lo->cls)->config[lo->target->kind];
+    const char *at = members->members;
     size_t n = strlen(name);
-    uint32_t from = part * class_info(lo->cls)->nconfig;
+    uint32_t from = part * members->n;
     from = from < lo->config->n ? from : 0;
     for (uint32_t i = 0; *at; i++) {
         size_t len = strcspn(at, " ");
@@ -119,6 +122,8 @@ void scope_begin(Lower *lo, KPhase *phase)
     lo->guard = NULL;
     lo->seed_scope = NULL;
     lo->nvar = 0;
+    lo->team = 0;
+    lo->team_again = false;
     push_scope(lo, &phase->body, NULL);
 }
 
@@ -366,13 +371,36 @@ const KExpr *lower_value(Lower *lo, const Node *n, const Ix *const *ix)
 
 /* ---- vector loops and results ---- */
 
+/* Where this thread begins when elements (or vectors) go round in its team. */
+static const KExpr *own_first(Lower *lo, const KExpr *from, int64_t each)
+{
+    return lo->team ? ke_add(lo, from, ke_mul(lo, lo->rank, ke_int(lo->k, each))) : from;
+}
+
+static int64_t own_step(const Lower *lo, int64_t each)
+{
+    return lo->team ? lo->team * each : each;
+}
+
 static void lanes_one(Lower *lo, const LanesSpec *spec, LanesFn body, void *user)
 {
-    const Ix *v = scope_loop(
-        lo,
-        &(LoopSpec){.stem = spec->stem, .lo = spec->lo, .hi = spec->hi, .extent = spec->extent});
+    const Ix *v = scope_loop(lo, &(LoopSpec){.stem = spec->stem,
+                                             .lo = own_first(lo, spec->lo, 1),
+                                             .hi = spec->hi,
+                                             .extent = spec->extent,
+                                             .step = own_step(lo, 1)});
     body(lo, v, user);
     scope_end(lo);
+}
+
+/* Whether the lanes behind the last whole vector of a range are this thread's. */
+static const KExpr *own_tail(Lower *lo, const KExpr *vectors, const KExpr *some)
+{
+    if (!lo->team)
+        return some;
+    const KExpr *owner = ke_index(lo->k, KI_MOD, vectors, ke_int(lo->k, lo->team));
+    const KExpr *mine = ke_test(lo->k, "==", lo->rank, owner);
+    return some ? ke_test(lo->k, "&&", some, mine) : mine;
 }
 
 void lower_lanes(Lower *lo, const LanesSpec *spec, LanesFn body, void *user)
@@ -387,10 +415,10 @@ void lower_lanes(Lower *lo, const LanesSpec *spec, LanesFn body, void *user)
     if (!fixed || last - first >= w) {
         const KExpr *hi = whole ? spec->hi : ke_sub(lo, spec->hi, ke_int(lo->k, w - 1));
         const Ix *v = scope_loop(lo, &(LoopSpec){.stem = spec->stem,
-                                                 .lo = spec->lo,
+                                                 .lo = own_first(lo, spec->lo, w),
                                                  .hi = hi,
                                                  .extent = spec->extent,
-                                                 .step = w,
+                                                 .step = own_step(lo, w),
                                                  .vector = true});
         body(lo, v, user);
         scope_end(lo);
@@ -398,14 +426,17 @@ void lower_lanes(Lower *lo, const LanesSpec *spec, LanesFn body, void *user)
     if (whole)
         return;
     const KExpr *span = ke_sub(lo, spec->hi, spec->lo), *kw = ke_int(lo->k, w);
-    const KExpr *full = ke_mul(lo, ke_index(lo->k, KI_DIV, span, kw), kw);
-    const KExpr *at = ke_add(lo, spec->lo, full);
-    if (fixed) {
-        scope_plain(lo);
-    } else {
+    const KExpr *vectors = ke_index(lo->k, KI_DIV, span, kw);
+    const KExpr *at = ke_add(lo, spec->lo, ke_mul(lo, vectors, kw)), *mine = NULL;
+    if (!fixed) {
         at = ks_let(lo->k, lo->scope->block, "tail", at);
-        scope_if(lo, ke_test(lo->k, "<", at, spec->hi));
+        mine = ke_test(lo->k, "<", at, spec->hi);
     }
+    mine = own_tail(lo, vectors, mine);
+    if (mine)
+        scope_if(lo, mine);
+    else
+        scope_plain(lo);
     const Ix *v = scope_vector_var(lo, at, spec->extent, ke_sub(lo, spec->hi, at));
     body(lo, v, user);
     scope_end(lo);
@@ -469,10 +500,11 @@ void lower_store(Lower *lo, uint32_t r, const Ix *const *ix, const KExpr *value)
     value = lower_spread(lo, value);
     if (!index_stride(lo, linear, v, &stride))
         store_by_lane(lo, r, linear, v, value);
-    else if (dim_equals(stride, 1) || !ix_uses(linear, v))
-        ks_store(lo->k, lo->scope->block, lo->out[r], lower_index(lo, linear), value)->lanes =
-            lanes;
-    else
+    else if (dim_equals(stride, 1) || !ix_uses(linear, v)) {
+        KStmt *s = ks_store(lo->k, lo->scope->block, lo->out[r], lower_index(lo, linear), value);
+        s->lanes = lanes;
+        s->aligned = !lanes && index_aligned(lo, linear, v);
+    } else
         store_strided(lo, ke_addr(lo->k, lo->out[r], lower_index(lo, linear)), stride, value,
                       lanes);
 }
@@ -491,9 +523,11 @@ void lower_results(Lower *lo, uint64_t which, const Ix *const *ix)
 
 /* ---- the group ---- */
 
-static const LowerFn lowerings[] = {
-#define LOWER(fn)                                             fn
-#define CLASS(id, name, doc, config, nconfig, claims, lowers) [KC_##id] = lowers,
+static const LowerFn lowerings[][TK_COUNT] = {
+#define CPU(members, n, fn)               [TK_CPU] = fn
+#define GPU(members, n, fn)               [TK_CUDA] = fn
+#define NOGPU                             [TK_CUDA] = NULL
+#define CLASS(id, name, doc, claim, c, g) [KC_##id] = {c, g},
 #include "classes.def"
 #undef CLASS
 };
@@ -612,6 +646,7 @@ Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, const Target *tar
         BUG("codegen: no kernel class '%s'", node_sym(group, "class"));
     lo->config = node_ints(group, "config");
     lo->k = kernel_new(arena, ir, name_of(ir, group), target->vector);
+    lo->k->threads = target->kind == TK_CUDA ? GPU_THREADS : 0;
     lo->k->doc = describe(arena, group, lo->cls);
     place_of(lo->k, group);
     lo->in = NEW_ARRAY(arena, uint32_t, body->nodes.n);
@@ -623,7 +658,10 @@ Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, const Target *tar
     if (lo->cls != KC_MULTI_MAP && lo->cls != KC_MULTI_SUMSQ)
         make_arguments(lo);
     count_work(lo);
-    lowerings[lo->cls](lo);
+    LowerFn fn = lowerings[lo->cls][target->kind];
+    if (!fn)
+        BUG("codegen: class %s has no kernels for %s", class_info(lo->cls)->name, target->name);
+    fn(lo);
     lower_count_work(lo);
     kernel_verify(lo->k);
     return lo->k;

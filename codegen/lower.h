@@ -72,6 +72,10 @@ struct Lower {
     const KExpr **seed;
     bool *seeded;      /* the node reads such a value, or is one */
     Scope *seed_scope; /* where they are valid */
+    /* The threads of a GPU that share a task share its vector loops; see team.c. */
+    int64_t team;      /* 0: one thread alone, as on the CPU */
+    const KExpr *rank; /* of this thread in its team */
+    bool team_again;   /* the team folds again and again in the current loop */
     const KExpr
         *mask; /* VI: the lanes that exist; loads touch no other. NULL: all that `lanes` says */
     /* Rows kept by a fold between its passes; see kern_reduce.c. */
@@ -126,6 +130,13 @@ typedef struct LanesSpec {
 typedef void (*LanesFn)(Lower *lo, const Ix *v, void *user);
 void lower_lanes(Lower *lo, const LanesSpec *spec, LanesFn body, void *user);
 
+/* team.c: after scope_begin, tasks are shared by this many threads: 32 or all of a block. */
+void team_begin(Lower *lo, KPhase *phase, int64_t team);
+/* Opens a scope in which only the first thread of a team is, if there are several. */
+void team_first(Lower *lo);
+/* All threads of a team wait for each other, and see what they wrote. */
+void team_wait(Lower *lo);
+
 /* Stores result number r at ix: value first, then `lower_store` in a second round, so that a result
  * may lie where an input lay. */
 void lower_store(Lower *lo, uint32_t r, const Ix *const *ix, const KExpr *value);
@@ -138,6 +149,8 @@ const KExpr *lower_index(Lower *lo, const Ix *e);                            /* 
 uint32_t index_vector_var(const Lower *lo, const Ix *const *ix, uint32_t n); /* or NO_VAR */
 /* Distance of e between neighbouring lanes of var v; false: not affine. */
 bool index_stride(Lower *lo, const Ix *e, uint32_t v, const Dim **stride);
+/* e is a multiple of W in lane 0 of v and counts up by one: asked where that pays, on a GPU. */
+bool index_aligned(Lower *lo, const Ix *e, uint32_t v);
 /* Element (or lanes) of a buffer at a linear index; NULL: lanes one by one. */
 const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear);
 /* gather.c: e of every lane as ints, VI; NULL: it may not fit. */
@@ -186,6 +199,7 @@ void lower_prefix(Lower *lo);
 void lower_sort(Lower *lo);
 void lower_update(Lower *lo);
 void lower_xent(Lower *lo);
+void gpu_gemm(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 

@@ -65,6 +65,8 @@ void fold_choose_passes(Lower *lo, Fold *f);
 /* The next element of P is p, a scalar row. */
 void fold_set_row(Lower *lo, Fold *f, const Ix *p);
 void fold_whole_range(Lower *lo, Fold *f);
+/* On a GPU: the threads that share a row, as the configuration says. */
+void fold_team(Lower *lo, KPhase *phase);
 /* Buffers of `count` partial results of a fold in the workspace, not yet rounded. */
 uint32_t fold_partials(Lower *lo, const Node *fold, const Dim *count);
 
@@ -86,6 +88,7 @@ void fold_select(Lower *lo, const Fold *f, const Point *p);
 typedef struct Acc {
     const Node *n;
     const KExpr *value, *index; /* VARs; index: folds to an index */
+    const char *text;           /* how two values join; NULL: as n says */
 } Acc;
 Acc acc_begin(Lower *lo, const Node *n, bool vector);
 /* x at R position `at` (I64, or lanes from it on when `along`). lanes: how many count; NULL: all. */
@@ -98,6 +101,8 @@ void acc_step(Lower *lo, const Acc *a, const AccStep *s);
 void acc_join(Lower *lo, const Acc *a, const Acc *b);
 /* The scalar that the lanes of a vector accumulator fold to. */
 const KExpr *acc_lanes(Lower *lo, const Acc *a);
+/* team.c: joins scalar accumulators of all threads of a team; each gets the whole. */
+void acc_team(Lower *lo, const Acc *a);
 /* The result of an accumulator whose lanes are separate. */
 const KExpr *acc_result(Lower *lo, const Acc *a);
 const KExpr *acc_neutral(Lower *lo, const Node *n, bool vector);

@@ -30,7 +30,7 @@ Acc acc_begin(Lower *lo, const Node *n, bool vector)
 
 void acc_add(Lower *lo, const Acc *a, const KExpr *x)
 {
-    const char *text = gen_template(a->n, a->n->in[0]->type->dtype);
+    const char *text = a->text ? a->text : gen_template(a->n, a->n->in[0]->type->dtype);
     ks_set(lo->k, lo->scope->block, a->value, ke_apply(lo, a->value->type, text, a->value, x));
 }
 
@@ -98,6 +98,27 @@ const KExpr *acc_result(Lower *lo, const Acc *a)
     return lower_fit(lo, a->n->type->dtype, a->value);
 }
 
+/* Lane 0 as a scalar. */
+static const KExpr *first_lane(Lower *lo, const KExpr *e)
+{
+    if (!e || !ktype_is_vector(e->type))
+        return e;
+    return ke_apply(lo, e->type == KT_VF ? KT_F32 : KT_I32, "mdl_lane0%t(%0)", e, NULL);
+}
+
+/* The same of a whole team. */
+static const KExpr *join_team(Lower *lo, const Acc *lanes)
+{
+    Kernel *k = lo->k;
+    KBlock *block = lo->scope->block;
+    Acc a = *lanes;
+    a.value = ks_var(k, block, op_info(a.n->op)->name, first_lane(lo, lanes->value));
+    if (a.index)
+        a.index = ks_var(k, block, "index", first_lane(lo, lanes->index));
+    acc_team(lo, &a);
+    return acc_result(lo, &a);
+}
+
 const KExpr *acc_lanes(Lower *lo, const Acc *a)
 {
     Kernel *k = lo->k;
@@ -113,9 +134,10 @@ const KExpr *acc_lanes(Lower *lo, const Acc *a)
                 ks_let(k, block, "other", ke_apply(lo, a->index->type, index_text, a->index, NULL));
         acc_join(lo, a, &other);
     }
+    if (lo->team)
+        return join_team(lo, a);
     const KExpr *e = acc_result(lo, a);
     if (!ktype_is_vector(e->type))
         return e;
-    KType t = e->type == KT_VF ? KT_F32 : KT_I32;
-    return ks_let(k, block, op_info(a->n->op)->name, ke_apply(lo, t, "mdl_lane0%t(%0)", e, NULL));
+    return ks_let(k, block, op_info(a->n->op)->name, first_lane(lo, e));
 }

@@ -129,9 +129,9 @@ static void emit_group(Outline *o, const Emit *e)
     attr[op_attr_index(OP_GROUP, "def")] = (Attr){.kind = AK_DEF, .def = e->def};
     attr[op_attr_index(OP_GROUP, "class")] =
         (Attr){.kind = AK_SYM, .s = sym(fx->cx->ir->syms, cls->name)};
-    int64_t *config = NEW_ARRAY(fx->arena, int64_t, cls->nconfig + 1);
+    int64_t *config = NEW_ARRAY(fx->arena, int64_t, cls->config[fx->cx->target->kind].n + 1);
     attr[op_attr_index(OP_GROUP, "config")] =
-        (Attr){.kind = AK_INTS, .n = cls->nconfig, .ints = config};
+        (Attr){.kind = AK_INTS, .n = cls->config[fx->cx->target->kind].n, .ints = config};
     attr[op_attr_index(OP_GROUP, "count")] = (Attr){.kind = AK_INT, .i = e->count};
     o->out->path = anchor->path;
     o->out->span = anchor->span;

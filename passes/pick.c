@@ -25,17 +25,12 @@ enum {
     TASK_FLOPS = 1 << 18
 };
 
-typedef struct PickConfig {
-    const int64_t *ints;
-    uint32_t n;
-} PickConfig;
-
-static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
+int64_t pick_clamp(int64_t v, int64_t lo, int64_t hi)
 {
     return v < lo ? lo : v > hi ? hi : v;
 }
 
-static int64_t count_hi(Ir *ir, const Type *t)
+int64_t pick_count(Ir *ir, const Type *t)
 {
     int64_t count = 1;
     for (uint32_t i = 0; i < t->rank; i++)
@@ -43,7 +38,7 @@ static int64_t count_hi(Ir *ir, const Type *t)
     return count;
 }
 
-static const Node *first_of(const Graph *body, OpClass cls)
+const Node *pick_first_of(const Graph *body, OpClass cls)
 {
     for (uint32_t i = 0; i < body->nodes.n; i++) {
         if (op_info(body->nodes.at[i]->op)->cls == cls)
@@ -78,12 +73,7 @@ static double tile_cost(const Tile *t, const Target *target, int64_t m, int64_t 
     return ceil((double)m / rows) * ceil((double)n / (double)t->nr) * step;
 }
 
-/* A product, or one of several that have a kernel together. */
-typedef struct Extents {
-    int64_t m, n, k;
-} Extents;
-
-static double tiles_cost(const Tile *t, const Target *target, const Extents *of, uint32_t count)
+static double tiles_cost(const Tile *t, const Target *target, const PickExtents *of, uint32_t count)
 {
     double cost = 0;
     for (uint32_t d = 0; d < count; d++)
@@ -91,7 +81,7 @@ static double tiles_cost(const Tile *t, const Target *target, const Extents *of,
     return cost;
 }
 
-static const Tile *choose_tile(const Target *target, const Extents *of, uint32_t count)
+static const Tile *choose_tile(const Target *target, const PickExtents *of, uint32_t count)
 {
     const Tile *best = NULL;
     double least = 0;
@@ -109,7 +99,7 @@ static const Tile *choose_tile(const Target *target, const Extents *of, uint32_t
 }
 
 /* The tile with fewer rows where that leaves fewer of them idle at the lower edge. */
-static Tile fit_rows(const Tile *t, const Target *target, const Extents *of, uint32_t count)
+static Tile fit_rows(const Tile *t, const Target *target, const PickExtents *of, uint32_t count)
 {
     Tile best = *t, next = *t;
     double least = tiles_cost(t, target, of, count);
@@ -125,9 +115,9 @@ static Tile fit_rows(const Tile *t, const Target *target, const Extents *of, uin
 }
 
 /* Rows, columns and depth of one matrix of a dot, at the upper end of DYN dims. */
-static Extents dot_extents(Ir *ir, const Node *dot)
+PickExtents pick_extents(Ir *ir, const Node *dot)
 {
-    Extents e = {.k = 1};
+    PickExtents e = {.k = 1};
     DotAxes axes;
     node_dot_axes(dot, &axes);
     const Type *a = dot->in[0]->type, *b = dot->in[1]->type;
@@ -137,8 +127,8 @@ static Extents dot_extents(Ir *ir, const Node *dot)
     for (uint32_t i = 0; i < axes.nbatch; i++)
         batch *= dim_hi(ir, a->dims[axes.a_batch[i]]);
     int64_t shared = batch * e.k;
-    e.m = shared > 0 ? count_hi(ir, a) / shared : 0;
-    e.n = shared > 0 ? count_hi(ir, b) / shared : 0;
+    e.m = shared > 0 ? pick_count(ir, a) / shared : 0;
+    e.n = shared > 0 ? pick_count(ir, b) / shared : 0;
     if (e.n == 1) { /* a vector on the right: the kernel takes the matrix as the right side */
         e.n = e.m;
         e.m = 1;
@@ -156,19 +146,19 @@ static void pick_gemm(PassCx *cx, const Graph *body, PickConfig *out)
     int64_t *config = NEW_ARRAY(cx->arena, int64_t, MEMBERS * PRODUCTS_MOST);
     bool equal = true;
     for (uint32_t s = 0; s < p.nset; s++) {
-        Extents of[PRODUCTS_TOGETHER] = {{0}};
+        PickExtents of[PRODUCTS_TOGETHER] = {{0}};
         uint32_t count = 0;
         int64_t k = 0;
         for (uint32_t d = 0; d < p.n; d++) {
             if (p.set[d] != s)
                 continue;
-            of[count] = dot_extents(cx->ir, p.dot[d]);
+            of[count] = pick_extents(cx->ir, p.dot[d]);
             k = of[count].k > k ? of[count].k : k;
             count++;
         }
         const Tile *usual = choose_tile(cx->target, of, count);
         const Tile t = fit_rows(usual, cx->target, of, count);
-        int64_t kc = of[0].m > t.mc ? t.kc : clamp(t.kc, 1, OWN_DEPTH);
+        int64_t kc = of[0].m > t.mc ? t.kc : pick_clamp(t.kc, 1, OWN_DEPTH);
         const int64_t mine[MEMBERS] = {t.mr, t.nr, k > 0 && k < kc ? k : kc, t.mc, t.nc};
         memcpy(config + s * MEMBERS, mine, sizeof mine);
         equal = equal && memcmp(config, mine, sizeof mine) == 0;
@@ -187,14 +177,15 @@ static void pick_xent(PassCx *cx, const Graph *body, bool gradient, int64_t *con
     Xent x;
     if (!xent_match(body, &x))
         BUG("pick: '%s' is no linear cross-entropy", body->name ? body->name : "?");
-    int64_t all = dim_hi(cx->ir, x.rows), rows = clamp(XENT_PACKED / 4 / x.depth, 1, XENT_ROWS);
-    const Extents scores = {x.classes, clamp(all, 1, XENT_ROWS), 1};
+    int64_t all = dim_hi(cx->ir, x.rows),
+            rows = pick_clamp(XENT_PACKED / 4 / x.depth, 1, XENT_ROWS);
+    const PickExtents scores = {x.classes, pick_clamp(all, 1, XENT_ROWS), 1};
     const Tile *t = choose_tile(cx->target, &scores, 1);
     if (gradient)
-        rows = clamp(XENT_SCORES / 4 / x.classes, 1, rows);
+        rows = pick_clamp(XENT_SCORES / 4 / x.classes, 1, rows);
     config[0] = t->mr;
     config[1] = t->nr;
-    config[2] = clamp(rows / t->nr, 1, XENT_ROWS) * t->nr;
+    config[2] = pick_clamp(rows / t->nr, 1, XENT_ROWS) * t->nr;
 }
 
 /* ---- the others ---- */
@@ -202,11 +193,11 @@ static void pick_xent(PassCx *cx, const Graph *body, bool gradient, int64_t *con
 /* Rows per task and, for few rows with long folds, parts of each row. */
 static void pick_reduce(PassCx *cx, const Graph *body, int64_t *config)
 {
-    const Node *fold = first_of(body, OC_REDUCE);
-    int64_t rows = count_hi(cx->ir, fold->type);
-    int64_t all = count_hi(cx->ir, fold->in[0]->type);
+    const Node *fold = pick_first_of(body, OC_REDUCE);
+    int64_t rows = pick_count(cx->ir, fold->type);
+    int64_t all = pick_count(cx->ir, fold->in[0]->type);
     int64_t length = rows > 0 ? all / rows : 1;
-    config[0] = clamp(TASK_ELEMENTS / (length > 0 ? length : 1), 1, TASK_ELEMENTS);
+    config[0] = pick_clamp(TASK_ELEMENTS / (length > 0 ? length : 1), 1, TASK_ELEMENTS);
     config[1] =
         rows < TINY_ROWS && length > LONG_FOLD ? (length + SPLIT_ELEMENTS - 1) / SPLIT_ELEMENTS : 1;
 }
@@ -215,13 +206,13 @@ static void pick_reduce(PassCx *cx, const Graph *body, int64_t *config)
  * much as the rows. */
 static void pick_row_col(PassCx *cx, const Graph *body, int64_t *config)
 {
-    const Node *row = first_of(body, OC_REDUCE);
+    const Node *row = pick_first_of(body, OC_REDUCE);
     for (uint32_t i = 0; i < body->nodes.n && !node_folds_last(row); i++)
         if (op_info(body->nodes.at[i]->op)->cls == OC_REDUCE)
             row = body->nodes.at[i];
-    int64_t rows = count_hi(cx->ir, row->type), all = count_hi(cx->ir, row->in[0]->type);
-    int64_t length = clamp(rows > 0 ? all / rows : 1, 1, TASK_ELEMENTS);
-    config[0] = clamp(TASK_ELEMENTS / length, LEAST_ROWS, TASK_ELEMENTS);
+    int64_t rows = pick_count(cx->ir, row->type), all = pick_count(cx->ir, row->in[0]->type);
+    int64_t length = pick_clamp(rows > 0 ? all / rows : 1, 1, TASK_ELEMENTS);
+    config[0] = pick_clamp(TASK_ELEMENTS / length, LEAST_ROWS, TASK_ELEMENTS);
 }
 
 /* Registers hold a tile of queries by two vectors of keys. Of the heights, the one that computes the
@@ -241,15 +232,16 @@ static void pick_attention(PassCx *cx, const Graph *body, int64_t *config)
     Attention a;
     bool found = attention_find(body, &a);
     ASSERT(found);
-    int64_t t = clamp(dim_hi(cx->ir, a.t), 1, INT32_MAX),
-            s = clamp(dim_hi(cx->ir, a.s), 1, INT32_MAX);
+    int64_t t = pick_clamp(dim_hi(cx->ir, a.t), 1, INT32_MAX),
+            s = pick_clamp(dim_hi(cx->ir, a.s), 1, INT32_MAX);
     int64_t d = dim_hi(cx->ir, a.d) + dim_hi(cx->ir, a.e), width = cx->target->vector;
     int64_t mr = query_rows(cx->target, t);
     int64_t nr = 2 * width;
     config[0] = mr;
     config[1] = nr;
-    config[2] = clamp((s + nr - 1) / nr * nr, nr, ATTENTION_KEYS / nr * nr);
-    config[3] = clamp(TASK_FLOPS / (2 * mr * clamp(s, 1, TASK_FLOPS) * d), 1, (t + mr - 1) / mr);
+    config[2] = pick_clamp((s + nr - 1) / nr * nr, nr, ATTENTION_KEYS / nr * nr);
+    config[3] =
+        pick_clamp(TASK_FLOPS / (2 * mr * pick_clamp(s, 1, TASK_FLOPS) * d), 1, (t + mr - 1) / mr);
 }
 
 /* Keys and queries such that a block of scores and its gradients stay in the first cache. */
@@ -258,19 +250,24 @@ static void pick_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
     AttentionBwd b;
     bool found = attention_find_bwd(body, &b);
     ASSERT(found);
-    int64_t t = clamp(dim_hi(cx->ir, b.a.t), 1, INT32_MAX);
-    int64_t s = clamp(dim_hi(cx->ir, b.a.s), 1, INT32_MAX), nr = 2 * cx->target->vector;
+    int64_t t = pick_clamp(dim_hi(cx->ir, b.a.t), 1, INT32_MAX);
+    int64_t s = pick_clamp(dim_hi(cx->ir, b.a.s), 1, INT32_MAX), nr = 2 * cx->target->vector;
     int64_t mr = query_rows(cx->target, t);
     config[0] = mr;
     config[1] = nr;
-    config[2] = clamp((s + nr - 1) / nr * nr, nr, ATTENTION_BWD_TILE / nr * nr);
-    config[3] = mr * clamp(ATTENTION_BWD_TILE / mr, 1, (t + mr - 1) / mr);
+    config[2] = pick_clamp((s + nr - 1) / nr * nr, nr, ATTENTION_BWD_TILE / nr * nr);
+    config[3] = mr * pick_clamp(ATTENTION_BWD_TILE / mr, 1, (t + mr - 1) / mr);
 }
 
 static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
 {
-    int64_t *config = NEW_ARRAY(cx->arena, int64_t, class_info(cls)->nconfig + 1);
-    *out = (PickConfig){config, class_info(cls)->nconfig};
+    if (cx->target->kind == TK_CUDA) {
+        pick_gpu(cx, cls, body, out);
+        return;
+    }
+    int64_t *config =
+        NEW_ARRAY(cx->arena, int64_t, class_info(cls)->config[cx->target->kind].n + 1);
+    *out = (PickConfig){config, class_info(cls)->config[cx->target->kind].n};
     switch (cls) {
     case KC_GEMM:
         pick_gemm(cx, body, out);
@@ -288,14 +285,14 @@ static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfi
         pick_row_col(cx, body, config);
         return;
     case KC_SCATTER: {
-        int64_t cells = count_hi(cx->ir, first_of(body, OC_SCATTER)->type);
-        config[0] = clamp(cells, 1, TASK_ELEMENTS);
+        int64_t cells = pick_count(cx->ir, pick_first_of(body, OC_SCATTER)->type);
+        config[0] = pick_clamp(cells, 1, TASK_ELEMENTS);
         return;
     }
     case KC_SORT: {
-        const Node *order = first_of(body, OC_SORT);
+        const Node *order = pick_first_of(body, OC_SORT);
         int64_t n = dim_hi(cx->ir, order->type->dims[node_int(order, "axis")]);
-        config[0] = clamp(SORT_ELEMENTS / (n > 0 ? n : 1), 1, SORT_ELEMENTS);
+        config[0] = pick_clamp(SORT_ELEMENTS / (n > 0 ? n : 1), 1, SORT_ELEMENTS);
         return;
     }
     case KC_UPDATE:

@@ -10,4 +10,25 @@ enum { PICK_UPDATE_WHOLE = 1 };
 /* n integers in cx->arena, as the class's row in classes.def names them. */
 const int64_t *pick_config(PassCx *cx, const Def *def, const char *class_name, uint32_t *n);
 
+/* ---- shared by pick.c and pick_gpu.c ---- */
+
+typedef struct PickConfig {
+    const int64_t *ints;
+    uint32_t n;
+} PickConfig;
+
+/* A product, or one of several that have a kernel together: rows, columns and depth of one member of its
+ * batch, at the upper end of DYN dims. */
+typedef struct PickExtents {
+    int64_t m, n, k;
+} PickExtents;
+PickExtents pick_extents(Ir *ir, const Node *dot);
+
+int64_t pick_clamp(int64_t v, int64_t lo, int64_t hi);
+int64_t pick_count(Ir *ir, const Type *t); /* elements, at the upper end */
+const Node *pick_first_of(const Graph *body, OpClass cls);
+
+/* pick_gpu.c: the configuration of a class on a GPU. */
+void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out);
+
 #endif

@@ -105,6 +105,17 @@ uint32_t kernel_workspace(Kernel *k, const char *name, DType dtype, const Dim *c
     return kernel_buf(k, &b);
 }
 
+uint32_t kernel_shared(Kernel *k, const char *name, DType dtype, int64_t count)
+{
+    ASSERT(k->phases.n > 0 && k->threads > 0);
+    KPhase *p = &VEC_LAST(&k->phases);
+    KBuf b = {.kind = KB_SHARED, .name = kernel_name(k, name), .dtype = dtype, .align = 64};
+    b.offset = p->shared;
+    b.count = dim_const(k->ir, count);
+    p->shared = (uint32_t)align64(p->shared + (uint64_t)count * dtype_info(dtype)->bytes);
+    return kernel_buf(k, &b);
+}
+
 const KExpr *kernel_round(Kernel *k)
 {
     return ke_text(k, KT_I64, "a->round", NULL, 0);
@@ -113,7 +124,7 @@ const KExpr *kernel_round(Kernel *k)
 KPhase *kernel_phase(Kernel *k, const char *suffix, const Dim *tasks, const char *doc)
 {
     ASSERT(k->phases.n < MAX_PHASES);
-    KPhase p = {.tasks = tasks, .doc = doc};
+    KPhase p = {.tasks = tasks, .threads = k->threads, .team = k->threads ? 1 : 0, .doc = doc};
     p.name = *suffix ? sym_printf(k->ir->syms, "%s_%s", k->name, suffix) : k->name;
     VEC_PUSH(k->arena, &k->phases, p);
     return &VEC_LAST(&k->phases);
@@ -274,6 +285,15 @@ const KExpr *ke_vload(Kernel *k, uint32_t buf, const KExpr *index, const KExpr *
     e->buf = buf;
     e->index = index;
     e->lanes = lanes;
+    return e;
+}
+
+const KExpr *ke_aligned(Kernel *k, const KExpr *load)
+{
+    ASSERT(load->kind == KE_LOAD && !load->lanes);
+    KExpr *e = NEW(k->arena, KExpr);
+    *e = *load;
+    e->aligned = true;
     return e;
 }
 

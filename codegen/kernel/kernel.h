@@ -45,6 +45,7 @@ struct KExpr {
     uint32_t buf;       /* LOAD, ADDR: index into Kernel.bufs */
     const KExpr *index; /* LOAD, ADDR */
     const KExpr *lanes; /* LOAD of a vector: I64 or NULL */
+    bool aligned;       /* LOAD of a vector: its address is a multiple of W elements */
     KIndexOp iop;
     const char *text; /* TEXT */
     uint32_t narg;
@@ -74,6 +75,7 @@ struct KStmt {
     uint32_t buf;
     const KExpr *index;
     const KExpr *lanes;
+    bool aligned;  /* STORE, as of LOAD */
     int64_t count; /* LOCAL */
     Span span;     /* the program's text that asks for it, and the path of the module; or none */
     Sym path;
@@ -86,6 +88,7 @@ typedef enum KBufKind {
     KB_TABLE,     /* pointer j of the current table row */
     KB_WORKSPACE, /* shared by all tasks of a launch; byte offset `offset` */
     KB_SCRATCH,   /* of this thread; byte offset `offset` */
+    KB_SHARED,    /* of a block of threads, on a GPU; byte offset `offset` */
     KB_LOCAL      /* declared by KS_LOCAL */
 } KBufKind;
 
@@ -99,14 +102,15 @@ typedef struct KBuf {
     uint32_t align;   /* proven alignment of element 0 in bytes */
 } KBuf;
 
-/* On a GPU a phase is one launch and a task is one block of threads. */
+/* On a GPU a phase is one launch, and a task is run by a team: a block of threads, a warp of it, or one
+ * thread alone. */
 typedef struct KPhase {
     Sym name;         /* C function */
     const Dim *tasks; /* the function's `task` runs over [0, tasks) */
     uint32_t threads; /* of a block; 0: on the CPU */
-    uint32_t
-        blocks; /* that a multiprocessor is to hold at once, which bounds registers; 0: no wish */
-    uint32_t shared; /* bytes of shared memory of a block */
+    uint32_t team;    /* threads that share a task: 1, 32 (a warp) or `threads` */
+    uint32_t blocks;  /* a multiprocessor is to hold at once, which bounds registers; 0: no wish */
+    uint32_t shared;  /* bytes of shared memory of a block */
     const char *doc;
     KBlock body;
 } KPhase;
@@ -115,8 +119,9 @@ typedef struct Kernel {
     Arena *arena;
     Ir *ir;
     Sym name;
-    const char *doc; /* model path and group, for the head comment */
-    uint32_t width;  /* W */
+    const char *doc;  /* model path and group, for the head comment */
+    uint32_t width;   /* W */
+    uint32_t threads; /* of a block, for phases that say no other; 0: on the CPU */
     VEC(KBuf) bufs;
     VEC(KPhase) phases;
     uint32_t again;              /* how many more times all phases run; kernel_round() counts */
@@ -135,7 +140,10 @@ Kernel *kernel_new(Arena *arena, Ir *ir, Sym name, uint32_t width);
 uint32_t kernel_buf(Kernel *k, const KBuf *proto);
 uint32_t kernel_scratch(Kernel *k, const char *name, DType dtype, int64_t count); /* 64-aligned */
 uint32_t kernel_workspace(Kernel *k, const char *name, DType dtype, const Dim *count);
+/* A task per thread on a GPU; set ->team for others. */
 KPhase *kernel_phase(Kernel *k, const char *suffix, const Dim *tasks, const char *doc);
+/* `count` elements of the shared memory of the phase that was made last. */
+uint32_t kernel_shared(Kernel *k, const char *name, DType dtype, int64_t count);
 const KExpr *kernel_round(Kernel *k); /* 0 .. again */
 
 /* Expressions; constants fold, x*1, x+0, x*0, 0/x simplify. */
@@ -147,6 +155,9 @@ const KExpr *ke_slot(Kernel *k, KType t, Sym name);
 const KExpr *ke_index(Kernel *k, KIndexOp op, const KExpr *a, const KExpr *b);
 const KExpr *ke_load(Kernel *k, uint32_t buf, const KExpr *index); /* scalar of the buffer's type */
 const KExpr *ke_vload(Kernel *k, uint32_t buf, const KExpr *index, const KExpr *lanes);
+const KExpr *
+ke_aligned(Kernel *k,
+           const KExpr *load); /* of a whole vector: its address is known to be aligned */
 /* a < b, a && b ... of I64 or BOOL operands: BOOL. op is C's spelling. */
 const KExpr *ke_test(Kernel *k, const char *op, const KExpr *a, const KExpr *b);
 /* The value of a constant integer expression. */

@@ -148,7 +148,8 @@ static void block(Printer *p, const KBlock *b, int depth)
 
 void kernel_print(const Kernel *k, StrBuf *sb)
 {
-    static const char *const kind[] = {"in", "out", "table", "workspace", "scratch", "local"};
+    static const char *const kind[] = {"in",      "out",    "table", "workspace",
+                                       "scratch", "shared", "local"};
     Printer p = {k, sb};
     sb_printf(sb, "kernel %s width %u scratch %llu workspace %llu\n", k->name, k->width,
               (unsigned long long)k->scratch, (unsigned long long)k->workspace);
@@ -167,6 +168,8 @@ void kernel_print(const Kernel *k, StrBuf *sb)
         const KPhase *ph = &k->phases.at[i];
         sb_printf(sb, "phase %s tasks ", ph->name);
         dim_print(k->ir, ph->tasks, sb);
+        if (ph->threads)
+            sb_printf(sb, " threads %u team %u shared %u", ph->threads, ph->team, ph->shared);
         sb_puts(sb, "\n");
         block(&p, &ph->body, 1);
     }

@@ -174,6 +174,10 @@ static void block(Checker *c, const KBlock *b)
 void kernel_verify(const Kernel *k)
 {
     for (uint32_t i = 0; i < k->phases.n; i++) {
+        const KPhase *p = &k->phases.at[i];
+        if (p->threads &&
+            (p->threads % 32 || p->threads > 1024 || !p->team || p->threads % p->team))
+            BUG("kernel %s: blocks of %u threads in teams of %u", p->name, p->threads, p->team);
         Checker c = {.k = k, .phase = &k->phases.at[i], .types = map_new(k->arena)};
         declare(&c, sym(k->ir->syms, "task"), KT_I64);
         block(&c, &c.phase->body);

@@ -5,10 +5,13 @@
 #include <string.h>
 
 static const ClassInfo infos[] = {
-#define CLAIM(name, fn) .composite = name, .claims = fn
-#define NOCLAIM         .composite = NULL
-#define CLASS(id, text, line, members, count, claim, lower) \
-    [KC_##id] = {.name = text, .doc = line, .nconfig = count, .config = members, claim},
+#define CLAIM(name, fn)            .composite = name, .claims = fn
+#define NOCLAIM                    .composite = NULL
+#define CPU(members, count, lower) .config[TK_CPU] = {members, count}
+#define GPU(members, count, lower) .config[TK_CUDA] = {members, count}
+#define NOGPU                      .config[TK_CUDA] = {NULL, 0}
+#define CLASS(id, text, line, claim, cpu, gpu) \
+    [KC_##id] = {.name = text, .doc = line, claim, cpu, gpu},
 #include "classes.def"
 #undef CLASS
 };
@@ -21,7 +24,7 @@ const ClassInfo *class_info(KernelClass c)
 
 bool target_runs(const Target *t, OpClass cls)
 {
-    UNUSED(t); /* there is one kind */
+    UNUSED(t); /* all kinds run all of them */
     switch (cls) {
     case OC_LEAF:
     case OC_VIEW:
@@ -46,7 +49,8 @@ bool target_runs(const Target *t, OpClass cls)
 bool class_claims(const Target *t, Sym composite, const Graph *body, KernelClass *out)
 {
     for (size_t i = 0; i < COUNT(infos); i++) {
-        if (!infos[i].composite || strcmp(infos[i].composite, composite) != 0)
+        if (!infos[i].composite || strcmp(infos[i].composite, composite) != 0 ||
+            !infos[i].config[t->kind].members)
             continue;
         if (!body || infos[i].claims(t, body)) {
             *out = (KernelClass)i;

@@ -4,7 +4,7 @@
 
 #include "ir.h"
 
-typedef enum TargetKind { TK_CPU, TK_CUDA } TargetKind;
+typedef enum TargetKind { TK_CPU, TK_CUDA, TK_COUNT } TargetKind;
 
 typedef struct Target {
     TargetKind kind;
@@ -44,11 +44,16 @@ typedef enum KernelClass {
  * user's may have the same name, so the body decides. */
 typedef bool (*ClaimFn)(const Target *t, const Graph *body);
 
+/* The config tuple of a class on one kind of target. */
+typedef struct ClassConfig {
+    const char *members; /* their names: "mr nr kc mc"; NULL: the class has no kernels there */
+    uint32_t n;
+} ClassConfig;
+
 typedef struct ClassInfo {
     const char *name; /* the `class` attribute of a group */
     const char *doc;
-    uint32_t nconfig;      /* length of the config tuple */
-    const char *config;    /* names of its members: "mr nr kc mc" */
+    ClassConfig config[TK_COUNT];
     const char *composite; /* whose calls it runs whole, if claims() agrees; NULL: none */
     ClaimFn claims;
 } ClassInfo;

@@ -1,0 +1,183 @@
+/* pick_gpu.c: the configuration of each kernel class on a GPU: how many threads share a row, how folds are cut
+ * so that every multiprocessor has work, and which tile a product has. */
+#include "internal.h"
+#include "pick.h"
+#include "products.h"
+
+#include <string.h>
+
+enum {
+    WARP = 32,
+    FULL = 4,        /* blocks of 256 threads that keep a multiprocessor busy */
+    SHORT_ROW = 16,  /* elements that one thread folds as fast as a warp */
+    WARP_ROW = 1024, /* .. that a warp does */
+    MOST_TEAM = 512, /* threads of a row */
+    PART = 2048,     /* elements of a part of a row */
+    PART_ROWS = 32,  /* rows of a part of a column */
+    CHUNK = 8192,    /* elements of a tensor that a block works on */
+    LEAST_ROWS = 4
+};
+
+static int64_t ceil_of(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Threads that share a row of so many elements. */
+static int64_t team_of(int64_t length)
+{
+    if (length <= SHORT_ROW)
+        return 1;
+    int64_t team = WARP;
+    while (length > WARP_ROW && team < MOST_TEAM && team * 16 < length)
+        team *= 2;
+    return team;
+}
+
+/* The fold of rows, if there are any. */
+static const Node *row_fold(const Graph *body)
+{
+    const Node *row = pick_first_of(body, OC_REDUCE);
+    for (uint32_t i = 0; i < body->nodes.n && !node_folds_last(row); i++)
+        if (op_info(body->nodes.at[i]->op)->cls == OC_REDUCE)
+            row = body->nodes.at[i];
+    return row;
+}
+
+static void gpu_reduce(PassCx *cx, const Graph *body, int64_t *config)
+{
+    const Target *t = cx->target;
+    const Node *fold = pick_first_of(body, OC_REDUCE);
+    int64_t count = pick_count(cx->ir, fold->type), all = pick_count(cx->ir, fold->in[0]->type);
+    int64_t length = count > 0 ? all / count : 1, team = team_of(length), full = t->cores * FULL;
+    int64_t teams = node_folds_last(fold) ? count * team / 256 : count / t->vector / 256;
+    int64_t part = node_folds_last(fold) ? PART : PART_ROWS;
+    config[0] = pick_clamp(full / (teams > 0 ? teams : 1), 1, ceil_of(length, part));
+    config[1] = team_of(ceil_of(length, config[0]));
+}
+
+static void gpu_row_col(PassCx *cx, const Graph *body, int64_t *config)
+{
+    const Node *row = row_fold(body);
+    int64_t rows = pick_count(cx->ir, row->type), all = pick_count(cx->ir, row->in[0]->type);
+    int64_t team = team_of(rows > 0 ? all / rows : 1);
+    team = team < WARP ? WARP : team;
+    int64_t blocks = cx->target->cores * FULL * 256 / team;
+    config[0] =
+        pick_clamp(ceil_of(rows, blocks), LEAST_ROWS, rows > LEAST_ROWS ? rows : LEAST_ROWS);
+    config[1] = team;
+}
+
+/* ---- products ---- */
+
+typedef struct GpuTile {
+    int64_t bm, bn, bk, stages, wm, wn;
+} GpuTile;
+
+/* Best first: larger tiles read each operand fewer times. */
+static const GpuTile tensor_tiles[] = {{128, 128, 32, 4, 2, 4}, {128, 64, 32, 4, 4, 2},
+                                       {64, 128, 32, 4, 2, 4},  {64, 64, 32, 4, 2, 2},
+                                       {32, 64, 64, 4, 1, 2},   {16, 64, 64, 4, 1, 2}};
+/* 8 x 8 sums a thread. */
+static const GpuTile float_tiles[] = {
+    {128, 128, 16, 2, 8, 1}, {128, 64, 16, 2, 4, 1}, {64, 64, 16, 2, 2, 1}, {32, 64, 16, 2, 1, 1}};
+
+/* Time of the product, up to a factor: rounds of tiles on all multiprocessors, each as long as what it
+ * multiplies and reads. */
+static double tile_time(const GpuTile *t, const Target *target, const PickExtents *e, int64_t n)
+{
+    double tiles = (double)ceil_of(e->m, t->bm) * (double)ceil_of(e->n, t->bn);
+    double waves = tiles / target->cores;
+    waves = waves < 1 ? 1 : waves;
+    double area = (double)(t->bm * t->bn), edge = (double)(t->bm + t->bn);
+    return waves * (double)n * (area + 64 * edge + 1024);
+}
+
+static const GpuTile *choose_gpu_tile(const Target *target, const PickExtents *e, int64_t n,
+                                      bool tensor)
+{
+    const GpuTile *from = tensor ? tensor_tiles : float_tiles, *best = NULL;
+    size_t count = tensor ? COUNT(tensor_tiles) : COUNT(float_tiles);
+    double least = 0;
+    for (size_t i = 0; i < count; i++) {
+        const GpuTile *t = &from[i];
+        int64_t sums = t->bm * t->bn / (t->wm * t->wn * WARP) * n;
+        int64_t rows = n * t->bm * (t->bn + 8) * 4;
+        if (i + 1 < count && (sums > 128 || rows > (int64_t)target->l1))
+            continue;
+        double time = tile_time(t, target, e, n);
+        if (best && time >= least)
+            continue;
+        best = t;
+        least = time;
+    }
+    return best;
+}
+
+static bool on_tensor_cores(const Node *dot)
+{
+    DType a = dot->in[0]->type->dtype, b = dot->in[1]->type->dtype;
+    return a == b && (a == DT_BF16 || a == DT_F16);
+}
+
+/* All sets of a launch have blocks of the same threads, so they share one tile: that of the largest. */
+static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
+{
+    Products p;
+    if (!products_find(body, cx->arena, &p))
+        BUG("pick: the products of '%s' do not fit together", body->name ? body->name : "?");
+    uint32_t together[PRODUCTS_MOST] = {0}, most = 1;
+    PickExtents e = {0};
+    bool tensor = true;
+    for (uint32_t d = 0; d < p.n; d++) {
+        PickExtents one = pick_extents(cx->ir, p.dot[d]);
+        e.m = one.m > e.m ? one.m : e.m;
+        e.n = one.n > e.n ? one.n : e.n;
+        uint32_t n = ++together[p.set[d]];
+        most = n > most ? n : most;
+        tensor = tensor && on_tensor_cores(p.dot[d]);
+    }
+    const GpuTile *t = choose_gpu_tile(cx->target, &e, most, tensor);
+    const int64_t ints[] = {t->bm, t->bn, t->bk, t->stages, t->wm, t->wn};
+    memcpy(config, ints, sizeof ints);
+}
+
+/* ---- all classes ---- */
+
+void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
+{
+    uint32_t n = class_info(cls)->config[TK_CUDA].n;
+    int64_t *config = NEW_ARRAY(cx->arena, int64_t, n + 1);
+    *out = (PickConfig){config, n};
+    for (uint32_t i = 0; i < n; i++)
+        config[i] = 1; /* the least a thread can do */
+    switch (cls) {
+    case KC_REDUCE:
+        gpu_reduce(cx, body, config);
+        return;
+    case KC_ROW_COL:
+        gpu_row_col(cx, body, config);
+        return;
+    case KC_GEMM:
+        gpu_gemm_tile(cx, body, config);
+        return;
+    case KC_MULTI_MAP:
+    case KC_MULTI_SUMSQ:
+        config[0] = CHUNK;
+        return;
+    case KC_MAP:
+    case KC_SCATTER:
+    case KC_PREFIX:
+    case KC_SORT:
+    case KC_UPDATE:
+    case KC_ATTENTION:
+    case KC_ATTENTION_BWD:
+    case KC_XENT:
+    case KC_XENT_GRAD:
+    case KC_XENT_BOTH:
+        return;
+    case KC_COUNT:
+        break;
+    }
+    BUG("no such kernel class: %d", (int)cls);
+}

@@ -1,0 +1,147 @@
+/* mdl_tile.h: what a block of threads does with tiles of two matrices in shared memory: multiplies them on the
+ * tensor cores (mma.sync) or by multiply-adds, and lays the sums down as rows. Used by the GPU and by its
+ * emulator; the sizes are constants of the kernel's text, so all loops unroll.
+ *
+ * A 16-bit tile lies in rows of 16-byte chunks, exchanged within a row (mdl_chunk) so that the eight rows of a
+ * matrix that ldmatrix reads are in different banks. `along` 1: rows of the tile are rows of the matrix and run
+ * along the depth; 0: they are steps of depth and run along the matrix's rows.
+ * A tile of f32 is always of the second kind, in order. */
+#ifndef MDL_TILE_H
+#define MDL_TILE_H
+
+/* Byte offset of a chunk of a row of `chunks` chunks. */
+MDL_FN int mdl_chunk(int row, int chunk, int chunks)
+{
+    int turn = chunks >= 8 ? row & 7 : chunks == 4 ? row >> 1 & 3 : chunks == 2 ? row >> 2 & 1 : 0;
+    return (row * chunks + (chunk ^ turn)) * 16;
+}
+
+typedef struct __attribute__((aligned(8))) MdlPair {
+    float x, y;
+} MdlPair;
+
+/* Two floats to a multiple of their size. */
+MDL_FN void mdl_store2_f32(float *p, float x, float y)
+{
+    MdlPair *to = (MdlPair *)p;
+    to->x = x;
+    to->y = y;
+}
+
+/* The shape of a product: a tile of bm x bn sums over bk steps of depth, shared by wm x wn warps. */
+typedef struct MdlTile {
+    int bm, bn, bk, wm, wn;
+    int a_along, b_along;
+} MdlTile;
+
+/* ---- tensor cores: m16n8k16 ---- */
+
+/* Registers of the 16 x 16 block of the left tile at (m, k): four 8 x 8 matrices, (m, k) (m+8, k) (m, k+8)
+ * (m+8, k+8), in the order of PTX ISA 9.7.14.5.8 (mma.m16n8k16, matrix A). */
+MDL_FN void mdl_load_a(uint32_t *r, const char *a, MdlTile t, int m, int k)
+{
+    int lane = mdl_lane(), of = lane >> 3, in = lane & 7;
+    if (t.a_along)
+        mdl_ldmatrix_x4(r, a + mdl_chunk(m + in + (of & 1) * 8, k / 8 + (of >> 1), t.bk / 8));
+    else
+        mdl_ldmatrix_x4_trans(r, a + mdl_chunk(k + in + (of >> 1) * 8, m / 8 + (of & 1), t.bm / 8));
+}
+
+/* Registers of two 16 x 8 blocks of the right tile, at columns n and n + 8: (k, n) (k+8, n) (k, n+8)
+ * (k+8, n+8) (the same place, matrix B). */
+MDL_FN void mdl_load_b(uint32_t *r, const char *b, MdlTile t, int n, int k)
+{
+    int lane = mdl_lane(), of = lane >> 3, in = lane & 7;
+    if (t.b_along)
+        mdl_ldmatrix_x4(r, b + mdl_chunk(n + in + (of >> 1) * 8, k / 8 + (of & 1), t.bk / 8));
+    else
+        mdl_ldmatrix_x4_trans(r, b + mdl_chunk(k + in + (of & 1) * 8, n / 8 + (of >> 1), t.bn / 8));
+}
+
+/* acc[bm / wm / 16][bn / wn / 8][4] += a b, of this thread's part of its warp's part of the tile. */
+#define MDL_MMA_TILE(name)                                                                   \
+    MDL_FN void mdl_mma_tile_##name(float *acc, const void *a, const void *b, MdlTile t)     \
+    {                                                                                        \
+        enum { MOST = 8 };                                                                   \
+        int warp = mdl_warp(), mt = t.bm / t.wm / 16, nt = t.bn / t.wn / 8;                  \
+        int m = warp / t.wn * (t.bm / t.wm), n = warp % t.wn * (t.bn / t.wn);                \
+        MDL_UNROLL                                                                           \
+        for (int k = 0; k < t.bk; k += 16) {                                                 \
+            uint32_t ra[MOST][4], rb[MOST][4];                                               \
+            MDL_UNROLL                                                                       \
+            for (int i = 0; i < mt; i++)                                                     \
+                mdl_load_a(ra[i], (const char *)a, t, m + i * 16, k);                        \
+            MDL_UNROLL                                                                       \
+            for (int j = 0; j < nt / 2; j++)                                                 \
+                mdl_load_b(rb[j], (const char *)b, t, n + j * 16, k);                        \
+            MDL_UNROLL                                                                       \
+            for (int i = 0; i < mt; i++) {                                                   \
+                MDL_UNROLL                                                                   \
+                for (int j = 0; j < nt; j++)                                                 \
+                    mdl_mma_##name(acc + (i * nt + j) * 4, ra[i], rb[j / 2] + j % 2 * 2);    \
+            }                                                                                \
+        }                                                                                    \
+    }
+MDL_MMA_TILE(bf16)
+MDL_MMA_TILE(f16)
+
+/* The sums as rows of `pitch` floats: PTX ISA 9.7.14.5.8, accumulators: rows lane / 4 and 8 below, columns
+ * lane % 4 * 2 and the next. */
+MDL_FN void mdl_mma_rows(float *rows, int pitch, const float *acc, MdlTile t)
+{
+    int warp = mdl_warp(), lane = mdl_lane(), mt = t.bm / t.wm / 16, nt = t.bn / t.wn / 8;
+    int m = warp / t.wn * (t.bm / t.wm) + lane / 4, n = warp % t.wn * (t.bn / t.wn) + lane % 4 * 2;
+    MDL_UNROLL
+    for (int i = 0; i < mt; i++) {
+        MDL_UNROLL
+        for (int j = 0; j < nt; j++) {
+            const float *c = acc + (i * nt + j) * 4;
+            float *row = rows + (m + i * 16) * pitch + n + j * 8;
+            mdl_store2_f32(row, c[0], c[1]);
+            mdl_store2_f32(row + 8 * pitch, c[2], c[3]);
+        }
+    }
+}
+
+/* ---- multiply-adds of f32 ---- */
+
+/* A thread has rows y * 4 + 0..3 and, from half of the tile on, four more; the same of columns: x and y are its
+ * place among wn * 16 by wm * 2 threads of bm = wm * 16 rows and bn = wn * 128 columns. */
+MDL_FN int mdl_fma_place(int thread, int side, int i)
+{
+    return i / 4 * (side / 2) + thread * 4 + i % 4;
+}
+
+/* acc[8][8] += a b; threads = bm / 8 * (bn / 8). */
+MDL_FN void mdl_fma_tile_f32(float *acc, const float *a, const float *b, MdlTile t)
+{
+    int across = t.bn / 8, x = mdl_thread() % across, y = mdl_thread() / across;
+    for (int k = 0; k < t.bk; k++) {
+        float ra[8], rb[8];
+        MDL_UNROLL
+        for (int i = 0; i < 8; i++)
+            ra[i] = a[k * t.bm + mdl_fma_place(y, t.bm, i)];
+        MDL_UNROLL
+        for (int j = 0; j < 8; j++)
+            rb[j] = b[k * t.bn + mdl_fma_place(x, t.bn, j)];
+        MDL_UNROLL
+        for (int i = 0; i < 8; i++) {
+            MDL_UNROLL
+            for (int j = 0; j < 8; j++)
+                acc[i * 8 + j] = mdl_fma_f32(ra[i], rb[j], acc[i * 8 + j]);
+        }
+    }
+}
+
+MDL_FN void mdl_fma_rows(float *rows, int pitch, const float *acc, MdlTile t)
+{
+    int across = t.bn / 8, x = mdl_thread() % across, y = mdl_thread() / across;
+    MDL_UNROLL
+    for (int i = 0; i < 8; i++) {
+        MDL_UNROLL
+        for (int j = 0; j < 8; j++)
+            rows[mdl_fma_place(y, t.bm, i) * pitch + mdl_fma_place(x, t.bn, j)] = acc[i * 8 + j];
+    }
+}
+
+#endif
