@@ -1,5 +1,5 @@
 /* philox.c: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
- * runtime/prelude/c/mdl_math.h has the same functions for kernels. */
+ * runtime/prelude/common/mdl_random.h has the same functions for kernels. */
 #include "philox.h"
 
 static void philox_round(uint32_t x[4], const uint32_t key[2])

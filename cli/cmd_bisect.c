@@ -72,7 +72,7 @@ static bool write_repro(const Report *r, Err *err)
     sb_printf(
         &notes,
         "%s\n%s\n\n"
-        "kernel.c             the C text; runtime/prelude/c/mdl.h is what it includes\n"
+        "kernel.c             the C text; runtime/prelude/ has what it includes\n"
         "group.txt            what it should compute\n"
         "tensors.safetensors  in.N: what it read; got.N: its results; want.N: what they should\n"
         "                     be, unless it is too large to be interpreted; in f64\n",

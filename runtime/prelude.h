@@ -2,7 +2,7 @@
 #ifndef MDL_PRELUDE_TEXT_H
 #define MDL_PRELUDE_TEXT_H
 
-/* Paths below runtime/ and contents; both end with NULL. */
+/* Paths below runtime/ and contents, in one folder for the compiler; both end with NULL. */
 extern const char *const mdl_prelude_c_names[];
 extern const char *const mdl_prelude_c_texts[];
 

@@ -200,11 +200,12 @@ static void *harness_compile(Harness *h, const char *dir)
     const char *check = "";
 #endif
     const char *cc = getenv("MDL_CC");
-    const char *cmd = arena_printf(h->arena,
-                                   "%s -std=gnu11 -O2 -w -fno-math-errno -ffp-contract=off -fwrapv "
-                                   "%s %s -shared -fPIC -I%s/runtime/prelude/c "
-                                   "%s -o %s -lm",
-                                   cc ? cc : "gcc", march, check, MDL_SOURCE_DIR, c_path, so);
+    const char *cmd =
+        arena_printf(h->arena,
+                     "%s -std=gnu11 -O2 -w -fno-math-errno -ffp-contract=off -fwrapv "
+                     "%s %s -shared -fPIC -I%s/runtime/prelude/c "
+                     "-I%s/runtime/prelude/common %s -o %s -lm",
+                     cc ? cc : "gcc", march, check, MDL_SOURCE_DIR, MDL_SOURCE_DIR, c_path, so);
     if (system(cmd) != 0)
         fail_msg("compiler failed on %s", c_path);
     void *dl = dlopen(so, RTLD_NOW | RTLD_LOCAL);

@@ -50,8 +50,8 @@ static void *compile(const char *dir, const char *how)
     const char *cc = getenv("MDL_CC");
     snprintf(command, sizeof command,
              "%s -std=gnu11 -O2 -w -fno-math-errno -ffp-contract=off -fwrapv %s -shared -fPIC "
-             "-I%s/runtime/prelude/c %s -o %s -lm",
-             cc ? cc : "gcc", how, MDL_SOURCE_DIR, path, so);
+             "-I%s/runtime/prelude/c -I%s/runtime/prelude/common %s -o %s -lm",
+             cc ? cc : "gcc", how, MDL_SOURCE_DIR, MDL_SOURCE_DIR, path, so);
     if (system(command) != 0)
         fail_msg("compiler failed: %s", command);
     void *dl = dlopen(so, RTLD_NOW | RTLD_LOCAL);

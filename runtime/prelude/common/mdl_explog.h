@@ -19,7 +19,7 @@ MDL_FN vf mdl_exp2_vf(vf x)
     p = mdl_fma_vf(p, f, mdl_set1_vf(2.402264791363012e-1f));
     p = mdl_fma_vf(p, f, mdl_set1_vf(6.931472028550421e-1f));
     p = mdl_fma_vf(p, f, mdl_set1_vf(1.0f));
-    vi e = __builtin_convertvector(mdl_select_vf(n == n, n, (vf){0}), vi);
+    vi e = mdl_convert_vi(mdl_select_vf(n == n, n, mdl_set1_vf(0)));
     vi half = e >> 1; /* two factors: through the subnormals to 0 */
     return p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
 }
@@ -39,10 +39,10 @@ MDL_FN vf mdl_expm1_vf(vf x)
     p = mdl_fma_vf(p, f, mdl_set1_vf(1.6666665459e-1f));
     p = mdl_fma_vf(p, f, mdl_set1_vf(5.0000001201e-1f));
     p = mdl_fma_vf(p, f * f, f);
-    vi e = __builtin_convertvector(mdl_select_vf(n == n, n, (vf){0}), vi);
+    vi e = mdl_convert_vi(mdl_select_vf(n == n, n, mdl_set1_vf(0)));
     vf half = (vf)((e + 126) << 23);
     vf r = mdl_fma_vf(half, p, half - 0.5f);
-    return mdl_select_vf(x == (vf){0}, x, r + r);
+    return mdl_select_vf(x == mdl_set1_vf(0), x, r + r);
 }
 
 /* log2(x) = e + log2(m), m in [sqrt(1/2), sqrt(2)): mdl_log_vf in units of ln 2, whose inverse is
@@ -60,8 +60,8 @@ MDL_FN vf mdl_log2_vf(vf x)
     r = mdl_fma_vf(m, mdl_set1_vf(0.44269504088896341f), r) + low + m;
     r = r + mdl_cast_vi_vf(e - (tiny & 25));
     r = mdl_select_vf(x == mdl_set1_vf(MDL_INF), x, r);
-    r = mdl_select_vf(x == (vf){0}, mdl_set1_vf(-MDL_INF), r);
-    return mdl_select_vf((x < (vf){0}) | (x != x), mdl_set1_vf(MDL_NAN), r);
+    r = mdl_select_vf(x == mdl_set1_vf(0), mdl_set1_vf(-MDL_INF), r);
+    return mdl_select_vf((x < mdl_set1_vf(0)) | (x != x), mdl_set1_vf(MDL_NAN), r);
 }
 
 /* log(1 + x): u = 1 + x rounded; what the rounding lost is put right by x / (u - 1) (Kahan). */
@@ -78,7 +78,6 @@ MDL_SCALAR(expm1)
 MDL_SCALAR(log2)
 MDL_SCALAR(log1p)
 
-extern double exp2(double), expm1(double), log2(double), log1p(double);
 MDL_F64(exp2, exp2(x))
 MDL_F64(expm1, expm1(x))
 MDL_F64(log2, log2(x))

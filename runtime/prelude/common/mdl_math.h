@@ -53,14 +53,14 @@ MDL_CAST_BOOL(i64, int64_t)
 /* Vectors; "mask" is a bool vector. */
 MDL_FN vf mdl_cast_vi_vf(vi x)
 {
-    return __builtin_convertvector(x, vf);
+    return mdl_convert_vf(x);
 }
 
 MDL_FN vi mdl_cast_vf_vi(vf x)
 {
     vi high = x >= mdl_set1_vf(0x1p31f), low = x <= mdl_set1_vf(-0x1p31f);
     vi in = (x == x) & ~high & ~low;
-    vi r = __builtin_convertvector((vf)((vi)x & in), vi);
+    vi r = mdl_convert_vi((vf)((vi)x & in));
     return r | (high & INT32_MAX) | (low & INT32_MIN);
 }
 
@@ -145,9 +145,6 @@ MDL_FIT_FLOAT(f8e5m2)
 
 /* ---- simple arithmetic ---- */
 
-#define MDL_INF __builtin_inff()
-#define MDL_NAN __builtin_nanf("")
-
 MDL_FN vf mdl_abs_vf(vf x)
 {
     return (vf)((vi)x & 0x7fffffff);
@@ -166,7 +163,7 @@ MDL_FN vf mdl_min_vf(vf a, vf b)
 
 MDL_FN vf mdl_sign_vf(vf x)
 {
-    vf one = mdl_set1_vf(1.0f), zero = {0};
+    vf one = mdl_set1_vf(1.0f), zero = mdl_set1_vf(0);
     return (vf)((vi)one & (x > zero)) - (vf)((vi)one & (x < zero));
 }
 
@@ -174,30 +171,6 @@ MDL_FN vi mdl_is_finite_vf(vf x)
 {
     return ((vi)x & 0x7f800000) != 0x7f800000;
 }
-
-#if defined(__clang__) || !defined(__x86_64__)
-MDL_FN vf mdl_sqrt_vf(vf x)
-{
-    MDL_LANES(i)
-    x[i] = __builtin_sqrtf(x[i]);
-    return x;
-}
-#elif MDL_W == 16 && defined(__AVX512F__)
-MDL_FN vf mdl_sqrt_vf(vf x)
-{
-    return __builtin_ia32_sqrtps512_mask(x, x, (unsigned short)-1, 4);
-}
-#elif MDL_W == 8 && defined(__AVX__)
-MDL_FN vf mdl_sqrt_vf(vf x)
-{
-    return __builtin_ia32_sqrtps256(x);
-}
-#elif MDL_W == 4
-MDL_FN vf mdl_sqrt_vf(vf x)
-{
-    return __builtin_ia32_sqrtps(x);
-}
-#endif
 
 MDL_FN vf mdl_rsqrt_vf(vf x)
 {
@@ -209,7 +182,7 @@ MDL_FN vf mdl_trunc_vf(vf x)
 {
     vi small = mdl_abs_vf(x) < mdl_set1_vf(0x1p23f);
     vi sign = (vi)x & INT32_MIN;
-    vf t = mdl_cast_vi_vf(__builtin_convertvector((vf)((vi)x & small), vi));
+    vf t = mdl_cast_vi_vf(mdl_convert_vi((vf)((vi)x & small)));
     return mdl_select_vf(small, (vf)((vi)t | sign), x);
 }
 
@@ -242,7 +215,7 @@ MDL_FN vf mdl_scale_vf(vf p, vf n)
 #if MDL_W == 16 && defined(__AVX512F__) && !defined(__clang__)
     return __builtin_ia32_scalefps512_mask(p, n, p, (unsigned short)-1, 4);
 #else
-    vi e = __builtin_convertvector(mdl_select_vf(n == n, n, (vf){0}), vi);
+    vi e = mdl_convert_vi(mdl_select_vf(n == n, n, mdl_set1_vf(0)));
     vi half = e >> 1;
     return p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
 #endif
@@ -297,8 +270,8 @@ MDL_FN vf mdl_log_vf(vf x)
     r = mdl_fma_vf(z, mdl_set1_vf(-0.5f), r);
     r = mdl_fma_vf(en, mdl_set1_vf(0.693359375f), m + r);
     r = mdl_select_vf(x == mdl_set1_vf(MDL_INF), x, r);
-    r = mdl_select_vf(x == (vf){0}, mdl_set1_vf(-MDL_INF), r);
-    return mdl_select_vf((x < (vf){0}) | (x != x), mdl_set1_vf(MDL_NAN), r);
+    r = mdl_select_vf(x == mdl_set1_vf(0), mdl_set1_vf(-MDL_INF), r);
+    return mdl_select_vf((x < mdl_set1_vf(0)) | (x != x), mdl_set1_vf(MDL_NAN), r);
 }
 
 /* 1 / (1 + e^-x); below -88.7 the result is 0 (a subnormal would be exact). */
@@ -346,13 +319,6 @@ MDL_FN vf mdl_erf_vf(vf x)
     return mdl_select_vf(t > mdl_set1_vf(0.927734375f), far, near);
 }
 
-extern float sinf(float);
-extern float cosf(float);
-extern float powf(float, float);
-extern double fabs(double), exp(double), log(double), sqrt(double), sin(double), cos(double);
-extern double tanh(double), erf(double), floor(double), ceil(double), nearbyint(double);
-extern double trunc(double), pow(double, double);
-
 #define MDL_BY_LANE(name, call)     \
     MDL_FN vf mdl_##name##_vf(vf x) \
     {                               \
@@ -393,12 +359,12 @@ MDL_SCALAR(round)
 
 MDL_FN float mdl_sqrt_f32(float x)
 {
-    return __builtin_sqrtf(x);
+    return MDL_SQRT_F32(x);
 }
 
 MDL_FN float mdl_rsqrt_f32(float x)
 {
-    return 1.0f / __builtin_sqrtf(x);
+    return 1.0f / MDL_SQRT_F32(x);
 }
 
 MDL_FN float mdl_sin_f32(float x)
@@ -426,12 +392,12 @@ MDL_FN int mdl_is_finite_f32(float x)
     {                                        \
         return value;                        \
     }
-MDL_F64(abs, __builtin_fabs(x))
+MDL_F64(abs, MDL_ABS_F64(x))
 MDL_F64(sign, (x > 0) - (x < 0))
 MDL_F64(exp, exp(x))
 MDL_F64(log, log(x))
-MDL_F64(sqrt, __builtin_sqrt(x))
-MDL_F64(rsqrt, 1.0 / __builtin_sqrt(x))
+MDL_F64(sqrt, MDL_SQRT_F64(x))
+MDL_F64(rsqrt, 1.0 / MDL_SQRT_F64(x))
 MDL_F64(sin, sin(x))
 MDL_F64(cos, cos(x))
 MDL_F64(tanh, tanh(x))
@@ -533,7 +499,9 @@ MDL_FN vi mdl_min_vi(vi a, vi b)
 #define MDL_VI_BY_LANE(name)                          \
     MDL_FN vi mdl_##name##_vi(vi x, vi y)             \
     {                                                 \
-        MdlV a = {.i = x}, b = {.i = y};              \
+        MdlV a, b;                                    \
+        a.i = x;                                      \
+        b.i = y;                                      \
         MDL_LANES(i)                                  \
         a.is[i] = mdl_##name##_i32(a.is[i], b.is[i]); \
         return a.i;                                   \
