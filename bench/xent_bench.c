@@ -82,7 +82,7 @@ static bool measure(Runtime *rt, void *user, Err *err)
     uint32_t entry = entry_named(p, "micro");
     const void *data[] = {x, y};
     RtCall call = {.inputs = data, .first = true};
-    t->memory = p->meta->temp_bytes + p->meta->workspace_bytes;
+    t->memory = p->meta->temp_bytes + p->targets[0].workspace_bytes;
     bool ok = rt_run(rt, entry, &call, err); /* warm */
     for (int r = 0; ok && r < ROUNDS; r++) {
         double start = cpu_seconds(), flops = run->peak(PEAK_STEPS) * PEAK_STEPS;

@@ -59,7 +59,8 @@ static Bytes make_plan(const Inside *x, uint64_t skip, const MemPlan ***plans)
     MkPlan mk = {.program = p,
                  .plans = *plans,
                  .nentry = x->parts.n,
-                 .target = &x->target,
+                 .targets = &x->target,
+                 .ntarget = 1,
                  .source_path = "inside"};
     codegen_plan(b, &mk);
     return planb_finish(b);

@@ -59,13 +59,20 @@ static Row *rows_of(Cli *cli, const Plan *plan, const BenchResult *r, uint32_t *
     return rows;
 }
 
-static void put_head(const Plan *plan, int threads, const BenchResult *r)
+/* The instruction set that it ran on. */
+static const char *isa_of(const Plan *plan, const Runtime *rt)
 {
+    return plan_text(plan, plan->targets[rt_target(rt)].isa);
+}
+
+static void put_head(const Plan *plan, const Runtime *rt, const BenchResult *r)
+{
+    int threads = rt_threads(rt);
     const PlanRun *run = &plan->runs[0];
     printf("%s  batch %lld, %d thread%s, %s: least %.3f ms, median %.3f ms of %lld updates, "
            "%.0f samples/s\n",
            plan_text(plan, run->model), (long long)run->batch, threads, threads == 1 ? "" : "s",
-           plan_text(plan, plan->meta->isa), r->least * 1e3, r->median * 1e3, (long long)r->updates,
+           isa_of(plan, rt), r->least * 1e3, r->median * 1e3, (long long)r->updates,
            (double)run->batch / r->median);
 }
 
@@ -101,13 +108,13 @@ static double flops_of(const Plan *plan, const BenchResult *r)
     return flops;
 }
 
-static bool put_json(const Plan *plan, int threads, const BenchResult *r)
+static bool put_json(const Plan *plan, const Runtime *rt, const BenchResult *r)
 {
     const PlanRun *run = &plan->runs[0];
     json_t *root = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:f, s:f, s:f, s:f}", "schema", "mdl.bench.1", "model",
-        plan_text(plan, run->model), "mdl", MDL_VERSION, "isa", plan_text(plan, plan->meta->isa),
-        "batch", (json_int_t)run->batch, "threads", threads, "updates", (json_int_t)r->updates,
+        plan_text(plan, run->model), "mdl", MDL_VERSION, "isa", isa_of(plan, rt), "batch",
+        (json_int_t)run->batch, "threads", rt_threads(rt), "updates", (json_int_t)r->updates,
         "least", r->least, "median", r->median, "cpu", r->cpu, "flops", flops_of(plan, r));
     return print_json(root, 6);
 }
@@ -120,9 +127,9 @@ static bool measure(Cli *cli, const Plan *plan, Runtime *rt, Err *err)
         !rt_bench(rt, (double)seconds, cli->arena, &r, err))
         return false;
     if (cli_has(cli, OPT_json))
-        return put_json(plan, rt_threads(rt), &r) ||
+        return put_json(plan, rt, &r) ||
                err_set(err, ERR_DATA, "the result cannot be written as JSON");
-    put_head(plan, rt_threads(rt), &r);
+    put_head(plan, rt, &r);
     put_table(cli, plan, &r);
     return true;
 }

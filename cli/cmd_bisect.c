@@ -77,9 +77,11 @@ static bool write_repro(const Report *r, Err *err)
         "tensors.safetensors  in.N: what it read; got.N: its results; want.N: what they should\n"
         "                     be, unless it is too large to be interpreted; in f64\n",
         headline(r), r->inside);
+    const Plan *p = rt_plan(r->b->rt);
+    uint32_t kernel = (uint32_t)(r->kernel - p->kernels);
     return file_mkdirs(dir, err) &&
            write_text(path_join(r->arena, dir, "kernel.c"),
-                      plan_text(rt_plan(r->b->rt), r->kernel->source), err) &&
+                      plan_text(p, plan_variant(p, kernel, rt_target(r->b->rt))->source), err) &&
            write_text(path_join(r->arena, dir, "group.txt"), sb_text(&group_text), err) &&
            write_text(path_join(r->arena, dir, "README.txt"), sb_text(&notes), err) &&
            write_tensors(r, err);

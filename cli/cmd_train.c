@@ -34,10 +34,16 @@ static bool other_program(Cli *cli, Compile *c, const char *dir, const RunInfo *
 
 static bool same_isa(const Cli *cli, const Plan *plan, Err *err)
 {
-    const char *isa = cli->value[OPT_isa], *have = plan_text(plan, plan->meta->isa);
-    if (!isa || strcmp(isa, have) == 0)
+    const char *isa = cli->value[OPT_isa];
+    StrBuf have = sb_new(cli->arena);
+    for (uint32_t t = 0; t < plan->ntargets && isa; t++)
+        if (plan->targets[t].kind == PLAN_CPU &&
+            strcmp(isa, plan_text(plan, plan->targets[t].isa)) == 0)
+            return true;
+    if (!isa)
         return true;
-    usage_error(err, "--isa %s has no effect: the plan of this run is for %s", isa, have);
+    plan_put_targets(plan, &have);
+    usage_error(err, "--isa %s has no effect: the plan of this run is for %s", isa, sb_text(&have));
     return err_help(err, "train in another folder (--run)");
 }
 

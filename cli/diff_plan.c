@@ -44,6 +44,28 @@ static const char *type_text_of(const Facts *f, const PlanTensor *t)
     return sb_text(&sb);
 }
 
+/* "cpu", so that another instruction set is a change; "cuda:sm_80" where a plan has several of a kind. */
+static const char *target_name(const Facts *f, uint32_t target)
+{
+    const PlanTarget *at = f->plan->targets;
+    const char *kind = plan_target_kind((PlanTargetKind)at[target].kind);
+    uint32_t same = 0;
+    for (uint32_t t = 0; t < f->plan->ntargets; t++)
+        same += at[t].kind == at[target].kind;
+    return same == 1 ? kind
+                     : arena_printf(f->arena, "%s:%s", kind, plan_text(f->plan, at[target].isa));
+}
+
+static void add_targets(Facts *f)
+{
+    for (uint32_t t = 0; t < f->plan->ntargets; t++) {
+        const PlanTarget *at = &f->plan->targets[t];
+        add(f, arena_printf(f->arena, "target %s", target_name(f, t)),
+            arena_printf(f->arena, "%s, prelude %016" PRIx64 ", workspace %" PRIu64,
+                         plan_text(f->plan, at->isa), at->prelude_hash, at->workspace_bytes));
+    }
+}
+
 static void add_whole(Facts *f)
 {
     const PlanMeta *m = f->plan->meta;
@@ -52,11 +74,9 @@ static void add_whole(Facts *f)
         arena_printf(f->arena, "%s, hash %016" PRIx64, plan_text(f->plan, m->source_path),
                      m->source_hash));
     add(f, "compiler", plan_text(f->plan, m->compiler));
-    add(f, "prelude", arena_printf(f->arena, "hash %016" PRIx64, m->prelude_hash));
-    add(f, "isa", plan_text(f->plan, m->isa));
     add_number(f, "bytes of states", m->state_bytes);
     add_number(f, "bytes of temporaries", m->temp_bytes);
-    add_number(f, "bytes of workspace", m->workspace_bytes);
+    add_targets(f);
     for (uint32_t i = 0; i < f->plan->nruns; i++) {
         const PlanRun *r = &f->plan->runs[i];
         StrBuf sb = sb_new(f->arena);
@@ -83,9 +103,14 @@ static void add_kernels(Facts *f)
 {
     for (uint32_t i = 0; i < f->plan->nkernels; i++) {
         const PlanKernel *k = &f->plan->kernels[i];
-        add(f, arena_printf(f->arena, "kernel %s", plan_text(f->plan, k->name)),
-            arena_printf(f->arena, "%s, source %016" PRIx64 ", workspace %" PRIu64,
-                         plan_text(f->plan, k->cls), k->hash, k->workspace));
+        for (uint32_t t = 0; t < f->plan->ntargets; t++) {
+            const PlanVariant *v = plan_variant(f->plan, i, t);
+            add(f,
+                arena_printf(f->arena, "kernel %s for %s", plan_text(f->plan, k->name),
+                             target_name(f, t)),
+                arena_printf(f->arena, "%s, source %016" PRIx64 ", workspace %" PRIu64,
+                             plan_text(f->plan, k->cls), v->hash, v->workspace));
+        }
     }
 }
 

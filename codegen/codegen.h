@@ -10,7 +10,10 @@
 
 /* One group as a kernel (lower.c): a pure function of Def, class, config, count and target. Argument
  * numbers: the group's inputs in order (slots, consts are not arguments), then its results. */
-Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, const Target *target);
+Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig config,
+                      const Target *target);
+/* What `pick` wrote on the group, for the first target. */
+KernelConfig codegen_config(const Node *group);
 
 /* The kernel as C text that starts with #include "mdl.h" (emit.c, dialect_c.c). slots: names of the
  * argument block in order (DimSym names and "lr", "step" ...), to print extents and slots. */
@@ -31,7 +34,11 @@ typedef struct MkPlan {
     const Program *program;
     const MemPlan *const *plans;
     uint32_t nentry;
-    const Target *target;
+    const Target *targets; /* groups carry configurations for the first one */
+    uint32_t ntarget;
+    /* Of a group for a target behind the first; may be NULL where there is none. */
+    KernelConfig (*config_of)(void *user, const Node *group, const Target *target);
+    void *user;
     const char *source_path;
     uint64_t source_hash;
 } MkPlan;

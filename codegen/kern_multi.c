@@ -32,10 +32,12 @@ uint32_t multi_per_set(const Node *group)
     return shared < nform ? nform - shared : nform;
 }
 
-int64_t multi_grain(const Node *group, const Target *target)
+/* How many elements of a row a task works on. */
+static int64_t set_grain(Lower *lo)
 {
-    int64_t grain = node_ints(group, "config")->ints[0], w = target->vector;
-    return ceil_div(grain > 0 ? grain : 1, w) * w;
+    int64_t grain = lo->config.ints[0];
+    lo->k->grain = round_up(grain > 0 ? grain : 1, lo->target->vector);
+    return lo->k->grain;
 }
 
 static int64_t elements(Lower *lo, const Type *t)
@@ -108,7 +110,7 @@ void lower_multi_map(Lower *lo)
         const GraphResult *r = &lo->body->results.at[i];
         lo->out[i] = table_buf(lo, r->name ? r->name : "out", r->node->type->dtype, per_set + i);
     }
-    int64_t grain = multi_grain(lo->group, lo->target), tasks = 0;
+    int64_t grain = set_grain(lo), tasks = 0;
     for (uint32_t s = 0; s < count; s++)
         tasks += ceil_div(elements(lo, group->in[s * per_set]->type), grain);
     KPhase *phase =
@@ -196,7 +198,7 @@ void lower_multi_sumsq(Lower *lo)
         b.count = dim_const(lo->ir, 1);
         lo->out[i] = kernel_buf(k, &b);
     }
-    int64_t grain = multi_grain(lo->group, lo->target), tasks = 0;
+    int64_t grain = set_grain(lo), tasks = 0;
     for (uint32_t i = 0; i < lo->group->nin; i++) {
         ASSERT(lo->group->in[i]->type->dtype == dt);
         tasks += ceil_div(elements(lo, lo->group->in[i]->type), grain);

@@ -91,12 +91,12 @@ int64_t lower_config_of(const Lower *lo, uint32_t part, const char *name)
     const char *at = members->members;
     size_t n = strlen(name);
     uint32_t from = part * members->n;
-    from = from < lo->config->n ? from : 0;
+    from = from < lo->config.n ? from : 0;
     for (uint32_t i = 0; *at; i++) {
         size_t len = strcspn(at, " ");
         if (len == n && memcmp(at, name, n) == 0) {
-            ASSERT(from + i < lo->config->n);
-            return lo->config->ints[from + i];
+            ASSERT(from + i < lo->config.n);
+            return lo->config.ints[from + i];
         }
         at += len + strspn(at + len, " ");
     }
@@ -597,13 +597,12 @@ static const char *describe(Arena *arena, const Node *group, KernelClass c)
 }
 
 /* Kernel name: the Def's, made unique by what else decides the text. */
-static Sym name_of(Ir *ir, const Node *group)
+static Sym name_of(Ir *ir, const Node *group, KernelConfig config)
 {
     const Def *def = node_def(group);
-    const Attr *config = node_ints(group, "config");
     uint64_t h = hash_mix(def->hash, hash_text(node_sym(group, "class")));
-    for (uint32_t i = 0; i < config->n; i++)
-        h = hash_mix(h, (uint64_t)config->ints[i]);
+    for (uint32_t i = 0; i < config.n; i++)
+        h = hash_mix(h, (uint64_t)config.ints[i]);
     uint64_t count = (uint64_t)node_int(group, "count");
     h = hash_mix(h, count);
     for (uint32_t i = 0; i < group->nin && count > 1; i++)
@@ -637,15 +636,22 @@ static void count_work(Lower *lo)
     }
 }
 
-Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, const Target *target)
+KernelConfig codegen_config(const Node *group)
+{
+    const Attr *config = node_ints(group, "config");
+    return (KernelConfig){config->ints, config->n};
+}
+
+Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig config,
+                      const Target *target)
 {
     Lower *lo = NEW(arena, Lower);
     const Graph *body = node_def(group)->body;
     *lo = (Lower){.ir = ir, .arena = arena, .group = group, .body = body, .target = target};
     if (!class_find(node_sym(group, "class"), &lo->cls))
         BUG("codegen: no kernel class '%s'", node_sym(group, "class"));
-    lo->config = node_ints(group, "config");
-    lo->k = kernel_new(arena, ir, name_of(ir, group), target->vector);
+    lo->config = config;
+    lo->k = kernel_new(arena, ir, name_of(ir, group, config), target->vector);
     lo->k->threads = target->kind == TK_CUDA ? GPU_THREADS : 0;
     lo->k->doc = describe(arena, group, lo->cls);
     place_of(lo->k, group);

@@ -61,7 +61,7 @@ struct Lower {
     const Graph *body;
     const Target *target;
     KernelClass cls;
-    const Attr *config;
+    KernelConfig config;
     uint32_t *in, *out; /* buffers of the body's inputs (by node id) and results (by number) */
     bool scalar;        /* no vectors in this kernel: a type has none */
     Scope *scope;
@@ -203,10 +203,8 @@ void gpu_gemm(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 
-/* kern_multi.c: what the table of a multi-tensor kernel looks like: how many of the body's inputs
- * are per set (the rest are shared scalars), and how many elements a task works on. */
+/* kern_multi.c: how many of the body's inputs are per set; the rest are shared scalars. */
 uint32_t multi_per_set(const Node *group);
-int64_t multi_grain(const Node *group, const Target *target);
 
 /* work.c: fills the kernel's flops and bytes. */
 void lower_count_work(Lower *lo);

@@ -14,7 +14,7 @@ typedef struct PlanCx {
     Sym *slot_names;
     Map *kernels; /* key -> Made */
     Map *names;   /* kernel names in use */
-    uint64_t temp, workspace;
+    uint64_t temp;
 } PlanCx;
 
 /* A kernel of the plan. */
@@ -283,6 +283,17 @@ static uint64_t kernel_key(const Node *n)
     return key;
 }
 
+static void rename_kernel(PlanCx *cx, Kernel *k, Sym name)
+{
+    size_t stem = strlen(k->name);
+    for (uint32_t i = 0; i < k->phases.n; i++) {
+        KPhase *p = &k->phases.at[i];
+        ASSERT(strncmp(p->name, k->name, stem) == 0);
+        p->name = sym_printf(cx->ir->syms, "%s%s", name, p->name + stem);
+    }
+    k->name = name;
+}
+
 /* C names are one space per plan: the second `dot_bias` is `dot_bias_2`, in all its phases. */
 static void make_unique(PlanCx *cx, Kernel *k)
 {
@@ -292,14 +303,7 @@ static void make_unique(PlanCx *cx, Kernel *k)
     if (used == 1) {
         return;
     }
-    size_t stem = strlen(k->name);
-    Sym name = sym_printf(cx->ir->syms, "%s_%u", k->name, (unsigned)used);
-    for (uint32_t i = 0; i < k->phases.n; i++) {
-        KPhase *p = &k->phases.at[i];
-        ASSERT(strncmp(p->name, k->name, stem) == 0);
-        p->name = sym_printf(cx->ir->syms, "%s%s", name, p->name + stem);
-    }
-    k->name = name;
+    rename_kernel(cx, k, sym_printf(cx->ir->syms, "%s_%u", k->name, (unsigned)used));
     make_unique(cx, k); /* another kernel may have that very name */
 }
 
@@ -314,6 +318,11 @@ static const char *group_text(PlanCx *cx, const Node *n)
     return sb_text(&sb);
 }
 
+static uint64_t larger_bytes(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Moving a line of the model is no other kernel. */
 static uint64_t source_hash(Arena *arena, const char *source)
 {
@@ -322,14 +331,48 @@ static uint64_t source_hash(Arena *arena, const char *source)
     return hash_text(sb_text(&sb));
 }
 
-static void add_phases(PlanCx *cx, const Kernel *k, PlanKernel *pk)
+static void add_phases(PlanCx *cx, const Kernel *k)
 {
-    pk->phase0 = cx->b->phases.n;
-    pk->nphase = k->phases.n;
     for (uint32_t i = 0; i < k->phases.n; i++) {
-        PlanPhase p = {planb_text(cx->b, k->phases.at[i].name),
-                       plan_of_dim(cx, k->phases.at[i].tasks)};
+        const KPhase *from = &k->phases.at[i];
+        PlanPhase p = {.symbol = planb_text(cx->b, from->name),
+                       .tasks = plan_of_dim(cx, from->tasks),
+                       .threads = from->threads,
+                       .shared = from->shared,
+                       .blocks = from->blocks};
         VEC_PUSH(cx->arena, &cx->b->phases, p);
+    }
+}
+
+static void add_variant(PlanCx *cx, const Kernel *k, uint32_t target)
+{
+    PlanTarget *pt = &cx->b->targets.at[target];
+    EmitCx emit = {&cx->mk->targets[target], cx->slot_names, cx->b->slots.n, cx->slot_of,
+                   cx->ir->diags};
+    const char *source = codegen_emit(k, &emit, cx->arena);
+    PlanVariant v = {.source = planb_text(cx->b, source),
+                     .phase0 = cx->b->phases.n,
+                     .nphase = k->phases.n,
+                     .again = k->again,
+                     .scratch = k->scratch,
+                     .workspace = k->workspace,
+                     .hash = source_hash(cx->arena, source),
+                     .grain = k->grain};
+    ASSERT(k->table == (k->grain > 0));
+    add_phases(cx, k);
+    pt->workspace_bytes = larger_bytes(pt->workspace_bytes, k->workspace);
+    VEC_PUSH(cx->arena, &cx->b->variants, v);
+}
+
+/* The kernel for the targets behind the first, under the name that it has there. */
+static void add_other_variants(PlanCx *cx, const Node *n, const Kernel *first)
+{
+    for (uint32_t t = 1; t < cx->mk->ntarget; t++) {
+        const Target *target = &cx->mk->targets[t];
+        KernelConfig config = cx->mk->config_of(cx->mk->user, n, target);
+        Kernel *k = codegen_lower(cx->ir, cx->arena, n, config, target);
+        rename_kernel(cx, k, first->name);
+        add_variant(cx, k, t);
     }
 }
 
@@ -340,23 +383,17 @@ static const Made *make_kernel(PlanCx *cx, const Node *n)
     if (made) {
         return made;
     }
-    Kernel *k = codegen_lower(cx->ir, cx->arena, n, cx->mk->target);
+    Kernel *k = codegen_lower(cx->ir, cx->arena, n, codegen_config(n), &cx->mk->targets[0]);
     make_unique(cx, k);
-    EmitCx emit = {cx->mk->target, cx->slot_names, cx->b->slots.n, cx->slot_of, cx->ir->diags};
-    const char *source = codegen_emit(k, &emit, cx->arena);
     PlanKernel pk = {.name = planb_text(cx->b, k->name),
                      .cls = planb_text(cx->b, node_sym(n, "class")),
-                     .source = planb_text(cx->b, source),
                      .group = planb_text(cx->b, group_text(cx, n)),
-                     .again = k->again,
-                     .scratch = k->scratch,
-                     .workspace = k->workspace,
+                     .variant0 = cx->b->variants.n,
                      .flops = k->flops > 0 ? (uint64_t)k->flops : 0,
-                     .bytes = k->bytes > 0 ? (uint64_t)k->bytes : 0,
-                     .hash = source_hash(cx->arena, source)};
-    add_phases(cx, k, &pk);
-    cx->workspace = k->workspace > cx->workspace ? k->workspace : cx->workspace;
+                     .bytes = k->bytes > 0 ? (uint64_t)k->bytes : 0};
     VEC_PUSH(cx->arena, &cx->b->kernels, pk);
+    add_variant(cx, k, 0);
+    add_other_variants(cx, n, k);
     made = NEW(cx->arena, Made);
     *made = (Made){cx->b->kernels.n - 1, k};
     map_put(cx->kernels, key, made);
@@ -401,21 +438,19 @@ static uint32_t group_results(const Node *n)
     return n->type->is_tuple ? n->type->nelem : 1;
 }
 
-/* Rows of a multi-tensor kernel: set by set its formals, then its results; task0 by grain. */
+/* Rows of a multi-tensor kernel: set by set its formals, then its results. */
 static void add_table(EntryCx *en, const Node *n, uint32_t per_set, uint32_t results)
 {
     PlanCx *cx = en->cx;
-    int64_t grain = multi_grain(n, cx->mk->target), task = 0;
     uint32_t count = (uint32_t)node_int(n, "count"), row0 = cx->b->rows.n;
     for (uint32_t s = 0; s < count; s++) {
-        PlanRow row = {.n = elements(cx->ir, n->in[s * per_set]->type), .task0 = task};
+        PlanRow row = {.n = elements(cx->ir, n->in[s * per_set]->type)};
         for (uint32_t k = 0; k < PLAN_ROW_BUFS; k++) {
             row.tensor[k] = k < per_set ? value_tensor(en, n->in[s * per_set + k])
                             : k < per_set + results
                                 ? result_tensor(en, n, s * results + k - per_set)
                                 : PLAN_NONE;
         }
-        task += ceil_div(row.n, grain);
         VEC_PUSH(cx->arena, &cx->b->rows, row);
     }
     PlanArg a = {.kind = PG_TABLE, .row0 = row0, .nrow = count};
@@ -426,14 +461,12 @@ static void add_table(EntryCx *en, const Node *n, uint32_t per_set, uint32_t res
 static void sumsq_args(EntryCx *en, const Node *n)
 {
     PlanCx *cx = en->cx;
-    int64_t grain = multi_grain(n, cx->mk->target), task = 0;
     uint32_t row0 = cx->b->rows.n;
     for (uint32_t i = 0; i < n->nin; i++) {
-        PlanRow row = {.n = elements(cx->ir, n->in[i]->type), .task0 = task};
+        PlanRow row = {.n = elements(cx->ir, n->in[i]->type)};
         for (uint32_t k = 0; k < PLAN_ROW_BUFS; k++) {
             row.tensor[k] = k == 0 ? value_tensor(en, n->in[i]) : PLAN_NONE;
         }
-        task += ceil_div(row.n, grain);
         VEC_PUSH(cx->arena, &cx->b->rows, row);
     }
     add_buf(en, result_tensor(en, n, 0));
@@ -599,8 +632,18 @@ static void make_entry(PlanCx *cx, const MemPlan *m)
     for (uint32_t i = 0; i < m->graph->results.n; i++) {
         add_binding(cx, m->graph->results.at[i].name, result[i]);
     }
-    cx->temp = m->arena_bytes > cx->temp ? m->arena_bytes : cx->temp;
+    cx->temp = larger_bytes(cx->temp, m->arena_bytes);
     VEC_PUSH(cx->arena, &cx->b->entries, entry);
+}
+
+static void make_targets(PlanCx *cx)
+{
+    static const PlanTargetKind kinds[] = {[TK_CPU] = PLAN_CPU, [TK_CUDA] = PLAN_CUDA};
+    ASSERT(cx->mk->ntarget >= 1 && cx->mk->ntarget <= PLAN_MAX_TARGETS);
+    for (uint32_t t = 0; t < cx->mk->ntarget; t++) {
+        const Target *from = &cx->mk->targets[t];
+        planb_target(cx->b, kinds[from->kind], from->isa);
+    }
 }
 
 void codegen_plan(PlanBuilder *b, const MkPlan *mk)
@@ -613,16 +656,15 @@ void codegen_plan(PlanBuilder *b, const MkPlan *mk)
                  .dims = map_new(b->arena),
                  .kernels = map_new(b->arena),
                  .names = map_new(b->arena)};
+    make_targets(&cx);
     make_slots(&cx);
     PlanMeta meta = {.name = planb_text(b, mk->program->name),
                      .source_path = planb_text(b, mk->source_path),
-                     .isa = planb_text(b, mk->target->isa),
                      .source_hash = mk->source_hash};
     meta.state_bytes = make_states(&cx);
     for (uint32_t i = 0; i < mk->nentry; i++) {
         make_entry(&cx, mk->plans[i]);
     }
     meta.temp_bytes = cx.temp;
-    meta.workspace_bytes = cx.workspace;
     VEC_PUSH(b->arena, &b->meta, meta);
 }

@@ -9,14 +9,15 @@
 #include "gradcheck.h"
 #include "micro.h"
 #include "passes.h"
+#include "pick.h"
 
 struct Compile {
     Arena *arena;
     CompileOptions opt;
     Ir *ir;
     Front *front;
-    Target target;
-    bool has_target;
+    Target targets[PLAN_MAX_TARGETS];
+    uint32_t ntarget; /* 0: not chosen yet */
     /* of the stage or call elaborated last */
     PlanBuilder *builder;
     Program *program;
@@ -76,10 +77,33 @@ static bool finish(const Compile *c, bool ok, const char *step, Err *err)
     return true;
 }
 
-static bool choose_target(Compile *c, Err *err)
+static bool choose_target(const Compile *c, const CompileTarget *want, Target *out, Err *err)
 {
-    c->has_target = c->has_target || target_host(&c->target, c->opt.isa, err);
-    return c->has_target;
+    if (want->kind == PLAN_CUDA)
+        return target_cuda(out, want->isa, err);
+    return target_host(out, want->isa ? want->isa : c->opt.isa, err);
+}
+
+static bool choose_targets(Compile *c, Err *err)
+{
+    static const CompileTarget usual = {.kind = PLAN_CPU};
+    const CompileTarget *want = c->opt.ntarget ? c->opt.targets : &usual;
+    uint32_t n = c->opt.ntarget ? c->opt.ntarget : 1;
+    if (c->ntarget)
+        return true;
+    if (n > COUNT(c->targets))
+        return err_set(err, ERR_USAGE, "%u targets; at most %d are possible", n, PLAN_MAX_TARGETS);
+    for (uint32_t t = 0; t < n; t++) {
+        if (!choose_target(c, &want[t], &c->targets[t], err))
+            return false;
+        for (uint32_t k = 0; k < t; k++)
+            if (c->targets[k].kind == c->targets[t].kind &&
+                strcmp(c->targets[k].isa, c->targets[t].isa) == 0)
+                return err_set(err, ERR_USAGE, "the target %s:%s twice", c->targets[t].name,
+                               c->targets[t].isa);
+    }
+    c->ntarget = n;
+    return true;
 }
 
 /* ---- front ---- */
@@ -125,11 +149,11 @@ bool compile_stage_about(Compile *c, uint32_t i, FrontStage *out, Err *err)
 
 static bool set_program(Compile *c, Program *program, const char *step, Err *err)
 {
-    if (!finish(c, program != NULL, step, err) || !choose_target(c, err))
+    if (!finish(c, program != NULL, step, err) || !choose_targets(c, err))
         return false;
     c->program = program;
     c->memplans = NULL;
-    c->passes = passes_begin(c->ir, c->arena, program, &c->target);
+    c->passes = passes_begin(c->ir, c->arena, program, &c->targets[0]);
     c->passes->std_op = front_std_op;
     c->passes->front = c->front;
     return true;
@@ -395,9 +419,13 @@ static const MemPlan *lower_entry(Compile *c, uint32_t i, Err *err)
 
 /* ---- memory ---- */
 
+/* A plan of several targets fits into each. */
 static uint64_t budget_of(const Compile *c)
 {
-    return c->opt.memory ? c->opt.memory : c->target.memory;
+    uint64_t least = c->targets[0].memory;
+    for (uint32_t t = 1; t < c->ntarget; t++)
+        least = c->targets[t].memory < least ? c->targets[t].memory : least;
+    return c->opt.memory ? c->opt.memory : least;
 }
 
 static bool fits(const Compile *c, const MemPlan *const *plans)
@@ -549,7 +577,7 @@ const MemPlan *compile_memplan(const Compile *c, uint32_t entry)
 
 const Kernel *compile_kernel(Compile *c, const Node *group)
 {
-    return codegen_lower(c->ir, c->arena, group, &c->target);
+    return codegen_lower(c->ir, c->arena, group, codegen_config(group), &c->targets[0]);
 }
 
 /* ---- the plan ---- */
@@ -564,7 +592,6 @@ static void fill_meta(Compile *c, PlanBuilder *b)
     PlanMeta *m = &b->meta.at[0];
     m->name = planb_text(b, path_stem(c->arena, c->opt.path));
     m->source_path = planb_text(b, c->opt.path);
-    m->isa = planb_text(b, c->target.isa);
     m->compiler = planb_text(b, MDL_VERSION);
     m->source_hash = compile_hash(c);
 }
@@ -579,12 +606,31 @@ static bool plan_again(Compile *c, uint64_t workspace)
     return more;
 }
 
+static KernelConfig config_of(void *user, const Node *group, const Target *target)
+{
+    const Compile *c = user;
+    return pick_for(c->passes, group, target);
+}
+
+static uint64_t workspace_of(const PlanBuilder *b)
+{
+    uint64_t most = 0;
+    for (uint32_t t = 0; t < b->targets.n; t++) {
+        uint64_t mine = b->targets.at[t].workspace_bytes;
+        most = mine > most ? mine : most;
+    }
+    return most;
+}
+
 static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *err)
 {
     MkPlan mk = {.program = c->program,
                  .plans = c->memplans,
                  .nentry = nentry,
-                 .target = &c->target,
+                 .targets = c->targets,
+                 .ntarget = c->ntarget,
+                 .config_of = config_of,
+                 .user = c,
                  .source_path = c->opt.path,
                  .source_hash = compile_hash(c)};
     if (!front_first_values(c->front, c->program))
@@ -593,9 +639,9 @@ static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *
     codegen_plan(b, &mk);
     if (!finish(c, true, "codegen_plan", err))
         return false;
-    if (nentry && plan_again(c, b->meta.at[0].workspace_bytes))
+    if (nentry && plan_again(c, workspace_of(b)))
         return stage_of_rows(c, 0, err) && compile_plan(c, out, err);
-    if (nentry && !check_budget(c, c->memplans, b->meta.at[0].workspace_bytes))
+    if (nentry && !check_budget(c, c->memplans, workspace_of(b)))
         return finish(c, false, "check_budget", err);
     fill_meta(c, b);
     *out = planb_finish(b);

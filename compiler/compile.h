@@ -27,17 +27,27 @@ extern "C" {
 typedef struct Compile Compile;
 struct Graph;
 
+/* What a plan is for. */
+typedef struct CompileTarget {
+    PlanTargetKind kind;
+    const char *
+        isa; /* cpu: "avx512", "avx2", "generic"; cuda: "sm_80", "sm_90a"; NULL: as the kind says */
+} CompileTarget;
+
 typedef struct CompileOptions {
     const char *path;        /* the .mdl file */
     const char *const *sets; /* "PATH=EXPR" overrides */
     uint32_t nset;
-    const char *isa; /* "avx512", "avx2", "generic"; NULL: the best this machine has */
-    uint64_t skip;   /* bit per pass (compile_pass_find); required passes run all the same */
+    const char *isa; /* of CPU targets that name none; NULL: the best this machine has */
+    /* Every kernel gets a variant for each; the first decides what is fused, order and memory. */
+    const CompileTarget *targets;
+    uint32_t ntarget; /* 0: one, the CPU */
+    uint64_t skip;    /* bit per pass (compile_pass_find); required passes run all the same */
     /* Called with the graph of each entry after each pass; may be NULL. */
     void (*after_pass)(void *user, uint32_t pass, const struct Graph *g);
     bool shapes;     /* keep what compile_shapes shows */
     bool gradients;  /* compile_check compares derivatives with differences: E0606 */
-    uint64_t memory; /* E0812 above; 0: what this machine has, UINT64_MAX: no bound */
+    uint64_t memory; /* E0812 above; 0: what the targets have, UINT64_MAX: no bound */
     /* Called before each longer piece of work, for a progress line; may be NULL. */
     void (*progress)(void *user, const char *what);
     void *user;

@@ -9,6 +9,9 @@ enum { PICK_UPDATE_WHOLE = 1 };
 
 /* n integers in cx->arena, as the class's row in classes.def names them. */
 const int64_t *pick_config(PassCx *cx, const Def *def, const char *class_name, uint32_t *n);
+/* The configuration of a group, which has one for the target of cx, for another target. What passes behind
+ * pick have decided holds for all targets. */
+KernelConfig pick_for(PassCx *cx, const Node *group, const Target *target);
 
 /* ---- shared by pick.c and pick_gpu.c ---- */
 

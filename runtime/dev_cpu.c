@@ -13,6 +13,7 @@ struct Device {
 
 struct Module {
     const Plan *plan;
+    uint32_t target;
     Jit *jit;
 };
 
@@ -84,19 +85,22 @@ static void cpu_unload(Device *d, Module *m)
     free(m);
 }
 
-static Module *cpu_load(Device *d, const Plan *plan, Err *err)
+static Module *cpu_load(Device *d, const Plan *plan, uint32_t target, Err *err)
 {
     uint64_t scratch = 0;
-    for (uint32_t i = 0; i < plan->nkernels; i++)
-        scratch = plan->kernels[i].scratch > scratch ? plan->kernels[i].scratch : scratch;
+    for (uint32_t i = 0; i < plan->nkernels; i++) {
+        const PlanVariant *v = plan_variant(plan, i, target);
+        scratch = v->scratch > scratch ? v->scratch : scratch;
+    }
     Module *m = calloc(1, sizeof(*m));
     if (!m) {
         err_set(err, ERR_DEVICE, "no memory for the kernels");
         return NULL;
     }
     m->plan = plan;
+    m->target = target;
     if (pool_reserve(d->pool, scratch, err))
-        m->jit = jit_load(plan, &d->opt, err);
+        m->jit = jit_load(plan, target, &d->opt, err);
     if (m->jit)
         return m;
     cpu_unload(d, m);
@@ -106,11 +110,11 @@ static Module *cpu_load(Device *d, const Plan *plan, Err *err)
 static void cpu_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
                        const int64_t *tasks)
 {
-    const PlanKernel *k = &m->plan->kernels[kernel];
+    const PlanVariant *v = plan_variant(m->plan, kernel, m->target);
     MdlArgs at = *args;
-    for (at.round = 0; at.round <= k->again; at.round++)
-        for (uint32_t i = 0; i < k->nphase; i++)
-            pool_run(d->pool, jit_phase(m->jit, k->phase0 + i), &at, tasks[i]);
+    for (at.round = 0; at.round <= v->again; at.round++)
+        for (uint32_t i = 0; i < v->nphase; i++)
+            pool_run(d->pool, jit_phase(m->jit, v->phase0 + i), &at, tasks[i]);
 }
 
 static void cpu_sync(Device *d)

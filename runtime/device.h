@@ -17,7 +17,7 @@ typedef struct MdlArgs {
     int64_t nrow;
     const int64_t *block; /* argument block, 8-byte slots */
     void *workspace;      /* shared by all tasks of the launch */
-    int64_t round;        /* set by the device: see PlanKernel.again */
+    int64_t round;        /* set by the device: see PlanVariant.again */
 } MdlArgs;
 
 typedef void (*MdlKernelFn)(const MdlArgs *args, int64_t task, void *scratch);
@@ -44,11 +44,12 @@ typedef struct DeviceVtable {
     bool (*upload)(Device *d, void *dst, const void *src, size_t bytes, Err *err);
     bool (*download)(Device *d, void *dst, const void *src, size_t bytes, Err *err);
     void (*copy)(Device *d, void *dst, const void *src, size_t bytes); /* within the device */
-    /* Compiles (or takes from the cache) all kernels of the plan. ERR_DEVICE with help when there is
-     * no compiler; ERR_DATA when the ISA of the plan is not this machine's. */
-    Module *(*load)(Device *d, const Plan *plan, Err *err);
+    /* Compiles (or takes from the cache) all kernels of the plan, as they are for one of its targets.
+     * ERR_DEVICE with help when there is no compiler; ERR_DATA when this machine is not of that target. */
+    Module *(*load)(Device *d, const Plan *plan, uint32_t target, Err *err);
     void (*unload)(Device *d, Module *m);
-    /* Runs kernel k: all phases in order, tasks[i] tasks in phase i; and as often again as it says. */
+    /* Runs kernel k of the plan in its variant for the module's target: all phases in order, tasks[i] tasks
+     * (on a GPU, blocks) in phase i of the variant; and as often again as it says. */
     void (*launch)(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
                    const int64_t *tasks);
     void (*sync)(Device *d);

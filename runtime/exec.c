@@ -12,6 +12,7 @@ typedef struct Launch {
     PlanStepKind kind;
     uint32_t kernel; /* LOOP, END: the loop */
     uint32_t other;  /* LOOP: its END; END: its LOOP */
+    const int64_t *tasks;
     MdlArgs args;
 } Launch;
 
@@ -45,6 +46,7 @@ typedef struct Entry {
 
 struct Runtime {
     const Plan *plan;
+    uint32_t target; /* of the plan's, that its kernels run for */
     const DeviceVtable *v;
     Device *device;
     Module *module;
@@ -131,13 +133,16 @@ static Sizes count_arguments(const Plan *p, const PlanEntry *e)
     return n;
 }
 
-static void set_table(Runtime *rt, uint32_t entry, const PlanArg *a, MdlRow *rows)
+/* A row's tasks follow those of the row before it: kernels find the row of a task by bisection. */
+static void set_table(Runtime *rt, uint32_t entry, const PlanArg *a, int64_t grain, MdlRow *rows)
 {
     const Plan *p = rt->plan;
+    int64_t task = 0;
     for (uint32_t i = 0; i < a->nrow; i++) {
         const PlanRow *from = &p->rows[a->row0 + i];
         rows[i].n = from->n;
-        rows[i].task0 = from->task0;
+        rows[i].task0 = task;
+        task += (from->n + grain - 1) / grain;
         for (uint32_t k = 0; k < PLAN_ROW_BUFS; k++)
             if (from->tensor[k] != PLAN_NONE)
                 set_address(rt, entry, from->tensor[k], 0, &rows[i].p[k]);
@@ -154,6 +159,8 @@ static void set_launch(Runtime *rt, uint32_t entry, uint32_t s, void ***buf, Mdl
     l->kernel = step->kernel;
     if (l->kind != PT_LAUNCH)
         return;
+    const PlanVariant *v = plan_variant(p, step->kernel, rt->target);
+    l->tasks = rt->tasks + v->phase0;
     l->args = (MdlArgs){.buf = *buf, .block = rt->block, .workspace = rt->workspace};
     for (uint32_t i = 0; i < step->narg; i++) {
         const PlanArg *a = &p->args[step->arg0 + i];
@@ -161,7 +168,7 @@ static void set_launch(Runtime *rt, uint32_t entry, uint32_t s, void ***buf, Mdl
             set_address(rt, entry, a->tensor, a->offset, (*buf)++);
             continue;
         }
-        set_table(rt, entry, a, *row);
+        set_table(rt, entry, a, v->grain, *row);
         l->args.row = *row;
         l->args.nrow = a->nrow;
         *row += a->nrow;
@@ -215,7 +222,7 @@ static bool allocate(Runtime *rt, Err *err)
     rt->temp = rt->v->alloc(rt->device, m->temp_bytes, err);
     if (!rt->temp)
         return err_context(err, "activations");
-    rt->workspace = rt->v->alloc(rt->device, m->workspace_bytes, err);
+    rt->workspace = rt->v->alloc(rt->device, rt->plan->targets[rt->target].workspace_bytes, err);
     if (!rt->workspace)
         return err_context(err, "workspace");
     for (uint32_t i = 0; i < rt->plan->ntensors; i++) {
@@ -238,7 +245,7 @@ static bool open_device(Runtime *rt, const RtOptions *opt, Err *err)
     rt->device = rt->v->open(&device, err);
     if (!rt->device)
         return false;
-    rt->module = rt->v->load(rt->device, rt->plan, err);
+    rt->module = rt->v->load(rt->device, rt->plan, rt->target, err);
     return rt->module && allocate(rt, err);
 }
 
@@ -280,7 +287,7 @@ void rt_close(Runtime *rt)
         const PlanMeta *m = rt->plan->meta;
         rt->v->free(rt->device, rt->state, m->state_bytes);
         rt->v->free(rt->device, rt->temp, m->temp_bytes);
-        rt->v->free(rt->device, rt->workspace, m->workspace_bytes);
+        rt->v->free(rt->device, rt->workspace, rt->plan->targets[rt->target].workspace_bytes);
         for (uint32_t i = 0; i < rt->plan->ntensors; i++)
             rt->v->free(rt->device, rt->staging[i], rt->plan->tensors[i].bytes);
         if (rt->module)
@@ -303,6 +310,18 @@ static bool check_extent(const Plan *p, const PlanSym *s, int64_t value, Err *er
     return true;
 }
 
+static bool count_tasks(Runtime *rt, const PlanVariant *v, Err *err)
+{
+    const Plan *p = rt->plan;
+    for (uint32_t i = v->phase0; i < v->phase0 + v->nphase; i++) {
+        rt->tasks[i] = plan_dim(p, p->phases[i].tasks, rt->syms);
+        if (rt->tasks[i] < 0)
+            return err_set(err, ERR_DATA, "%s would run %lld tasks for these extents",
+                           plan_text(p, p->phases[i].symbol), (long long)rt->tasks[i]);
+    }
+    return true;
+}
+
 /* Checks the extents and, when one changed, computes the numbers of tasks. */
 static bool bind_extents(Runtime *rt, const RtCall *call, Err *err)
 {
@@ -317,12 +336,9 @@ static bool bind_extents(Runtime *rt, const RtCall *call, Err *err)
     if (!changed)
         return true;
     rt->have_syms = false;
-    for (uint32_t i = 0; i < p->nphases; i++) {
-        rt->tasks[i] = plan_dim(p, p->phases[i].tasks, rt->syms);
-        if (rt->tasks[i] < 0)
-            return err_set(err, ERR_DATA, "%s would run %lld tasks for these extents",
-                           plan_text(p, p->phases[i].symbol), (long long)rt->tasks[i]);
-    }
+    for (uint32_t k = 0; k < p->nkernels; k++)
+        if (!count_tasks(rt, plan_variant(p, k, rt->target), err))
+            return false;
     rt->have_syms = true;
     return true;
 }
@@ -468,8 +484,7 @@ static uint32_t end_round(Runtime *rt, const Entry *e, uint32_t step)
 static void run_launch(Runtime *rt, const Entry *e, uint32_t step, int64_t *before)
 {
     const Launch *l = &e->launches[step];
-    rt->v->launch(rt->device, rt->module, l->kernel, &l->args,
-                  rt->tasks + rt->plan->kernels[l->kernel].phase0);
+    rt->v->launch(rt->device, rt->module, l->kernel, &l->args, l->tasks);
     int64_t after = now_ns();
     rt->times[l->kernel].seconds += (double)(after - *before) * 1e-9;
     rt->times[l->kernel].launches++;
@@ -517,6 +532,11 @@ const Plan *rt_plan(const Runtime *rt)
 int rt_threads(const Runtime *rt)
 {
     return rt->v->threads(rt->device);
+}
+
+uint32_t rt_target(const Runtime *rt)
+{
+    return rt->target;
 }
 
 /* The shape of a state is constant, so its size needs no extents. */

@@ -35,6 +35,7 @@ typedef struct Unit {
 
 typedef struct Load {
     const Plan *plan;
+    uint32_t target;
     const DeviceOptions *opt;
     Jit *jit;
     Arena *arena; /* of this load */
@@ -95,7 +96,7 @@ static const Isa isas[] = {
 
 static bool choose_isa(Load *l, Err *err)
 {
-    const char *name = plan_text(l->plan, l->plan->meta->isa);
+    const char *name = plan_text(l->plan, l->plan->targets[l->target].isa);
     for (size_t i = 0; i < COUNT(isas); i++) {
         if (strcmp(isas[i].name, name) != 0)
             continue;
@@ -205,7 +206,7 @@ static bool make_units(Load *l, Err *err)
     l->units = NEW_ARRAY(l->arena, Unit, n);
     l->unit_of = NEW_ARRAY(l->arena, uint32_t, n);
     for (uint32_t k = 0; k < n; k++) {
-        const char *text = plan_text(l->plan, l->plan->kernels[k].source);
+        const char *text = plan_text(l->plan, plan_variant(l->plan, k, l->target)->source);
         Unit *u = unit_for(l, text, most);
         if (l->lines)
             kernel_with_lines(&u->text, text);
@@ -363,8 +364,9 @@ static bool find_functions(Load *l, Err *err)
 {
     const Plan *p = l->plan;
     for (uint32_t k = 0; k < p->nkernels; k++) {
-        for (uint32_t i = 0; i < p->kernels[k].nphase; i++) {
-            uint32_t phase = p->kernels[k].phase0 + i;
+        const PlanVariant *v = plan_variant(p, k, l->target);
+        for (uint32_t i = 0; i < v->nphase; i++) {
+            uint32_t phase = v->phase0 + i;
             const char *symbol = plan_text(p, p->phases[phase].symbol);
             void *found = dlsym(l->jit->handles[l->unit_of[k]], symbol);
             if (!found)
@@ -406,13 +408,13 @@ static bool load_units(Load *l, Err *err)
     return find_functions(l, err);
 }
 
-Jit *jit_load(const Plan *plan, const DeviceOptions *opt, Err *err)
+Jit *jit_load(const Plan *plan, uint32_t target, const DeviceOptions *opt, Err *err)
 {
     Arena *arena = arena_new();
     Jit *jit = NEW(arena, Jit);
     jit->arena = arena;
     jit->phases = NEW_ARRAY(arena, MdlKernelFn, plan->nphases + (size_t)1);
-    Load l = {.plan = plan, .opt = opt, .jit = jit, .arena = arena_new()};
+    Load l = {.plan = plan, .target = target, .opt = opt, .jit = jit, .arena = arena_new()};
     l.dir = opt->cache_dir ? opt->cache_dir : path_cache(l.arena);
     bool ok = choose_isa(&l, err) && choose_debug(&l, err);
     if (ok && plan->nkernels) {

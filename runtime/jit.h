@@ -6,10 +6,10 @@
 
 typedef struct Jit Jit;
 
-/* The function of every phase of every kernel of the plan. ERR_DEVICE: no compiler (help), it
+/* The function of every phase of every kernel of the plan, for one of its targets. ERR_DEVICE: no compiler (help), it
  * failed (its first lines and the source's path), or the cache is not usable; ERR_DATA: the plan is
  * for an instruction set that this machine lacks, or a kernel does not define its functions. */
-Jit *jit_load(const Plan *plan, const DeviceOptions *opt, Err *err);
+Jit *jit_load(const Plan *plan, uint32_t target, const DeviceOptions *opt, Err *err);
 void jit_unload(Jit *jit);                             /* NULL is fine */
 MdlKernelFn jit_phase(const Jit *jit, uint32_t phase); /* by plan phase index */
 

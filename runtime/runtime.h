@@ -24,6 +24,7 @@ Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err); /* the plan 
 void rt_close(Runtime *rt);
 const Plan *rt_plan(const Runtime *rt);
 int rt_threads(const Runtime *rt);
+uint32_t rt_target(const Runtime *rt); /* of the plan's targets, that its kernels run for */
 /* Host address of a state's data (CPU: the live memory; row-major, plan dtype). */
 void *rt_state(Runtime *rt, uint32_t state, size_t *bytes);
 /* Values of one entry call. inputs[i]: host data of the entry's i-th input binding, in the plan's

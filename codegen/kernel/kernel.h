@@ -128,6 +128,7 @@ typedef struct Kernel {
     uint64_t scratch, workspace; /* bytes */
     uint32_t narg;               /* BUF arguments */
     bool table;                  /* has a TABLE argument */
+    int64_t grain;               /* with a table: elements of a row that are one task */
     Map *names;                  /* kernel_name: hash of a stem -> its use count */
     double flops, bytes;         /* at the upper end of DYN dims */
     Span span;                   /* of the statements that are added next, like `path` */

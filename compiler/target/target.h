@@ -58,6 +58,12 @@ typedef struct ClassInfo {
     ClaimFn claims;
 } ClassInfo;
 
+/* How a class makes one kernel: the numbers that its row in classes.def names. */
+typedef struct KernelConfig {
+    const int64_t *ints;
+    uint32_t n;
+} KernelConfig;
+
 const ClassInfo *class_info(KernelClass c);
 bool class_find(const char *name, KernelClass *out);
 /* The first class that claims a composite. body NULL: that might, by the name alone. */

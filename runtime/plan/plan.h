@@ -11,7 +11,7 @@
 #include "base.h"
 #include "dtype.h"
 
-enum { PLAN_VERSION = 6, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12 };
+enum { PLAN_VERSION = 7, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12, PLAN_MAX_TARGETS = 8 };
 #define PLAN_NONE UINT32_MAX /* no index */
 
 typedef uint32_t PStr; /* byte offset into the text section, NUL-terminated */
@@ -114,22 +114,42 @@ typedef enum PlanInit {
     PI_COPY    /* as the state `of` when the run begins */
 } PlanInit;
 
-/* One emitted kernel: C text with one function per phase:
+typedef enum PlanTargetKind { PLAN_CPU, PLAN_CUDA } PlanTargetKind;
+
+/* What kernels were made for. Steps, tensors and offsets are the same for all targets of a plan: the
+ * first one decided them. */
+typedef struct PlanTarget {
+    uint32_t kind;            /* PlanTargetKind */
+    PStr isa;                 /* "avx512", "avx2", "generic"; "sm_80", "sm_90a" */
+    uint64_t prelude_hash;    /* of the prelude that the compiler knew; 0: of none */
+    uint64_t workspace_bytes; /* the most that a variant needs */
+} PlanTarget;
+
+typedef struct PlanKernel {
+    PStr name, cls, group; /* group: printed Def and fusion reasons, for people */
+    uint32_t variant0;     /* into variants: one for each target, in their order */
+    uint64_t flops, bytes; /* at the upper end of DYN dims */
+} PlanKernel;
+
+/* A kernel as text for one target, with one function per phase. Of the CPU:
  *     void SYMBOL(const MdlArgs *a, int64_t task, void *scratch);
  * A phase runs its tasks (any order, any thread), then the next phase starts. All of that happens
  * `again` more times, with a->round counting up from 0. */
-typedef struct PlanKernel {
-    PStr name, cls, source, group; /* group: printed Def and fusion reasons, for people */
-    uint32_t phase0, nphase, again, unused;
-    uint64_t scratch;      /* bytes per thread */
-    uint64_t workspace;    /* bytes shared by all tasks of a launch; contents die with it */
-    uint64_t flops, bytes; /* at the upper end of DYN dims */
-    uint64_t hash;         /* of source without #line (kernellines.h) */
-} PlanKernel;
+typedef struct PlanVariant {
+    PStr source;
+    uint32_t phase0, nphase, again;
+    uint64_t scratch;   /* bytes per thread */
+    uint64_t workspace; /* bytes shared by all tasks of a launch; contents die with it */
+    uint64_t hash;      /* of source without #line (kernellines.h) */
+    int64_t grain;      /* with a table: elements of a row that are one task; else 0 */
+} PlanVariant;
 
 typedef struct PlanPhase {
     PStr symbol;
-    uint32_t tasks; /* into dims: number of tasks */
+    uint32_t tasks;   /* into dims: number of tasks; on a GPU, of blocks */
+    uint32_t threads; /* of a block; 0: tasks of the CPU */
+    uint32_t shared;  /* bytes of shared memory of a block */
+    uint32_t blocks;  /* that a multiprocessor is to hold at once; 0: no wish */
 } PlanPhase;
 
 typedef enum PlanArgKind {
@@ -144,11 +164,11 @@ typedef struct PlanArg {
     uint32_t row0, nrow;
 } PlanArg;
 
-/* One tensor set of a multi-tensor kernel; MdlRow in the prelude has the addresses. */
+/* One tensor set of a multi-tensor kernel; MdlRow in the prelude has the addresses, and the first task of
+ * the row, which follows from the grain of the variant. */
 typedef struct PlanRow {
     uint32_t tensor[PLAN_ROW_BUFS]; /* PLAN_NONE where unused */
     int64_t n;                      /* elements */
-    int64_t task0;                  /* first task of this row */
 } PlanRow;
 
 typedef enum PlanStepKind {
@@ -403,10 +423,10 @@ typedef struct PlanRun { /* at most one */
 typedef struct PlanMeta { /* exactly one */
     PStr name;            /* program name */
     PStr source_path;     /* the .mdl file as given */
-    PStr isa;             /* instruction set of the kernels */
     PStr compiler;        /* version of mdl */
-    uint64_t source_hash, prelude_hash;
-    uint64_t state_bytes, temp_bytes, workspace_bytes;
+    uint32_t pad;
+    uint64_t source_hash;
+    uint64_t state_bytes, temp_bytes;
 } PlanMeta;
 
 /* A loaded or built plan: one array per row of plan.def. Read-only after plan_load/plan_finish. */
@@ -438,6 +458,8 @@ extern "C" {
 
 PlanBuilder *planb_new(Arena *arena);
 PStr planb_text(PlanBuilder *b, const char *text); /* interned; NULL gives 0 */
+/* The target's number. */
+uint32_t planb_target(PlanBuilder *b, PlanTargetKind kind, const char *isa);
 /* The bytes of the finished file in the builder's arena. Needs exactly one meta row. */
 Bytes planb_finish(PlanBuilder *b);
 /* finish + atomic write. */
@@ -457,6 +479,11 @@ const char *plan_text(const Plan *plan, PStr s);
 int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms); /* by sym index */
 int64_t plan_dim_hi(const Plan *plan, uint32_t dim); /* all symbols at their upper ends */
 uint64_t plan_hash(const Plan *plan);                /* of the file's contents */
+/* The kernel as it is for target number `target`. */
+const PlanVariant *plan_variant(const Plan *plan, uint32_t kernel, uint32_t target);
+const char *plan_target_kind(PlanTargetKind kind); /* "cpu", "cuda" */
+/* What the plan is for: "avx2", or "avx2, sm_80" of two targets. */
+void plan_put_targets(const Plan *plan, StrBuf *sb);
 /* The index of an entry, eval or state by name; PLAN_NONE when absent. */
 uint32_t plan_find_entry(const Plan *plan, const char *name);
 uint32_t plan_find_eval(const Plan *plan, const char *name);

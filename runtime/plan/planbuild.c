@@ -46,6 +46,13 @@ PStr planb_text(PlanBuilder *b, const char *text)
     return mine->at;
 }
 
+uint32_t planb_target(PlanBuilder *b, PlanTargetKind kind, const char *isa)
+{
+    PlanTarget t = {.kind = kind, .isa = planb_text(b, isa)};
+    VEC_PUSH(b->arena, &b->targets, t);
+    return b->targets.n - 1;
+}
+
 static uint64_t align_up(uint64_t n)
 {
     return (n + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;

@@ -122,12 +122,24 @@ static void put_training(const Plan *p, StrBuf *sb)
     }
 }
 
+/* Of every target, by name where there are several. */
+static void put_workspaces(const Plan *p, const char *before, StrBuf *sb)
+{
+    for (uint32_t t = 0; t < p->ntargets; t++) {
+        sb_puts(sb, t ? ", " : before);
+        sb_bytes(sb, p->targets[t].workspace_bytes);
+        if (p->ntargets > 1)
+            sb_printf(sb, " (%s)", plan_text(p, p->targets[t].isa));
+    }
+}
+
 static void print_summary(const Plan *p, StrBuf *sb)
 {
     const PlanMeta *m = p->meta;
     sb_printf(sb, "plan       %s, from %s\n", plan_text(p, m->name), plan_text(p, m->source_path));
-    sb_printf(sb, "made by    mdl %s for %s; hash %016llx\n", plan_text(p, m->compiler),
-              plan_text(p, m->isa), (unsigned long long)p->hash);
+    sb_printf(sb, "made by    mdl %s for ", plan_text(p, m->compiler));
+    plan_put_targets(p, sb);
+    sb_printf(sb, "; hash %016llx\n", (unsigned long long)p->hash);
     for (uint32_t i = 0; i < p->nsyms; i++) {
         const PlanSym *s = &p->syms[i];
         sb_printf(sb, "symbol     %s in %lld..%lld", plan_text(p, s->name), (long long)s->lo,
@@ -141,14 +153,43 @@ static void print_summary(const Plan *p, StrBuf *sb)
     sb_bytes(sb, m->state_bytes);
     sb_puts(sb, ", temporary ");
     sb_bytes(sb, m->temp_bytes);
-    sb_puts(sb, ", workspace ");
-    sb_bytes(sb, m->workspace_bytes);
+    put_workspaces(p, ", workspace ", sb);
     sb_printf(sb, "\nkernels    %u\n", p->nkernels);
     put_entries(p, sb);
     put_training(p, sb);
 }
 
 /* ---- kernels ---- */
+
+static void put_phase(const Plan *p, const PlanPhase *f, StrBuf *sb)
+{
+    put_dim(p, f->tasks, sb);
+    if (f->threads)
+        sb_printf(sb, " of %u threads", f->threads);
+    if (f->shared) {
+        sb_puts(sb, " with ");
+        sb_bytes(sb, f->shared);
+    }
+}
+
+static void put_variant(const Plan *p, const PlanVariant *v, StrBuf *sb)
+{
+    const char *what = p->phases[v->phase0].threads ? "; blocks " : "; tasks ";
+    for (uint32_t f = 0; f < v->nphase; f++) {
+        sb_puts(sb, f ? ", then " : what);
+        put_phase(p, &p->phases[v->phase0 + f], sb);
+    }
+    if (v->again)
+        sb_printf(sb, ", all of it %u times", v->again + 1);
+    if (v->scratch) {
+        sb_puts(sb, "; scratch ");
+        sb_bytes(sb, v->scratch);
+    }
+    if (v->workspace) {
+        sb_puts(sb, "; workspace ");
+        sb_bytes(sb, v->workspace);
+    }
+}
 
 static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)
 {
@@ -159,19 +200,11 @@ static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)
     sb_printf(sb, "kernel %u %s (%s): %u launch%s, %.3g MFLOP, ", i, plan_text(p, k->name),
               plan_text(p, k->cls), uses, uses == 1 ? "" : "es", (double)k->flops * 1e-6);
     sb_bytes(sb, k->bytes);
-    for (uint32_t f = 0; f < k->nphase; f++) {
-        sb_puts(sb, f ? ", then " : "; tasks ");
-        put_dim(p, p->phases[k->phase0 + f].tasks, sb);
-    }
-    if (k->again)
-        sb_printf(sb, ", all of it %u times", k->again + 1);
-    if (k->scratch) {
-        sb_puts(sb, "; scratch ");
-        sb_bytes(sb, k->scratch);
-    }
-    if (k->workspace) {
-        sb_puts(sb, "; workspace ");
-        sb_bytes(sb, k->workspace);
+    if (p->ntargets == 1)
+        put_variant(p, plan_variant(p, i, 0), sb);
+    for (uint32_t t = 0; t < p->ntargets && p->ntargets > 1; t++) {
+        sb_printf(sb, "\n  %s", plan_text(p, p->targets[t].isa));
+        put_variant(p, plan_variant(p, i, t), sb);
     }
     sb_putc(sb, '\n');
 }
@@ -195,10 +228,14 @@ static void print_groups(const Plan *p, StrBuf *sb)
 
 static void print_source(const Plan *p, StrBuf *sb)
 {
-    for (uint32_t i = 0; i < p->nkernels; i++) {
-        sb_printf(sb, "/* ---- kernel %u %s (%s) ---- */\n", i, plan_text(p, p->kernels[i].name),
+    for (uint32_t at = 0; at < p->nkernels * p->ntargets; at++) {
+        uint32_t i = at / p->ntargets, t = at % p->ntargets;
+        sb_printf(sb, "/* ---- kernel %u %s (%s)", i, plan_text(p, p->kernels[i].name),
                   plan_text(p, p->kernels[i].cls));
-        put_block(sb, plan_text(p, p->kernels[i].source));
+        if (p->ntargets > 1)
+            sb_printf(sb, " for %s", plan_text(p, p->targets[t].isa));
+        sb_puts(sb, " ---- */\n");
+        put_block(sb, plan_text(p, plan_variant(p, i, t)->source));
         sb_putc(sb, '\n');
     }
 }
@@ -263,8 +300,7 @@ static void print_memory(const Plan *p, StrBuf *sb)
         for (uint32_t k = 0; k < BIGGEST && (i = next_biggest(p, arena, i)) != PLAN_NONE; k++)
             put_tensor(p, i, sb);
     }
-    sb_puts(sb, "workspace: ");
-    sb_bytes(sb, p->meta->workspace_bytes);
+    put_workspaces(p, "workspace: ", sb);
     sb_putc(sb, '\n');
 }
 

@@ -35,6 +35,24 @@ int64_t plan_dim_hi(const Plan *plan, uint32_t dim)
     return value_of(plan, dim, NULL);
 }
 
+const PlanVariant *plan_variant(const Plan *plan, uint32_t kernel, uint32_t target)
+{
+    ASSERT(kernel < plan->nkernels && target < plan->ntargets);
+    return &plan->variants[plan->kernels[kernel].variant0 + target];
+}
+
+const char *plan_target_kind(PlanTargetKind kind)
+{
+    static const char *const names[] = {[PLAN_CPU] = "cpu", [PLAN_CUDA] = "cuda"};
+    return names[kind];
+}
+
+void plan_put_targets(const Plan *plan, StrBuf *sb)
+{
+    for (uint32_t t = 0; t < plan->ntargets; t++)
+        sb_printf(sb, "%s%s", t ? ", " : "", plan_text(plan, plan->targets[t].isa));
+}
+
 uint64_t plan_hash(const Plan *plan)
 {
     return plan->hash;

@@ -10,6 +10,8 @@ static const int64_t MAX_VALUE = INT64_C(1) << 62;   /* of a dim */
 static const uint64_t MAX_BYTES = UINT64_C(1) << 48; /* of an arena, a tensor, scratch */
 static const uint64_t MAX_FLAT = UINT64_C(1) << 24;  /* arguments and table rows over all entries */
 enum { MAX_TERMS = 64, MAX_PHASES = 64, MAX_AGAIN = 1 << 20, MAX_NAMED = 4096, MAX_SYMBOL = 200 };
+/* Of a block of a GPU: what all architectures have. */
+enum { WARP = 32, MAX_THREADS = 1024, MAX_SHARED = 232448, MAX_BLOCKS = 32 };
 
 /* ---- reporting ---- */
 
@@ -302,6 +304,34 @@ static bool verify_states(const Plan *p, Err *err)
     return ok;
 }
 
+/* ---- targets ---- */
+
+static bool same_target(const Plan *p, const PlanTarget *a, const PlanTarget *b)
+{
+    return a->kind == b->kind && strcmp(p->text + a->isa, p->text + b->isa) == 0;
+}
+
+static bool verify_targets(const Plan *p, Err *err)
+{
+    if (!p->ntargets || p->ntargets > PLAN_MAX_TARGETS) {
+        err_set(err, ERR_DATA, "the plan is wrong: %u targets", p->ntargets);
+        return err_help(err, "compile it again");
+    }
+    for (uint32_t i = 0; i < p->ntargets; i++) {
+        const PlanTarget *t = &p->targets[i];
+        const Row r = {p, err, "targets", i};
+        if (!row_index(&r, "kind", t->kind, PLAN_CUDA + 1) ||
+            !row_name(&r, "instruction set", t->isa))
+            return false;
+        if (t->workspace_bytes > MAX_BYTES)
+            return row_bad(&r, "its workspace is too large");
+        for (uint32_t k = 0; k < i; k++)
+            if (same_target(p, t, &p->targets[k]))
+                return row_bad(&r, "target %u once more", k);
+    }
+    return true;
+}
+
 /* ---- kernels ---- */
 
 /* A C identifier, since it is looked up in compiled text. */
@@ -320,7 +350,46 @@ static bool verify_phases(const Plan *p, Err *err)
             return false;
         if (!is_symbol(p->text + p->phases[i].symbol))
             return row_bad(&r, "the symbol is not a C name");
+        const PlanPhase *f = &p->phases[i];
+        if (f->threads > MAX_THREADS || f->threads % WARP)
+            return row_bad(&r, "blocks of %u threads", f->threads);
+        if (f->shared > MAX_SHARED || f->blocks > MAX_BLOCKS ||
+            (!f->threads && (f->shared || f->blocks)))
+            return row_bad(&r, "%u bytes of shared memory, %u blocks", f->shared, f->blocks);
     }
+    return true;
+}
+
+static bool verify_variants(const Plan *p, Err *err)
+{
+    for (uint32_t i = 0; i < p->nvariants; i++) {
+        const PlanVariant *v = &p->variants[i];
+        const Row r = {p, err, "variants", i};
+        if (!row_name(&r, "source", v->source) ||
+            !row_range(&r, "phases", v->phase0, v->nphase, p->nphases))
+            return false;
+        if (v->nphase < 1 || v->nphase > MAX_PHASES)
+            return row_bad(&r, "%u phases", v->nphase);
+        if (v->again > MAX_AGAIN)
+            return row_bad(&r, "its phases run %u times more", v->again);
+        if (v->scratch > MAX_BYTES)
+            return row_bad(&r, "too much scratch");
+        if (v->grain < 0 || v->grain > (int64_t)MAX_BYTES)
+            return row_bad(&r, "tasks of %lld elements", (long long)v->grain);
+    }
+    return true;
+}
+
+/* Whether variant number `at` is one for target t. */
+static bool verify_fit(const Row *r, uint32_t at, const PlanTarget *t)
+{
+    const Plan *p = r->plan;
+    const PlanVariant *v = &p->variants[at];
+    if (v->workspace > t->workspace_bytes)
+        return row_bad(r, "the workspace of variant %u exceeds that of its target", at);
+    for (uint32_t i = 0; i < v->nphase; i++)
+        if ((p->phases[v->phase0 + i].threads > 0) != (t->kind == PLAN_CUDA))
+            return row_bad(r, "variant %u is not for its target", at);
     return true;
 }
 
@@ -330,17 +399,12 @@ static bool verify_kernels(const Plan *p, Err *err)
         const PlanKernel *k = &p->kernels[i];
         const Row r = {p, err, "kernels", i};
         if (!row_name(&r, "name", k->name) || !row_text(&r, "class", k->cls) ||
-            !row_name(&r, "source", k->source) || !row_text(&r, "group", k->group) ||
-            !row_range(&r, "phases", k->phase0, k->nphase, p->nphases))
+            !row_text(&r, "group", k->group) ||
+            !row_range(&r, "variants", k->variant0, p->ntargets, p->nvariants))
             return false;
-        if (k->nphase < 1 || k->nphase > MAX_PHASES)
-            return row_bad(&r, "%u phases", k->nphase);
-        if (k->again > MAX_AGAIN)
-            return row_bad(&r, "its phases run %u times more", k->again);
-        if (k->scratch > MAX_BYTES)
-            return row_bad(&r, "too much scratch");
-        if (k->workspace > p->meta->workspace_bytes)
-            return row_bad(&r, "its workspace exceeds that of the plan");
+        for (uint32_t t = 0; t < p->ntargets; t++)
+            if (!verify_fit(&r, k->variant0 + t, &p->targets[t]))
+                return false;
     }
     return true;
 }
@@ -368,8 +432,8 @@ static bool verify_args(const Plan *p, Err *err)
             if (p->rows[i].tensor[k] != PLAN_NONE &&
                 !row_index(&r, "tensor", p->rows[i].tensor[k], p->ntensors))
                 return false;
-        if (p->rows[i].n < 0 || p->rows[i].task0 < 0)
-            return row_bad(&r, "negative length or task");
+        if (p->rows[i].n < 0 || p->rows[i].n > (int64_t)MAX_BYTES)
+            return row_bad(&r, "%lld elements", (long long)p->rows[i].n);
     }
     return true;
 }
@@ -414,15 +478,17 @@ bool plan_binds(const Plan *p, const PlanEntry *e, uint32_t tensor)
     return false;
 }
 
-/* Kernels find the row of a task by bisection. */
-static bool is_ascending(const PlanRow *rows, uint32_t n)
+/* All variants say how a table is cut into tasks, whose number does not overflow. */
+static bool verify_table(const Row *r, const PlanStep *s, const PlanArg *a)
 {
-    if (n && rows[0].task0 != 0)
-        return false;
-    for (uint32_t i = 1; i < n; i++)
-        if (rows[i].task0 < rows[i - 1].task0)
-            return false;
-    return true;
+    const Plan *p = r->plan;
+    uint64_t elements = 0;
+    for (uint32_t t = 0; t < p->ntargets; t++)
+        if (!plan_variant(p, s->kernel, t)->grain)
+            return row_bad(r, "a table for kernel %u, which has none", s->kernel);
+    for (uint32_t i = 0; i < a->nrow && elements <= MAX_BYTES; i++)
+        elements += (uint64_t)p->rows[a->row0 + i].n;
+    return elements <= MAX_BYTES || row_bad(r, "a table of too many elements");
 }
 
 static bool verify_use(const Row *r, const PlanEntry *e, const PlanStep *s, uint64_t *flat)
@@ -436,8 +502,8 @@ static bool verify_use(const Row *r, const PlanEntry *e, const PlanStep *s, uint
             return row_bad(r, "too many arguments in all");
         if (a->kind == PG_BUF && !plan_binds(p, e, a->tensor))
             return row_bad(r, "a step reads an input that is not bound");
-        if (a->kind == PG_TABLE && !is_ascending(p->rows + a->row0, a->nrow))
-            return row_bad(r, "the tasks of a table are not in order");
+        if (a->kind == PG_TABLE && !verify_table(r, s, a))
+            return false;
         for (uint32_t k = 0; a->kind == PG_TABLE && k < a->nrow * PLAN_ROW_BUFS; k++) {
             uint32_t t = p->rows[a->row0 + k / PLAN_ROW_BUFS].tensor[k % PLAN_ROW_BUFS];
             if (t != PLAN_NONE && !plan_binds(p, e, t))
@@ -516,9 +582,9 @@ static bool verify_meta(const Plan *p, Err *err)
     const PlanMeta *m = p->meta;
     const Row r = {p, err, "meta", 0};
     if (!row_text(&r, "name", m->name) || !row_text(&r, "source path", m->source_path) ||
-        !row_text(&r, "instruction set", m->isa) || !row_text(&r, "compiler", m->compiler))
+        !row_text(&r, "compiler", m->compiler))
         return false;
-    if (m->state_bytes > MAX_BYTES || m->temp_bytes > MAX_BYTES || m->workspace_bytes > MAX_BYTES)
+    if (m->state_bytes > MAX_BYTES || m->temp_bytes > MAX_BYTES)
         return row_bad(&r, "an arena is too large");
     return true;
 }
@@ -526,8 +592,8 @@ static bool verify_meta(const Plan *p, Err *err)
 bool plan_verify(const Plan *plan, Err *err)
 {
     return verify_meta(plan, err) && verify_syms(plan, err) && verify_dims(plan, err) &&
-           verify_tensors(plan, err) && verify_states(plan, err) && verify_phases(plan, err) &&
-           verify_kernels(plan, err) && verify_args(plan, err) && verify_loops(plan, err) &&
-           verify_steps(plan, err) && verify_entries(plan, err) && verify_data(plan, err) &&
-           verify_training(plan, err);
+           verify_tensors(plan, err) && verify_states(plan, err) && verify_targets(plan, err) &&
+           verify_phases(plan, err) && verify_variants(plan, err) && verify_kernels(plan, err) &&
+           verify_args(plan, err) && verify_loops(plan, err) && verify_steps(plan, err) &&
+           verify_entries(plan, err) && verify_data(plan, err) && verify_training(plan, err);
 }

@@ -82,7 +82,8 @@ static void differences_of_plans_are_listed(void **state)
     GOOD(tool, "compile", "a.mdl", "-o", "z", "--isa", "generic");
     o = RUN(tool, "diff", "x/plans/mlp.plan", "z/plans/mlp.plan");
     check_code(&o, 7);
-    check_has(o.out, "~ isa  ");
+    check_has(o.out, "~ target cpu  ");
+    check_has(o.out, " for cpu  reduce, source ");
     tool_cut(tool, "z/plans/mlp.plan", 1000);
     o = RUN(tool, "diff", "x/plans/mlp.plan", "z/plans/mlp.plan");
     check_code(&o, 4);

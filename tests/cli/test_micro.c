@@ -65,7 +65,7 @@ static int64_t rows_with(Tool *tool, int kib)
     }
     check_code(&o, 0);
     Plan *p = (Plan *)plan_of(tool, "c");
-    uint64_t need = p->meta->state_bytes + p->meta->temp_bytes + p->meta->workspace_bytes;
+    uint64_t need = p->meta->state_bytes + p->meta->temp_bytes + p->targets[0].workspace_bytes;
     int64_t rows = p->runs[0].rows;
     assert_true(need <= (uint64_t)kib * 1024);
     assert_int_equal(48 % rows, 0);

@@ -52,7 +52,8 @@ Machine machine_of_graphs(Lab *lab, Graph *const *fused, const MachineOptions *o
     MkPlan mk = {.program = lab->program,
                  .plans = plans,
                  .nentry = n,
-                 .target = &lab->target,
+                 .targets = &lab->target,
+                 .ntarget = 1,
                  .source_path = "recorded"};
     codegen_plan(b, &mk);
     lab_clean(lab, "codegen_plan");

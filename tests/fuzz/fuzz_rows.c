@@ -11,6 +11,7 @@ enum { NUMBERS, TEXT, COLUMNS, MOST_ROWS = 64, MOST_NUMBERS = 4096 };
 static Plan *make_plan(Arena *arena, const char *path, PlanSourceKind kind)
 {
     PlanBuilder *b = planb_new(arena);
+    planb_target(b, PLAN_CPU, "generic");
     VEC_PUSH(arena, &b->meta, ((PlanMeta){.name = planb_text(b, "fuzz")}));
     for (uint32_t i = 0; i < COLUMNS; i++)
         VEC_PUSH(arena, &b->columns,

@@ -75,6 +75,7 @@ static void read_fingerprint(Arena *arena, const char *dir)
     static const char rows[] = "{\"x\": 1}\n{\"x\": 2}\n";
     FuzzFile file = fuzz_file_open(rows, sizeof rows - 1);
     PlanBuilder *b = planb_new(arena);
+    planb_target(b, PLAN_CPU, "generic");
     VEC_PUSH(arena, &b->meta, ((PlanMeta){.name = planb_text(b, "fuzz")}));
     VEC_PUSH(arena, &b->columns,
              ((PlanColumn){planb_text(b, "x"), planb_text(b, file.path), 0, 0}));

@@ -76,6 +76,7 @@ static Plan *make_plan(Arena *arena, const Use *u)
     PlanBuilder *b = planb_new(arena);
     bool stream = u->source == PD_TEXT || u->source == PD_BIN;
     PlanData d = {.name = planb_text(b, "d"), .source = u->source, .nfield = FIELDS, .limit = -1};
+    planb_target(b, PLAN_CPU, "generic");
     VEC_PUSH(arena, &b->meta, ((PlanMeta){.name = planb_text(b, "fuzz")}));
     for (uint32_t i = EOS; i < VOCAB; i++)
         VEC_PUSH(arena, &b->specials, ((PlanSpecial){planb_text(b, "<x>"), i}));

@@ -47,7 +47,6 @@ typedef struct KCase {
     Kernel *k;
     double tol; /* |got - want| <= tol * (1 + |want|) */
     double lo, hi;
-    int64_t grain; /* of multi classes */
 } KCase;
 
 enum { CASE_SLOTS = 10, CASE_GUARD = 256 };
@@ -162,13 +161,12 @@ static KCase *case_add(Harness *h, const CaseSpec *s)
     KCase *c = NEW(h->arena, KCase);
     *c = (KCase){
         .name = s->name, .group = group, .body = g, .tol = s->tol, .lo = s->lo, .hi = s->hi};
-    c->grain = s->config[0];
     if (c->lo == 0 && c->hi == 0) {
         c->lo = -2;
         c->hi = 2;
     }
     bug_push(s->name);
-    c->k = codegen_lower(ir, h->arena, group, &h->target);
+    c->k = codegen_lower(ir, h->arena, group, codegen_config(group), &h->target);
     bug_pop();
     VEC_PUSH(h->arena, &h->cases, c);
     return c;
@@ -307,7 +305,7 @@ static void bind_args(Harness *h, const KCase *c, CaseRun *r)
                 row[s].p[per + i] = r->out_buf[s * res + i];
             row[s].n = r->in[s * per]->count;
             row[s].task0 = task;
-            task += (row[s].n + c->grain - 1) / c->grain;
+            task += (row[s].n + c->k->grain - 1) / c->k->grain;
         }
         for (uint32_t i = rows * per; i < nin; i++)
             buf[i - rows * per] = r->in_buf[i];

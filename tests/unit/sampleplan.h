@@ -99,11 +99,11 @@ static inline void sample_meta(PlanBuilder *b, const char *isa)
     VEC_PUSH(b->arena, &b->meta,
              ((PlanMeta){.name = planb_text(b, "sample"),
                          .source_path = planb_text(b, "sample.mdl"),
-                         .isa = planb_text(b, isa),
                          .compiler = planb_text(b, "0.1.0"),
                          .state_bytes = 320,
-                         .temp_bytes = 2048,
-                         .workspace_bytes = 64}));
+                         .temp_bytes = 2048}));
+    planb_target(b, PLAN_CPU, isa);
+    VEC_LAST(&b->targets).workspace_bytes = 64;
 }
 
 /* A constant, or coef * B when `sym`. */
@@ -180,19 +180,21 @@ static inline void sample_kernel(PlanBuilder *b, const char *name, const char *s
     VEC_PUSH(b->arena, &b->kernels,
              ((PlanKernel){.name = planb_text(b, name),
                            .cls = planb_text(b, "map"),
-                           .source = planb_text(b, source),
                            .group = planb_text(b, "group text"),
-                           .phase0 = b->phases.n,
-                           .nphase = n,
-                           .scratch = 32,
-                           .workspace = 64,
+                           .variant0 = b->variants.n,
                            .flops = 512,
                            .bytes = 4096}));
+    VEC_PUSH(b->arena, &b->variants,
+             ((PlanVariant){.source = planb_text(b, source),
+                            .phase0 = b->phases.n,
+                            .nphase = n,
+                            .scratch = 32,
+                            .workspace = 64}));
 }
 
 static inline void sample_phase(PlanBuilder *b, const char *symbol, uint32_t tasks)
 {
-    VEC_PUSH(b->arena, &b->phases, ((PlanPhase){planb_text(b, symbol), tasks}));
+    VEC_PUSH(b->arena, &b->phases, ((PlanPhase){.symbol = planb_text(b, symbol), .tasks = tasks}));
 }
 
 static inline void sample_buf(PlanBuilder *b, uint32_t tensor)
@@ -209,8 +211,9 @@ static inline void sample_kernels(PlanBuilder *b)
     sample_phase(b, "k_total_1", SD_ONE);
     sample_kernel(b, "step", sample_step, 1);
     sample_phase(b, "k_step", SD_ROWS_TWO);
+    VEC_LAST(&b->variants).grain = SAMPLE_COLUMNS;
 
-    PlanRow rows[2] = {{.n = SAMPLE_COLUMNS, .task0 = 0}, {.n = SAMPLE_COLUMNS, .task0 = 1}};
+    PlanRow rows[2] = {{.n = SAMPLE_COLUMNS}, {.n = SAMPLE_COLUMNS}};
     for (uint32_t k = 0; k < PLAN_ROW_BUFS; k++)
         rows[0].tensor[k] = rows[1].tensor[k] = PLAN_NONE;
     rows[0].tensor[0] = ST_WEIGHT;

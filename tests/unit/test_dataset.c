@@ -54,6 +54,7 @@ static int setup(void **state)
     write_idx(f, "short.idx", (uint32_t[]){ROWS - 1}, 1, 3);
     unsetenv("MDL_DATA");
     f->b = planb_new(arena);
+    planb_target(f->b, PLAN_CPU, "generic");
     PlanMeta meta = {.name = planb_text(f->b, "t")};
     VEC_PUSH(arena, &f->b->meta, meta);
     *state = f;

@@ -57,7 +57,7 @@ static const char *emit(Session *s, const char *cls, const int64_t *config, uint
     const Node *n =
         graph_op(g, &(NodeSpec){.op = OP_GROUP, .nin = s->body->inputs.n, .in = in, .attr = attr});
     assert_non_null(n);
-    const Kernel *k = codegen_lower(ir, s->arena, n, &wide);
+    const Kernel *k = codegen_lower(ir, s->arena, n, codegen_config(n), &wide);
     Sym slots[] = {sym(ir->syms, "step"), sym(ir->syms, "lr"), sym(ir->syms, "B")};
     EmitCx cx = {.target = &wide, .slots = slots, .nslot = COUNT(slots)};
     return codegen_emit(k, &cx, s->arena);

@@ -61,8 +61,8 @@ static Model open_model(const Want *wants, uint32_t n)
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < n; i++)
         bytes = add_state(b, &wants[i], bytes);
-    VEC_PUSH(m.arena, &b->meta,
-             ((PlanMeta){.isa = planb_text(b, "generic"), .state_bytes = bytes}));
+    planb_target(b, PLAN_CPU, "generic");
+    VEC_PUSH(m.arena, &b->meta, ((PlanMeta){.state_bytes = bytes}));
     Bytes file = planb_finish(b);
     Err err = {0};
     m.plan = plan_from_bytes(file.data, file.n, &err);

@@ -287,9 +287,9 @@ static void kernels_with_other_heads_are_kept_apart(void **state)
     Bench *b = *state;
     PlanBuilder *builder = sample_builder(b->arena, "generic");
     for (uint32_t k = 0; k < 3; k++) {
-        const char *source = builder->text.at + builder->kernels.at[k].source;
+        const char *source = builder->text.at + builder->variants.at[k].source;
         int width = k == 1 ? 8 : 4;
-        builder->kernels.at[k].source =
+        builder->variants.at[k].source =
             planb_text(builder, arena_printf(b->arena,
                                              "#ifndef SAMPLE_W\n#define SAMPLE_W %d\n#endif\n%s"
                                              "_Static_assert(SAMPLE_W == %d, \"mine\");\n",
@@ -337,7 +337,7 @@ static void other_text_is_another_unit(void **state)
     rt_close(open_with(b, plan, 1));
     int objects = count_files(b->cache, ".so");
     PlanBuilder *builder = sample_builder(b->arena, "generic");
-    builder->kernels.at[0].source =
+    builder->variants.at[0].source =
         planb_text(builder, arena_printf(b->arena, "%s/* changed */", sample_scale));
     Plan *other = load(builder);
     rt_close(open_with(b, other, 1));
@@ -416,7 +416,7 @@ static void a_kernel_that_does_not_compile_shows_why(void **state)
 {
     Bench *b = *state;
     PlanBuilder *builder = sample_builder(b->arena, "generic");
-    builder->kernels.at[1].source = planb_text(builder, "int broken = unknown_name;\n");
+    builder->variants.at[1].source = planb_text(builder, "int broken = unknown_name;\n");
     Plan *plan = load(builder);
     Err err = {0};
     const RtOptions opt = {.threads = 1, .cache_dir = b->cache, .quiet = true};

@@ -309,7 +309,15 @@ typedef struct Wrong {
 #define LARGE 0x7ffffff0u
 
 WRONG(text, VEC_LAST(&b->text) = 'x')
-WRONG(isa, b->meta.at[0].isa = b->text.n)
+WRONG(compiler, b->meta.at[0].compiler = b->text.n)
+WRONG(no_target, b->targets.n = 0)
+WRONG(target_kind, b->targets.at[0].kind = 2)
+WRONG(isa, b->targets.at[0].isa = b->text.n)
+WRONG(no_isa, b->targets.at[0].isa = 0)
+WRONG(target_workspace, b->targets.at[0].workspace_bytes = UINT64_MAX)
+WRONG(target_twice, planb_target(b, PLAN_CPU, "generic"))
+WRONG(target_lacks, (planb_target(b, PLAN_CPU, "avx2"), b->targets.at[1].workspace_bytes = 64))
+WRONG(target_other, b->targets.at[0].kind = PLAN_CUDA)
 WRONG(sym_slot, b->syms.at[0].slot = 4)
 WRONG(sym_kind, b->syms.at[0].slot = 1)
 WRONG(sym_range, b->syms.at[0].hi = 0)
@@ -336,16 +344,30 @@ WRONG(state_init, b->states.at[0].init = 99)
 WRONG(state_axes, b->states.at[0].init = PI_TABLE; b->states.at[0].axes = 1 << 7)
 WRONG(state_values, b->states.at[0].init = PI_TABLE; b->states.at[0].axes = 1)
 WRONG(state_value, b->states.at[0].init = PI_TABLE)
-WRONG(phase, b->kernels.at[2].phase0 = 5)
-WRONG(no_phase, b->kernels.at[2].nphase = 0)
+WRONG(variant, b->kernels.at[3].variant0 = 4)
+WRONG(source, b->variants.at[1].source = 0)
+WRONG(phase, b->variants.at[2].phase0 = 5)
+WRONG(no_phase, b->variants.at[2].nphase = 0)
+WRONG(again, b->variants.at[2].again = LARGE)
+WRONG(scratch, b->variants.at[0].scratch = UINT64_MAX)
+WRONG(grain, b->variants.at[2].grain = -8)
+WRONG(no_grain, b->variants.at[2].grain = 0)
+WRONG(threads, b->phases.at[1].threads = 33)
+WRONG(threads_many, b->phases.at[1].threads = 1056)
+WRONG(threads_cpu, b->phases.at[1].threads = 32)
+WRONG(shared, b->phases.at[1].shared = 1024)
+WRONG(shared_many, (b->phases.at[1].threads = 32, b->phases.at[1].shared = 232449))
+WRONG(blocks, (b->phases.at[1].threads = 32, b->phases.at[1].blocks = 33))
 WRONG(symbol, b->phases.at[0].symbol = planb_text(b, "system(\"x\")"))
-WRONG(workspace, b->kernels.at[1].workspace = 65)
+WRONG(workspace, b->variants.at[1].workspace = 65)
 WRONG(arg_tensor, b->args.at[0].tensor = 12)
 WRONG(arg_offset, b->args.at[0].offset = 2049)
 WRONG(arg_rows, b->args.at[5].nrow = 3)
 WRONG(arg_rows_wrap, b->args.at[5].row0 = UINT32_MAX)
 WRONG(row_tensor, b->rows.at[0].tensor[3] = 12)
-WRONG(row_order, b->rows.at[0].task0 = 1)
+WRONG(row_length, b->rows.at[0].n = -1)
+WRONG(row_long, b->rows.at[0].n = (INT64_C(1) << 48) + 1)
+WRONG(table_long, (b->rows.at[0].n = INT64_C(1) << 47, b->rows.at[1].n = (INT64_C(1) << 47) + 1))
 WRONG(step_kernel, b->steps.at[0].kernel = 4)
 WRONG(step_args, b->steps.at[0].narg = 10)
 WRONG(binding, b->bindings.at[0].tensor = 12)
@@ -415,7 +437,15 @@ WRONG(run_lr, b->runs.at[0].lr = (double)INFINITY)
 
 static const Wrong wrongs[] = {
     {"text is not terminated", wrong_text},
-    {"meta[0]: instruction set", wrong_isa},
+    {"meta[0]: compiler", wrong_compiler},
+    {"the plan is wrong: 0 targets", wrong_no_target},
+    {"targets[0]: kind is 2 of 2", wrong_target_kind},
+    {"targets[0]: instruction set", wrong_isa},
+    {"targets[0]: instruction set is empty", wrong_no_isa},
+    {"targets[0]: its workspace is too large", wrong_target_workspace},
+    {"targets[1]: target 0 once more", wrong_target_twice},
+    {"kernels[3]: variants is 3..5 of 4", wrong_target_lacks},
+    {"kernels[0]: variant 0 is not for its target", wrong_target_other},
     {"syms[0]: slot is 4 of 4", wrong_sym_slot},
     {"syms[0]: slot 1 does not hold", wrong_sym_kind},
     {"syms[0]: bad range 1..0", wrong_sym_range},
@@ -442,16 +472,30 @@ static const Wrong wrongs[] = {
     {"states[0]: its values depend on axes that it lacks", wrong_state_axes},
     {"states[0]: it has more elements than there are values", wrong_state_values},
     {"states[0]: values is 0..1 of 0", wrong_state_value},
-    {"kernels[2]: phases is 5..6 of 5", wrong_phase},
-    {"kernels[2]: 0 phases", wrong_no_phase},
+    {"kernels[3]: variants is 4..5 of 4", wrong_variant},
+    {"variants[1]: source is empty", wrong_source},
+    {"variants[2]: phases is 5..6 of 5", wrong_phase},
+    {"variants[2]: 0 phases", wrong_no_phase},
+    {"variants[2]: its phases run 2147483632 times more", wrong_again},
+    {"variants[0]: too much scratch", wrong_scratch},
+    {"variants[2]: tasks of -8 elements", wrong_grain},
+    {"entries[1]: a table for kernel 2, which has none", wrong_no_grain},
+    {"phases[1]: blocks of 33 threads", wrong_threads},
+    {"phases[1]: blocks of 1056 threads", wrong_threads_many},
+    {"kernels[1]: variant 1 is not for its target", wrong_threads_cpu},
+    {"phases[1]: 1024 bytes of shared memory, 0 blocks", wrong_shared},
+    {"phases[1]: 232449 bytes of shared memory, 0 blocks", wrong_shared_many},
+    {"phases[1]: 0 bytes of shared memory, 33 blocks", wrong_blocks},
     {"phases[0]: the symbol is not a C name", wrong_symbol},
-    {"kernels[1]: its workspace exceeds", wrong_workspace},
+    {"kernels[1]: the workspace of variant 1 exceeds", wrong_workspace},
     {"args[0]: tensor is 12 of 12", wrong_arg_tensor},
     {"args[0]: the offset lies outside", wrong_arg_offset},
     {"args[5]: rows", wrong_arg_rows},
     {"args[5]: rows", wrong_arg_rows_wrap},
     {"rows[0]: tensor", wrong_row_tensor},
-    {"entries[1]: the tasks of a table", wrong_row_order},
+    {"rows[0]: -1 elements", wrong_row_length},
+    {"rows[0]: 281474976710657 elements", wrong_row_long},
+    {"entries[1]: a table of too many elements", wrong_table_long},
     {"steps[0]: kernel", wrong_step_kernel},
     {"steps[0]: arguments", wrong_step_args},
     {"bindings[0]: tensor", wrong_binding},

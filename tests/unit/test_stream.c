@@ -69,6 +69,7 @@ typedef struct Use {
 static PlanBuilder *build(Fixture *f, const Use *u)
 {
     PlanBuilder *b = planb_new(f->arena);
+    planb_target(b, PLAN_CPU, "generic");
     PlanMeta meta = {.name = planb_text(b, "t")};
     VEC_PUSH(f->arena, &b->meta, meta);
     PlanTokenizer t = {.vocab = 256, .eos = PLAN_NONE, .pad = PLAN_NONE};

@@ -88,6 +88,7 @@ static void open_rows(Fixture *f, const Use *u, Err *err)
     data_close(f->ds);
     plan_free(f->plan);
     f->ds = NULL;
+    planb_target(b, PLAN_CPU, "generic");
     VEC_PUSH(f->arena, &b->meta, ((PlanMeta){.name = planb_text(b, "t")}));
     PlanTokenizer t = {.vocab = 257, .nspecial = 1, .eos = u->eos ? 256 : PLAN_NONE, .pad = 256};
     VEC_PUSH(f->arena, &b->specials, ((PlanSpecial){planb_text(b, "<x>"), 256}));

@@ -90,13 +90,12 @@ static inline void tiny_entry(Tiny *t, const char *name, const char *body, uint3
         "#include \"mdl.h\"\nvoid %s(const MdlArgs *a, int64_t task, void *scratch)\n{\n"
         "    float *const *p = (float *const *)a->buf;\n    enum { D = %u };\n%s}\n",
         symbol, (unsigned)b->terms.at[b->dims.at[t->d].term0].coef, body);
-    PlanPhase phase = {planb_text(b, symbol), t->one};
+    PlanPhase phase = {.symbol = planb_text(b, symbol), .tasks = t->one};
     VEC_PUSH(arena, &b->phases, phase);
-    PlanKernel k = {.name = planb_text(b, name),
-                    .source = planb_text(b, source),
-                    .phase0 = b->phases.n - 1,
-                    .nphase = 1};
+    PlanKernel k = {.name = planb_text(b, name), .variant0 = b->variants.n};
     VEC_PUSH(arena, &b->kernels, k);
+    PlanVariant v = {.source = planb_text(b, source), .phase0 = b->phases.n - 1, .nphase = 1};
+    VEC_PUSH(arena, &b->variants, v);
     PlanStep step = {.kernel = b->kernels.n - 1, .arg0 = b->args.n, .narg = args.n};
     VEC_PUSH(arena, &b->steps, step);
     for (uint32_t i = 0; i < args.n; i++) {
@@ -247,12 +246,10 @@ static inline void tiny_training(PlanBuilder *b, const TinyOptions *o)
 static inline Plan *tiny_plan(Arena *arena, const TinyOptions *o)
 {
     Tiny t = {.b = planb_new(arena)};
+    planb_target(t.b, PLAN_CPU, "generic");
     tiny_program(&t, o->d);
     tiny_training(t.b, o);
-    PlanMeta meta = {.name = planb_text(t.b, "tiny"),
-                     .isa = planb_text(t.b, "generic"),
-                     .state_bytes = t.state,
-                     .temp_bytes = t.temp};
+    PlanMeta meta = {.name = planb_text(t.b, "tiny"), .state_bytes = t.state, .temp_bytes = t.temp};
     VEC_PUSH(arena, &t.b->meta, meta);
     Bytes bytes = planb_finish(t.b);
     Err err = {0};
