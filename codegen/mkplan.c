@@ -338,10 +338,20 @@ static void add_phases(PlanCx *cx, const Kernel *k)
         PlanPhase p = {.symbol = planb_text(cx->b, from->name),
                        .tasks = plan_of_dim(cx, from->tasks),
                        .threads = from->threads,
+                       .team = from->team,
                        .shared = from->shared,
                        .blocks = from->blocks};
         VEC_PUSH(cx->arena, &cx->b->phases, p);
     }
+}
+
+/* On a GPU scratch is a part of the workspace for each task. */
+static uint64_t workspace_of(const Kernel *k)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < k->phases.n && k->threads; i++)
+        most = larger(most, dim_hi(k->ir, k->phases.at[i].tasks));
+    return k->workspace + (uint64_t)most * k->scratch;
 }
 
 static void add_variant(PlanCx *cx, const Kernel *k, uint32_t target)
@@ -354,13 +364,13 @@ static void add_variant(PlanCx *cx, const Kernel *k, uint32_t target)
                      .phase0 = cx->b->phases.n,
                      .nphase = k->phases.n,
                      .again = k->again,
-                     .scratch = k->scratch,
-                     .workspace = k->workspace,
+                     .scratch = k->threads ? 0 : k->scratch,
+                     .workspace = workspace_of(k),
                      .hash = source_hash(cx->arena, source),
                      .grain = k->grain};
     ASSERT(k->table == (k->grain > 0));
     add_phases(cx, k);
-    pt->workspace_bytes = larger_bytes(pt->workspace_bytes, k->workspace);
+    pt->workspace_bytes = larger_bytes(pt->workspace_bytes, v.workspace);
     VEC_PUSH(cx->arena, &cx->b->variants, v);
 }
 

@@ -314,10 +314,11 @@ static bool count_tasks(Runtime *rt, const PlanVariant *v, Err *err)
 {
     const Plan *p = rt->plan;
     for (uint32_t i = v->phase0; i < v->phase0 + v->nphase; i++) {
-        rt->tasks[i] = plan_dim(p, p->phases[i].tasks, rt->syms);
-        if (rt->tasks[i] < 0)
+        int64_t tasks = plan_dim(p, p->phases[i].tasks, rt->syms);
+        if (tasks < 0)
             return err_set(err, ERR_DATA, "%s would run %lld tasks for these extents",
-                           plan_text(p, p->phases[i].symbol), (long long)rt->tasks[i]);
+                           plan_text(p, p->phases[i].symbol), (long long)tasks);
+        rt->tasks[i] = plan_blocks(&p->phases[i], tasks);
     }
     return true;
 }

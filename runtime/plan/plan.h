@@ -146,8 +146,9 @@ typedef struct PlanVariant {
 
 typedef struct PlanPhase {
     PStr symbol;
-    uint32_t tasks;   /* into dims: number of tasks; on a GPU, of blocks */
-    uint32_t threads; /* of a block; 0: tasks of the CPU */
+    uint32_t tasks;   /* into dims: number of tasks */
+    uint32_t threads; /* of a block of a GPU; 0: tasks of the CPU */
+    uint32_t team;    /* threads of a block that share a task */
     uint32_t shared;  /* bytes of shared memory of a block */
     uint32_t blocks;  /* that a multiprocessor is to hold at once; 0: no wish */
 } PlanPhase;
@@ -477,6 +478,8 @@ void plan_free(Plan *plan);
 bool plan_verify(const Plan *plan, Err *err);
 const char *plan_text(const Plan *plan, PStr s);
 int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms); /* by sym index */
+/* What a device runs for so many tasks of a phase: tasks on the CPU, blocks of threads on a GPU. */
+int64_t plan_blocks(const PlanPhase *phase, int64_t tasks);
 int64_t plan_dim_hi(const Plan *plan, uint32_t dim); /* all symbols at their upper ends */
 uint64_t plan_hash(const Plan *plan);                /* of the file's contents */
 /* The kernel as it is for target number `target`. */

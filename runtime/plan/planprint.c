@@ -165,7 +165,9 @@ static void put_phase(const Plan *p, const PlanPhase *f, StrBuf *sb)
 {
     put_dim(p, f->tasks, sb);
     if (f->threads)
-        sb_printf(sb, " of %u threads", f->threads);
+        sb_printf(sb, " of %u threads", f->team);
+    if (f->threads > f->team)
+        sb_printf(sb, " in blocks of %u", f->threads);
     if (f->shared) {
         sb_puts(sb, " with ");
         sb_bytes(sb, f->shared);
@@ -174,7 +176,7 @@ static void put_phase(const Plan *p, const PlanPhase *f, StrBuf *sb)
 
 static void put_variant(const Plan *p, const PlanVariant *v, StrBuf *sb)
 {
-    const char *what = p->phases[v->phase0].threads ? "; blocks " : "; tasks ";
+    const char *what = "; tasks ";
     for (uint32_t f = 0; f < v->nphase; f++) {
         sb_puts(sb, f ? ", then " : what);
         put_phase(p, &p->phases[v->phase0 + f], sb);

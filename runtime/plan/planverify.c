@@ -353,6 +353,8 @@ static bool verify_phases(const Plan *p, Err *err)
         const PlanPhase *f = &p->phases[i];
         if (f->threads > MAX_THREADS || f->threads % WARP)
             return row_bad(&r, "blocks of %u threads", f->threads);
+        if (f->threads ? !f->team || f->threads % f->team : f->team != 0)
+            return row_bad(&r, "teams of %u threads", f->team);
         if (f->shared > MAX_SHARED || f->blocks > MAX_BLOCKS ||
             (!f->threads && (f->shared || f->blocks)))
             return row_bad(&r, "%u bytes of shared memory, %u blocks", f->shared, f->blocks);

@@ -354,10 +354,13 @@ WRONG(grain, b->variants.at[2].grain = -8)
 WRONG(no_grain, b->variants.at[2].grain = 0)
 WRONG(threads, b->phases.at[1].threads = 33)
 WRONG(threads_many, b->phases.at[1].threads = 1056)
-WRONG(threads_cpu, b->phases.at[1].threads = 32)
+WRONG(threads_cpu, b->phases.at[1].threads = b->phases.at[1].team = 32)
+WRONG(team, (b->phases.at[1].threads = 64, b->phases.at[1].team = 48))
+WRONG(team_cpu, b->phases.at[1].team = 1)
 WRONG(shared, b->phases.at[1].shared = 1024)
-WRONG(shared_many, (b->phases.at[1].threads = 32, b->phases.at[1].shared = 232449))
-WRONG(blocks, (b->phases.at[1].threads = 32, b->phases.at[1].blocks = 33))
+WRONG(shared_many,
+      (b->phases.at[1].threads = b->phases.at[1].team = 32, b->phases.at[1].shared = 232449))
+WRONG(blocks, (b->phases.at[1].threads = b->phases.at[1].team = 32, b->phases.at[1].blocks = 33))
 WRONG(symbol, b->phases.at[0].symbol = planb_text(b, "system(\"x\")"))
 WRONG(workspace, b->variants.at[1].workspace = 65)
 WRONG(arg_tensor, b->args.at[0].tensor = 12)
@@ -483,6 +486,8 @@ static const Wrong wrongs[] = {
     {"phases[1]: blocks of 33 threads", wrong_threads},
     {"phases[1]: blocks of 1056 threads", wrong_threads_many},
     {"kernels[1]: variant 1 is not for its target", wrong_threads_cpu},
+    {"phases[1]: teams of 48 threads", wrong_team},
+    {"phases[1]: teams of 1 threads", wrong_team_cpu},
     {"phases[1]: 1024 bytes of shared memory, 0 blocks", wrong_shared},
     {"phases[1]: 232449 bytes of shared memory, 0 blocks", wrong_shared_many},
     {"phases[1]: 0 bytes of shared memory, 33 blocks", wrong_blocks},
