@@ -20,6 +20,24 @@ typedef struct MdlArgs {
     int64_t round;        /* set by the device: see PlanVariant.again */
 } MdlArgs;
 
+/* Kernel ABI of GPUs, passed by value; the preludes for cuda and simt declare the same layout. */
+enum { MDL_GPU_BUFS = 48 };
+
+typedef struct MdlTensorMap {
+    _Alignas(64) uint64_t opaque[16]; /* what the device makes of a description */
+} MdlTensorMap;
+
+typedef struct MdlGpuArgs {
+    void *buf[MDL_GPU_BUFS];
+    const MdlRow *row;
+    int64_t nrow;
+    const int64_t *block;
+    void *workspace;
+    int64_t round;
+    int64_t tasks;
+    const MdlTensorMap *map;
+} MdlGpuArgs;
+
 typedef void (*MdlKernelFn)(const MdlArgs *args, int64_t task, void *scratch);
 
 typedef struct Device Device;

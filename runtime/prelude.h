@@ -5,5 +5,7 @@
 /* Paths below runtime/ and contents, in one folder for the compiler; both end with NULL. */
 extern const char *const mdl_prelude_c_names[];
 extern const char *const mdl_prelude_c_texts[];
+extern const char *const mdl_prelude_simt_names[]; /* GPU kernels, for the emulator */
+extern const char *const mdl_prelude_simt_texts[];
 
 #endif

@@ -1,0 +1,67 @@
+/* mdl.h: what generated GPU kernels are written in, for the emulator: the same names as the CUDA prelude
+ * has, made of calls into the emulator's table (mdl_engine.h) and of the vectors and arithmetic that CPU
+ * kernels use. Kernels are compiled as C.
+ *
+ * With -fsanitize=thread (the check mode) every access to memory becomes a call; what is written here
+ * must not become one, hence functions that are not inlined then. */
+#ifndef MDL_H
+#define MDL_H
+
+#include <stdint.h>
+
+#define MDL_FN     static inline __attribute__((always_inline, unused))
+#define MDL_UNROLL _Pragma("GCC unroll 16")
+#if defined(__SANITIZE_THREAD__)
+#define MDL_SIMT_FN static __attribute__((noinline, unused, no_sanitize("thread")))
+#else
+#define MDL_SIMT_FN static inline __attribute__((always_inline, unused))
+#endif
+
+/* ---- kernel ABI (MdlGpuArgs in runtime/device.h is the same) ---- */
+
+enum { MDL_ROW_BUFS = 12, MDL_GPU_BUFS = 48 };
+
+typedef struct MdlRow {
+    void *p[MDL_ROW_BUFS];
+    int64_t n, task0;
+} MdlRow;
+
+typedef struct MdlTensorMap {
+    uint64_t opaque[16];
+} __attribute__((aligned(64))) MdlTensorMap;
+
+typedef struct MdlArgs {
+    void *buf[MDL_GPU_BUFS];
+    const MdlRow *row;
+    int64_t nrow;
+    const int64_t *block;
+    void *workspace;
+    int64_t round;
+    int64_t tasks;
+    const MdlTensorMap *map;
+} MdlArgs;
+
+#define MDL_GPU_KERNEL(name, threads, blocks) \
+    __attribute__((visibility("default"))) void name(const MdlArgs *mdl_args)
+#define MDL_ARGS mdl_args
+
+#include "mdl_index.h"
+
+#include "mdl_vector.h"
+
+#include "mdl_lanes.h"
+#include "mdl_narrow.h"
+
+#include "mdl_memory.h"
+
+#include "mdl_libm.h"
+
+#include "mdl_math.h"
+#include "mdl_random.h"
+
+#include "mdl_explog.h"
+
+#include "mdl_check.h"
+#include "mdl_simt.h"
+
+#endif

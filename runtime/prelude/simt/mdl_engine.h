@@ -1,0 +1,96 @@
+/* mdl_engine.h: what the emulator gives to kernels: who runs, and one table of functions. The only thing
+ * that both sides know: kernels include it through mdl.h, the emulator (runtime/simt) directly. A kernel's
+ * object links nothing of the emulator; mdl_engine_enter hands it the table before a launch.
+ *
+ * `line` is the line of the text that makes the call, for reports. */
+#ifndef MDL_ENGINE_H
+#define MDL_ENGINE_H
+
+#include <stdint.h>
+
+/* Exchange of the 32 lanes of a warp. */
+typedef enum MdlLanesOp {
+    MDL_LANES_XOR,
+    MDL_LANES_AT,
+    MDL_LANES_UP,
+    MDL_LANES_DOWN,
+    MDL_LANES_BALLOT /* the value is a uint32_t: not 0 where true; it becomes the mask */
+} MdlLanesOp;
+
+typedef struct MdlLanes {
+    MdlLanesOp op;
+    void *value;
+    int bytes, arg;
+} MdlLanes;
+
+/* cp.async: `valid` of `size` bytes, then zeros. */
+typedef struct MdlCopy {
+    void *smem;
+    const void *gmem;
+    int size, valid;
+} MdlCopy;
+
+/* ldmatrix of n 8x8 matrices; row: the address that this lane gives. */
+typedef struct MdlMatrices {
+    uint32_t *r;
+    const void *row;
+    int n, trans;
+} MdlMatrices;
+
+typedef enum MdlMmaType { MDL_MMA_BF16, MDL_MMA_F16, MDL_MMA_TF32 } MdlMmaType;
+
+typedef struct MdlMma {
+    MdlMmaType type;
+    float *d;
+    const uint32_t *a, *b;
+} MdlMma;
+
+/* What TMA moves: the box of the map at x, y, z of its tensor. bar: of a load. */
+typedef struct MdlBox {
+    void *smem;
+    const void *map;
+    uint64_t *bar;
+    int rank, at[3];
+} MdlBox;
+
+/* m64 n k16. A lies in shared memory, or with a4 in registers. */
+typedef struct MdlWgmma {
+    MdlMmaType type;
+    int n, b_mn_major, accumulate;
+    float *d;
+    const uint32_t *a4;
+    uint64_t a, b; /* descriptors */
+} MdlWgmma;
+
+typedef struct MdlEngine MdlEngine;
+struct MdlEngine {
+    int32_t thread, block;                                       /* who runs now */
+    unsigned char *shared;                                       /* memory of its block */
+    void (*barrier)(MdlEngine *, int id, int threads, int line); /* threads 0: all of the block */
+    void (*syncwarp)(MdlEngine *, int line);
+    void (*threadfence)(MdlEngine *);
+    void (*lanes)(MdlEngine *, const MdlLanes *, int line);
+    int32_t (*atomic_add)(MdlEngine *, int32_t *p, int32_t v, int line);
+    void (*copy)(MdlEngine *, const MdlCopy *, int line);
+    void (*copy_commit)(MdlEngine *);
+    void (*copy_wait)(MdlEngine *, int groups, int line);
+    void (*ldmatrix)(MdlEngine *, const MdlMatrices *, int line);
+    void (*mma)(MdlEngine *, const MdlMma *, int line);
+    void (*mbar_init)(MdlEngine *, uint64_t *bar, int arrivals, int line);
+    void (*mbar_fence)(MdlEngine *);
+    void (*mbar_arrive)(MdlEngine *, uint64_t *bar, int bytes, int line);
+    void (*mbar_wait)(MdlEngine *, uint64_t *bar, int parity, int line);
+    void (*fence_async)(MdlEngine *);
+    void (*tma_load)(MdlEngine *, const MdlBox *, int line);
+    void (*tma_store)(MdlEngine *, const MdlBox *, int line);
+    void (*tma_commit)(MdlEngine *);
+    void (*tma_wait)(MdlEngine *, int groups, int line);
+    void (*wgmma)(MdlEngine *, const MdlWgmma *, int line);
+    void (*wgmma_fence)(MdlEngine *);
+    void (*wgmma_commit)(MdlEngine *);
+    void (*wgmma_wait)(MdlEngine *, int groups, int line);
+    /* Of checked kernels: an access to memory. from: the address behind the instruction. */
+    void (*access)(MdlEngine *, const void *p, int64_t bytes, int write, const void *from);
+};
+
+#endif

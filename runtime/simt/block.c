@@ -1,0 +1,254 @@
+/* block.c: the threads of one block as fibres, and barriers between them.
+ *
+ * A fibre runs threads from begin to end, one after the other, until one of them has to wait; only then
+ * the next thread takes a fibre of its own. So a kernel that never waits is a plain loop. Threads that can
+ * run stand in a ring; with a seed any of them may be next. When none can, what is asynchronous goes on;
+ * when there is nothing of that either, the block is dead, and who waits where is reported. */
+#include "engine.h"
+
+/* ---- order ---- */
+
+/* xorshift64* */
+uint64_t random_next(Simt *s)
+{
+    s->random ^= s->random >> 12;
+    s->random ^= s->random << 25;
+    s->random ^= s->random >> 27;
+    return s->random * UINT64_C(0x2545f4914f6cdd1d) >> 32;
+}
+
+static void push_ready(Simt *s, int thread)
+{
+    s->ready[(s->first_ready + s->nready++) % MAX_THREADS] = (uint16_t)thread;
+}
+
+static int pop_ready(Simt *s)
+{
+    if (s->random) {
+        int other = (s->first_ready + (int)(random_next(s) % (uint64_t)s->nready)) % MAX_THREADS;
+        uint16_t swap = s->ready[other];
+        s->ready[other] = s->ready[s->first_ready];
+        s->ready[s->first_ready] = swap;
+    }
+    int thread = s->ready[s->first_ready];
+    s->first_ready = (s->first_ready + 1) % MAX_THREADS;
+    s->nready--;
+    return thread;
+}
+
+/* ---- fibres and threads ---- */
+
+static void run_threads(void *arg);
+
+static Fibre *idle_fibre(Simt *s)
+{
+    Fibre *f = s->idle;
+    if (f) {
+        s->idle = f->next;
+        return f;
+    }
+    f = &s->fibre[s->nfibre];
+    f->stack = fibre_stack(&s->stacks, s->nfibre++);
+    f->bytes = s->stacks.bytes;
+    fibre_make(f, run_threads, s);
+    return f;
+}
+
+static void go(Simt *s, Fibre *to)
+{
+    Fibre *from = s->here;
+    if (from == to)
+        return;
+    s->here = to;
+    fibre_switch(from, to);
+}
+
+void threads_go_on(Simt *s)
+{
+    if (!s->nready) {
+        go(s, &s->main);
+        return;
+    }
+    int next = pop_ready(s);
+    Thread *t = &s->thread[next];
+    s->face.thread = next;
+    if (t->state == THREAD_NEW)
+        t->fibre = idle_fibre(s);
+    t->state = THREAD_READY;
+    go(s, t->fibre);
+}
+
+void thread_wait(Simt *s, ThreadState state, const char *call, int line)
+{
+    Thread *t = thread_now(s);
+    t->state = state;
+    t->call = call;
+    t->line = line;
+    threads_go_on(s);
+}
+
+void thread_yield(Simt *s)
+{
+    if (!s->random)
+        return;
+    push_ready(s, s->face.thread);
+    threads_go_on(s);
+}
+
+void thread_wake(Simt *s, int thread)
+{
+    s->thread[thread].state = THREAD_READY;
+    push_ready(s, thread);
+}
+
+void launch_stop(Simt *s)
+{
+    s->stopped = true;
+    go(s, &s->main);
+    BUG("a stopped launch went on");
+}
+
+/* ---- the end of a thread ---- */
+
+static void check_barriers(Simt *s)
+{
+    for (int i = 0; i < MAX_BARRIERS; i++)
+        if (s->barrier[i].arrived && s->live < s->barrier[i].wanted) {
+            report(s, FAULT_EXIT, AT(s->barrier[i].line),
+                   "a thread ends while %d others wait at barrier %d for %d threads",
+                   s->barrier[i].arrived, i, s->barrier[i].wanted);
+            launch_stop(s);
+        }
+}
+
+static void end_thread(Simt *s)
+{
+    thread_now(s)->state = THREAD_DONE;
+    s->live--;
+    warp_leave(s, s->face.thread);
+    check_barriers(s);
+}
+
+/* What a fibre does: the thread it was taken for, then others that begin: when the next one is new, it
+ * takes the fibre that has just become idle, which is this one. */
+static void run_threads(void *arg)
+{
+    Simt *s = arg;
+    for (;;) {
+        s->launch->kernel(&s->args);
+        end_thread(s);
+        s->here->next = s->idle;
+        s->idle = s->here;
+        threads_go_on(s);
+    }
+}
+
+/* ---- a block ---- */
+
+/* Where threads wait, most of them first named. */
+static void report_dead(Simt *s)
+{
+    char text[400] = "";
+    size_t n = 0;
+    bool told[MAX_THREADS] = {false};
+    int first = -1;
+    for (int i = 0; i < s->nthread; i++) {
+        const Thread *t = &s->thread[i];
+        int same = 0;
+        if (t->state == THREAD_DONE || told[i])
+            continue;
+        for (int k = i; k < s->nthread; k++)
+            if (s->thread[k].state != THREAD_DONE && s->thread[k].line == t->line &&
+                s->thread[k].call == t->call) {
+                told[k] = true;
+                same++;
+            }
+        if (n < sizeof(text) - 100)
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%d at %s in line %d",
+                                  first < 0 ? "" : ", ", same, t->call, t->line);
+        first = first < 0 ? i : first;
+    }
+    s->face.thread = first;
+    report(s, FAULT_DEADLOCK, AT(s->thread[first].line), "no thread can go on: %s", text);
+}
+
+static void begin_block(Simt *s)
+{
+    memset(s->face.shared, 0xff, s->launch->shared);
+    s->live = s->nthread;
+    s->nready = s->first_ready = 0;
+    memset(s->barrier, 0, sizeof(s->barrier));
+    memset(s->warp, 0, sizeof(s->warp));
+    for (int i = 0; i < s->nthread; i++) {
+        s->thread[i] = (Thread){.state = THREAD_NEW};
+        s->warp[i / WARP].live++;
+        push_ready(s, i);
+    }
+}
+
+bool block_run(Simt *s, int32_t block)
+{
+    s->face.block = block;
+    begin_block(s);
+    while (!s->stopped && s->live > 0) {
+        if (s->nready) {
+            threads_go_on(s);
+        } else {
+            report_dead(s);
+            s->stopped = true;
+        }
+    }
+    return !s->stopped;
+}
+
+/* ---- barriers ---- */
+
+static void release(Simt *s, int id)
+{
+    s->barrier[id].arrived = 0;
+    for (int i = 0; i < s->nthread; i++)
+        if (s->thread[i].state == THREAD_AT_BARRIER && s->thread[i].barrier == id)
+            thread_wake(s, i);
+}
+
+static void check_arrival(Simt *s, int id, int wanted, int line)
+{
+    const Barrier *b = &s->barrier[id];
+    if (wanted < WARP || wanted % WARP || wanted > s->nthread)
+        report(s, FAULT_BARRIER, AT(line), "barrier %d for %d threads, in a block of %d", id,
+               wanted, s->nthread);
+    else if (b->arrived && b->wanted != wanted)
+        report(s, FAULT_BARRIER, AT(line),
+               "barrier %d is for %d threads here, and for %d threads in line %d", id, wanted,
+               b->wanted, b->line);
+    else if (b->arrived && id == 0 && b->line != line)
+        report(s, FAULT_DIVERGENT, AT(line),
+               "threads of one block are at mdl_syncthreads here and in line %d", b->line);
+    else if (wanted > s->live)
+        report(s, FAULT_EXIT, AT(line), "barrier %d waits for %d threads, of which %d have ended",
+               id, wanted, wanted - s->live);
+    else
+        return;
+    launch_stop(s);
+}
+
+void block_barrier(MdlEngine *e, int id, int threads, int line)
+{
+    Simt *s = simt_of(e);
+    int wanted = threads ? threads : s->nthread;
+    if (id < 0 || id >= MAX_BARRIERS) {
+        report(s, FAULT_BARRIER, AT(line), "there is no barrier %d", id);
+        launch_stop(s);
+    }
+    check_arrival(s, id, wanted, line);
+    Barrier *b = &s->barrier[id];
+    b->wanted = wanted;
+    b->line = line;
+    thread_now(s)->barrier = id;
+    if (++b->arrived == wanted) {
+        release(s, id);
+        thread_yield(s);
+        return;
+    }
+    thread_wait(s, THREAD_AT_BARRIER, threads ? "mdl_barrier" : "mdl_syncthreads", line);
+}

@@ -1,0 +1,164 @@
+/* engine.h: what the files of the emulator share; private to it. */
+#ifndef MDL_ENGINE_STATE_H
+#define MDL_ENGINE_STATE_H
+
+#include "fibre.h"
+#include "mdl_engine.h"
+#include "simt.h"
+
+enum {
+    WARP = 32,
+    MAX_THREADS = 1024,
+    MAX_WARPS = MAX_THREADS / WARP,
+    MAX_SHARED = 227 << 10,
+    MAX_BARRIERS = 16,
+    STACK_BYTES = 1 << 17
+};
+
+/* ---- reports ---- */
+
+/* What can be found; reports.c has a word for each. */
+typedef enum Fault {
+    FAULT_RACE,
+    FAULT_BOUNDS,
+    FAULT_DEADLOCK,
+    FAULT_DIVERGENT,
+    FAULT_EXIT,
+    FAULT_ALIGN,
+    FAULT_BARRIER,
+    FAULT_MBARRIER,
+    FAULT_IN_FLIGHT,
+    FAULT_ASYNC,
+    FAULT_LAUNCH,
+    FAULT_COUNT
+} Fault;
+
+/* A place in a kernel: a line of its text, or (checked accesses) the address behind an instruction. */
+typedef struct Where {
+    int line;
+    const void *from; /* not NULL: in its place */
+} Where;
+
+typedef struct Report {
+    Fault fault;
+    Where where;
+    char text[480];
+} Report;
+
+/* ---- region.c: memory ---- */
+
+typedef struct Region {
+    char *lo;
+    size_t bytes;
+    char name[48];
+} Region;
+
+typedef struct Regions {
+    Region *at; /* ordered, none over another */
+    uint32_t n, cap;
+} Regions;
+
+Region *region_find(Regions *r, const void *p); /* NULL: none has it */
+const Region *region_near(const Regions *r, const void *p);
+
+/* ---- threads of the block that runs ---- */
+
+typedef enum ThreadState {
+    THREAD_NEW,
+    THREAD_READY,
+    THREAD_AT_BARRIER,
+    THREAD_AT_WARP, /* waits for the other lanes */
+    THREAD_AT_MBARRIER,
+    THREAD_AT_WGMMA, /* waits for its warpgroup */
+    THREAD_DONE
+} ThreadState;
+
+typedef struct Thread {
+    ThreadState state;
+    int line;         /* of the call in which it waits */
+    const char *call; /* its name */
+    int barrier;      /* AT_BARRIER: which */
+    Fibre *fibre;     /* from its first step on */
+} Thread;
+
+typedef struct Warp {
+    int live, arrived;
+    int line;         /* of the collective that some lanes are in */
+    const char *call; /* its name */
+    const void *arg[WARP];
+} Warp;
+
+typedef struct Barrier {
+    int arrived, wanted, line;
+} Barrier;
+
+struct Simt {
+    MdlEngine face; /* first: kernels know its address */
+    FibreStacks stacks;
+    Fibre main, fibre[MAX_THREADS];
+    uint32_t nfibre; /* made so far */
+    Fibre *idle;     /* made, and running no thread */
+    Fibre *here;     /* which runs */
+    Regions regions; /* of global memory */
+    /* the launch */
+    const SimtLaunch *launch;
+    MdlGpuArgs args;
+    uint64_t random; /* state; 0: in order */
+    bool stopped;    /* by a fault: nothing runs any more */
+    /* the block */
+    int nthread, live, nready, first_ready;
+    uint16_t ready[MAX_THREADS]; /* a ring */
+    Thread thread[MAX_THREADS];
+    Warp warp[MAX_WARPS];
+    Barrier barrier[MAX_BARRIERS];
+    /* what was found */
+    Report report[SIMT_MAX_REPORTS];
+    uint32_t nreport, nfound;
+};
+
+/* ---- report.c ---- */
+
+#define AT(n) ((Where){.line = (n)})
+/* Notes a fault of the thread that runs, once for each place. */
+void report(Simt *s, Fault fault, Where where, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* Names the places by lines, after a launch. */
+void report_finish(Simt *s);
+
+/* ---- block.c ---- */
+
+static inline Simt *simt_of(MdlEngine *e)
+{
+    return (Simt *)e;
+}
+
+static inline Thread *thread_now(Simt *s)
+{
+    return &s->thread[s->face.thread];
+}
+
+uint64_t random_next(Simt *s);
+bool block_run(Simt *s, int32_t block); /* false: a fault stopped the launch */
+void block_barrier(MdlEngine *e, int id, int threads, int line);
+/* The thread that runs waits until it is woken; others run. */
+void thread_wait(Simt *s, ThreadState state, const char *call, int line);
+void thread_wake(Simt *s, int thread);
+void thread_yield(Simt *s); /* in random order, others may run first */
+/* Goes on with a thread that can run, or with block_run. */
+void threads_go_on(Simt *s);
+/* Ends the launch from within a thread: what would come makes no sense. */
+NO_RETURN void launch_stop(Simt *s);
+
+/* ---- warp.c ---- */
+
+/* What all lanes do together; run by the last of them, w->arg[lane] is what each brought. */
+typedef struct WarpCall {
+    const char *name;
+    void (*run)(Simt *s, const Warp *w);
+} WarpCall;
+
+void warp_install(MdlEngine *e);
+void warp_meet(Simt *s, const WarpCall *call, const void *arg, int line);
+/* A thread ended: its warp must not wait for it. */
+void warp_leave(Simt *s, int thread);
+
+#endif

@@ -1,0 +1,109 @@
+/* launch.c: the emulator as an object, and a launch: all blocks, one after the other. */
+#include "engine.h"
+#include <errno.h>
+#include <sys/mman.h>
+
+enum { SHARED_MAPPED = 256 << 10 };
+
+static bool map_shared(Simt *s, Err *err)
+{
+    /* Guard pages behind: a kernel that runs over the end stops there. */
+    void *p = mmap(NULL, 2 * (size_t)SHARED_MAPPED, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return err_set(err, ERR_DEVICE, "no memory for a block: %s", strerror(errno));
+    s->face.shared = p;
+    mprotect(s->face.shared + SHARED_MAPPED, SHARED_MAPPED, PROT_NONE);
+    return true;
+}
+
+Simt *simt_new(Err *err)
+{
+    Simt *s = calloc(1, sizeof(*s));
+    if (!s) {
+        err_set(err, ERR_DEVICE, "no memory for the emulator");
+        return NULL;
+    }
+    s->face.barrier = block_barrier;
+    warp_install(&s->face);
+    if (map_shared(s, err) && fibre_stacks_map(&s->stacks, MAX_THREADS, STACK_BYTES, err))
+        return s;
+    simt_free(s);
+    return NULL;
+}
+
+void simt_free(Simt *s)
+{
+    if (!s)
+        return;
+    if (s->face.shared)
+        munmap(s->face.shared, 2 * (size_t)SHARED_MAPPED);
+    fibre_stacks_unmap(&s->stacks);
+    free(s->regions.at);
+    free(s);
+}
+
+/* ---- a launch ---- */
+
+static bool is_launchable(Simt *s)
+{
+    const SimtLaunch *l = s->launch;
+    if (l->threads < WARP || l->threads > MAX_THREADS || l->threads % WARP)
+        report(s, FAULT_LAUNCH, AT(0), "a block of %d threads: whole warps are needed, up to %d",
+               l->threads, MAX_THREADS);
+    else if (l->shared > MAX_SHARED)
+        report(s, FAULT_LAUNCH, AT(0), "a block with %zu bytes of shared memory: at most %d",
+               l->shared, MAX_SHARED);
+    else if (l->blocks < 0 || l->blocks > INT32_MAX)
+        report(s, FAULT_LAUNCH, AT(0), "%lld blocks", (long long)l->blocks);
+    else
+        return true;
+    return false;
+}
+
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static void run_blocks(Simt *s)
+{
+    int64_t n = s->launch->blocks, first = 0, step = 1;
+    if (s->random && n > 1) {
+        first = (int64_t)(random_next(s) % (uint64_t)n);
+        step = 1 + (int64_t)(random_next(s) % (uint64_t)(n - 1));
+        while (common_divisor(step, n) != 1)
+            step = step % (n - 1) + 1;
+    }
+    for (int64_t i = 0, block = first; i < n && block_run(s, (int32_t)block); i++)
+        block = (block + step) % n;
+}
+
+bool simt_launch(Simt *s, const SimtLaunch *launch)
+{
+    s->launch = launch;
+    s->args = *launch->args;
+    s->nthread = launch->threads;
+    s->random = launch->seed ? launch->seed * UINT64_C(0x9e3779b97f4a7c15) | 1 : 0;
+    s->stopped = false;
+    s->nreport = s->nfound = 0;
+    s->face.thread = s->face.block = 0;
+    s->here = &s->main;
+    s->main.bytes = 0; /* the caller's stack, which ASan tells */
+    if (is_launchable(s)) {
+        launch->enter(&s->face);
+        run_blocks(s);
+    }
+    if (s->stopped) { /* what still waits is given up */
+        s->nfibre = 0;
+        s->idle = NULL;
+    }
+    report_finish(s);
+    s->launch = NULL;
+    return s->nreport == 0;
+}
