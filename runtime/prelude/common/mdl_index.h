@@ -19,7 +19,7 @@ MDL_FN int64_t mdl_clamp(int64_t i, int64_t extent)
 }
 
 /* The table row that owns a task: the last one whose first task is not behind it. */
-static inline const MdlRow *mdl_row(const MdlArgs *a, int64_t task)
+MDL_FN const MdlRow *mdl_row(const MdlArgs *a, int64_t task)
 {
     int64_t lo = 0, hi = a->nrow;
     while (hi - lo > 1) {
@@ -32,12 +32,12 @@ static inline const MdlRow *mdl_row(const MdlArgs *a, int64_t task)
     return a->row + lo;
 }
 
-static inline double mdl_slot_f64(const MdlArgs *a, int i)
+MDL_FN double mdl_slot_f64(const MdlArgs *a, int i)
 {
     union {
         int64_t i;
         double f;
-    } u = {.i = a->block[i]};
+    } u = {a->block[i]};
     return u.f;
 }
 

@@ -7,8 +7,8 @@
     MDL_FN V mdl_loadn_##name(const T *p, int64_t n)    \
     {                                                   \
         MdlV v = {{0}};                                 \
-        for (int64_t i = 0; i < n; i++)                 \
-            v.lane[i] = GET(p[i]);                      \
+        MDL_FIRST(i, n)                                 \
+        v.lane[i] = GET(p[i]);                          \
         return (V)v.i;                                  \
     }                                                   \
     MDL_FN V mdl_load_##name(const T *p)                \
@@ -17,9 +17,10 @@
     }                                                   \
     MDL_FN void mdl_storen_##name(T *p, V x, int64_t n) \
     {                                                   \
-        MdlV v = {.i = (vi)x};                          \
-        for (int64_t i = 0; i < n; i++)                 \
-            p[i] = (T)PUT(v.lane[i]);                   \
+        MdlV v;                                         \
+        v.i = (vi)x;                                    \
+        MDL_FIRST(i, n)                                 \
+        p[i] = (T)PUT(v.lane[i]);                       \
     }                                                   \
     MDL_FN void mdl_store_##name(T *p, V x)             \
     {                                                   \
@@ -39,16 +40,17 @@ MDL_NARROW(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2, mdl_narrow_f8e5m2)
     MDL_FN V mdl_gather_##name(const T *p, int64_t stride, int64_t n) \
     {                                                                 \
         MdlV v = {{0}};                                               \
-        for (int64_t i = 0; i < n; i++)                               \
-            v.lane[i] = GET(p[i * stride]);                           \
+        MDL_FIRST(i, n)                                               \
+        v.lane[i] = GET(p[i * stride]);                               \
         return (V)v.i;                                                \
     }
 #define MDL_SCATTER(name, T, V, lane, PUT)                               \
     MDL_FN void mdl_scatter_##name(T *p, int64_t stride, V x, int64_t n) \
     {                                                                    \
-        MdlV v = {.i = (vi)x};                                           \
-        for (int64_t i = 0; i < n; i++)                                  \
-            p[i * stride] = (T)PUT(v.lane[i]);                           \
+        MdlV v;                                                          \
+        v.i = (vi)x;                                                     \
+        MDL_FIRST(i, n)                                                  \
+        p[i * stride] = (T)PUT(v.lane[i]);                               \
     }
 #define MDL_STRIDED(name, T, V, lane, GET, PUT) \
     MDL_GATHER(name, T, V, lane, GET)           \
@@ -69,9 +71,9 @@ MDL_STRIDED(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2, mdl_narrow_f8e5m2)
     MDL_FN V mdl_pick_##name(const T *p, vi at, vi mask) \
     {                                                    \
         MdlV v = {{0}};                                  \
-        for (int i = 0; i < MDL_W; i++)                  \
-            if (mask[i])                                 \
-                v.lane[i] = GET(p[at[i]]);               \
+        MDL_LANES(i)                                     \
+        if (mask[i])                                     \
+            v.lane[i] = GET(p[at[i]]);                   \
         return (V)v.i;                                   \
     }
 #define MDL_LOADM(name, T, V)                           \
@@ -104,15 +106,27 @@ MDL_PICKS(f16, uint16_t, vf, fs, mdl_widen_f16)
 MDL_PICKS(f8e4m3, uint8_t, vf, fs, mdl_widen_f8e4m3)
 MDL_PICKS(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2)
 
-/* At an address that is a multiple of the vector's size. */
-#define MDL_LOADA(name, T, V)             \
-    MDL_FN V mdl_loada_##name(const T *p) \
-    {                                     \
-        return mdl_load_##name(p);        \
-    }
-#define MDL_STOREA(name, T, V)               \
+/* At an address that is a multiple of the vector's size in memory. */
+#ifndef MDL_OWN_ALIGNED
+#define MDL_ALIGNED(name, T, V)              \
+    MDL_FN V mdl_loada_##name(const T *p)    \
+    {                                        \
+        return mdl_load_##name(p);           \
+    }                                        \
     MDL_FN void mdl_storea_##name(T *p, V x) \
     {                                        \
         mdl_store_##name(p, x);              \
     }
+MDL_ALIGNED(f32, float, vf)
+MDL_ALIGNED(i32, int32_t, vi)
+MDL_ALIGNED(bool, uint8_t, vi)
+MDL_ALIGNED(u8, uint8_t, vi)
+MDL_ALIGNED(i8, int8_t, vi)
+MDL_ALIGNED(i16, int16_t, vi)
+MDL_ALIGNED(bf16, uint16_t, vf)
+MDL_ALIGNED(f16, uint16_t, vf)
+MDL_ALIGNED(f8e4m3, uint8_t, vf)
+MDL_ALIGNED(f8e5m2, uint8_t, vf)
+#endif
+
 #endif

@@ -17,6 +17,8 @@
 #endif
 
 #define MDL_LANES(i) for (int i = 0; i < MDL_W; i++)
+/* Of the first n lanes; a device whose registers have no addresses unrolls and asks in each. */
+#define MDL_FIRST(i, n) for (int64_t i = 0; i < n; i++)
 
 typedef float vf __attribute__((vector_size(4 * MDL_W)));
 typedef int32_t vi __attribute__((vector_size(4 * MDL_W)));

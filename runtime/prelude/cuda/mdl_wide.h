@@ -1,0 +1,62 @@
+/* mdl_wide.h: a vector whose address is a multiple of its size in memory goes by loads and stores of 4, 8
+ * or 16 bytes. */
+#ifndef MDL_WIDE_H
+#define MDL_WIDE_H
+
+/* W elements of 4, 2 and 1 bytes. */
+typedef struct __align__(16) MdlWords
+{
+    uint32_t w[MDL_W];
+}
+MdlWords;
+
+typedef struct __align__(2 * MDL_W) MdlHalves
+{
+    uint32_t w[MDL_W / 2];
+}
+MdlHalves;
+
+typedef struct __align__(MDL_W) MdlBytes
+{
+    uint32_t w[MDL_W / 4];
+}
+MdlBytes;
+
+/* The bits of element i of `per` in a word, and of x at its place. */
+#define MDL_PART(raw, i, per) (raw.w[(i) / (per)] >> ((i) % (per) * (32 / (per))))
+#define MDL_PUT(x, i, per) \
+    (((uint32_t)(x)&0xffffffffu >> (32 - 32 / (per))) << ((i) % (per) * (32 / (per))))
+/* Bits: the type of what GET takes and PUT gives. */
+#define MDL_ALIGNED(name, Raw, per, T, Bits, V, lane, GET, PUT)            \
+    MDL_FN V mdl_loada_##name(const T *p)                                  \
+    {                                                                      \
+        Raw raw = *(const Raw *)p;                                         \
+        MdlV v;                                                            \
+        MDL_LANES(i)                                                       \
+        v.lane[i] = GET((Bits)MDL_PART(raw, i, per));                      \
+        return (V)v.i;                                                     \
+    }                                                                      \
+    MDL_FN void mdl_storea_##name(T *p, V x)                               \
+    {                                                                      \
+        MdlV v;                                                            \
+        v.i = (vi)x;                                                       \
+        Raw raw;                                                           \
+        MDL_LANES(i)                                                       \
+        {                                                                  \
+            uint32_t part = MDL_PUT(PUT(v.lane[i]), i, per);               \
+            raw.w[i / (per)] = i % (per) ? raw.w[i / (per)] | part : part; \
+        }                                                                  \
+        *(Raw *)p = raw;                                                   \
+    }
+MDL_ALIGNED(f32, MdlWords, 1, float, uint32_t, vf, fs, __uint_as_float, __float_as_uint)
+MDL_ALIGNED(i32, MdlWords, 1, int32_t, int32_t, vi, is, +, +)
+MDL_ALIGNED(bool, MdlBytes, 4, uint8_t, uint8_t, vi, is, -, -)
+MDL_ALIGNED(u8, MdlBytes, 4, uint8_t, uint8_t, vi, is, +, +)
+MDL_ALIGNED(i8, MdlBytes, 4, int8_t, int8_t, vi, is, +, +)
+MDL_ALIGNED(i16, MdlHalves, 2, int16_t, int16_t, vi, is, +, +)
+MDL_ALIGNED(bf16, MdlHalves, 2, uint16_t, uint16_t, vf, fs, mdl_widen_bf16, mdl_narrow_bf16)
+MDL_ALIGNED(f16, MdlHalves, 2, uint16_t, uint16_t, vf, fs, mdl_widen_f16, mdl_narrow_f16)
+MDL_ALIGNED(f8e4m3, MdlBytes, 4, uint8_t, uint8_t, vf, fs, mdl_widen_f8e4m3, mdl_narrow_f8e4m3)
+MDL_ALIGNED(f8e5m2, MdlBytes, 4, uint8_t, uint8_t, vf, fs, mdl_widen_f8e5m2, mdl_narrow_f8e5m2)
+
+#endif
