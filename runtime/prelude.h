@@ -5,12 +5,9 @@
 /* Paths below runtime/ and contents, in one folder for the compiler; both end with NULL. */
 extern const char *const mdl_prelude_c_names[];
 extern const char *const mdl_prelude_c_texts[];
-<<<<<<< HEAD
 extern const char *const mdl_prelude_simt_names[]; /* GPU kernels, for the emulator */
 extern const char *const mdl_prelude_simt_texts[];
-=======
 extern const char *const mdl_prelude_cuda_names[];
 extern const char *const mdl_prelude_cuda_texts[];
->>>>>>> 29c7803 (prelude: what GPU kernels are written in, for NVRTC)
 
 #endif

@@ -59,28 +59,28 @@ MDL_FN void mdl_load_b(uint32_t *r, const char *b, MdlTile t, int n, int k)
 }
 
 /* acc[bm / wm / 16][bn / wn / 8][4] += a b, of this thread's part of its warp's part of the tile. */
-#define MDL_MMA_TILE(name)                                                                   \
-    MDL_FN void mdl_mma_tile_##name(float *acc, const void *a, const void *b, MdlTile t)     \
-    {                                                                                        \
-        enum { MOST = 8 };                                                                   \
-        int warp = mdl_warp(), mt = t.bm / t.wm / 16, nt = t.bn / t.wn / 8;                  \
-        int m = warp / t.wn * (t.bm / t.wm), n = warp % t.wn * (t.bn / t.wn);                \
-        MDL_UNROLL                                                                           \
-        for (int k = 0; k < t.bk; k += 16) {                                                 \
-            uint32_t ra[MOST][4], rb[MOST][4];                                               \
-            MDL_UNROLL                                                                       \
-            for (int i = 0; i < mt; i++)                                                     \
-                mdl_load_a(ra[i], (const char *)a, t, m + i * 16, k);                        \
-            MDL_UNROLL                                                                       \
-            for (int j = 0; j < nt / 2; j++)                                                 \
-                mdl_load_b(rb[j], (const char *)b, t, n + j * 16, k);                        \
-            MDL_UNROLL                                                                       \
-            for (int i = 0; i < mt; i++) {                                                   \
-                MDL_UNROLL                                                                   \
-                for (int j = 0; j < nt; j++)                                                 \
-                    mdl_mma_##name(acc + (i * nt + j) * 4, ra[i], rb[j / 2] + j % 2 * 2);    \
-            }                                                                                \
-        }                                                                                    \
+#define MDL_MMA_TILE(name)                                                                \
+    MDL_FN void mdl_mma_tile_##name(float *acc, const void *a, const void *b, MdlTile t)  \
+    {                                                                                     \
+        enum { MOST = 8 };                                                                \
+        int warp = mdl_warp(), mt = t.bm / t.wm / 16, nt = t.bn / t.wn / 8;               \
+        int m = warp / t.wn * (t.bm / t.wm), n = warp % t.wn * (t.bn / t.wn);             \
+        MDL_UNROLL                                                                        \
+        for (int k = 0; k < t.bk; k += 16) {                                              \
+            uint32_t ra[MOST][4], rb[MOST][4];                                            \
+            MDL_UNROLL                                                                    \
+            for (int i = 0; i < mt; i++)                                                  \
+                mdl_load_a(ra[i], (const char *)a, t, m + i * 16, k);                     \
+            MDL_UNROLL                                                                    \
+            for (int j = 0; j < nt / 2; j++)                                              \
+                mdl_load_b(rb[j], (const char *)b, t, n + j * 16, k);                     \
+            MDL_UNROLL                                                                    \
+            for (int i = 0; i < mt; i++) {                                                \
+                MDL_UNROLL                                                                \
+                for (int j = 0; j < nt; j++)                                              \
+                    mdl_mma_##name(acc + (i * nt + j) * 4, ra[i], rb[j / 2] + j % 2 * 2); \
+            }                                                                             \
+        }                                                                                 \
     }
 MDL_MMA_TILE(bf16)
 MDL_MMA_TILE(f16)

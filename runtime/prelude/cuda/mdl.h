@@ -125,4 +125,8 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 
 #include "mdl_wgmma.h"
 
+#define MDL_SORT_FN static __device__
+#include "mdl_sort.h"
+#include "mdl_tile.h"
+
 #endif
