@@ -49,7 +49,8 @@ static void gpu_reduce(PassCx *cx, const Graph *body, int64_t *config)
     const Target *t = cx->target;
     const Node *fold = pick_first_of(body, OC_REDUCE);
     int64_t count = pick_count(cx->ir, fold->type), all = pick_count(cx->ir, fold->in[0]->type);
-    int64_t length = count > 0 ? all / count : 1, team = team_of(length), full = t->cores * FULL;
+    int64_t length = pick_clamp(count > 0 ? all / count : 1, 1, all + 1), team = team_of(length);
+    int64_t full = t->cores * FULL;
     int64_t teams = node_folds_last(fold) ? count * team / 256 : count / t->vector / 256;
     int64_t part = node_folds_last(fold) ? PART : PART_ROWS;
     config[0] = pick_clamp(full / (teams > 0 ? teams : 1), 1, ceil_of(length, part));

@@ -16,6 +16,8 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+
+#include "gpucase.h"
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
@@ -62,6 +64,7 @@ typedef struct Harness {
     uint32_t nslot;
     int64_t block[CASE_SLOTS];
     VEC(char *) owned;
+    GpuCases *gpu; /* of a GPU target */
 } Harness;
 
 static Harness *harness_new(const char *isa)
@@ -73,7 +76,8 @@ static Harness *harness_new(const char *isa)
     h->ir = ir_new(arena, syms, diags_new(arena));
     h->random.state = 20240607;
     Err err = {0};
-    if (!target_host(&h->target, isa, &err)) {
+    bool gpu = isa && strncmp(isa, "sm_", 3) == 0;
+    if (!(gpu ? target_cuda(&h->target, isa, &err) : target_host(&h->target, isa, &err))) {
         arena_free(arena);
         return NULL;
     }
@@ -166,13 +170,32 @@ static KCase *case_add(Harness *h, const CaseSpec *s)
         c->hi = 2;
     }
     bug_push(s->name);
-    c->k = codegen_lower(ir, h->arena, group, codegen_config(group), &h->target);
+    KernelConfig config = h->target.kind == TK_CUDA ? gpu_config(ir, h->arena, group, &h->target)
+                                                    : codegen_config(group);
+    c->k = codegen_lower(ir, h->arena, group, config, &h->target);
     bug_pop();
     VEC_PUSH(h->arena, &h->cases, c);
     return c;
 }
 
 /* ---- compiling ---- */
+
+static void harness_compile_gpu(Harness *h)
+{
+    EmitCx cx = {.target = &h->target, .slots = h->slots, .nslot = h->nslot};
+    const char **texts = NEW_ARRAY(h->arena, const char *, h->cases.n + 1);
+    Map *seen = map_new(h->arena);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < h->cases.n; i++) {
+        const Kernel *k = h->cases.at[i]->k;
+        if (map_get(seen, MAP_KEY(k->name)))
+            continue;
+        texts[n++] = codegen_emit(k, &cx, h->arena);
+        map_put(seen, MAP_KEY(k->name), (void *)(uintptr_t)n);
+    }
+    h->gpu = gpu_compile(h->arena, texts, n);
+    h->gpu->text = seen;
+}
 
 static void *harness_compile(Harness *h, const char *dir)
 {
@@ -249,8 +272,41 @@ typedef struct CaseRun {
     CaseArgs args;
 } CaseRun;
 
+static void run_phases_gpu(Harness *h, const KCase *c, const CaseArgs *args, bool shuffled)
+{
+    MdlGpuArgs at = {.row = (const MdlRow *)args->row,
+                     .nrow = args->nrow,
+                     .block = args->block,
+                     .workspace = args->workspace};
+    assert_true(c->k->narg <= MDL_GPU_BUFS);
+    memcpy(at.buf, args->buf, c->k->narg * sizeof *at.buf);
+    uint32_t phases = c->k->phases.n;
+    uint32_t text = (uint32_t)(uintptr_t)map_get(h->gpu->text, MAP_KEY(c->k->name)) - 1;
+    for (uint32_t i = 0; i < phases * (c->k->again + 1); i++) {
+        const KPhase *p = &c->k->phases.at[i % phases];
+        at.round = i / phases;
+        gpu_phase(h->gpu, p, text, &at, dim_eval(p->tasks, h->syms), shuffled);
+    }
+}
+
+/* On a GPU every task has its own scratch, behind the workspace. */
+static size_t workspace_size(const Harness *h, const KCase *c)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < c->k->phases.n && h->gpu; i++) {
+        int64_t n = dim_eval(c->k->phases.at[i].tasks, h->syms);
+        most = n > most ? n : most;
+    }
+    return c->k->workspace + (size_t)most * c->k->scratch;
+}
+
 static void run_phases(Harness *h, const KCase *c, void *dl, const CaseArgs *args, bool reverse)
 {
+    if (h->gpu) {
+        memset(args->workspace, 0xA5, workspace_size(h, c));
+        run_phases_gpu(h, c, args, reverse);
+        return;
+    }
     char *scratch = own_memory(h, c->k->scratch);
     memset(args->workspace, 0xA5, c->k->workspace);
     uint32_t phases = c->k->phases.n;
@@ -316,7 +372,7 @@ static void bind_args(Harness *h, const KCase *c, CaseRun *r)
     }
     r->args.buf = buf;
     r->args.block = h->block;
-    r->args.workspace = own_memory(h, c->k->workspace);
+    r->args.workspace = own_memory(h, workspace_size(h, c));
 }
 
 typedef struct Expected {
@@ -409,10 +465,17 @@ static void harness_run(Harness *h)
 {
     char dir[] = "/tmp/mdl-kernels-XXXXXX";
     assert_non_null(mkdtemp(dir));
-    void *dl = harness_compile(h, dir);
+    void *dl = NULL;
+    if (h->target.kind == TK_CUDA)
+        harness_compile_gpu(h);
+    else
+        dl = harness_compile(h, dir);
     for (uint32_t i = 0; i < h->cases.n; i++)
         case_run(h, h->cases.at[i], dl);
-    dlclose(dl);
+    if (dl)
+        dlclose(dl);
+    if (h->gpu)
+        gpu_free(h->gpu);
     if (!getenv("MDL_KEEP")) {
         Err err = {0};
         file_remove_tree(dir, &err);

@@ -1,9 +1,9 @@
-/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_map.c: elementwise kernels: every row of ops.def, views, gathers, casts, at odd
  * sizes, for every instruction set this machine has. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
 static const int sizes[] = {1, 3, 4, 7, 15, 16, 17, 33, 70};
 
 static Sym name_of(Harness *h, const char *text)

@@ -1,8 +1,8 @@
-/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_multi.c: scatter_add in index order, and kernels over tables of tensors. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
 
 static Graph *body(Harness *h)
 {

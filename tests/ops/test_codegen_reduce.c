@@ -1,9 +1,9 @@
-/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_reduce.c: folds over every set of axes, softmax and layer norm in several passes,
  * folds to an index with ties, two phases, for every instruction set this machine has. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
 static const int dims3[][3] = {{1, 1, 1},   {3, 5, 7},    {2, 16, 33},
                                {17, 4, 16}, {5, 70, 130}, {40, 3, 1}};
 

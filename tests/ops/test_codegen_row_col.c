@@ -1,10 +1,10 @@
-/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_row_col.c: rows and columns of one space folded in one kernel: the derivative of a norm, with
  * gains and shifts, rows in one block and in many, long rows, results over rows, columns and both, for every
  * instruction set this machine has. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
 
 static void add(Harness *h, const char *name, Graph *g, int64_t grain, double tol)
 {

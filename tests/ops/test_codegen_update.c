@@ -1,9 +1,9 @@
-/* LIBS: mdl_codegen mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_update.c: rows written along every axis of a tensor, at every place they may lie and beyond, of
  * all element types, computed on the way: the bits of the interpreter. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
 static const int dims3[][3] = {{1, 1, 1}, {3, 5, 7},  {2, 16, 33}, {40, 9, 1},
                                {5, 4, 3}, {33, 2, 3}, {1, 3, 130}, {19, 64, 2}};
 static const DType types[] = {DT_F32, DT_F64, DT_I32, DT_I64, DT_U8, DT_BOOL, DT_BF16};

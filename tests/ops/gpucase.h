@@ -1,0 +1,64 @@
+/* gpucase.h: the cases of kernelcase.h on the emulated GPU: the text that a GPU runs, compiled as C, block
+ * by block, first in order and then in a random one. With the address sanitizer kernels have it too. */
+#ifndef MDL_GPUCASE_H
+#define MDL_GPUCASE_H
+
+#include "passes.h"
+#include "pick.h"
+#include "simtload.h"
+
+typedef struct GpuCases {
+    Simt *simt;
+    Units *units;
+    Map *text; /* kernel name -> number of its text + 1 */
+    SimtMode mode;
+} GpuCases;
+
+/* What `pick` chooses: cases give configurations of the CPU. */
+static inline KernelConfig gpu_config(Ir *ir, Arena *arena, const Node *group, const Target *target)
+{
+    PassCx cx = {.ir = ir, .arena = arena, .target = target};
+    return pick_for(&cx, group, target);
+}
+
+static inline GpuCases *gpu_compile(Arena *arena, const char *const *texts, uint32_t n)
+{
+    GpuCases *g = NEW(arena, GpuCases);
+    Err err = {0};
+#ifdef __SANITIZE_ADDRESS__
+    g->mode = SIMT_ASAN;
+#else
+    g->mode = SIMT_PLAIN;
+#endif
+    DeviceOptions opt = {.cache_dir = MDL_BINARY_DIR "/gpu-cases", .quiet = true};
+    g->simt = simt_new(&err);
+    g->units = g->simt ? simt_load(texts, n, g->mode, &opt, &err) : NULL;
+    g->text = map_new(arena);
+    if (!g->units)
+        fail_msg("%s", err.text);
+    return g;
+}
+
+static inline void gpu_free(GpuCases *g)
+{
+    units_unload(g->units);
+    simt_free(g->simt);
+}
+
+/* One phase of a kernel for so many tasks. */
+static inline void gpu_phase(GpuCases *g, const KPhase *p, uint32_t text, const MdlGpuArgs *args,
+                             int64_t tasks, bool shuffled)
+{
+    SimtLaunch l = {.args = args,
+                    .threads = (int)p->threads,
+                    .shared = p->shared,
+                    .seed = shuffled ? 20240607 : 0};
+    int64_t each = p->threads / p->team;
+    l.blocks = (tasks + each - 1) / each;
+    if (!simt_find(g->units, text, p->name, g->mode, &l))
+        fail_msg("no kernel %s", p->name);
+    if (l.blocks > 0 && !simt_launch(g->simt, &l))
+        fail_msg("%s: %s", p->name, simt_report(g->simt, 0));
+}
+
+#endif
