@@ -537,7 +537,10 @@ static void emit_task(Emit *e, const KPhase *p)
         emit_extent(e, p->tasks);
         sb_puts(&e->sb, ")\n        return;\n");
     }
-    if (k->scratch)
+    bool scratch = false;
+    for (uint32_t i = 0; i < k->bufs.n; i++)
+        scratch = scratch || k->bufs.at[i].kind == KB_SCRATCH;
+    if (scratch)
         sb_printf(&e->sb, "    void *scratch = (char *)a->workspace + %llu + task * %llu;\n",
                   (unsigned long long)k->workspace, (unsigned long long)k->scratch);
 }

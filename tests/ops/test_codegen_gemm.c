@@ -3,7 +3,7 @@
  * several register tiles, for every instruction set this machine has. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
 
 typedef struct Dims {
     int m, n, k, batch;

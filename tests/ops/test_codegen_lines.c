@@ -4,7 +4,7 @@
  * interpreter. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
 static const int dims3[][3] = {{1, 1, 1},  {3, 5, 7},   {2, 16, 33}, {40, 9, 1},
                                {0, 3, 4},  {5, 0, 3},   {4, 3, 0},   {33, 2, 3},
                                {1, 70, 1}, {2, 300, 1}, {1, 3, 130}, {19, 64, 2}};

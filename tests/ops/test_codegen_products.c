@@ -4,7 +4,7 @@
  * extents, element types, register tiles of every instruction set. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
 
 /* Numbers of a case: rows, columns, depth. */
 typedef struct Size {
