@@ -123,6 +123,7 @@ static void check_barriers(Simt *s)
 
 static void end_thread(Simt *s)
 {
+    copy_leave(s, s->face.thread);
     thread_now(s)->state = THREAD_DONE;
     s->live--;
     warp_leave(s, s->face.thread);
@@ -179,6 +180,7 @@ static void begin_block(Simt *s)
     s->nready = s->first_ready = 0;
     memset(s->barrier, 0, sizeof(s->barrier));
     memset(s->warp, 0, sizeof(s->warp));
+    copy_begin_block(s);
     for (int i = 0; i < s->nthread; i++) {
         s->thread[i] = (Thread){.state = THREAD_NEW};
         s->warp[i / WARP].live++;

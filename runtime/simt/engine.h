@@ -61,6 +61,19 @@ typedef struct Regions {
 Region *region_find(Regions *r, const void *p); /* NULL: none has it */
 const Region *region_near(const Regions *r, const void *p);
 
+/* ---- access.c: what threads do to memory ---- */
+
+typedef enum AccessKind { ACCESS_READ, ACCESS_WRITE, ACCESS_ATOMIC } AccessKind;
+
+typedef struct Access {
+    const void *at;
+    size_t bytes, align; /* align 0: any */
+    AccessKind kind;
+    bool shared;      /* it must be memory of the block */
+    const char *call; /* what does it, for reports; NULL: a plain access */
+    Where where;
+} Access;
+
 /* ---- threads of the block that runs ---- */
 
 typedef enum ThreadState {
@@ -80,6 +93,18 @@ typedef struct Thread {
     int barrier;      /* AT_BARRIER: which */
     Fibre *fibre;     /* from its first step on */
 } Thread;
+
+/* A cp.async that is not done. */
+typedef struct Copy {
+    MdlCopy what;
+    uint32_t group;
+    int line;
+} Copy;
+
+typedef struct Copies { /* of a thread */
+    Copy *at;
+    uint32_t n, cap, groups; /* groups: committed */
+} Copies;
 
 typedef struct Warp {
     int live, arrived;
@@ -109,6 +134,7 @@ struct Simt {
     int nthread, live, nready, first_ready;
     uint16_t ready[MAX_THREADS]; /* a ring */
     Thread thread[MAX_THREADS];
+    Copies copies[MAX_THREADS];
     Warp warp[MAX_WARPS];
     Barrier barrier[MAX_BARRIERS];
     /* what was found */
@@ -123,6 +149,13 @@ struct Simt {
 void report(Simt *s, Fault fault, Where where, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* Names the places by lines, after a launch. */
 void report_finish(Simt *s);
+
+/* ---- access.c ---- */
+
+/* Stops the launch where the access is out of bounds or misaligned; checks it for races, in checked kernels. */
+void access_check(Simt *s, const Access *a);
+bool access_is_shared(const Simt *s, const void *at);
+void access_install(MdlEngine *e);
 
 /* ---- block.c ---- */
 
@@ -160,5 +193,19 @@ void warp_install(MdlEngine *e);
 void warp_meet(Simt *s, const WarpCall *call, const void *arg, int line);
 /* A thread ended: its warp must not wait for it. */
 void warp_leave(Simt *s, int thread);
+
+/* ---- matrix.c ---- */
+
+float half_value(uint16_t h);
+float bits_value(uint32_t bits);
+float narrow_value(MdlMmaType type, uint16_t x); /* bf16 or f16 */
+void matrix_install(MdlEngine *e);
+
+/* ---- copy.c ---- */
+
+void copy_install(MdlEngine *e);
+void copy_begin_block(Simt *s);
+void copy_leave(Simt *s, int thread); /* a thread ends */
+void copy_free(Simt *s);
 
 #endif

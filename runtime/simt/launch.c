@@ -26,6 +26,9 @@ Simt *simt_new(Err *err)
     }
     s->face.barrier = block_barrier;
     warp_install(&s->face);
+    access_install(&s->face);
+    copy_install(&s->face);
+    matrix_install(&s->face);
     if (map_shared(s, err) && fibre_stacks_map(&s->stacks, MAX_THREADS, STACK_BYTES, err))
         return s;
     simt_free(s);
@@ -40,6 +43,7 @@ void simt_free(Simt *s)
         munmap(s->face.shared, 2 * (size_t)SHARED_MAPPED);
     fibre_stacks_unmap(&s->stacks);
     free(s->regions.at);
+    copy_free(s);
     free(s);
 }
 

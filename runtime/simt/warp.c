@@ -129,20 +129,9 @@ static void threadfence(MdlEngine *e)
     UNUSED(e);
 }
 
-/* Blocks and threads run one at a time, so this is atomic. */
-static int32_t atomic_add(MdlEngine *e, int32_t *p, int32_t v, int line)
-{
-    UNUSED(e);
-    UNUSED(line);
-    int32_t old = *p;
-    *p = (int32_t)((uint32_t)old + (uint32_t)v);
-    return old;
-}
-
 void warp_install(MdlEngine *e)
 {
     e->lanes = lanes;
     e->syncwarp = syncwarp;
     e->threadfence = threadfence;
-    e->atomic_add = atomic_add;
 }

@@ -118,12 +118,109 @@ static void test_layernorm(void **state)
              want_layernorm);
 }
 
+/* ---- products ---- */
+
+static void want_product(const int64_t size[3], const float *a, const float *b, float *c)
+{
+    int64_t m = size[0], n = size[1], k = size[2];
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double s = 0;
+            for (int64_t p = 0; p < k; p++)
+                s += (double)a[i * k + p] * (double)b[p * n + j];
+            c[i * n + j] = (float)s;
+        }
+}
+
+static void test_sgemm(void **state)
+{
+    Emulator *e = *state;
+    Kernel k = kernel_compile(e, text_of(e, "sgemm"), SIMT_PLAIN);
+    enum { M = 37, N = 45, K = 21 };
+    int64_t block[3] = {M, N, K};
+    float right[M * N];
+    Case c = {
+        .name = "sgemm", .threads = 64, .blocks = 4, .shared = 4096, .args = {.block = block}};
+    float *a = case_buffer(e, &c, 0, sizeof(float) * M * K);
+    float *b = case_buffer(e, &c, 1, sizeof(float) * K * N);
+    float *y = case_buffer(e, &c, 2, sizeof(right));
+    fill_floats(a, M * K, 1);
+    fill_floats(b, K * N, 2);
+    want_product(block, a, b, right);
+    for (c.seed = 0; c.seed < orders(); c.seed++) {
+        memset(y, 0xff, sizeof(right));
+        case_run_clean(e, &k, &c);
+        assert_true(difference(y, right, M * N) < 1e-5);
+    }
+    case_end(e, &c);
+    kernel_free(&k);
+}
+
+/* Random numbers that bf16 holds, as both. */
+static void fill_bf16(float *wide, uint16_t *narrow, size_t n, uint64_t seed)
+{
+    fill_floats(wide, n, seed);
+    for (size_t i = 0; i < n; i++) {
+        narrow[i] = bf16_of(wide[i]);
+        wide[i] = bf16_value(narrow[i]);
+    }
+}
+
+static void test_hgemm(void **state)
+{
+    Emulator *e = *state;
+    Kernel k = kernel_compile(e, text_of(e, "hgemm"), SIMT_PLAIN);
+    enum { M = 67, N = 72, K = 136 };
+    int64_t block[3] = {M, N, K};
+    static float a[M * K], b[K * N], right[M * N];
+    Case c = {
+        .name = "hgemm", .threads = 128, .blocks = 4, .shared = 3 * 8192, .args = {.block = block}};
+    fill_bf16(a, case_buffer(e, &c, 0, M * K * 2), M * K, 1);
+    fill_bf16(b, case_buffer(e, &c, 1, K * N * 2), K * N, 2);
+    float *y = case_buffer(e, &c, 2, sizeof(right));
+    want_product(block, a, b, right);
+    for (c.seed = 0; c.seed < orders(); c.seed++) {
+        memset(y, 0xff, sizeof(right));
+        case_run_clean(e, &k, &c);
+        assert_true(difference(y, right, M * N) < 1e-5);
+    }
+    case_end(e, &c);
+    kernel_free(&k);
+}
+
+/* ---- the last block ---- */
+
+static void test_last_arriver(void **state)
+{
+    Emulator *e = *state;
+    Kernel k = kernel_compile(e, text_of(e, "last"), SIMT_PLAIN);
+    enum { N = 1003, BLOCKS = 37 };
+    int64_t block[1] = {N};
+    Case c = {
+        .name = "total", .threads = 64, .blocks = BLOCKS, .shared = 12, .args = {.block = block}};
+    float *x = case_buffer(e, &c, 0, sizeof(float) * N);
+    case_buffer(e, &c, 1, sizeof(float) * BLOCKS);
+    case_buffer(e, &c, 2, sizeof(int32_t));
+    float *sum = case_buffer(e, &c, 3, sizeof(float));
+    double right = 0;
+    fill_floats(x, N, 5);
+    for (int i = 0; i < N; i++)
+        right += (double)x[i];
+    for (c.seed = 0; c.seed < orders(); c.seed++) {
+        *sum = NAN;
+        case_run_clean(e, &k, &c);
+        assert_true(fabs((double)*sum - right) < 1e-4);
+    }
+    case_end(e, &c);
+    kernel_free(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_map),
-        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_map),       cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_sgemm),
+        cmocka_unit_test(test_hgemm),     cmocka_unit_test(test_last_arriver),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

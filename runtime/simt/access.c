@@ -1,0 +1,80 @@
+/* access.c: what threads do to memory: bounds and alignment of all that the emulator does for them, and,
+ * in checked kernels, of every access. */
+#include "engine.h"
+
+bool access_is_shared(const Simt *s, const void *at)
+{
+    return (const unsigned char *)at >= s->face.shared &&
+           (const unsigned char *)at < s->face.shared + MAX_SHARED;
+}
+
+static const char *kind_word(AccessKind kind)
+{
+    switch (kind) {
+    case ACCESS_READ:
+        return "read";
+    case ACCESS_WRITE:
+        return "write";
+    case ACCESS_ATOMIC:
+        break;
+    }
+    return "atomic operation";
+}
+
+NO_RETURN static void out_of_bounds(Simt *s, const Access *a, const char *name, long long offset,
+                                    size_t size)
+{
+    report(s, FAULT_BOUNDS, a->where, "%s of %zu bytes at %s %+lld, which has %zu bytes%s%s",
+           kind_word(a->kind), a->bytes, name, offset, size, a->call ? ", by " : "",
+           a->call ? a->call : "");
+    launch_stop(s);
+}
+
+static void check_global(Simt *s, const Access *a)
+{
+    const Region *r = region_find(&s->regions, a->at);
+    if (r && (const char *)a->at + a->bytes <= r->lo + r->bytes)
+        return;
+    r = r ? r : region_near(&s->regions, a->at);
+    if (r)
+        out_of_bounds(s, a, r->name, (long long)((const char *)a->at - r->lo), r->bytes);
+    report(s, FAULT_BOUNDS, a->where, "%s of %zu bytes, and there is no memory", kind_word(a->kind),
+           a->bytes);
+    launch_stop(s);
+}
+
+void access_check(Simt *s, const Access *a)
+{
+    if (a->align && (uintptr_t)a->at % a->align) {
+        report(s, FAULT_ALIGN, a->where, "%s needs addresses that are multiples of %zu",
+               a->call ? a->call : "an access", a->align);
+        launch_stop(s);
+    }
+    if (a->shared || access_is_shared(s, a->at)) {
+        ptrdiff_t offset = (const unsigned char *)a->at - s->face.shared;
+        if (offset < 0 || (size_t)offset + a->bytes > s->launch->shared)
+            out_of_bounds(s, a, "shared memory", (long long)offset, s->launch->shared);
+    } else if (s->regions.n) {
+        check_global(s, a);
+    }
+}
+
+/* Blocks and threads run one at a time, so this is atomic. */
+static int32_t atomic_add(MdlEngine *e, int32_t *p, int32_t v, int line)
+{
+    const Access a = {.at = p,
+                      .bytes = sizeof(*p),
+                      .align = sizeof(*p),
+                      .kind = ACCESS_ATOMIC,
+                      .call = "mdl_atomic_add_i32",
+                      .where = AT(line)};
+    access_check(simt_of(e), &a);
+    int32_t old = *p;
+    *p = (int32_t)((uint32_t)old + (uint32_t)v);
+    return old;
+}
+
+void access_install(MdlEngine *e)
+{
+    e->atomic_add = atomic_add;
+}
