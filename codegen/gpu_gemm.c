@@ -57,63 +57,67 @@ static int64_t operand_bytes(const TileSet *t)
 
 /* ---- shape ---- */
 
-static bool is_16_bit(DType dt)
-{
-    return dt == DT_BF16 || dt == DT_F16;
-}
-
 static DType operand_type(const GemmSet *set)
 {
-    const Node *first = set->dot[0]->dot;
-    DType dt = first->in[0]->type->dtype;
+    DType dt = products_operand(set->dot[0]->dot->in[0]);
     for (uint32_t d = 0; d < set->n; d++)
         for (uint32_t k = 0; k < 2; k++)
-            if (set->dot[d]->dot->in[k]->type->dtype != dt)
+            if (products_operand(set->dot[d]->dot->in[k]) != dt)
                 return DT_F32;
-    return is_16_bit(dt) ? dt : DT_F32;
+    return dt == DT_BF16 || dt == DT_F16 ? dt : DT_F32;
 }
 
-/* The input that views alone lead to, or NULL. */
-static const Node *viewed_input(const Node *n)
+/* The next node on the way from an operand to an input that is read as it lies: views, and casts that only
+ * widen. *in: the index there of what is at ix here. NULL: there is none. */
+static const Node *step_to_input(Ir *ir, const Node *n, const Ix *const *ix, const Ix **in)
 {
-    while (op_info(n->op)->cls == OC_VIEW && op_info(n->op)->at)
-        n = n->in[0];
-    return gen_info(n->op)->value == value_input ? n : NULL;
+    const OpInfo *info = op_info(n->op);
+    if (info->cls == OC_VIEW && info->at && n->nin == 1)
+        info->at(ir, n, 0, ix, in);
+    else if (node_is_cast(n) && dtype_info(n->in[0]->type->dtype)->bytes == 2)
+        memcpy(in, ix, n->type->rank * sizeof *in);
+    else
+        return NULL;
+    return n->in[0];
 }
 
-typedef struct Probe {
-    uint32_t v;
-    bool aligned;
-} Probe;
-
-static void probe_load(Lower *lo, const Node *input, const Ix *linear, void *user)
+/* That input, with the index in it of what is at ix in the operand; or NULL. */
+static const Node *read_input(Ir *ir, const Node *n, const Ix **ix)
 {
-    Probe *p = user;
-    const Dim *stride;
-    UNUSED(input);
-    p->aligned = index_stride(lo, linear, p->v, &stride) && dim_equals(stride, 1) &&
-                 index_aligned(lo, linear, p->v);
+    while (n && gen_info(n->op)->value != value_input) {
+        const Ix *in[IR_MAX_RANK];
+        n = step_to_input(ir, n, ix, in);
+        if (n)
+            memcpy(ix, in, n->type->rank * sizeof *ix);
+    }
+    return n;
 }
 
-/* Whether runs of W elements of a side lie together, each at a multiple of their size. */
-static bool runs_lie_together(Lower *lo, Gemm *g, GemmSide *s, bool along)
+/* Whether runs of W elements of a side lie together in an input of this type, each at a multiple of their
+ * size. */
+static bool runs_lie_together(Lower *lo, Gemm *g, GemmSide *s, bool along, DType dt)
 {
     KPhase dry = {0};
     const KExpr *zero = ke_int(lo->k, 0);
     const Ix *rd[2], *ix[IR_MAX_RANK];
     scope_begin(lo, &dry);
     g->batch = scope_var(lo, zero, g->nbatch);
-    Probe p = {0};
+    uint32_t v = 0;
     for (int i = 0; i < 2; i++) {
         const Dim *extent = i == 0 ? s->rows : g->depth;
         bool lanes = (i == 1) == along;
         rd[i] = lanes ? scope_vector_var(lo, zero, extent, NULL) : scope_var(lo, zero, extent);
         if (lanes)
-            p.v = lo->nvar - 1;
+            v = lo->nvar - 1;
     }
     gemm_side_index(lo, g, s, rd, ix);
-    lower_each_load(lo, s->node, ix, probe_load, &p);
-    return p.aligned;
+    const Node *input = read_input(lo->ir, s->node, ix);
+    const Dim *stride;
+    if (!input || input->type->dtype != dt)
+        return false;
+    const Ix *linear = ix_flatten(lo->ir, input->type->dims, ix, input->type->rank);
+    return index_stride(lo, linear, v, &stride) && dim_equals(stride, 1) &&
+           index_aligned(lo, linear, v);
 }
 
 static void choose_part(Lower *lo, const TileSet *t, Gemm *g, Part *p, int64_t rows)
@@ -122,12 +126,13 @@ static void choose_part(Lower *lo, const TileSet *t, Gemm *g, Part *p, int64_t r
     p->rows = s->panel = rows;
     double by_rows = gemm_probe_side(lo, g, s, false), by_depth = gemm_probe_side(lo, g, s, true);
     p->along = by_depth <= by_rows;
-    const Node *input = viewed_input(s->node);
-    if (t->operand == DT_F32 || !input || input->type->dtype != t->operand)
+    if (t->operand == DT_F32)
         return;
-    if (!runs_lie_together(lo, g, s, p->along) && runs_lie_together(lo, g, s, !p->along))
+    p->async = runs_lie_together(lo, g, s, p->along, t->operand);
+    if (!p->async && runs_lie_together(lo, g, s, !p->along, t->operand)) {
         p->along = !p->along;
-    p->async = runs_lie_together(lo, g, s, p->along);
+        p->async = true;
+    }
 }
 
 /* A matrix times a vector has the vector as its one row. */
@@ -318,13 +323,8 @@ static void copy_run(Lower *lo, const Run *r, const KExpr *to)
     const KExpr *bytes = let(lo, "bytes", ke_text(k, KT_I64, "(%0 ? %1 : 0)", arg, 2));
     run_index(lo, r, NULL, rd);
     gemm_side_index(lo, r->g, r->p->side, rd, ix);
-    const Node *n = r->p->side->node;
-    while (gen_info(n->op)->value != value_input) {
-        const Ix *in[IR_MAX_RANK];
-        op_info(n->op)->at(lo->ir, n, 0, ix, in);
-        n = n->in[0];
-        memcpy(ix, in, n->type->rank * sizeof *ix);
-    }
+    const Node *n = read_input(lo->ir, r->p->side->node, ix);
+    ASSERT(n);
     /* a run that is not there is not read: any address will do */
     const KExpr *at = lower_index(lo, ix_flatten(lo->ir, n->type->dims, ix, n->type->rank));
     const KExpr *pick[] = {ke_test(k, ">", bytes, ke_int(k, 0)), at};

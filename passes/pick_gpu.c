@@ -117,7 +117,7 @@ static const GpuTile *choose_gpu_tile(const Target *target, const PickExtents *e
 
 static bool on_tensor_cores(const Node *dot)
 {
-    DType a = dot->in[0]->type->dtype, b = dot->in[1]->type->dtype;
+    DType a = products_operand(dot->in[0]), b = products_operand(dot->in[1]);
     return a == b && (a == DT_BF16 || a == DT_F16);
 }
 

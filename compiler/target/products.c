@@ -96,3 +96,15 @@ bool products_find(const Graph *body, Arena *arena, Products *out)
             return false;
     return true;
 }
+
+DType products_operand(const Node *operand)
+{
+    const Node *n = operand;
+    while (op_info(n->op)->cls == OC_VIEW && n->nin == 1)
+        n = n->in[0];
+    if (op_info(n->op)->cls != OC_ELEM || n->nin != 1 || !node_is_cast(n))
+        return operand->type->dtype;
+    DType from = n->in[0]->type->dtype;
+    bool exact = (from == DT_BF16 || from == DT_F16) && operand->type->dtype == DT_F32;
+    return exact ? from : operand->type->dtype;
+}

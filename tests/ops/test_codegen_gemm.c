@@ -4,6 +4,7 @@
 #include "kernelcase.h"
 
 static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
+static const char *const both[] = {NULL, "sm_80"};
 
 typedef struct Dims {
     int m, n, k, batch;
@@ -93,10 +94,9 @@ static void test_products(void **state)
 }
 
 /* Shapes without one of the free sides, several contracted axes, permuted operands. */
-static void test_shapes(void **state)
+static void run_shapes(const char *isa)
 {
-    UNUSED(state);
-    Harness *h = harness_new(NULL);
+    Harness *h = harness_new(isa);
     Ir *ir = h->ir;
     static const int64_t config[5] = {14, 32, 256, 112, 2048};
     struct {
@@ -139,13 +139,20 @@ static void test_shapes(void **state)
     harness_run(h);
 }
 
+static void test_shapes(void **state)
+{
+    UNUSED(state);
+    for (size_t i = 0; i < COUNT(both); i++)
+        run_shapes(both[i]);
+}
+
 static void test_dynamic(void **state)
 {
     UNUSED(state);
     static const int values[] = {0, 1, 30, 100};
-    for (size_t v = 0; v < COUNT(values); v++) {
-        Harness *h = harness_new(NULL);
-        const Dim *rows = harness_dim(h, "B", 0, 100, values[v]);
+    for (size_t v = 0; v < 2 * COUNT(values); v++) {
+        Harness *h = harness_new(both[v % 2]);
+        const Dim *rows = harness_dim(h, "B", 0, 100, values[v / 2]);
         const Dim *x[] = {rows, dim_const(h->ir, 30)}, *y[] = {rows, dim_const(h->ir, 20)};
         for (int kind = 0; kind < 2; kind++) { /* B as rows, B as depth */
             Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
@@ -171,9 +178,9 @@ static void test_dynamic_direct(void **state)
 {
     UNUSED(state);
     static const int values[] = {6, 7, 23, 100};
-    for (size_t v = 0; v < COUNT(values); v++) {
-        Harness *h = harness_new(NULL);
-        const Dim *n = harness_dim(h, "B", 6, 100, values[v]);
+    for (size_t v = 0; v < 2 * COUNT(values); v++) {
+        Harness *h = harness_new(both[v % 2]);
+        const Dim *n = harness_dim(h, "B", 6, 100, values[v / 2]);
         const Dim *x[] = {n, dim_const(h->ir, 30)};
         const Dim *p[] = {n, dim_const(h->ir, 6), dim_const(h->ir, 9)};
         const Dim *q[] = {n, dim_const(h->ir, 9), dim_const(h->ir, 16)};
@@ -207,9 +214,9 @@ static void test_heads(void **state)
     UNUSED(state);
     static const int64_t kinds[][2] = {{3, 3}, {3, 1}, {1, 3}, {1, 1}}; /* contracted axes */
     static const int shapes[][4] = {{9, 16, 4, 16}, {12, 5, 3, 8}, {2, 33, 9, 20}};
-    for (size_t s = 0; s < COUNT(shapes); s++) {
-        Harness *h = harness_new(NULL);
-        const int *z = shapes[s];
+    for (size_t s = 0; s < 2 * COUNT(shapes); s++) {
+        Harness *h = harness_new(both[s % 2]);
+        const int *z = shapes[s / 2];
         const Type *t = shape(h, DT_F32, 4, z[0], z[1], z[2], z[3]);
         for (size_t k = 0; k < COUNT(kinds); k++) {
             Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));

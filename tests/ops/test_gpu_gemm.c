@@ -1,0 +1,90 @@
+/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* Products on a GPU: every element type and order of operands, sizes with and without runs of 16 bytes, operands
+ * that are computed on the way, batches, epilogues. Sums of products of 16-bit numbers are f32 on tensor cores:
+ * the tolerance is that of a sum of 100 rounded products. */
+#include "kernelcase.h"
+
+static const char *const archs[] = {"sm_80", "sm_90a"};
+
+typedef struct Shape {
+    int m, n, k, batch; /* batch 0: none */
+} Shape;
+
+static const Shape shapes[] = {
+    {64, 64, 64, 0}, {128, 136, 72, 0}, {129, 67, 33, 0}, {1, 200, 40, 0},
+    {200, 1, 40, 0}, {17, 24, 8, 3},    {5, 3, 7, 4},     {80, 96, 160, 2},
+};
+
+typedef enum Extra { AS_IT_IS, EPILOGUE, COMPUTED, EXTRAS } Extra;
+
+typedef struct Mode {
+    DType dt;
+    bool a_turned, b_turned;
+    Extra extra;
+} Mode;
+
+static const Node *operand(Harness *h, Graph *g, const char *name, const int *dims, const Mode *m)
+{
+    int batch = dims[0];
+    DType dt = m->extra == COMPUTED ? DT_F32 : m->dt;
+    const Type *t =
+        batch ? shape(h, dt, 3, batch, dims[1], dims[2]) : shape(h, dt, 2, dims[1], dims[2]);
+    const Node *x = graph_input(g, sym(h->ir->syms, name), t);
+    if (m->extra != COMPUTED)
+        return graph_cast(g, DT_F32, x);
+    x = graph_binary(g, OP_MAX, x, graph_fill(g, t, 0.25)); /* not 0 of nothing */
+    return graph_cast(g, DT_F32, graph_cast(g, m->dt, x));
+}
+
+static void add_product(Harness *h, const Shape *s, const Mode *m)
+{
+    Ir *ir = h->ir;
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    int at = s->batch ? 1 : 0;
+    const int a_dims[] = {s->batch, m->a_turned ? s->k : s->m, m->a_turned ? s->m : s->k};
+    const int b_dims[] = {s->batch, m->b_turned ? s->n : s->k, m->b_turned ? s->k : s->n};
+    const Node *a = operand(h, g, "a", a_dims, m), *b = operand(h, g, "b", b_dims, m);
+    DotAxes x = {.nbatch = (uint32_t)at, .ncontract = 1};
+    x.a_contract[0] = at + (m->a_turned ? 0 : 1);
+    x.b_contract[0] = at + (m->b_turned ? 1 : 0);
+    const Node *y = graph_dot(g, a, b, &x);
+    if (m->extra == EPILOGUE) {
+        const Node *res = graph_input(g, sym(ir->syms, "res"), y->type);
+        const Node *bias = graph_input(g, sym(ir->syms, "bias"), shape(h, DT_F32, 1, s->n));
+        const int64_t axis[] = {at + 1};
+        y = graph_binary(g, OP_ADD, y, graph_expand(g, bias, y->type->rank, y->type->dims, axis));
+        y = graph_binary(g, OP_ADD, graph_unary(g, OP_TANH, y), res);
+        graph_result(g, sym(ir->syms, "narrow"), graph_cast(g, DT_BF16, y));
+    }
+    if (!y)
+        fail_msg("%s", diags_render(ir->diags, h->arena, DIAG_SHORT, false));
+    graph_result(g, sym(ir->syms, "y"), y);
+    double tol = m->extra == EPILOGUE ? 1e-2 : 2e-4;
+    if (m->extra == COMPUTED && m->dt != DT_F32) /* what is expected rounds nothing */
+        tol = m->dt == DT_BF16 ? 2e-2 : 3e-3;
+    case_add(h, &(CaseSpec){.name = "product", .body = g, .cls = "gemm", .tol = tol});
+}
+
+static void test_types_and_orders(void **state)
+{
+    UNUSED(state);
+    static const DType types[] = {DT_F32, DT_BF16, DT_F16};
+    for (size_t arch = 0; arch < COUNT(archs); arch++) {
+        Harness *h = harness_new(archs[arch]);
+        uint32_t c = (uint32_t)arch;
+        for (size_t t = 0; t < COUNT(types); t++)
+            for (int order = 0; order < 4; order++)
+                for (int extra = 0; extra < EXTRAS; extra++, c++) {
+                    Mode m = {types[t], (order & 1) != 0, (order & 2) != 0, (Extra)extra};
+                    add_product(h, &shapes[c % COUNT(shapes)], &m);
+                    add_product(h, &shapes[(c + 3) % COUNT(shapes)], &m);
+                }
+        harness_run(h);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_types_and_orders)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
