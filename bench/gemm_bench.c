@@ -144,11 +144,14 @@ static bool measure(Runtime *rt, void *user, Err *err)
     bool ok = true;
     for (int r = 0; ok && r < ROUNDS; r++)
         ok = turn(NULL, run, data, &t->blas[r], err) && turn(rt, run, data, &t->own[r], err);
-    const float *own = ok ? rt_result(rt, 0, 0) : NULL;
+    RtLoan result = {0};
+    ok = ok && rt_lend_result(rt, 0, 0, &result, err);
+    const float *own = ok ? result.data : NULL;
     for (size_t k = 0; own && blas->sgemm && k < count[2]; k++) {
         double d = (double)own[k] - (double)data[2][k];
         t->difference = d > t->difference ? d : -d > t->difference ? -d : t->difference;
     }
+    ok = ok && rt_return(rt, &result, err);
     for (int i = 0; i < 3; i++)
         free(data[i]);
     return ok;

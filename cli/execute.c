@@ -69,18 +69,36 @@ static bool bind_arguments(Cli *cli, const Plan *plan, const Execution *x, const
     return true;
 }
 
-static void take_values(Cli *cli, const Program *p, Runtime *rt, Execution *x)
+/* Of a state, as f64; NULL: *err. */
+static double *load_state(Cli *cli, const Type *type, Runtime *rt, uint32_t state, Err *err)
+{
+    RtLoan at;
+    if (!rt_lend_state(rt, state, RT_READ, &at, err))
+        return NULL;
+    double *out = load_all(cli->arena, type, at.data);
+    return rt_return(rt, &at, err) ? out : NULL;
+}
+
+static bool take_values(Cli *cli, const Program *p, Runtime *rt, Execution *x, Err *err)
 {
     const Graph *g = p->entries.at[x->entry];
     for (uint32_t i = 0; i < g->results.n; i++) {
         const Type *type = g->results.at[i].node->type;
-        const void *data = rt_result(rt, x->entry, i);
+        RtLoan at;
+        if (!rt_lend_result(rt, x->entry, i, &at, err))
+            return false;
         size_t bytes = (size_t)count_of(type) * dtype_info(type->dtype)->bytes;
-        x->results[i] = load_all(cli->arena, type, data);
-        x->typed[i] = bytes ? arena_memdup(cli->arena, data, bytes) : "";
+        x->results[i] = load_all(cli->arena, type, at.data);
+        x->typed[i] = bytes ? arena_memdup(cli->arena, at.data, bytes) : "";
+        if (!rt_return(rt, &at, err))
+            return false;
     }
-    for (uint32_t i = 0; i < p->states.n; i++)
-        x->states[i] = load_all(cli->arena, p->states.at[i]->type, rt_state(rt, i, NULL));
+    for (uint32_t i = 0; i < p->states.n; i++) {
+        x->states[i] = load_state(cli, p->states.at[i]->type, rt, i, err);
+        if (!x->states[i])
+            return false;
+    }
+    return true;
 }
 
 /* The arguments of all passes, as the entry that they were bound for has them. */
@@ -139,10 +157,8 @@ static bool run_compiled(Cli *cli, const Program *p, Runtime *rt, Execution *x, 
         syms[i] = plan->syms[i].hi;
     RtCall call = {.syms = syms, .step = 1, .seed = cli->seed < 0 ? 0 : cli->seed & SEED_BITS};
     Passes passes = {.rt = rt, .x = x, .all = inputs, .call = call};
-    if (!bind_arguments(cli, plan, x, inputs, err) || !run_passes(cli, &passes, err))
-        return false;
-    take_values(cli, p, rt, x);
-    return true;
+    return bind_arguments(cli, plan, x, inputs, err) && run_passes(cli, &passes, err) &&
+           take_values(cli, p, rt, x, err);
 }
 
 /* ---- interpreted ---- */
@@ -163,16 +179,19 @@ static bool state_values(Cli *cli, const Program *p, Runtime *rt, Value **states
     bool exact = cli_has(cli, OPT_weights) && !cli_has(cli, OPT_bits);
     if (exact && !(file = st_open_weights(cli->value[OPT_weights], err)))
         return false;
-    for (uint32_t i = 0; i < p->states.n; i++) {
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < p->states.n; i++) {
         const State *s = p->states.at[i];
         states[i] = value_new(cli->arena, s->type, NULL);
-        memcpy(states[i]->at, load_all(cli->arena, s->type, rt_state(rt, i, NULL)),
-               (size_t)states[i]->count * sizeof(double));
-        if (file)
+        const double *values = load_state(cli, s->type, rt, i, err);
+        ok = values != NULL;
+        if (ok)
+            memcpy(states[i]->at, values, (size_t)states[i]->count * sizeof(double));
+        if (ok && file)
             keep_precision(cli, file, s, states[i]);
     }
     st_close(file);
-    return true;
+    return ok;
 }
 
 typedef struct Slots {

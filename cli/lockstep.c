@@ -8,6 +8,7 @@
  * first, and works element by element, so that of a larger one the last elements are taken, and a smaller
  * one is taken again and again. */
 #include "lockstep.h"
+#include <math.h>
 
 /* The interpreter takes about a second for so much. */
 #define WORK_LIMIT 2e8
@@ -48,29 +49,37 @@ static uint32_t list_steps(const MemPlan *m, const Node **group)
 
 /* ---- values ---- */
 
-static const void *address(const Lockstep *l, uint32_t tensor, int64_t *n)
+/* What the caller gave, or NULL. */
+static const void *given(const Lockstep *l, uint32_t tensor)
 {
     const Plan *p = rt_plan(l->spec.rt);
     const PlanEntry *e = &p->entries[l->entry];
-    size_t elements = 0;
     const void *data = NULL;
     for (uint32_t i = 0; i < e->ninput && l->spec.call->inputs; i++)
         if (p->bindings[e->input0 + i].tensor == tensor)
             data = l->spec.call->inputs[i];
-    if (!data)
-        data = rt_tensor(l->spec.rt, l->entry, tensor, &elements);
-    *n = (int64_t)elements;
     return data;
 }
 
+/* NaNs where the device does not say it any more: it has failed, which the run reports. */
 static Value *value_of(const Lockstep *l, uint32_t tensor, const Type *type)
 {
-    int64_t n;
-    const void *data = address(l, tensor, &n);
     Value *v = value_new(l->scratch, type, l->spec.sym_values);
+    RtLoan loan = {.data = (void *)(uintptr_t)given(l, tensor)};
+    Err ignored = {0};
+    bool lent = !loan.data;
+    if (lent && !rt_lend_tensor(l->spec.rt, l->entry, tensor, &loan, &ignored)) {
+        for (int64_t i = 0; i < v->count; i++)
+            v->at[i] = (double)NAN;
+        return v;
+    }
+    int64_t n = (int64_t)(loan.bytes / dtype_info(type->dtype)->bytes);
     int64_t from = n > v->count ? n - v->count : 0;
     for (int64_t i = 0; i < v->count; i++)
-        v->at[i] = dtype_load(type->dtype, data, (size_t)(n && n < v->count ? i % n : from + i));
+        v->at[i] =
+            dtype_load(type->dtype, loan.data, (size_t)(n && n < v->count ? i % n : from + i));
+    if (lent)
+        rt_return(l->spec.rt, &loan, &ignored);
     return v;
 }
 

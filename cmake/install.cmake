@@ -36,7 +36,7 @@ install(TARGETS mdl_all ARCHIVE)
 set(MDL_INCLUDE ${CMAKE_INSTALL_INCLUDEDIR}/mdl)
 foreach(header
     base/banned.h base/base.h base/diag.h base/diags.def base/dtype.h base/dtype.def
-    runtime/plan/plan.h runtime/plan/plan.def runtime/plan/rowops.def runtime/plan/sources.def runtime/runtime.h compiler/compile.h)
+    runtime/plan/plan.h runtime/plan/plan.def runtime/plan/rowops.def runtime/plan/sources.def runtime/runtime.h runtime/devices.def compiler/compile.h)
   if(EXISTS ${CMAKE_SOURCE_DIR}/${header})
     install(FILES ${CMAKE_SOURCE_DIR}/${header} DESTINATION ${MDL_INCLUDE})
   endif()

@@ -104,18 +104,42 @@ static int file_of(const PlanState *state)
     return -1;
 }
 
-static StTensor as_tensor(Runtime *rt, uint32_t s)
+/* A state while it is written. */
+typedef struct Borrowed {
+    Runtime *rt;
+    uint32_t state;
+    RtLoan loan;
+} Borrowed;
+
+static const void *borrow(void *user, Err *err)
 {
+    Borrowed *b = user;
+    return rt_lend_state(b->rt, b->state, RT_READ, &b->loan, err) ? b->loan.data : NULL;
+}
+
+static bool give_back(void *user, Err *err)
+{
+    Borrowed *b = user;
+    return rt_return(b->rt, &b->loan, err);
+}
+
+static StTensor as_tensor(Arena *arena, Runtime *rt, uint32_t s)
+{
+    Borrowed *b = NEW(arena, Borrowed);
+    *b = (Borrowed){.rt = rt, .state = s};
     const Plan *plan = rt_plan(rt);
     const PlanState *state = &plan->states[s];
     const PlanTensor *tensor = &plan->tensors[state->tensor];
     const char *key = plan_text(plan, state->key);
     StTensor out = {.name = *key ? key : plan_text(plan, tensor->path),
                     .dtype = (DType)tensor->dtype,
-                    .rank = tensor->rank};
+                    .rank = tensor->rank,
+                    .bytes = rt_state_bytes(rt, s),
+                    .lend = borrow,
+                    .give_back = give_back,
+                    .user = b};
     for (uint32_t i = 0; i < tensor->rank; i++)
         out.dim[i] = plan_dim_hi(plan, tensor->dim[i]);
-    out.data = rt_state(rt, s, &out.bytes);
     return out;
 }
 
@@ -127,7 +151,7 @@ static CkptTensors list_tensors(Arena *arena, Runtime *rt, int file)
     for (uint32_t s = 0; s < plan->nstates; s++) {
         if (file_of(&plan->states[s]) != file)
             continue;
-        out.at[out.n] = as_tensor(rt, s);
+        out.at[out.n] = as_tensor(arena, rt, s);
         out.state[out.n++] = s;
     }
     return out;
@@ -335,14 +359,18 @@ static bool match_all(const CkptTensors *want, const StFile *file, Err *err)
     return true;
 }
 
-static void copy_all(Runtime *rt, const CkptTensors *want, const StFile *file)
+static bool copy_all(Runtime *rt, const CkptTensors *want, const StFile *file, Err *err)
 {
     for (uint32_t i = 0; i < want->n; i++) {
-        size_t bytes = 0;
-        void *to = rt_state(rt, want->state[i], &bytes);
-        if (bytes)
-            memcpy(to, st_find(file, want->at[i].name)->data, bytes);
+        RtLoan to;
+        if (!rt_lend_state(rt, want->state[i], RT_WRITE, &to, err))
+            return false;
+        if (to.bytes)
+            memcpy(to.data, st_find(file, want->at[i].name)->data, to.bytes);
+        if (!rt_return(rt, &to, err))
+            return false;
     }
+    return true;
 }
 
 /* All or nothing: no state changes before everything matches. */
@@ -357,7 +385,7 @@ static bool load_folder(Arena *arena, Runtime *rt, const char *dir, Err *err)
         ok = files[i] && match_all(&want[i], files[i], err);
     }
     for (int i = 0; ok && i < MANIFEST_FILES; i++)
-        copy_all(rt, &want[i], files[i]);
+        ok = copy_all(rt, &want[i], files[i], err);
     for (int i = 0; i < MANIFEST_FILES; i++)
         if (files[i])
             st_close(files[i]);

@@ -1,6 +1,6 @@
 /* dev_cpu.c: the CPU as a device: huge-page memory, the JIT and the thread pool behind the vtable
  * of device.h. Launches run to their end, so there is nothing to synchronise. */
-#include "device.h"
+#include "devices.h"
 #include "jit.h"
 #include "pool.h"
 #include <errno.h>
@@ -117,9 +117,23 @@ static void cpu_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *arg
             pool_run(d->pool, jit_phase(m->jit, v->phase0 + i), &at, tasks[i]);
 }
 
-static void cpu_sync(Device *d)
+static bool cpu_sync(Device *d, Err *err)
 {
     UNUSED(d);
+    UNUSED(err);
+    return true;
+}
+
+static const char *cpu_here(Err *err)
+{
+    UNUSED(err);
+    return jit_isa_best();
+}
+
+static int cpu_suits(Device *d, const char *isa, Err *err)
+{
+    UNUSED(d);
+    return jit_isa_rank(isa, err);
 }
 
 static int cpu_threads(const Device *d)
@@ -134,8 +148,18 @@ static void cpu_move(Device *d, void *dst, const void *src, size_t bytes)
         memcpy(dst, src, bytes);
 }
 
+static void cpu_clear(Device *d, void *dst, size_t bytes)
+{
+    UNUSED(d);
+    if (bytes)
+        memset(dst, 0, bytes);
+}
+
 const DeviceVtable device_cpu = {
     .name = "cpu",
+    .kind = PLAN_CPU,
+    .here = cpu_here,
+    .suits = cpu_suits,
     .open = cpu_open,
     .close = cpu_close,
     .alloc = cpu_alloc,
@@ -143,6 +167,7 @@ const DeviceVtable device_cpu = {
     .upload = cpu_copy,
     .download = cpu_copy,
     .copy = cpu_move,
+    .clear = cpu_clear,
     .load = cpu_load,
     .unload = cpu_unload,
     .launch = cpu_launch,

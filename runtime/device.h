@@ -1,4 +1,4 @@
-/* device.h: what a device does for the executor. One implementation now: dev_cpu.c. */
+/* device.h: what a device does for the executor. The devices that there are: devices.def. */
 #ifndef MDL_DEVICE_H
 #define MDL_DEVICE_H
 
@@ -52,8 +52,19 @@ typedef struct DeviceOptions {
     void *user;
 } DeviceOptions;
 
+/* Work that is given to a device is done in this order: uploads, copies, clears and launches behind one
+ * another; downloads and sync when all of it is done. */
 typedef struct DeviceVtable {
     const char *name;
+    PlanTargetKind kind; /* of the kernels that it runs */
+    /* The host cannot read its memory: addresses are good for the functions here alone. Then tables, the
+     * argument block and inputs lie there too; MdlArgs.buf, a list of addresses, is the host's. */
+    bool separate;
+    /* The instruction set that kernels for this machine should be made for; NULL: it does not work here,
+     * and *err (ERR_DEVICE, with help) says why. */
+    const char *(*here)(Err *err);
+    /* How well kernels for an instruction set suit it; the greatest is taken; 0: they do not run, *err. */
+    int (*suits)(Device *d, const char *isa, Err *err);
     Device *(*open)(const DeviceOptions *opt, Err *err);
     void (*close)(Device *d);
     /* 64-byte aligned, zeroed, huge pages where the system gives them. ERR_DEVICE when refused. */
@@ -62,6 +73,7 @@ typedef struct DeviceVtable {
     bool (*upload)(Device *d, void *dst, const void *src, size_t bytes, Err *err);
     bool (*download)(Device *d, void *dst, const void *src, size_t bytes, Err *err);
     void (*copy)(Device *d, void *dst, const void *src, size_t bytes); /* within the device */
+    void (*clear)(Device *d, void *dst, size_t bytes);                 /* zeros */
     /* Compiles (or takes from the cache) all kernels of the plan, as they are for one of its targets.
      * ERR_DEVICE with help when there is no compiler; ERR_DATA when this machine is not of that target. */
     Module *(*load)(Device *d, const Plan *plan, uint32_t target, Err *err);
@@ -70,10 +82,9 @@ typedef struct DeviceVtable {
      * (on a GPU, blocks) in phase i of the variant; and as often again as it says. */
     void (*launch)(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
                    const int64_t *tasks);
-    void (*sync)(Device *d);
+    /* Waits for all that was launched. False: something failed, and what came behind it was not done. */
+    bool (*sync)(Device *d, Err *err);
     int (*threads)(const Device *d);
 } DeviceVtable;
-
-extern const DeviceVtable device_cpu;
 
 #endif

@@ -15,11 +15,14 @@ typedef struct Evaluation {
     double *sum, *weight; /* of each metric */
 } Evaluation;
 
-static double result_of(const Evaluation *v, uint32_t i)
+/* Adds result i of the last call to *sum. */
+static bool add_result(const Evaluation *v, uint32_t i, double *sum, Err *err)
 {
-    const PlanEntry *entry = &v->plan->entries[v->eval->entry];
-    const PlanTensor *tensor = &v->plan->tensors[v->plan->bindings[entry->result0 + i].tensor];
-    return dtype_load((DType)tensor->dtype, rt_result(v->rt, v->eval->entry, i), 0);
+    double x;
+    if (!rt_result_number(v->rt, v->eval->entry, i, &x, err))
+        return false;
+    *sum += x;
+    return true;
 }
 
 static bool add_batch(Evaluation *v, const LoaderBatch *batch, Err *err)
@@ -33,8 +36,9 @@ static bool add_batch(Evaluation *v, const LoaderBatch *batch, Err *err)
         return false;
     for (uint32_t m = 0; m < v->eval->nmetric; m++) {
         const PlanMetric *metric = &v->plan->metrics[v->eval->metric0 + m];
-        v->sum[m] += result_of(v, metric->sum);
-        v->weight[m] += result_of(v, metric->weight);
+        if (!add_result(v, metric->sum, &v->sum[m], err) ||
+            !add_result(v, metric->weight, &v->weight[m], err))
+            return false;
     }
     return true;
 }

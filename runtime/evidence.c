@@ -45,12 +45,15 @@ static void search_states(Search *s)
     const Plan *p = s->t->plan;
     for (uint32_t i = 0; !s->where && i < p->nstates; i++) {
         const PlanTensor *t = &p->tensors[p->states[i].tensor];
-        size_t bytes;
-        const void *data = rt_state(s->t->rt, i, &bytes);
+        RtLoan at;
+        Err ignored = {0};
         PlanStateKind kind = (PlanStateKind)p->states[i].kind;
         bool lasts = kind == PS_PARAM || kind == PS_BUFFER || kind == PS_OPT || kind == PS_MASTER;
-        if (lasts && search_tensor(s, t, data, bytes / dtype_info((DType)t->dtype)->bytes))
+        if (!lasts || !rt_lend_state(s->t->rt, i, RT_READ, &at, &ignored))
+            continue;
+        if (search_tensor(s, t, at.data, at.bytes / dtype_info((DType)t->dtype)->bytes))
             s->where = "state";
+        rt_return(s->t->rt, &at, &ignored);
     }
 }
 
@@ -71,13 +74,17 @@ static void search_batch(Search *s, const LoaderBatch *batch)
 
 static void search_argument(Search *s, uint32_t entry, uint32_t tensor, uint32_t kernel)
 {
-    size_t n;
     const Plan *p = s->t->plan;
-    const void *data = tensor == PLAN_NONE ? NULL : rt_tensor(s->t->rt, entry, tensor, &n);
-    if (s->where || !data || !search_tensor(s, &p->tensors[tensor], data, n))
+    RtLoan at;
+    Err ignored = {0};
+    if (s->where || tensor == PLAN_NONE || !rt_lend_tensor(s->t->rt, entry, tensor, &at, &ignored))
         return;
-    s->where = "kernel";
-    s->kernel = plan_text(p, p->kernels[kernel].name);
+    size_t n = at.bytes / dtype_info((DType)p->tensors[tensor].dtype)->bytes;
+    if (search_tensor(s, &p->tensors[tensor], at.data, n)) {
+        s->where = "kernel";
+        s->kernel = plan_text(p, p->kernels[kernel].name);
+    }
+    rt_return(s->t->rt, &at, &ignored);
 }
 
 /* What a launch reads was searched when it was made. */

@@ -3,74 +3,15 @@
  * rt_open turns every step of every entry into addresses. What changes from call to call is small
  * and listed beforehand: addresses of inputs (patches), the argument block, and, when an extent
  * changed, the numbers of tasks. So rt_run allocates nothing and looks nothing up. */
-#include "device.h"
+#include "exec.h"
 #include "progress.h"
-#include "runtime.h"
 #include <time.h>
-
-typedef struct Launch {
-    PlanStepKind kind;
-    uint32_t kernel; /* LOOP, END: the loop */
-    uint32_t other;  /* LOOP: its END; END: its LOOP */
-    const int64_t *tasks;
-    MdlArgs args;
-} Launch;
-
-/* *slot = address of a moving tensor + offset, once a round of its loop. */
-typedef struct Move {
-    void **slot;
-    uint32_t tensor;
-    uint64_t offset;
-} Move;
-
-typedef struct Loop {
-    VEC(Move) moves;
-    int64_t at, length; /* round, rounds */
-} Loop;
-
-/* *slot = address of input + offset, once a call. */
-typedef struct Patch {
-    void **slot;
-    uint32_t input; /* of the entry */
-    uint64_t offset;
-} Patch;
-
-typedef struct Entry {
-    Launch *launches;
-    void **bufs;  /* BUF arguments of all launches */
-    MdlRow *rows; /* table rows of all launches */
-    Patch *patches;
-    void **inputs; /* where the device reads them in this call */
-    uint32_t nlaunch, npatch;
-} Entry;
-
-struct Runtime {
-    const Plan *plan;
-    uint32_t target; /* of the plan's, that its kernels run for */
-    const DeviceVtable *v;
-    Device *device;
-    Module *module;
-    Arena *arena;
-    char *state, *temp, *workspace;
-    Loop *loops;
-    uint32_t *input_of; /* by tensor: its number among the inputs of its entry */
-    char **staging;     /* by tensor: device memory for inputs that cannot be read in place */
-    Entry *entries;
-    int64_t *syms;      /* extents of the last call */
-    bool have_syms;     /* a call was made */
-    int64_t *block;     /* argument block */
-    uint32_t *slot_sym; /* by slot: the symbol it holds */
-    int64_t *tasks;     /* by phase, for `syms` */
-    RtKernelTime *times;
-    RtWatchFn watch, before; /* or NULL */
-    void *watch_user, *before_user;
-};
 
 static const uint64_t INPUT_ALIGN = 64; /* what kernels may assume of an input */
 
 /* ---- opening ---- */
 
-static void *fixed_address(const Runtime *rt, uint32_t tensor)
+void *exec_fixed(const Runtime *rt, uint32_t tensor)
 {
     const PlanTensor *t = &rt->plan->tensors[tensor];
     return (t->arena == PA_STATE ? rt->state : rt->temp) + t->offset;
@@ -84,22 +25,31 @@ static uint32_t find_input(const Plan *p, const PlanEntry *e, uint32_t tensor)
     BUG("entry %s reads tensor %u, which it does not bind", plan_text(p, e->name), tensor);
 }
 
+static bool is_row_slot(const Entry *e, void *const *slot)
+{
+    uintptr_t at = (uintptr_t)slot, from = (uintptr_t)e->rows;
+    return at >= from && at < from + e->nrow * sizeof *e->rows;
+}
+
 /* Fills *slot now, or notes that each call has to. */
 static void set_address(Runtime *rt, uint32_t entry, uint32_t tensor, uint64_t offset, void **slot)
 {
     const Plan *p = rt->plan;
     Entry *e = &rt->entries[entry];
+    bool in_row = is_row_slot(e, slot);
     if (p->tensors[tensor].arena == PA_MOVING) {
         Loop *l = &rt->loops[p->moves[p->tensors[tensor].offset].loop];
+        l->rows_change = l->rows_change || in_row;
         VEC_PUSH(rt->arena, &l->moves, ((Move){slot, tensor, offset}));
         return;
     }
     if (p->tensors[tensor].arena != PA_INPUT) {
-        *slot = (char *)fixed_address(rt, tensor) + offset;
+        *slot = (char *)exec_fixed(rt, tensor) + offset;
         return;
     }
     uint32_t input = find_input(p, &p->entries[entry], tensor);
     e->patches[e->npatch++] = (Patch){slot, input, offset};
+    e->rows_change = e->rows_change || in_row;
 }
 
 /* What the arrays of an entry must hold. */
@@ -161,7 +111,7 @@ static void set_launch(Runtime *rt, uint32_t entry, uint32_t s, void ***buf, Mdl
         return;
     const PlanVariant *v = plan_variant(p, step->kernel, rt->target);
     l->tasks = rt->tasks + v->phase0;
-    l->args = (MdlArgs){.buf = *buf, .block = rt->block, .workspace = rt->workspace};
+    l->args = (MdlArgs){.buf = *buf, .block = rt->device_block, .workspace = rt->workspace};
     for (uint32_t i = 0; i < step->narg; i++) {
         const PlanArg *a = &p->args[step->arg0 + i];
         if (a->kind == PG_BUF) {
@@ -169,7 +119,7 @@ static void set_launch(Runtime *rt, uint32_t entry, uint32_t s, void ***buf, Mdl
             continue;
         }
         set_table(rt, entry, a, v->grain, *row);
-        l->args.row = *row;
+        l->args.row = rt->entries[entry].device_rows + (*row - rt->entries[entry].rows);
         l->args.nrow = a->nrow;
         *row += a->nrow;
     }
@@ -194,7 +144,23 @@ static void link_loops(Runtime *rt, uint32_t entry)
         rt->input_of[rt->plan->bindings[from->input0 + i].tensor] = i;
 }
 
-static void resolve_entry(Runtime *rt, uint32_t entry)
+/* Where the device reads the tables, which it gets when all addresses in them are known. */
+static bool place_rows(Runtime *rt, Entry *e, Err *err)
+{
+    e->device_rows = e->rows;
+    if (!rt->v->separate || !e->nrow)
+        return true;
+    e->device_rows = rt->v->alloc(rt->device, e->nrow * sizeof *e->rows, err);
+    return e->device_rows || err_context(err, "tables");
+}
+
+static bool upload_rows(Runtime *rt, const Entry *e, Err *err)
+{
+    return e->device_rows == e->rows || !e->nrow ||
+           rt->v->upload(rt->device, e->device_rows, e->rows, e->nrow * sizeof *e->rows, err);
+}
+
+static bool resolve_entry(Runtime *rt, uint32_t entry, Err *err)
 {
     const PlanEntry *from = &rt->plan->entries[entry];
     Entry *e = &rt->entries[entry];
@@ -203,6 +169,9 @@ static void resolve_entry(Runtime *rt, uint32_t entry)
     e->launches = NEW_ARRAY(rt->arena, Launch, from->nstep + (size_t)1);
     e->bufs = NEW_ARRAY(rt->arena, void *, n.bufs + 1);
     e->rows = NEW_ARRAY(rt->arena, MdlRow, n.rows + 1);
+    e->nrow = n.rows;
+    if (!place_rows(rt, e, err))
+        return false;
     e->patches = NEW_ARRAY(rt->arena, Patch, n.patches + 1);
     e->inputs = NEW_ARRAY(rt->arena, void *, from->ninput + (size_t)1);
     void **buf = e->bufs;
@@ -211,6 +180,12 @@ static void resolve_entry(Runtime *rt, uint32_t entry)
         set_launch(rt, entry, s, &buf, &row);
     link_loops(rt, entry);
     ASSERT(e->npatch == n.patches && buf == e->bufs + n.bufs && row == e->rows + n.rows);
+    return upload_rows(rt, e, err);
+}
+
+static size_t block_bytes(const Runtime *rt)
+{
+    return (rt->plan->nslots + (size_t)1) * sizeof *rt->block;
 }
 
 static bool allocate(Runtime *rt, Err *err)
@@ -225,6 +200,11 @@ static bool allocate(Runtime *rt, Err *err)
     rt->workspace = rt->v->alloc(rt->device, rt->plan->targets[rt->target].workspace_bytes, err);
     if (!rt->workspace)
         return err_context(err, "workspace");
+    rt->device_block = rt->block;
+    if (rt->v->separate)
+        rt->device_block = rt->v->alloc(rt->device, block_bytes(rt), err);
+    if (!rt->device_block)
+        return err_context(err, "argument block");
     for (uint32_t i = 0; i < rt->plan->ntensors; i++) {
         const PlanTensor *t = &rt->plan->tensors[i];
         if (t->arena != PA_INPUT)
@@ -236,27 +216,31 @@ static bool allocate(Runtime *rt, Err *err)
     return true;
 }
 
-static bool open_device(Runtime *rt, const RtOptions *opt, Err *err)
+/* only: on this device; NULL: as the options say. */
+static bool open_device(Runtime *rt, const DeviceVtable *only, const RtOptions *opt, Err *err)
 {
     DeviceOptions device = {.threads = opt->threads,
                             .cache_dir = opt->cache_dir,
                             .quiet = opt->quiet,
                             .progress = opt->quiet ? NULL : progress_compiling};
-    rt->device = rt->v->open(&device, err);
-    if (!rt->device)
+    DeviceChoice c;
+    if (!(only ? device_try(rt->plan, only, &device, &c, err)
+               : device_choose(rt->plan, opt->device, &device, &c, err)))
         return false;
+    rt->v = c.v;
+    rt->device = c.device;
+    rt->target = c.target;
     rt->module = rt->v->load(rt->device, rt->plan, rt->target, err);
     return rt->module && allocate(rt, err);
 }
 
-Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err)
+Runtime *rt_open_on(const Plan *plan, const DeviceVtable *v, const RtOptions *opt, Err *err)
 {
     static const RtOptions usual = {0};
     Arena *arena = arena_new();
     Runtime *rt = NEW(arena, Runtime);
     rt->arena = arena;
     rt->plan = plan;
-    rt->v = &device_cpu;
     rt->staging = NEW_ARRAY(arena, char *, plan->ntensors + (size_t)1);
     rt->entries = NEW_ARRAY(arena, Entry, plan->nentries + (size_t)1);
     rt->loops = NEW_ARRAY(arena, Loop, plan->nloops + (size_t)1);
@@ -270,13 +254,34 @@ Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err)
         rt->slot_sym[i] = PLAN_NONE;
     for (uint32_t i = 0; i < plan->nsyms; i++)
         rt->slot_sym[plan->syms[i].slot] = i;
-    if (!open_device(rt, opt ? opt : &usual, err)) {
-        rt_close(rt);
-        return NULL;
-    }
-    for (uint32_t i = 0; i < plan->nentries; i++)
-        resolve_entry(rt, i);
-    return rt;
+    bool ok = open_device(rt, v, opt ? opt : &usual, err);
+    for (uint32_t i = 0; ok && i < plan->nentries; i++)
+        ok = resolve_entry(rt, i, err);
+    if (ok)
+        return rt;
+    rt_close(rt);
+    return NULL;
+}
+
+Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err)
+{
+    return rt_open_on(plan, NULL, opt, err);
+}
+
+static void free_device_memory(Runtime *rt)
+{
+    const PlanMeta *m = rt->plan->meta;
+    rt->v->free(rt->device, rt->state, m->state_bytes);
+    rt->v->free(rt->device, rt->temp, m->temp_bytes);
+    rt->v->free(rt->device, rt->workspace, rt->plan->targets[rt->target].workspace_bytes);
+    for (uint32_t i = 0; i < rt->plan->ntensors; i++)
+        rt->v->free(rt->device, rt->staging[i], rt->plan->tensors[i].bytes);
+    if (!rt->v->separate)
+        return;
+    rt->v->free(rt->device, rt->device_block, block_bytes(rt));
+    for (uint32_t i = 0; i < rt->plan->nentries; i++)
+        rt->v->free(rt->device, rt->entries[i].device_rows,
+                    rt->entries[i].nrow * sizeof *rt->entries[i].rows);
 }
 
 void rt_close(Runtime *rt)
@@ -284,12 +289,7 @@ void rt_close(Runtime *rt)
     if (!rt)
         return;
     if (rt->device) {
-        const PlanMeta *m = rt->plan->meta;
-        rt->v->free(rt->device, rt->state, m->state_bytes);
-        rt->v->free(rt->device, rt->temp, m->temp_bytes);
-        rt->v->free(rt->device, rt->workspace, rt->plan->targets[rt->target].workspace_bytes);
-        for (uint32_t i = 0; i < rt->plan->ntensors; i++)
-            rt->v->free(rt->device, rt->staging[i], rt->plan->tensors[i].bytes);
+        free_device_memory(rt);
         if (rt->module)
             rt->v->unload(rt->device, rt->module);
         rt->v->close(rt->device);
@@ -344,7 +344,7 @@ static bool bind_extents(Runtime *rt, const RtCall *call, Err *err)
     return true;
 }
 
-static size_t tensor_bytes(const Runtime *rt, const PlanTensor *t)
+size_t exec_tensor_bytes(const Runtime *rt, const PlanTensor *t)
 {
     int64_t n = 1;
     for (uint32_t k = 0; k < t->rank; k++)
@@ -352,7 +352,8 @@ static size_t tensor_bytes(const Runtime *rt, const PlanTensor *t)
     return n > 0 ? (size_t)n * dtype_info((DType)t->dtype)->bytes : 0;
 }
 
-/* Inputs are read in place when they are aligned as kernels expect; else they are copied. */
+/* Inputs are read in place where the device sees them and they are aligned as kernels expect; else they
+ * are copied. */
 static bool bind_inputs(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
 {
     const Plan *p = rt->plan;
@@ -361,12 +362,12 @@ static bool bind_inputs(Runtime *rt, uint32_t entry, const RtCall *call, Err *er
     for (uint32_t i = 0; i < from->ninput; i++) {
         const PlanBinding *b = &p->bindings[from->input0 + i];
         const void *data = call->inputs[i];
-        size_t bytes = tensor_bytes(rt, &p->tensors[b->tensor]);
+        size_t bytes = exec_tensor_bytes(rt, &p->tensors[b->tensor]);
         if (!data && bytes)
             return err_set(err, ERR_DATA, "input %s of %s is missing", plan_text(p, b->name),
                            plan_text(p, from->name));
         e->inputs[i] = (void *)(uintptr_t)data; /* kernels only read it */
-        if (data && (uintptr_t)data % INPUT_ALIGN == 0)
+        if (!rt->v->separate && data && (uintptr_t)data % INPUT_ALIGN == 0)
             continue;
         e->inputs[i] = rt->staging[b->tensor];
         if (!rt->v->upload(rt->device, e->inputs[i], data, bytes, err))
@@ -374,7 +375,7 @@ static bool bind_inputs(Runtime *rt, uint32_t entry, const RtCall *call, Err *er
     }
     for (uint32_t i = 0; i < e->npatch; i++)
         *e->patches[i].slot = (char *)e->inputs[e->patches[i].input] + e->patches[i].offset;
-    return true;
+    return !e->rows_change || upload_rows(rt, e, err);
 }
 
 static int64_t slot_value(const Runtime *rt, uint32_t slot, const RtCall *call)
@@ -412,8 +413,6 @@ static int64_t now_ns(void)
 
 /* ---- loops ---- */
 
-static char *address(const Runtime *rt, const Entry *e, uint32_t tensor);
-
 static char *moving_address(const Runtime *rt, const Entry *e, const PlanTensor *t)
 {
     const PlanMove *m = &rt->plan->moves[t->offset];
@@ -421,23 +420,23 @@ static char *moving_address(const Runtime *rt, const Entry *e, const PlanTensor 
     if (m->kind == PM_SLICE) {
         bool back = rt->plan->loops[m->loop].reverse != 0;
         int64_t at = back ? l->length - 1 - l->at : l->at;
-        return address(rt, e, m->of) + (size_t)at * tensor_bytes(rt, t);
+        return exec_address(rt, e, m->of) + (size_t)at * exec_tensor_bytes(rt, t);
     }
     const PlanCarry *c = &rt->plan->carries[m->of];
     int64_t round = m->kind == PM_NEW ? l->at : l->at - 1; /* that writes it */
     if (round < 0)
-        return address(rt, e, c->init);
-    return address(rt, e, (l->length - 1 - round) % 2 ? c->other : c->last);
+        return exec_address(rt, e, c->init);
+    return exec_address(rt, e, (l->length - 1 - round) % 2 ? c->other : c->last);
 }
 
 /* Verified plans move by loops around each other only, so this ends. */
-static char *address(const Runtime *rt, const Entry *e, uint32_t tensor)
+char *exec_address(const Runtime *rt, const Entry *e, uint32_t tensor)
 {
     const PlanTensor *t = &rt->plan->tensors[tensor];
     switch ((PlanArena)t->arena) {
     case PA_STATE:
     case PA_TEMP:
-        return fixed_address(rt, tensor);
+        return exec_fixed(rt, tensor);
     case PA_INPUT:
         return e->inputs[rt->input_of[tensor]];
     case PA_MOVING:
@@ -446,40 +445,41 @@ static char *address(const Runtime *rt, const Entry *e, uint32_t tensor)
     BUG("tensor %u lies in arena %u", tensor, t->arena);
 }
 
-static void begin_round(Runtime *rt, const Entry *e, const Loop *l)
+static bool begin_round(Runtime *rt, const Entry *e, const Loop *l, Err *err)
 {
     for (uint32_t i = 0; i < l->moves.n; i++) {
         const Move *m = &l->moves.at[i];
-        *m->slot = address(rt, e, m->tensor) + m->offset;
+        *m->slot = exec_address(rt, e, m->tensor) + m->offset;
     }
+    return !l->rows_change || upload_rows(rt, e, err);
 }
 
-/* Each returns the step that follows. */
-static uint32_t begin_loop(Runtime *rt, const Entry *e, uint32_t step)
+/* Each moves *at to the step that follows. */
+static bool begin_loop(Runtime *rt, const Entry *e, uint32_t *at, Err *err)
 {
+    uint32_t step = *at;
     const PlanLoop *from = &rt->plan->loops[e->launches[step].kernel];
     Loop *l = &rt->loops[e->launches[step].kernel];
     l->at = 0;
     l->length = plan_dim(rt->plan, from->length, rt->syms);
-    if (l->length > 0) {
-        begin_round(rt, e, l);
-        return step + 1;
-    }
+    *at = l->length > 0 ? step + 1 : e->launches[step].other + 1;
+    if (l->length > 0)
+        return begin_round(rt, e, l, err);
     for (uint32_t k = 0; k < from->ncarry; k++) {
         const PlanCarry *c = &rt->plan->carries[from->carry0 + k];
-        rt->v->copy(rt->device, address(rt, e, c->last), address(rt, e, c->init),
-                    tensor_bytes(rt, &rt->plan->tensors[c->init]));
+        rt->v->copy(rt->device, exec_address(rt, e, c->last), exec_address(rt, e, c->init),
+                    exec_tensor_bytes(rt, &rt->plan->tensors[c->init]));
     }
-    return e->launches[step].other + 1;
+    return true;
 }
 
-static uint32_t end_round(Runtime *rt, const Entry *e, uint32_t step)
+static bool end_round(Runtime *rt, const Entry *e, uint32_t *at, Err *err)
 {
+    uint32_t step = *at;
     Loop *l = &rt->loops[e->launches[step].kernel];
-    if (++l->at == l->length)
-        return step + 1;
-    begin_round(rt, e, l);
-    return e->launches[step].other + 1;
+    l->at++;
+    *at = l->at == l->length ? step + 1 : e->launches[step].other + 1;
+    return l->at == l->length || begin_round(rt, e, l, err);
 }
 
 static void run_launch(Runtime *rt, const Entry *e, uint32_t step, int64_t *before)
@@ -492,13 +492,20 @@ static void run_launch(Runtime *rt, const Entry *e, uint32_t step, int64_t *befo
     *before = after;
 }
 
+static bool bind_block(Runtime *rt, const RtCall *call, Err *err)
+{
+    for (uint32_t i = 0; i < rt->plan->nslots; i++)
+        rt->block[i] = slot_value(rt, i, call);
+    return !rt->v->separate ||
+           rt->v->upload(rt->device, rt->device_block, rt->block, block_bytes(rt), err);
+}
+
 bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
 {
     ASSERT(entry < rt->plan->nentries);
-    if (!bind_extents(rt, call, err) || !bind_inputs(rt, entry, call, err))
+    if (!bind_extents(rt, call, err) || !bind_inputs(rt, entry, call, err) ||
+        !bind_block(rt, call, err))
         return false;
-    for (uint32_t i = 0; i < rt->plan->nslots; i++)
-        rt->block[i] = slot_value(rt, i, call);
     const Entry *e = &rt->entries[entry];
     int64_t before = now_ns();
     for (uint32_t i = 0; i < e->nlaunch;) {
@@ -512,15 +519,16 @@ bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
             i++;
             break;
         case PT_LOOP:
-            i = begin_loop(rt, e, i);
+            if (!begin_loop(rt, e, &i, err))
+                return false;
             break;
         case PT_END:
-            i = end_round(rt, e, i);
+            if (!end_round(rt, e, &i, err))
+                return false;
             break;
         }
     }
-    rt->v->sync(rt->device);
-    return true;
+    return rt->v->sync(rt->device, err);
 }
 
 /* ---- looking ---- */
@@ -540,30 +548,6 @@ uint32_t rt_target(const Runtime *rt)
     return rt->target;
 }
 
-/* The shape of a state is constant, so its size needs no extents. */
-void *rt_state(Runtime *rt, uint32_t state, size_t *bytes)
-{
-    ASSERT(state < rt->plan->nstates);
-    uint32_t tensor = rt->plan->states[state].tensor;
-    const PlanTensor *t = &rt->plan->tensors[tensor];
-    size_t n = dtype_info((DType)t->dtype)->bytes;
-    for (uint32_t k = 0; k < t->rank; k++)
-        n *= (size_t)plan_dim_hi(rt->plan, t->dim[k]);
-    if (bytes)
-        *bytes = n;
-    return fixed_address(rt, tensor);
-}
-
-const void *rt_result(Runtime *rt, uint32_t entry, uint32_t i)
-{
-    const Plan *p = rt->plan;
-    ASSERT(entry < p->nentries && i < p->entries[entry].nresult);
-    uint32_t tensor = p->bindings[p->entries[entry].result0 + i].tensor;
-    if (p->tensors[tensor].arena != PA_INPUT)
-        return fixed_address(rt, tensor);
-    return rt->entries[entry].inputs[find_input(p, &p->entries[entry], tensor)];
-}
-
 void rt_watch(Runtime *rt, RtWatchFn fn, void *user)
 {
     rt->watch = fn;
@@ -574,23 +558,6 @@ void rt_watch_before(Runtime *rt, RtWatchFn fn, void *user)
 {
     rt->before = fn;
     rt->before_user = user;
-}
-
-const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elements)
-{
-    const Plan *p = rt->plan;
-    const PlanTensor *t = &p->tensors[tensor];
-    ASSERT(entry < p->nentries && tensor < p->ntensors);
-    *elements = tensor_bytes(rt, t) / dtype_info((DType)t->dtype)->bytes;
-    return address(rt, &rt->entries[entry], tensor);
-}
-
-void *rt_arena(Runtime *rt, PlanArena arena, size_t *bytes)
-{
-    ASSERT(arena != PA_INPUT);
-    bool states = arena == PA_STATE;
-    *bytes = (size_t)(states ? rt->plan->meta->state_bytes : rt->plan->meta->temp_bytes);
-    return states ? rt->state : rt->temp;
 }
 
 const RtKernelTime *rt_kernel_times(const Runtime *rt)

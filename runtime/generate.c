@@ -59,12 +59,9 @@ static bool run(Writer *w, uint32_t entry, const int32_t *tokens, int64_t n, Err
 /* Sequences begin with zeros. */
 static void empty_states(Writer *w)
 {
-    for (uint32_t i = 0; i < w->plan->nstates; i++) {
-        size_t bytes;
-        void *at = rt_state(w->rt, i, &bytes);
-        if (w->plan->states[i].kind == PS_KV && bytes)
-            memset(at, 0, bytes);
-    }
+    for (uint32_t i = 0; i < w->plan->nstates; i++)
+        if (w->plan->states[i].kind == PS_KV)
+            rt_clear_state(w->rt, i);
     w->len = 0;
 }
 
@@ -82,11 +79,16 @@ static bool read_tokens(Writer *w, int64_t n, Err *err)
     return true;
 }
 
-static int32_t drawn(const Writer *w)
+static bool drawn(const Writer *w, int32_t *token, Err *err)
 {
-    int32_t token;
-    memcpy(&token, rt_state(w->rt, w->g->next, NULL), sizeof token);
-    return token;
+    double number;
+    if (!rt_state_number(w->rt, w->g->next, &number, err))
+        return false;
+    *token = (int32_t)number;
+    if (*token < 0 || *token >= (int64_t)w->tokenizer->vocab)
+        return err_set(err, ERR_DATA, "the model wrote token %d of %u", *token,
+                       w->tokenizer->vocab);
+    return true;
 }
 
 /* The prompt, or what a text begins with; of a long one its end. */
@@ -129,10 +131,9 @@ static bool write_text(Writer *w, GenerateResult *out, Err *err)
 {
     int64_t most = w->opt->max_tokens > 0 ? w->opt->max_tokens : w->g->max_tokens;
     while (out->tokens < most) {
-        int32_t token = drawn(w);
-        if (token < 0 || token >= (int64_t)w->tokenizer->vocab)
-            return err_set(err, ERR_DATA, "the model wrote token %d of %u", token,
-                           w->tokenizer->vocab);
+        int32_t token;
+        if (!drawn(w, &token, err))
+            return false;
         out->ended = (uint32_t)token == w->tokenizer->eos;
         if (out->ended)
             return true;

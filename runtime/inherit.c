@@ -27,13 +27,14 @@ static bool take(const Inherit *x, uint32_t state, const StTensor *have, Err *er
     if (!same_shape(x, want, have) || have->dtype == DT_COUNT)
         return err_set(err, ERR_DATA, "%s: %s has another shape or type than `%s`",
                        x->source->run_dir, have->name, plan_text(x->plan, want->path));
-    size_t bytes;
-    void *data = rt_state(x->rt, state, &bytes);
-    if (to == have->dtype && bytes)
-        memcpy(data, have->data, bytes);
+    RtLoan at;
+    if (!rt_lend_state(x->rt, state, RT_WRITE, &at, err))
+        return false;
+    if (to == have->dtype && at.bytes)
+        memcpy(at.data, have->data, at.bytes);
     for (size_t i = 0, n = to == have->dtype ? 0 : st_count(have); i < n; i++)
-        dtype_store(to, data, i, st_load(have, i));
-    return true;
+        dtype_store(to, at.data, i, st_load(have, i));
+    return rt_return(x->rt, &at, err);
 }
 
 /* Of a parameter, a buffer or a master: its value in the other stage, or NULL. */
@@ -75,8 +76,7 @@ static bool take_all(const Inherit *x, Err *err)
         if (have && !take(x, i, have, err))
             return false;
     }
-    init_copies(x->rt);
-    return true;
+    return init_copies(x->rt, err);
 }
 
 static bool open_and_take(Inherit *x, CkptPosition *pos, Err *err)

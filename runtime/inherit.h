@@ -9,6 +9,6 @@
 bool inherit(Runtime *rt, const RtSource *source, CkptPosition *pos, Err *err);
 
 /* init.c: states that begin as others do: averages of weights, weights as they were. */
-void init_copies(Runtime *rt);
+bool init_copies(Runtime *rt, Err *err);
 
 #endif

@@ -228,58 +228,63 @@ static bool has_values(const Plan *p, Err *err)
 }
 
 /* The elements of one state, rounded to the type of another of its shape. */
-static void copy_state(Runtime *rt, uint32_t from, uint32_t to)
+static bool copy_state(Runtime *rt, uint32_t from, uint32_t to, Err *err)
 {
     const Plan *p = rt_plan(rt);
     DType source = (DType)p->tensors[p->states[from].tensor].dtype;
     DType type = (DType)p->tensors[p->states[to].tensor].dtype;
-    size_t bytes, copied;
-    const void *data = rt_state(rt, from, &bytes);
-    void *copy = rt_state(rt, to, &copied);
-    for (size_t i = 0; i < copied / dtype_info(type)->bytes; i++)
-        dtype_store(type, copy, i, dtype_load(source, data, i));
+    RtLoan data, copy;
+    if (!rt_lend_state(rt, from, RT_READ, &data, err))
+        return false;
+    bool ok = rt_lend_state(rt, to, RT_WRITE, &copy, err);
+    for (size_t i = 0; ok && i < copy.bytes / dtype_info(type)->bytes; i++)
+        dtype_store(type, copy.data, i, dtype_load(source, data.data, i));
+    ok = ok && rt_return(rt, &copy, err);
+    return rt_return(rt, &data, err) && ok;
 }
 
-void init_copies(Runtime *rt)
+bool init_copies(Runtime *rt, Err *err)
 {
     const Plan *p = rt_plan(rt);
     for (uint32_t s = 0; s < p->nstates; s++) {
-        if (p->states[s].init == PI_COPY)
-            copy_state(rt, p->states[s].of, s);
+        if (p->states[s].init == PI_COPY && !copy_state(rt, p->states[s].of, s, err))
+            return false;
     }
+    return true;
 }
 
-static void fill_all(Runtime *rt, uint64_t seed)
+static bool fill_state(Runtime *rt, uint32_t i, uint64_t seed, Err *err)
+{
+    const PlanState *state = &rt_plan(rt)->states[i];
+    RtLoan at;
+    if (state->kind != PS_PARAM && state->kind != PS_BUFFER && state->kind != PS_MASTER) {
+        rt_clear_state(rt, i);
+        return true;
+    }
+    if (!rt_lend_state(rt, i, RT_WRITE, &at, err))
+        return false;
+    fill(rt_plan(rt), state, seed, at.data);
+    return rt_return(rt, &at, err);
+}
+
+static bool fill_all(Runtime *rt, uint64_t seed, Err *err)
 {
     const Plan *p = rt_plan(rt);
-    for (uint32_t i = 0; i < p->nstates; i++) {
-        const PlanState *state = &p->states[i];
-        size_t bytes;
-        void *data = rt_state(rt, i, &bytes);
-        if (state->kind == PS_PARAM || state->kind == PS_BUFFER || state->kind == PS_MASTER)
-            fill(p, state, seed, data);
-        else
-            memset(data, 0, bytes);
-    }
+    for (uint32_t i = 0; i < p->nstates; i++)
+        if (!fill_state(rt, i, seed, err))
+            return false;
     for (uint32_t i = 0; i < p->nstates; i++) /* a parameter is the rounding of its master */
-        if (p->states[i].kind == PS_MASTER)
-            copy_state(rt, i, p->states[i].of);
+        if (p->states[i].kind == PS_MASTER && !copy_state(rt, i, p->states[i].of, err))
+            return false;
+    return true;
 }
 
 bool rt_init(Runtime *rt, uint64_t seed, Err *err)
 {
-    if (!has_values(rt_plan(rt), err))
-        return false;
-    fill_all(rt, seed);
-    init_copies(rt);
-    return true;
+    return has_values(rt_plan(rt), err) && fill_all(rt, seed, err) && init_copies(rt, err);
 }
 
 bool rt_init_from(Runtime *rt, uint64_t seed, const char *weights, Err *err)
 {
-    fill_all(rt, seed);
-    if (!rt_load_weights(rt, weights, err))
-        return false;
-    init_copies(rt);
-    return true;
+    return fill_all(rt, seed, err) && rt_load_weights(rt, weights, err) && init_copies(rt, err);
 }

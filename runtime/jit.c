@@ -63,19 +63,34 @@ static const Isa isas[] = {
     {"avx512", "-march=x86-64-v4", has_avx512},
 };
 
+int jit_isa_rank(const char *isa, Err *err)
+{
+    for (size_t i = 0; i < COUNT(isas); i++) {
+        if (strcmp(isas[i].name, isa) != 0)
+            continue;
+        if (isas[i].here())
+            return (int)i + 1;
+        err_set(err, ERR_DEVICE, "the plan is for %s, which this machine does not have", isa);
+        err_help(err, "compile it again on this machine, or with --target cpu:generic");
+        return 0;
+    }
+    err_set(err, ERR_DATA, "the plan is for the unknown instruction set `%s`", isa);
+    return 0;
+}
+
+const char *jit_isa_best(void)
+{
+    size_t i = COUNT(isas) - 1;
+    while (i > 0 && !isas[i].here())
+        i--;
+    return isas[i].name;
+}
+
 static bool choose_isa(Load *l, Err *err)
 {
-    const char *name = plan_text(l->plan, l->plan->targets[l->target].isa);
-    for (size_t i = 0; i < COUNT(isas); i++) {
-        if (strcmp(isas[i].name, name) != 0)
-            continue;
-        l->texts.isa_flag = isas[i].flag;
-        if (isas[i].here())
-            return true;
-        err_set(err, ERR_DATA, "the plan is for %s, which this machine does not have", name);
-        return err_help(err, "compile it again on this machine");
-    }
-    return err_set(err, ERR_DATA, "the plan is for the unknown instruction set `%s`", name);
+    int rank = jit_isa_rank(plan_text(l->plan, l->plan->targets[l->target].isa), err);
+    l->texts.isa_flag = rank ? isas[rank - 1].flag : NULL;
+    return rank > 0;
 }
 
 /* ---- kernels ---- */

@@ -12,21 +12,42 @@ extern "C" {
 
 typedef struct Runtime Runtime;
 
+/* RT_AUTO: a GPU where one works and the plan has kernels for it, else the CPU. */
+typedef enum RtDevice {
+    RT_AUTO,
+#define DEVICE(id, name, automatic) RT_##id,
+#include "devices.def"
+#undef DEVICE
+} RtDevice;
+
 typedef struct RtOptions {
+    RtDevice device;
     int threads;           /* 0: all cores */
     const char *cache_dir; /* NULL: the default cache */
     bool quiet;            /* no progress on stderr */
 } RtOptions;
 
+/* ---- devices.c ---- */
+
+const char *rt_device_name(RtDevice device); /* "auto", "cpu" .. */
+bool rt_device_find(const char *name, RtDevice *out);
+/* Whether a device works on this machine, for RT_AUTO the first one that does; and what plans for it are
+ * compiled for. ERR_DEVICE, with what to do. */
+typedef struct RtHere {
+    RtDevice device;
+    PlanTargetKind kind;
+    const char *isa;
+} RtHere;
+bool rt_device_here(RtDevice wish, RtHere *out, Err *err);
+
 /* ---- exec.c: one plan on one device ---- */
 
-Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err); /* the plan must outlive it */
+/* The plan must outlive it. ERR_DEVICE: it has no kernels for the device, or the device does not work. */
+Runtime *rt_open(const Plan *plan, const RtOptions *opt, Err *err);
 void rt_close(Runtime *rt);
 const Plan *rt_plan(const Runtime *rt);
 int rt_threads(const Runtime *rt);
 uint32_t rt_target(const Runtime *rt); /* of the plan's targets, that its kernels run for */
-/* Host address of a state's data (CPU: the live memory; row-major, plan dtype). */
-void *rt_state(Runtime *rt, uint32_t state, size_t *bytes);
 /* Values of one entry call. inputs[i]: host data of the entry's i-th input binding, in the plan's
  * dtype and row-major; syms[i]: extent of plan symbol i (checked against its range). */
 typedef struct RtCall {
@@ -42,24 +63,43 @@ typedef struct RtCall {
 } RtCall;
 /* Runs an entry to the end. No allocation. Results stay valid until the next call. */
 bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err);
-/* Host address of result i of the entry that ran last. */
-const void *rt_result(Runtime *rt, uint32_t entry, uint32_t i);
 /* Called after every launch of rt_run, with its entry and its number in it; NULL: no longer. */
 typedef void (*RtWatchFn)(void *user, uint32_t entry, uint32_t launch);
 void rt_watch(Runtime *rt, RtWatchFn fn, void *user);
 /* The same before every launch. */
 void rt_watch_before(Runtime *rt, RtWatchFn fn, void *user);
-/* Host address of any tensor of the entry that runs or ran last, and its elements now. */
-const void *rt_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, size_t *elements);
-/* The memory of all states, or of all temporaries, and how many bytes it has. Temporaries hold nothing
- * between calls. For who looks at all of it. */
-void *rt_arena(Runtime *rt, PlanArena arena, size_t *bytes);
 /* Seconds spent and launches done per kernel since rt_open, by plan kernel index. */
 typedef struct RtKernelTime {
     double seconds;
     uint64_t launches;
 } RtKernelTime;
 const RtKernelTime *rt_kernel_times(const Runtime *rt);
+
+/* ---- loan.c: what lies on the device, in the memory of the host ---- */
+
+/* Row-major, in the plan's dtype. Where the host sees the device's memory it is that memory; else a copy,
+ * which RT_READ fills, and which goes back when a loan with RT_WRITE is returned. Every loan is returned,
+ * before the next rt_run. */
+typedef enum RtAccess { RT_READ = 1, RT_WRITE = 2 } RtAccess;
+typedef struct RtLoan {
+    void *data;
+    size_t bytes;
+    void *device; /* private */
+    bool writes;
+} RtLoan;
+bool rt_lend_state(Runtime *rt, uint32_t state, unsigned access, RtLoan *out, Err *err);
+/* Result i of the entry that ran last, to be read. */
+bool rt_lend_result(Runtime *rt, uint32_t entry, uint32_t i, RtLoan *out, Err *err);
+/* Any tensor of the entry that runs or ran last, with the extents of that call, to be read. */
+bool rt_lend_tensor(Runtime *rt, uint32_t entry, uint32_t tensor, RtLoan *out, Err *err);
+/* All states, or all temporaries, which hold nothing between calls. For who looks at all of it. */
+bool rt_lend_arena(Runtime *rt, PlanArena arena, unsigned access, RtLoan *out, Err *err);
+bool rt_return(Runtime *rt, RtLoan *loan, Err *err);
+size_t rt_state_bytes(const Runtime *rt, uint32_t state);
+void rt_clear_state(Runtime *rt, uint32_t state); /* zeros */
+/* The first, or only, element. */
+bool rt_state_number(Runtime *rt, uint32_t state, double *out, Err *err);
+bool rt_result_number(Runtime *rt, uint32_t entry, uint32_t i, double *out, Err *err);
 
 /* ---- init.c ---- */
 
@@ -79,6 +119,11 @@ typedef struct StTensor {
     int64_t dim[PLAN_MAX_RANK];
     const void *data; /* in the mapped file, or the caller's memory when writing */
     size_t bytes;
+    /* Writing, instead of `data`, of what is in memory only while it is written; or NULL. lend: NULL after
+     * an error. */
+    const void *(*lend)(void *user, Err *err);
+    bool (*give_back)(void *user, Err *err);
+    void *user;
 } StTensor;
 
 typedef struct StFile {

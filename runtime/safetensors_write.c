@@ -102,13 +102,25 @@ static bool put(Out *out, int fd, const void *data, size_t n)
     return true;
 }
 
-static bool put_all(Out *out, int fd)
+static bool put_tensor(Out *out, int fd, const StTensor *t, Err *err)
+{
+    if (!t->lend)
+        return put(out, fd, t->data, t->bytes);
+    const void *data = t->lend(t->user, err);
+    bool ok = data && put(out, fd, data, t->bytes);
+    int why = errno;
+    ok = (!data || t->give_back(t->user, err)) && ok;
+    errno = why;
+    return ok;
+}
+
+static bool put_all(Out *out, int fd, Err *err)
 {
     uint64_t length = strlen(out->header);
     if (!put(out, fd, &length, sizeof(length)) || !put(out, fd, out->header, length))
         return false;
     for (uint32_t i = 0; i < out->n; i++)
-        if (!put(out, fd, out->order[i]->data, out->order[i]->bytes))
+        if (!put_tensor(out, fd, out->order[i], err))
             return false;
     return fsync(fd) == 0;
 }
@@ -125,7 +137,7 @@ static bool replace(Arena *arena, Out *out, Err *err)
     int fd = mkstemp(temp);
     if (fd < 0)
         return failed(err, out->path);
-    bool ok = put_all(out, fd) || failed(err, out->path);
+    bool ok = put_all(out, fd, err) || failed(err, out->path);
     if (close(fd) != 0 && ok)
         ok = failed(err, out->path);
     if (ok && (chmod(temp, 0644) != 0 || rename(temp, out->path) != 0))

@@ -13,28 +13,28 @@ enum { MAX_SKIPS = 3 }; /* in a row: then the run is lost, whatever its policy *
 
 /* ---- running statistics ---- */
 
-static void each_buffer(Trainer *t, bool save)
+static bool each_buffer(Trainer *t, bool save, Err *err)
 {
     char *kept = t->buffers;
     for (uint32_t s = 0; s < t->plan->nstates; s++) {
+        RtLoan at;
         if (t->plan->states[s].kind != PS_BUFFER)
             continue;
-        size_t bytes;
-        void *state = rt_state(t->rt, s, &bytes);
-        memcpy(save ? kept : state, save ? state : kept, bytes);
-        kept += bytes;
+        if (!rt_lend_state(t->rt, s, save ? RT_READ : RT_WRITE, &at, err))
+            return false;
+        memcpy(save ? kept : at.data, save ? at.data : kept, at.bytes);
+        kept += at.bytes;
+        if (!rt_return(t->rt, &at, err))
+            return false;
     }
+    return true;
 }
 
 static size_t buffer_bytes(const Trainer *t)
 {
-    size_t all = 0, bytes;
-    for (uint32_t s = 0; s < t->plan->nstates; s++) {
-        if (t->plan->states[s].kind != PS_BUFFER)
-            continue;
-        rt_state(t->rt, s, &bytes);
-        all += bytes;
-    }
+    size_t all = 0;
+    for (uint32_t s = 0; s < t->plan->nstates; s++)
+        all += t->plan->states[s].kind == PS_BUFFER ? rt_state_bytes(t->rt, s) : 0;
     return all;
 }
 
@@ -112,13 +112,6 @@ static bool run_passes(Trainer *t, const LoaderBatch *batch, uint32_t entry, Err
 
 /* ---- what is not finite ---- */
 
-static double state_value(Trainer *t, uint32_t state)
-{
-    size_t bytes = 0;
-    const void *at = rt_state(t->rt, state, &bytes);
-    return dtype_load((DType)t->plan->tensors[t->plan->states[state].tensor].dtype, at, 0);
-}
-
 static bool stop(Trainer *t, const LoaderBatch *batch, const StepFault *fault, Err *err)
 {
     runlog_event(&t->log, "diverged", t->pos.step + 1);
@@ -140,7 +133,8 @@ static bool stop(Trainer *t, const LoaderBatch *batch, const StepFault *fault, E
 /* The step leaves no trace. False when the run ends. */
 static bool leave_out(Trainer *t, const LoaderBatch *batch, const StepFault *fault, Err *err)
 {
-    each_buffer(t, false);
+    if (!each_buffer(t, false, err))
+        return false;
     t->skipped = true;
     if (t->run->on_nan == PN_STOP || ++t->skips == MAX_SKIPS)
         return stop(t, batch, fault, err);
@@ -176,9 +170,11 @@ static bool run_update(Trainer *t, const LoaderBatch *batch, Err *err)
     if (!rt_run(t->rt, run->update, &call, err))
         return false;
     StepFault fault = {"norm of the gradient", 0};
-    t->point.gnorm = run->gnorm == PLAN_NONE ? (double)NAN : state_value(t, run->gnorm);
-    bool made = run->finite == PLAN_NONE || state_value(t, run->finite) > 0;
-    made = made && (run->gnorm == PLAN_NONE || isfinite(t->point.gnorm));
+    double finite = 1;
+    if ((run->gnorm != PLAN_NONE && !rt_state_number(t->rt, run->gnorm, &t->point.gnorm, err)) ||
+        (run->finite != PLAN_NONE && !rt_state_number(t->rt, run->finite, &finite, err)))
+        return false;
+    bool made = finite > 0 && (run->gnorm == PLAN_NONE || isfinite(t->point.gnorm));
     fault.value = t->point.gnorm;
     if (!made)
         return leave_out(t, batch, &fault, err);
@@ -186,27 +182,33 @@ static bool run_update(Trainer *t, const LoaderBatch *batch, Err *err)
     return true;
 }
 
-static void read_taps(Trainer *t)
+static bool read_taps(Trainer *t, Err *err)
 {
     for (uint32_t i = 0; i < t->plan->ntaps; i++) {
         const PlanTap *tap = &t->plan->taps[i];
-        t->taps[i].value = state_value(t, tap->sum) / state_value(t, tap->weight);
+        double sum, weight;
+        if (!rt_state_number(t->rt, tap->sum, &sum, err) ||
+            !rt_state_number(t->rt, tap->weight, &weight, err))
+            return false;
+        t->taps[i].value = sum / weight;
     }
+    return true;
 }
 
 bool step_run(Trainer *t, const LoaderBatch *batch, Err *err)
 {
     const PlanRun *run = t->run;
-    if (!set_call(t, err))
+    if (!set_call(t, err) || !each_buffer(t, true, err))
         return false;
-    each_buffer(t, true);
     if ((run->weigh != PLAN_NONE && !run_passes(t, batch, run->weigh, err)) ||
         !run_passes(t, batch, run->micro, err))
         return false;
-    double weight = state_value(t, run->loss_weight), sum = state_value(t, run->loss_sum);
+    double weight, sum;
+    if (!rt_state_number(t->rt, run->loss_weight, &weight, err) ||
+        !rt_state_number(t->rt, run->loss_sum, &sum, err) || !read_taps(t, err))
+        return false;
     t->point.loss = weight == 0 && sum == 0 ? 0 : sum / weight;
     t->point.gnorm = (double)NAN;
-    read_taps(t);
     const StepFault fault = {"loss", t->point.loss};
     return isfinite(t->point.loss) ? run_update(t, batch, err) : leave_out(t, batch, &fault, err);
 }

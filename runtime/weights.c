@@ -83,10 +83,15 @@ static bool load(Runtime *rt, const StFile *file, Err *err)
                 return is_missing(file, plan_text(p, key), err);
             if (!check_type(p, want, have, err))
                 return false;
-            size_t bytes;
-            void *to = rt_state(rt, i, &bytes);
-            if (pass && bytes)
-                copy((DType)want->dtype, to, have, bytes);
+            RtLoan to;
+            if (!pass)
+                continue;
+            if (!rt_lend_state(rt, i, RT_WRITE, &to, err))
+                return false;
+            if (to.bytes)
+                copy((DType)want->dtype, to.data, have, to.bytes);
+            if (!rt_return(rt, &to, err))
+                return false;
         }
     }
     return true;

@@ -185,10 +185,11 @@ static Mark run_on(Tool *tool, const Plan *plan, unsigned char pattern)
     Runtime *rt = rt_open(plan, &opt, &err);
     if (!rt)
         fail_msg("%s", err.text);
-    size_t ntemp, nstate;
-    unsigned char *temp = rt_arena(rt, PA_TEMP, &ntemp), *states = rt_arena(rt, PA_STATE, &nstate);
-    memset(temp, pattern, ntemp);
-    memset(states, pattern, nstate);
+    RtLoan temp, states;
+    assert_true(rt_lend_arena(rt, PA_TEMP, RT_READ | RT_WRITE, &temp, &err));
+    assert_true(rt_lend_arena(rt, PA_STATE, RT_READ | RT_WRITE, &states, &err));
+    memset(temp.data, pattern, temp.bytes);
+    memset(states.data, pattern, states.bytes);
     assert_true(rt_init(rt, 1, &err));
     StFile *batch = st_open(tool_path(tool, "b.safetensors"), &err);
     assert_non_null(batch);
@@ -202,7 +203,8 @@ static Mark run_on(Tool *tool, const Plan *plan, unsigned char pattern)
     assert_true(rt_run(rt, micro, &call, &err));
     call.inputs = NULL;
     assert_true(rt_run(rt, update, &call, &err));
-    Mark m = {written(temp, ntemp, pattern), written(states, nstate, pattern)};
+    Mark m = {written(temp.data, temp.bytes, pattern), written(states.data, states.bytes, pattern)};
+    assert_true(rt_return(rt, &temp, &err) && rt_return(rt, &states, &err));
     st_close(batch);
     rt_close(rt);
     return m;

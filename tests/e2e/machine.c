@@ -74,25 +74,33 @@ void machine_set_states(const Machine *m, const World *w)
     for (uint32_t i = 0; i < m->lab->program->states.n; i++) {
         const Value *v = w->states[i];
         DType dt = m->lab->program->states.at[i]->type->dtype;
-        size_t bytes;
-        void *data = rt_state(m->rt, i, &bytes);
-        assert_int_equal(bytes, (size_t)v->count * dtype_info(dt)->bytes);
+        RtLoan at;
+        Err err = {0};
+        assert_true(rt_lend_state(m->rt, i, RT_WRITE, &at, &err));
+        assert_int_equal(at.bytes, (size_t)v->count * dtype_info(dt)->bytes);
         for (int64_t k = 0; k < v->count; k++)
-            dtype_store(dt, data, (size_t)k, v->at[k]);
+            dtype_store(dt, at.data, (size_t)k, v->at[k]);
+        assert_true(rt_return(m->rt, &at, &err));
     }
 }
 
-static Value *loaded(const Machine *m, const Type *type, const void *data)
+/* Returns the loan. */
+static Value *loaded(const Machine *m, const Type *type, RtLoan *at)
 {
     Value *v = value_new(m->lab->arena, type, NULL);
+    Err err = {0};
     for (int64_t k = 0; k < v->count; k++)
-        v->at[k] = dtype_load(type->dtype, data, (size_t)k);
+        v->at[k] = dtype_load(type->dtype, at->data, (size_t)k);
+    assert_true(rt_return(m->rt, at, &err));
     return v;
 }
 
 Value *machine_state(const Machine *m, uint32_t state)
 {
-    return loaded(m, m->lab->program->states.at[state]->type, rt_state(m->rt, state, NULL));
+    RtLoan at;
+    Err err = {0};
+    assert_true(rt_lend_state(m->rt, state, RT_READ, &at, &err));
+    return loaded(m, m->lab->program->states.at[state]->type, &at);
 }
 
 Value **machine_states(const Machine *m)
@@ -138,7 +146,11 @@ Value **machine_run(const Machine *m, const char *entry, const World *w)
         fail_msg("%s", err.text);
     const Graph *g = m->lab->program->entries.at[e];
     Value **results = NEW_ARRAY(arena, Value *, g->results.n + 1);
-    for (uint32_t i = 0; i < g->results.n; i++)
-        results[i] = loaded(m, g->results.at[i].node->type, rt_result(m->rt, e, i));
+    for (uint32_t i = 0; i < g->results.n; i++) {
+        RtLoan at;
+        if (!rt_lend_result(m->rt, e, i, &at, &err))
+            fail_msg("%s", err.text);
+        results[i] = loaded(m, g->results.at[i].node->type, &at);
+    }
     return results;
 }

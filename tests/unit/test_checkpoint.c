@@ -2,6 +2,7 @@
 /* test_checkpoint.c: what is saved comes back bit for bit; what is damaged is noticed and skipped;
  * a kill at any moment loses nothing that was there. */
 #include "checkpoint.h"
+#include "live.h"
 #include "testdir.h"
 #include "tinyplan.h"
 #include <signal.h>
@@ -45,7 +46,7 @@ static void paint(Runtime *rt, int64_t step)
 {
     for (uint32_t s = 0; s < TS_COUNT; s++) {
         size_t bytes;
-        uint8_t *at = rt_state(rt, s, &bytes);
+        uint8_t *at = live_state(rt, s, &bytes);
         for (size_t i = 0; i < bytes; i++)
             at[i] = (uint8_t)hash_mix((uint64_t)step * 100 + s, i);
     }
@@ -56,7 +57,7 @@ static bool is_painted(Runtime *rt, int64_t step)
     static const uint32_t saved[] = {TS_W, TS_B, TS_MW, TS_MB};
     for (size_t k = 0; k < COUNT(saved); k++) {
         size_t bytes;
-        const uint8_t *at = rt_state(rt, saved[k], &bytes);
+        const uint8_t *at = live_state(rt, saved[k], &bytes);
         for (size_t i = 0; i < bytes; i++)
             if (at[i] != (uint8_t)hash_mix((uint64_t)step * 100 + saved[k], i))
                 return false;

@@ -5,6 +5,7 @@
  * nothing disturbed. */
 #include "checkpoint.h"
 #include "faults.h"
+#include "live.h"
 #include "testdir.h"
 #include "tinyplan.h"
 #include <signal.h>
@@ -55,7 +56,7 @@ static void paint(Runtime *rt, int64_t step)
 {
     for (size_t k = 0; k < COUNT(saved); k++) {
         size_t bytes;
-        uint8_t *at = rt_state(rt, saved[k], &bytes);
+        uint8_t *at = live_state(rt, saved[k], &bytes);
         for (size_t i = 0; i < bytes; i++)
             at[i] = (uint8_t)hash_mix((uint64_t)step * 100 + saved[k], i);
     }
@@ -66,7 +67,7 @@ static bool is_painted(Runtime *rt, int64_t step)
     bool same = true;
     for (size_t k = 0; k < COUNT(saved); k++) {
         size_t bytes;
-        const uint8_t *at = rt_state(rt, saved[k], &bytes);
+        const uint8_t *at = live_state(rt, saved[k], &bytes);
         for (size_t i = 0; i < bytes; i++)
             same = same && at[i] == (uint8_t)hash_mix((uint64_t)step * 100 + saved[k], i);
     }
@@ -199,10 +200,10 @@ static bool train(Fixture *f, const char *run, Bits *bits, Err *err)
     bool ok = rt_train(rt, &opt, &result, err);
     if (ok)
         assert_int_equal(result.steps, STEPS);
-    memcpy(bits->w, rt_state(rt, TS_W, NULL), sizeof bits->w);
-    memcpy(&bits->b, rt_state(rt, TS_B, NULL), sizeof bits->b);
-    memcpy(bits->mw, rt_state(rt, TS_MW, NULL), sizeof bits->mw);
-    memcpy(&bits->mb, rt_state(rt, TS_MB, NULL), sizeof bits->mb);
+    memcpy(bits->w, live_state(rt, TS_W, NULL), sizeof bits->w);
+    memcpy(&bits->b, live_state(rt, TS_B, NULL), sizeof bits->b);
+    memcpy(bits->mw, live_state(rt, TS_MW, NULL), sizeof bits->mw);
+    memcpy(&bits->mb, live_state(rt, TS_MB, NULL), sizeof bits->mb);
     rt_close(rt);
     return ok;
 }

@@ -1,6 +1,7 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* test_init.c: the generator against its published vectors, the distributions against their
  * moments, and weights from files. Plans here have states only, so nothing is compiled. */
+#include "live.h"
 #include "philox.h"
 #include "runtime.h"
 #include <math.h>
@@ -144,7 +145,7 @@ static void distributions_have_their_moments(void **state)
         Model m = open_model(&want, 1);
         Err err = {0};
         assert_true(rt_init(m.rt, 1, &err));
-        Moments got = moments(rt_state(m.rt, 0, NULL), OUT * IN);
+        Moments got = moments(live_state(m.rt, 0, NULL), OUT * IN);
         double noise = all[i].std * 4 / sqrt(OUT * IN) + 1e-12;
         assert_true(fabs(got.mean) <= noise);
         assert_true(fabs(got.std - all[i].std) <= noise);
@@ -167,9 +168,9 @@ static void constants_fill_every_dtype(void **state)
         Err err = {0};
         assert_true(rt_init(m.rt, 1, &err));
         for (size_t i = 0; i < 5; i++) {
-            assert_true(dtype_load(dtype, rt_state(m.rt, 0, NULL), i) == 1);
-            assert_true(dtype_load(dtype, rt_state(m.rt, 1, NULL), i) == 1);
-            assert_true(dtype_load(dtype, rt_state(m.rt, 2, NULL), i) == 0);
+            assert_true(dtype_load(dtype, live_state(m.rt, 0, NULL), i) == 1);
+            assert_true(dtype_load(dtype, live_state(m.rt, 1, NULL), i) == 1);
+            assert_true(dtype_load(dtype, live_state(m.rt, 2, NULL), i) == 0);
         }
         close_model(&m);
     }
@@ -184,8 +185,8 @@ static void a_value_depends_on_seed_path_and_index_alone(void **state)
     Model s = open_model(small, 1), l = open_model(large, 2);
     Err err = {0};
     assert_true(rt_init(s.rt, 7, &err) && rt_init(l.rt, 7, &err));
-    const float *x = rt_state(s.rt, 0, NULL), *b = rt_state(l.rt, 0, NULL),
-                *y = rt_state(l.rt, 1, NULL);
+    const float *x = live_state(s.rt, 0, NULL), *b = live_state(l.rt, 0, NULL),
+                *y = live_state(l.rt, 1, NULL);
     float before[100];
     int same = 0;
     for (int i = 0; i < 100; i++) {
@@ -214,11 +215,11 @@ static void all_but_weights_becomes_zero(void **state)
     Model m = open_model(wants, COUNT(wants));
     Err err = {0};
     for (uint32_t i = 0; i < COUNT(wants); i++)
-        memset(rt_state(m.rt, i, NULL), 0x55, 16);
+        memset(live_state(m.rt, i, NULL), 0x55, 16);
     assert_true(rt_init(m.rt, 1, &err));
     for (uint32_t i = 0; i < COUNT(wants); i++)
         for (int k = 0; k < 4; k++)
-            assert_true(((const float *)rt_state(m.rt, i, NULL))[k] == (i == 0 ? 1.0f : 0.0f));
+            assert_true(((const float *)live_state(m.rt, i, NULL))[k] == (i == 0 ? 1.0f : 0.0f));
     close_model(&m);
 }
 
@@ -256,7 +257,7 @@ static void weights_are_taken_by_key_and_converted(void **state)
     WeightFile f = write_weights(m.arena, all, COUNT(all));
     Err err = {0};
     assert_true(rt_load_weights(m.rt, f.path, &err));
-    const float *x = rt_state(m.rt, 0, NULL), *b = rt_state(m.rt, 1, NULL);
+    const float *x = live_state(m.rt, 0, NULL), *b = live_state(m.rt, 1, NULL);
     for (int i = 0; i < 6; i++)
         assert_true(x[i] == (float)w[i]);
     assert_true(b[0] == 1 && b[1] == -2);
@@ -297,7 +298,7 @@ static void wrong_weights_change_nothing(void **state)
         assert_int_equal(err.kind, ERR_DATA);
         if (!strstr(err.text, bad[i].text) || !strstr(err.help, bad[i].help))
             fail_msg("%s; %s", err.text, err.help);
-        assert_true(*(const float *)rt_state(m.rt, 0, NULL) == 0);
+        assert_true(*(const float *)live_state(m.rt, 0, NULL) == 0);
         assert_true(file_remove_tree(f.dir, &ignored));
         close_model(&m);
     }

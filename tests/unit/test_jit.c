@@ -1,6 +1,7 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* test_jit.c: a plan written by hand is compiled, cached and run; what can go wrong on the way to
  * a function has its message. */
+#include "live.h"
 #include "runtime.h"
 #include "sampleplan.h"
 #include <dirent.h>
@@ -118,7 +119,7 @@ static float *aligned_floats(Bench *b, size_t n)
 
 static void set_weights(Runtime *rt)
 {
-    float *w = rt_state(rt, SS_WEIGHT, NULL);
+    float *w = live_state(rt, SS_WEIGHT, NULL);
     for (int i = 0; i < SAMPLE_COLUMNS; i++)
         w[i] = 1.0f / (float)(i + 3);
 }
@@ -149,13 +150,13 @@ static void results_are_right_for_any_threads(void **state)
         RtCall call = {.inputs = inputs, .syms = syms, .step = 5, .first = true};
         Err err = {0};
         assert_true(rt_run(rt, SE_MICRO, &call, &err));
-        const float *w = rt_state(rt, SS_WEIGHT, NULL);
-        const float *y = rt_result(rt, SE_MICRO, 0), *sum = rt_result(rt, SE_MICRO, 1);
+        const float *w = live_state(rt, SS_WEIGHT, NULL);
+        const float *y = live_result(rt, SE_MICRO, 0), *sum = live_result(rt, SE_MICRO, 1);
         for (int i = 0; i < ROWS * SAMPLE_COLUMNS; i++)
             assert_true(y[i] == x[i] * w[i % SAMPLE_COLUMNS] + 5.0f);
         assert_true(*sum == expected_sum(x, w, 5));
-        assert_ptr_equal(sum, rt_state(rt, SS_SUM, NULL));
-        assert_ptr_equal(rt_result(rt, SE_MICRO, 2), x);
+        assert_ptr_equal(sum, live_state(rt, SS_SUM, NULL));
+        assert_ptr_equal(live_result(rt, SE_MICRO, 2), x);
         for (int i = 0; i < 200; i++) {
             call.first = i % 2;
             assert_true(rt_run(rt, SE_MICRO, &call, &err));
@@ -179,11 +180,11 @@ static void an_unaligned_input_is_copied(void **state)
     const RtCall call = {.inputs = inputs, .syms = syms, .first = true};
     Err err = {0};
     assert_true(rt_run(rt, SE_MICRO, &call, &err));
-    const float *same = rt_result(rt, SE_MICRO, 2);
+    const float *same = live_result(rt, SE_MICRO, 2);
     assert_int_equal((uintptr_t)same % 64, 0);
     assert_memory_equal(same, x + 1, ROWS * SAMPLE_COLUMNS * sizeof(float));
-    assert_true(*(const float *)rt_result(rt, SE_MICRO, 1) ==
-                expected_sum(x + 1, rt_state(rt, SS_WEIGHT, NULL), 0));
+    assert_true(*(const float *)live_result(rt, SE_MICRO, 1) ==
+                expected_sum(x + 1, live_state(rt, SS_WEIGHT, NULL), 0));
     rt_close(rt);
     plan_free(plan);
 }
@@ -200,7 +201,7 @@ static void a_loop_goes_round(void **state)
     assert_non_null(plan);
     Runtime *rt = open_with(b, plan, 2);
     float *x = aligned_floats(b, SAMPLE_MAX_ROWS * SAMPLE_COLUMNS);
-    float *w = rt_state(rt, SS_WEIGHT, NULL);
+    float *w = live_state(rt, SS_WEIGHT, NULL);
     for (int i = 0; i < SAMPLE_MAX_ROWS * SAMPLE_COLUMNS; i++)
         x[i] = (float)(i % 3);
     for (int64_t rows = 0; rows < 6; rows++) {
@@ -208,7 +209,7 @@ static void a_loop_goes_round(void **state)
             w[i] = (float)i;
         const void *inputs[] = {x};
         assert_true(rt_run(rt, SE_WALK, &(RtCall){.inputs = inputs, .syms = &rows}, &err));
-        const float *got = rt_result(rt, SE_WALK, 0);
+        const float *got = live_result(rt, SE_WALK, 0);
         for (int i = 0; i < SAMPLE_COLUMNS; i++) {
             float want = (float)i;
             for (int64_t r = rows; r-- > 0;)
@@ -227,8 +228,8 @@ static void a_table_reaches_every_row(void **state)
     Plan *plan = sample(b);
     Runtime *rt = open_with(b, plan, 2);
     size_t bytes;
-    float *w = rt_state(rt, SS_WEIGHT, &bytes), *g = rt_state(rt, SS_GRAD, NULL),
-          *bias = rt_state(rt, SS_BIAS, NULL);
+    float *w = live_state(rt, SS_WEIGHT, &bytes), *g = live_state(rt, SS_GRAD, NULL),
+          *bias = live_state(rt, SS_BIAS, NULL);
     assert_int_equal(bytes, 32);
     for (int i = 0; i < SAMPLE_COLUMNS; i++)
         w[i] = 10, g[i] = (float)i, bias[i] = 3;

@@ -1,5 +1,6 @@
 /* LIBS: mdl_test_support mdl_runtime mdl_plan mdl_base */
 /* test_train.c: a regression learns; stopped anywhere, in whatever way, it ends with the same bits. */
+#include "live.h"
 #include "progress.h"
 #include "runlock.h"
 #include "testdir.h"
@@ -61,10 +62,10 @@ typedef struct Bits {
 static Bits bits_of(Runtime *rt)
 {
     Bits out;
-    memcpy(out.w, rt_state(rt, TS_W, NULL), sizeof out.w);
-    memcpy(out.b, rt_state(rt, TS_B, NULL), sizeof out.b);
-    memcpy(out.mw, rt_state(rt, TS_MW, NULL), sizeof out.mw);
-    memcpy(out.mb, rt_state(rt, TS_MB, NULL), sizeof out.mb);
+    memcpy(out.w, live_state(rt, TS_W, NULL), sizeof out.w);
+    memcpy(out.b, live_state(rt, TS_B, NULL), sizeof out.b);
+    memcpy(out.mw, live_state(rt, TS_MW, NULL), sizeof out.mw);
+    memcpy(out.mb, live_state(rt, TS_MB, NULL), sizeof out.mb);
     return out;
 }
 
