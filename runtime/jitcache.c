@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define TRAILER_MAGIC "MDLSUM1\n"
 enum { MAX_OBJECT = 1 << 28 };
@@ -37,31 +38,38 @@ bool jitcache_open(const char *dir, Err *err)
     return true;
 }
 
+/* What was kept, without its trailer. */
+static bool read_whole(Arena *arena, const char *path, Bytes *out)
+{
+    Err ignored = {0};
+    Trailer t;
+    if (!file_read(arena, path, MAX_OBJECT, out, &ignored) || out->n <= sizeof(t))
+        return false;
+    out->n -= sizeof(t);
+    memcpy(&t, out->data + out->n, sizeof(t));
+    return memcmp(t.magic, TRAILER_MAGIC, sizeof(t.magic)) == 0 && t.bytes == out->n &&
+           t.hash == hash_bytes(out->data, t.bytes);
+}
+
 static bool is_whole(const char *path)
 {
     Arena *arena = arena_new();
     Bytes file;
-    Err ignored = {0};
-    Trailer t;
-    bool ok = file_read(arena, path, MAX_OBJECT, &file, &ignored) && file.n > sizeof(t);
-    if (ok) {
-        memcpy(&t, file.data + file.n - sizeof(t), sizeof(t));
-        ok = memcmp(t.magic, TRAILER_MAGIC, sizeof(t.magic)) == 0 &&
-             t.bytes == file.n - sizeof(t) && t.hash == hash_bytes(file.data, t.bytes);
-    }
+    bool ok = read_whole(arena, path, &file);
     arena_free(arena);
     return ok;
 }
 
 /* The first whole object of the content by name, whichever compiler made it. */
-static const char *find_any(Arena *arena, const char *dir, const char *content)
+static const char *find_any(Arena *arena, const char *dir, const char *content, const char *end)
 {
+    size_t tail = strlen(end);
     const char *best = NULL;
     DIR *d = opendir(dir);
     for (const struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
         size_t n = strlen(e->d_name), prefix = strlen(content);
-        if (strncmp(e->d_name, content, prefix) != 0 || e->d_name[prefix] != '-' || n < 3 ||
-            strcmp(e->d_name + n - 3, ".so") != 0)
+        if (strncmp(e->d_name, content, prefix) != 0 || e->d_name[prefix] != '-' || n < tail ||
+            strcmp(e->d_name + n - tail, end) != 0)
             continue;
         const char *path = path_join(arena, dir, e->d_name);
         if ((!best || strcmp(path, best) < 0) && is_whole(path))
@@ -75,9 +83,40 @@ static const char *find_any(Arena *arena, const char *dir, const char *content)
 const char *jitcache_find(Arena *arena, const char *dir, const char *content, const char *compiler)
 {
     if (!compiler)
-        return find_any(arena, dir, content);
+        return find_any(arena, dir, content, ".so");
     const char *path = arena_printf(arena, "%s/%s-%s.so", dir, content, compiler);
     return is_whole(path) ? path : NULL;
+}
+
+bool jitcache_read(Arena *arena, const JitcacheEntry *e, Bytes *out)
+{
+    const char *path =
+        e->compiler ? arena_printf(arena, "%s/%s-%s%s", e->dir, e->content, e->compiler, e->end)
+                    : find_any(arena, e->dir, e->content, e->end);
+    return path && read_whole(arena, path, out);
+}
+
+bool jitcache_write(Arena *arena, const JitcacheEntry *e, Bytes bytes, Err *err)
+{
+    Trailer t = {.bytes = bytes.n, .hash = hash_bytes(bytes.data, bytes.n)};
+    StrBuf all = sb_new(arena);
+    memcpy(t.magic, TRAILER_MAGIC, sizeof(t.magic));
+    sb_putn(&all, bytes.data, bytes.n);
+    sb_putn(&all, (const char *)&t, sizeof(t));
+    const char *path = arena_printf(arena, "%s/%s-%s%s", e->dir, e->content, e->compiler, e->end);
+    Err why = {0};
+    return file_write_atomic(path, all.text, all.n, &why) ||
+           err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s", why.text);
+}
+
+const char *jitcache_content(Arena *arena, const char *const *part, uint32_t n)
+{
+    StrBuf all = sb_new(arena);
+    for (uint32_t i = 0; i < n; i++)
+        sb_putn(&all, part[i], strlen(part[i]) + 1);
+    XXH128_hash_t hash = XXH3_128bits(sb_text(&all), all.n);
+    return arena_printf(arena, "%016llx%016llx", (unsigned long long)hash.high64,
+                        (unsigned long long)hash.low64);
 }
 
 const char *jitcache_temp(Arena *arena, const char *path, Err *err)

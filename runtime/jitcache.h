@@ -16,4 +16,15 @@ const char *jitcache_temp(Arena *arena, const char *path, Err *err);
 /* Appends the checksum to the object `temp` and gives it its final name. */
 bool jitcache_keep(const char *temp, const char *path, Err *err);
 
+/* Anything else that is compiled: CONTENT-COMPILER and an ending. */
+typedef struct JitcacheEntry {
+    const char *dir, *content, *compiler, *end; /* compiler NULL when reading: made by any */
+} JitcacheEntry;
+
+/* False when there is none, or it is cut or altered. */
+bool jitcache_read(Arena *arena, const JitcacheEntry *e, Bytes *out);
+bool jitcache_write(Arena *arena, const JitcacheEntry *e, Bytes bytes, Err *err);
+/* The hash of all that goes into a compilation. */
+const char *jitcache_content(Arena *arena, const char *const *part, uint32_t n);
+
 #endif

@@ -1,7 +1,20 @@
-/* mdl_copy.h: copies that run beside the threads: cp.async by each thread, TMA by one for all, and the
+/* mdl_copy.h: memory that will be read, and copies that run beside the threads: cp.async by each thread, TMA by one for all, and the
  * barriers in shared memory that count threads and bytes (PTX ISA 9.7.9.25, 9.7.9.27, 9.7.13.15). */
 #ifndef MDL_COPY_H
 #define MDL_COPY_H
+
+/* ---- memory that will be read ---- */
+
+MDL_FN void mdl_prefetch(const void *p)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(p)));
+}
+
+/* Lines that are written whole are not read before. */
+MDL_FN void mdl_prefetch_to_write(const void *p)
+{
+    (void)p;
+}
 
 /* ---- cp.async: `bytes` of n are read, the others become 0 ---- */
 

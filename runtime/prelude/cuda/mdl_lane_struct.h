@@ -291,17 +291,4 @@ MDL_FN vf mdl_odd_vf(vf a, vf b, int h)
     return r;
 }
 
-/* ---- memory that will be read ---- */
-
-MDL_FN void mdl_prefetch(const void *p)
-{
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(p)));
-}
-
-/* Lines that are written whole are not read before. */
-MDL_FN void mdl_prefetch_to_write(const void *p)
-{
-    (void)p;
-}
-
 #endif

@@ -5,6 +5,13 @@
 #define MDL_WGMMA_H
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+/* Registers given back and taken by all warps of a warpgroup; a multiple of 8. */
+#define mdl_setmaxnreg_dec(n) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(n))
+#define mdl_setmaxnreg_inc(n) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(n))
+#endif
+
+/* A text without such products says so, and saves NVRTC the reading of 64 functions. */
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) && !defined(MDL_WITHOUT_WGMMA)
 
 /* Registers are the threads' again, and the order of what follows is fixed. */
 MDL_FN void mdl_wgmma_fence(void)
@@ -19,10 +26,6 @@ MDL_FN void mdl_wgmma_commit(void)
 
 /* Until at most n groups are on their way; only then may d be read. */
 #define mdl_wgmma_wait(n) asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(n) : "memory")
-
-/* Registers given back and taken by all warps of a warpgroup; a multiple of 8. */
-#define mdl_setmaxnreg_dec(n) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(n))
-#define mdl_setmaxnreg_inc(n) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(n))
 
 /* Where a matrix lies: its address and the distances of its 8 x 16-byte cores along the leading and the
  * strided dimension, in 14 bits of 16 bytes each; swizzle of 128, 64, 32 bytes or 0 in bits 62 and 63. */
@@ -101,8 +104,8 @@ MDL_FN uint64_t mdl_wgmma_desc(const void *smem, int leading_bytes, int stride_b
 #define MDL_WGMMA(T, n, regs, p0, p1, p2, p3, p4, p5)                               \
     MDL_WGMMA_SS(mdl_wgmma_##T##_n##n, #T, n, regs, "0", p0, p1, p2)                \
     MDL_WGMMA_SS(mdl_wgmma_##T##_n##n##_t, #T, n, regs, "1", p0, p1, p2)            \
-    MDL_WGMMA_RS(mdl_wgmma_rs_##T##_n##n, #T, n, regs, "0", p0, p1, p2, p3, p4, p5) \
-    MDL_WGMMA_RS(mdl_wgmma_rs_##T##_n##n##_t, #T, n, regs, "1", p0, p1, p2, p3, p4, p5)
+    MDL_WGMMA_RS(mdl_wgmma_##T##_rs_n##n, #T, n, regs, "0", p0, p1, p2, p3, p4, p5) \
+    MDL_WGMMA_RS(mdl_wgmma_##T##_rs_n##n##_t, #T, n, regs, "1", p0, p1, p2, p3, p4, p5)
 #define MDL_WGMMA_BOTH(n, regs, p0, p1, p2, p3, p4, p5) \
     MDL_WGMMA(bf16, n, regs, p0, p1, p2, p3, p4, p5)    \
     MDL_WGMMA(f16, n, regs, p0, p1, p2, p3, p4, p5)
