@@ -13,6 +13,7 @@ typedef struct Dialect {
     const char *open;              /* first line of a body */
     const char *unroll;            /* line before a loop to unroll */
     const char *aligned;           /* behind a local array */
+    bool casts;                    /* pointers do not convert by themselves */
     const char *restricted;        /* qualifier of pointers to memory nobody else sees */
     /* Loads and stores; %n is the storage type's name, %p the address, %l lanes, %v the value. */
     const char *vload, *vloadn, *vstore, *vstoren;

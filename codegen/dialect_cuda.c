@@ -23,6 +23,7 @@ const Dialect dialect_cuda = {
     .open = "    const MdlArgs *a = MDL_ARGS;\n",
     .unroll = "MDL_UNROLL\n",
     .aligned = "",
+    .casts = true,
     .restricted = "",
     .vload = "mdl_load_%n(%p)",
     .vloadn = "mdl_loadn_%n(%p, %l)",

@@ -481,17 +481,16 @@ static void use_block(const Uses *u, const KBlock *b)
 /* Inputs and outputs may be the same memory, so only private memory is restrict. */
 static void emit_pointer(Emit *e, const KBuf *b)
 {
-    const char *type = e->d->storage[b->dtype];
+    const char *type = e->d->storage[b->dtype], *constant = b->kind == KB_IN ? "const " : "";
     indent(e);
     switch (b->kind) {
     case KB_IN:
-        sb_printf(&e->sb, "const %s *%s = a->buf[%u];\n", type, b->name, b->arg);
-        return;
     case KB_OUT:
-        sb_printf(&e->sb, "%s *%s = a->buf[%u];\n", type, b->name, b->arg);
-        return;
     case KB_TABLE:
-        sb_printf(&e->sb, "%s *%s = row->p[%u];\n", type, b->name, b->arg);
+        sb_printf(&e->sb, "%s%s *%s = ", constant, type, b->name);
+        if (e->d->casts)
+            sb_printf(&e->sb, "(%s%s *)", constant, type);
+        sb_printf(&e->sb, b->kind == KB_TABLE ? "row->p[%u];\n" : "a->buf[%u];\n", b->arg);
         return;
     case KB_SHARED:
         sb_printf(&e->sb, "%s *%s = MDL_SHARED(%s, %llu);\n", type, b->name, type,
@@ -516,7 +515,7 @@ static void emit_head(Emit *e, const KPhase *p)
         else if (*++c == 'f')
             sb_puts(&e->sb, p->name);
         else
-            sb_printf(&e->sb, "%u", *c == 't' ? p->threads : p->blocks);
+            sb_printf(&e->sb, "%u", *c == 't' ? p->threads : p->blocks ? p->blocks : 1);
     }
     sb_printf(&e->sb, "\n{\n%s", e->d->open);
 }

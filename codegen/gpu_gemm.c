@@ -8,7 +8,7 @@
  * epilogue sees rows of the result, and whatever it reads and writes is read and written in order. f64 has a
  * thread per row.
  *
- * Config: bm bn bk stages, and the warps along m and n (f32: 8 x 8 sums a thread, which decides). */
+ * Config: bm bn bk stages, and the warps along m and n (f32: 8 or 4 rows by 8 columns a thread). */
 #include "gemm.h"
 
 #include <string.h>

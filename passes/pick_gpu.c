@@ -79,9 +79,10 @@ typedef struct GpuTile {
 static const GpuTile tensor_tiles[] = {{128, 128, 32, 4, 2, 4}, {128, 64, 32, 4, 4, 2},
                                        {64, 128, 32, 4, 2, 4},  {64, 64, 32, 4, 2, 2},
                                        {32, 64, 64, 4, 1, 2},   {16, 64, 64, 4, 1, 2}};
-/* 8 x 8 sums a thread. */
-static const GpuTile float_tiles[] = {
-    {128, 128, 16, 2, 8, 1}, {128, 64, 16, 2, 4, 1}, {64, 64, 16, 2, 2, 1}, {32, 64, 16, 2, 1, 1}};
+/* 8 x 8 sums a thread, or 4 x 8. */
+static const GpuTile float_tiles[] = {{128, 128, 16, 2, 8, 1}, {128, 64, 16, 2, 4, 1},
+                                      {64, 64, 16, 2, 2, 1},   {32, 64, 16, 2, 1, 1},
+                                      {64, 64, 16, 2, 4, 1},   {32, 64, 16, 2, 2, 1}};
 
 /* Time of the product, up to a factor: rounds of tiles on all multiprocessors, each as long as what it
  * multiplies and reads. */

@@ -105,27 +105,34 @@ MDL_FN void mdl_mma_rows(float *rows, int pitch, const float *acc, MdlTile t)
 
 /* ---- multiply-adds of f32 ---- */
 
-/* A thread has rows y * 4 + 0..3 and, from half of the tile on, four more; the same of columns: x and y are its
- * place among wn * 16 by wm * 2 threads of bm = wm * 16 rows and bn = wn * 128 columns. */
+/* A thread has 8 columns and 8 or 4 rows: four neighbours and, from half of the tile on, four more. x and y are
+ * its place in the block. */
+MDL_FN int mdl_fma_height(MdlTile t)
+{
+    return t.bm * t.bn / (t.wm * t.wn * 32) / 8;
+}
+
 MDL_FN int mdl_fma_place(int thread, int side, int i)
 {
     return i / 4 * (side / 2) + thread * 4 + i % 4;
 }
 
-/* acc[8][8] += a b; threads = bm / 8 * (bn / 8). */
+/* acc[height][8] += a b. */
 MDL_FN void mdl_fma_tile_f32(float *acc, const float *a, const float *b, MdlTile t)
 {
+    enum { MOST = 8 };
     int across = t.bn / 8, x = mdl_thread() % across, y = mdl_thread() / across;
+    int height = mdl_fma_height(t);
     for (int k = 0; k < t.bk; k++) {
-        float ra[8], rb[8];
+        float ra[MOST], rb[8];
         MDL_UNROLL
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < height; i++)
             ra[i] = a[k * t.bm + mdl_fma_place(y, t.bm, i)];
         MDL_UNROLL
         for (int j = 0; j < 8; j++)
             rb[j] = b[k * t.bn + mdl_fma_place(x, t.bn, j)];
         MDL_UNROLL
-        for (int i = 0; i < 8; i++) {
+        for (int i = 0; i < height; i++) {
             MDL_UNROLL
             for (int j = 0; j < 8; j++)
                 acc[i * 8 + j] = mdl_fma_f32(ra[i], rb[j], acc[i * 8 + j]);
@@ -137,7 +144,7 @@ MDL_FN void mdl_fma_rows(float *rows, int pitch, const float *acc, MdlTile t)
 {
     int across = t.bn / 8, x = mdl_thread() % across, y = mdl_thread() / across;
     MDL_UNROLL
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < mdl_fma_height(t); i++) {
         MDL_UNROLL
         for (int j = 0; j < 8; j++)
             rows[mdl_fma_place(y, t.bm, i) * pitch + mdl_fma_place(x, t.bn, j)] = acc[i * 8 + j];
