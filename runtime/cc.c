@@ -71,8 +71,7 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* A name with a slash is a path; another one is looked up in $PATH. NULL when there is none. */
-static const char *find_program(Arena *arena, const char *name)
+const char *cc_program(Arena *arena, const char *name)
 {
     if (strchr(name, '/'))
         return is_program(name) ? arena_strdup(arena, name) : NULL;
@@ -98,7 +97,7 @@ const char *cc_find(Arena *arena, const char *wanted, Err *err)
     static const char *const usual[] = {"cc", "gcc", "clang"};
     const char *name = wanted ? wanted : getenv("MDL_CC");
     if (name && *name) {
-        const char *path = find_program(arena, name);
+        const char *path = cc_program(arena, name);
         if (path)
             return path;
         err_set(err, ERR_DEVICE, "no C compiler: tried %s%s, which is not a program",
@@ -106,7 +105,7 @@ const char *cc_find(Arena *arena, const char *wanted, Err *err)
         return no_compiler(err);
     }
     for (size_t i = 0; i < COUNT(usual); i++) {
-        const char *path = find_program(arena, usual[i]);
+        const char *path = cc_program(arena, usual[i]);
         if (path)
             return path;
     }

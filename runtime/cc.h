@@ -15,6 +15,8 @@ typedef struct Cc {
 /* Finds the compiler: `wanted` (may be NULL), else $MDL_CC, else cc, gcc, clang in $PATH. NULL and
  * ERR_DEVICE with help when there is none. Does not run it. */
 const char *cc_find(Arena *arena, const char *wanted, Err *err);
+/* A program by its name in $PATH, or a path; NULL when there is none. */
+const char *cc_program(Arena *arena, const char *name);
 /* Asks it for its version and libraries. The answer is kept in `cache` under the program's path,
  * size and time, so that this costs a fork only once. */
 bool cc_probe(Arena *arena, const char *path, const char *cache, Cc *out, Err *err);

@@ -43,7 +43,15 @@ static void check_global(Simt *s, const Access *a)
     launch_stop(s);
 }
 
-void access_check(Simt *s, const Access *a)
+/* The arguments themselves, which a kernel has by value. */
+static bool is_argument(const Simt *s, const Access *a)
+{
+    uintptr_t offset = (uintptr_t)a->at - (uintptr_t)&s->args;
+    return a->kind == ACCESS_READ && offset < sizeof(s->args) &&
+           offset + a->bytes <= sizeof(s->args);
+}
+
+void access_bounds(Simt *s, const Access *a)
 {
     if (a->align && (uintptr_t)a->at % a->align) {
         report(s, FAULT_ALIGN, a->where, "%s needs addresses that are multiples of %zu",
@@ -54,9 +62,26 @@ void access_check(Simt *s, const Access *a)
         ptrdiff_t offset = (const unsigned char *)a->at - s->face.shared;
         if (offset < 0 || (size_t)offset + a->bytes > s->launch->shared)
             out_of_bounds(s, a, "shared memory", (long long)offset, s->launch->shared);
-    } else if (s->regions.n) {
+    } else if (s->regions.n && !is_argument(s, a)) {
         check_global(s, a);
     }
+}
+
+void access_check(Simt *s, const Access *a)
+{
+    access_bounds(s, a);
+    if (s->launch->check)
+        shadow_access(s, a);
+}
+
+/* An access that a checked kernel makes itself. */
+static void plain_access(MdlEngine *e, const void *p, int64_t bytes, int write, const void *from)
+{
+    const Access a = {.at = p,
+                      .bytes = (size_t)bytes,
+                      .kind = write ? ACCESS_WRITE : ACCESS_READ,
+                      .where = {.from = from}};
+    access_check(simt_of(e), &a);
 }
 
 /* Blocks and threads run one at a time, so this is atomic. */
@@ -69,6 +94,8 @@ static int32_t atomic_add(MdlEngine *e, int32_t *p, int32_t v, int line)
                       .call = "mdl_atomic_add_i32",
                       .where = AT(line)};
     access_check(simt_of(e), &a);
+    if (simt_of(e)->launch->check)
+        blocks_atomic(simt_of(e), p);
     int32_t old = *p;
     *p = (int32_t)((uint32_t)old + (uint32_t)v);
     return old;
@@ -77,4 +104,5 @@ static int32_t atomic_add(MdlEngine *e, int32_t *p, int32_t v, int line)
 void access_install(MdlEngine *e)
 {
     e->atomic_add = atomic_add;
+    e->access = plain_access;
 }

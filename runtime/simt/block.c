@@ -192,6 +192,10 @@ bool block_run(Simt *s, int32_t block)
 {
     s->face.block = block;
     begin_block(s);
+    if (s->launch->check) {
+        view_begin_block(s);
+        blocks_begin(s, block);
+    }
     while (!s->stopped && s->live > 0) {
         if (s->nready) {
             threads_go_on(s);
@@ -207,10 +211,16 @@ bool block_run(Simt *s, int32_t block)
 
 static void release(Simt *s, int id)
 {
+    uint16_t thread[MAX_THREADS] = {(uint16_t)s->face.thread};
+    uint32_t n = 1;
     s->barrier[id].arrived = 0;
     for (int i = 0; i < s->nthread; i++)
-        if (s->thread[i].state == THREAD_AT_BARRIER && s->thread[i].barrier == id)
+        if (s->thread[i].state == THREAD_AT_BARRIER && s->thread[i].barrier == id) {
+            thread[n++] = (uint16_t)i;
             thread_wake(s, i);
+        }
+    if (s->launch->check)
+        view_meet(s, thread, n);
 }
 
 static void check_arrival(Simt *s, int id, int wanted, int line)

@@ -11,18 +11,20 @@ static void check_places(Simt *s, const MdlCopy *c, int line)
                        .shared = true,
                        .call = "mdl_cp_async",
                        .where = AT(line)};
-    Access from = {.at = c->gmem,
-                   .bytes = (size_t)c->valid,
-                   .align = (size_t)c->size,
-                   .call = "mdl_cp_async",
-                   .where = AT(line)};
+    const Access from = {.at = c->gmem,
+                         .bytes = (size_t)c->valid,
+                         .align = (size_t)c->size,
+                         .call = "mdl_cp_async",
+                         .where = AT(line)};
     if (c->valid < 0 || c->valid > c->size) {
         report(s, FAULT_BOUNDS, AT(line), "mdl_cp_async%d with %d valid bytes", c->size, c->valid);
         launch_stop(s);
     }
-    access_check(s, &to);
+    access_bounds(s, &to);
     if (c->valid)
         access_check(s, &from);
+    if (s->launch->check)
+        shadow_begin(s, &to, NULL);
 }
 
 static void copy(MdlEngine *e, const MdlCopy *c, int line)
@@ -50,8 +52,11 @@ static void copy_commit(MdlEngine *e)
     s->copies[s->face.thread].groups++;
 }
 
-static void perform(const MdlCopy *c)
+static void perform(Simt *s, const MdlCopy *c)
 {
+    const Access to = {.at = c->smem, .bytes = (size_t)c->size, .kind = ACCESS_WRITE};
+    if (s->launch->check)
+        shadow_end(s, &to, NULL);
     if (c->valid)
         memcpy(c->smem, c->gmem, (size_t)c->valid);
     memset((char *)c->smem + c->valid, 0, (size_t)(c->size - c->valid));
@@ -65,7 +70,7 @@ static void copy_wait(MdlEngine *e, int groups, int line)
     UNUSED(line);
     for (uint32_t i = 0; i < q->n; i++) {
         if (q->at[i].group < done)
-            perform(&q->at[i].what);
+            perform(s, &q->at[i].what);
         else
             q->at[kept++] = q->at[i];
     }

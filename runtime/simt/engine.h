@@ -2,6 +2,7 @@
 #ifndef MDL_ENGINE_STATE_H
 #define MDL_ENGINE_STATE_H
 
+#include "check.h"
 #include "fibre.h"
 #include "mdl_engine.h"
 #include "simt.h"
@@ -41,9 +42,14 @@ typedef struct Where {
 
 typedef struct Report {
     Fault fault;
-    Where where;
+    Where where, other; /* other: of the access before, or nowhere */
     char text[480];
 } Report;
+
+typedef struct Pair {
+    Fault fault;
+    Where where, other;
+} Pair;
 
 /* ---- region.c: memory ---- */
 
@@ -51,6 +57,7 @@ typedef struct Region {
     char *lo;
     size_t bytes;
     char name[48];
+    Word *words; /* of checked kernels, mapped when needed */
 } Region;
 
 typedef struct Regions {
@@ -137,6 +144,7 @@ struct Simt {
     Copies copies[MAX_THREADS];
     Warp warp[MAX_WARPS];
     Barrier barrier[MAX_BARRIERS];
+    Checker check; /* of checked kernels */
     /* what was found */
     Report report[SIMT_MAX_REPORTS];
     uint32_t nreport, nfound;
@@ -144,18 +152,63 @@ struct Simt {
 
 /* ---- report.c ---- */
 
-#define AT(n) ((Where){.line = (n)})
+#define AT(n)   ((Where){.line = (n)})
+#define NOWHERE ((Where){.line = 0})
 /* Notes a fault of the thread that runs, once for each place. */
 void report(Simt *s, Fault fault, Where where, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void report_pair(Simt *s, Pair pair, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Names the places by lines, after a launch. */
 void report_finish(Simt *s);
+
+/* ---- place.c ---- */
+
+uint32_t place_pack(const Simt *s, Where where);
+Where place_unpack(const Simt *s, uint32_t from);
+void place_begin_launch(Simt *s);
+/* Lines of instructions, from what the compiler noted in the object; 0 where there is none. */
+void place_find_lines(const Simt *s, Where *const *where, uint32_t n);
 
 /* ---- access.c ---- */
 
 /* Stops the launch where the access is out of bounds or misaligned; checks it for races, in checked kernels. */
 void access_check(Simt *s, const Access *a);
+void access_bounds(Simt *s, const Access *a); /* the first half of it */
 bool access_is_shared(const Simt *s, const void *at);
 void access_install(MdlEngine *e);
+
+/* ---- view.c: only for checked kernels, as all up to meeting.c ---- */
+
+View *view_hold(View *c);
+void view_drop(Simt *s, View *c); /* NULL is fine */
+void view_meet(Simt *s, const uint16_t *thread, uint32_t n);
+View *view_now(Simt *s, int thread);
+void view_release(Simt *s, int thread, View **to);
+void view_acquire(Simt *s, int thread, View *from);
+void view_forget_join(Simt *s);
+Unit view_begin_unit(Simt *s, int thread);
+void view_end_unit(Simt *s, Unit *u);
+uint32_t view_latest(const Simt *s); /* of all actors */
+void view_begin_block(Simt *s);
+void view_free(Simt *s);
+
+/* ---- shadow.c ---- */
+
+Word *shadow_map(size_t bytes);
+void shadow_unmap(Word *w, size_t bytes);
+/* The thread that runs does this. */
+void shadow_access(Simt *s, const Access *a);
+/* Something begins that is done later: by a unit, or (NULL) by the thread, when it waits for it. */
+void shadow_begin(Simt *s, const Access *a, const Unit *u);
+void shadow_end(Simt *s, const Access *a, const Unit *u);
+
+/* ---- meeting.c ---- */
+
+void blocks_begin_launch(Simt *s);
+void blocks_begin(Simt *s, int32_t block);
+int32_t blocks_at(const Simt *s, uint32_t time); /* the block that ran then */
+void blocks_fence(Simt *s);
+void blocks_atomic(Simt *s, const void *at);
+bool blocks_have_met(const Simt *s, uint16_t actor, const Mark *mark);
 
 /* ---- block.c ---- */
 

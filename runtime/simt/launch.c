@@ -24,6 +24,7 @@ Simt *simt_new(Err *err)
         err_set(err, ERR_DEVICE, "no memory for the emulator");
         return NULL;
     }
+    s->check.arena = arena_new();
     s->face.barrier = block_barrier;
     warp_install(&s->face);
     access_install(&s->face);
@@ -42,7 +43,15 @@ void simt_free(Simt *s)
     if (s->face.shared)
         munmap(s->face.shared, 2 * (size_t)SHARED_MAPPED);
     fibre_stacks_unmap(&s->stacks);
+    while (s->regions.n)
+        simt_remove_buffer(s, s->regions.at[0].lo);
     free(s->regions.at);
+    shadow_unmap(s->check.shared, MAX_SHARED);
+    if (s->check.arena) {
+        blocks_begin_launch(s);
+        view_free(s);
+    }
+    arena_free(s->check.arena);
     copy_free(s);
     free(s);
 }
@@ -88,6 +97,24 @@ static void run_blocks(Simt *s)
         block = (block + step) % n;
 }
 
+/* Times of marks have 32 bits; long before they run out, all are forgotten. */
+static void begin_checks(Simt *s)
+{
+    Checker *k = &s->check;
+    if (k->launch > UINT32_MAX / 2) {
+        for (uint32_t i = 0; i < s->regions.n; i++) {
+            shadow_unmap(s->regions.at[i].words, s->regions.at[i].bytes);
+            s->regions.at[i].words = NULL;
+        }
+        shadow_unmap(k->shared, MAX_SHARED);
+        k->shared = NULL;
+        memset(k->own, 0, sizeof(k->own));
+    }
+    blocks_begin_launch(s);
+    place_begin_launch(s);
+    k->launch = view_latest(s) + 1;
+}
+
 bool simt_launch(Simt *s, const SimtLaunch *launch)
 {
     s->launch = launch;
@@ -100,6 +127,8 @@ bool simt_launch(Simt *s, const SimtLaunch *launch)
     s->here = &s->main;
     s->main.bytes = 0; /* the caller's stack, which ASan tells */
     if (is_launchable(s)) {
+        if (launch->check)
+            begin_checks(s);
         launch->enter(&s->face);
         run_blocks(s);
     }

@@ -64,6 +64,7 @@ void simt_remove_buffer(Simt *s, const void *at)
     uint32_t i = first_behind(r, at);
     if (i == r->n || r->at[i].lo != at)
         return;
+    shadow_unmap(r->at[i].words, r->at[i].bytes);
     r->n--;
     memmove(r->at + i, r->at + i + 1, (r->n - i) * sizeof(*r->at));
 }

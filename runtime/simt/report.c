@@ -20,32 +20,61 @@ static bool is_known(const Simt *s, Fault fault, Where where)
     return false;
 }
 
-void report(Simt *s, Fault fault, Where where, const char *fmt, ...)
+static void add_report(Simt *s, Pair pair, const char *fmt, va_list args)
 {
-    va_list args;
     s->nfound++;
-    if (s->nreport == SIMT_MAX_REPORTS || is_known(s, fault, where))
+    if (s->nreport == SIMT_MAX_REPORTS || is_known(s, pair.fault, pair.where))
         return;
     Report *r = &s->report[s->nreport++];
-    r->fault = fault;
-    r->where = where;
-    int n = snprintf(r->text, sizeof(r->text), "%s: ", words[fault]);
-    va_start(args, fmt);
+    *r = (Report){.fault = pair.fault, .where = pair.where, .other = pair.other};
+    int n = snprintf(r->text, sizeof(r->text), "%s: ", words[pair.fault]);
     vsnprintf(r->text + n, sizeof(r->text) - (size_t)n, fmt, args);
-    va_end(args);
     size_t used = strlen(r->text);
     snprintf(r->text + used, sizeof(r->text) - used, "; thread %d of block %d", s->face.thread,
              s->face.block);
 }
 
+void report_pair(Simt *s, Pair pair, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    add_report(s, pair, fmt, args);
+    va_end(args);
+}
+
+void report(Simt *s, Fault fault, Where where, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    add_report(s, (Pair){fault, where, NOWHERE}, fmt, args);
+    va_end(args);
+}
+
+static void find_lines(Simt *s)
+{
+    Where *all[2 * SIMT_MAX_REPORTS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->nreport; i++) {
+        if (s->report[i].where.from)
+            all[n++] = &s->report[i].where;
+        if (s->report[i].other.from)
+            all[n++] = &s->report[i].other;
+    }
+    if (n)
+        place_find_lines(s, all, n);
+}
+
 void report_finish(Simt *s)
 {
+    find_lines(s);
     for (uint32_t i = 0; i < s->nreport; i++) {
         Report *r = &s->report[i];
-        char text[sizeof(r->text)];
+        char text[sizeof(r->text)], other[32] = "";
         memcpy(text, r->text, sizeof(text));
-        snprintf(r->text, sizeof(r->text), "%s, line %d: %.400s", s->launch->name, r->where.line,
-                 text);
+        if (r->other.line)
+            snprintf(other, sizeof(other), " (line %d)", r->other.line);
+        snprintf(r->text, sizeof(r->text), "%s, line %d: %.380s%s", s->launch->name, r->where.line,
+                 text, other);
     }
 }
 

@@ -25,12 +25,6 @@ static const struct {
     [SIMT_ASAN] = {asan_flags, plain_link},
 };
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { HAVE_ASAN = 1 };
-#else
-enum { HAVE_ASAN = 0 };
-#endif
-
 /* Vectors of a kernel have the same bits with any instruction set that fuses multiply-adds. */
 static const char *isa_flag(void)
 {
@@ -50,7 +44,7 @@ Units *simt_load(const char *const *texts, uint32_t n, SimtMode mode, const Devi
                                  .flags = modes[mode].flags,
                                  .link = modes[mode].link};
     const UnitTexts list = {.at = texts, .n = n, .flavour = &flavour, .isa_flag = isa_flag()};
-    if (mode == SIMT_ASAN && !HAVE_ASAN) {
+    if (mode == SIMT_ASAN && !SIMT_HAS_ASAN) {
         err_set(err, ERR_USAGE, "kernels with ASan need a program built with it");
         return NULL;
     }

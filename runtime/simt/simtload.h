@@ -9,6 +9,12 @@
  * program itself is built with it. */
 typedef enum SimtMode { SIMT_PLAIN, SIMT_CHECK, SIMT_ASAN } SimtMode;
 
+#if defined(__SANITIZE_ADDRESS__)
+enum { SIMT_HAS_ASAN = 1 };
+#else
+enum { SIMT_HAS_ASAN = 0 };
+#endif
+
 /* ERR_DEVICE as units_load; ERR_USAGE: the mode does not suit this program. */
 Units *simt_load(const char *const *texts, uint32_t n, SimtMode mode, const DeviceOptions *opt,
                  Err *err);

@@ -113,8 +113,12 @@ static void lanes(MdlEngine *e, const MdlLanes *l, int line)
 
 static void sync_lanes(Simt *s, const Warp *w)
 {
-    UNUSED(s);
+    uint16_t thread[WARP];
     UNUSED(w);
+    for (int i = 0; i < WARP; i++)
+        thread[i] = (uint16_t)(s->face.thread / WARP * WARP + i);
+    if (s->launch->check)
+        view_meet(s, thread, WARP);
 }
 
 static const WarpCall syncwarp_call = {"mdl_syncwarp", sync_lanes};
@@ -126,7 +130,8 @@ static void syncwarp(MdlEngine *e, int line)
 
 static void threadfence(MdlEngine *e)
 {
-    UNUSED(e);
+    if (simt_of(e)->launch->check)
+        blocks_fence(simt_of(e));
 }
 
 void warp_install(MdlEngine *e)

@@ -77,12 +77,6 @@ bool case_run(Emulator *e, const Kernel *k, const Case *c)
     return simt_launch(e->simt, &launch);
 }
 
-void case_run_clean(Emulator *e, const Kernel *k, const Case *c)
-{
-    if (!case_run(e, k, c))
-        fail_msg("seed %llu: %s", (unsigned long long)c->seed, simt_report(e->simt, 0));
-}
-
 void fill_floats(float *x, size_t n, uint64_t seed)
 {
     uint64_t state = seed * 2 + 1;
@@ -107,15 +101,17 @@ uint16_t bf16_of(float x)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-double difference(const float *a, const float *b, size_t n)
+void fill_bf16(uint16_t *x, size_t n, uint64_t seed)
 {
-    double most = 0;
+    uint64_t state = seed * 2 + 1;
     for (size_t i = 0; i < n; i++) {
-        double d = fabs((double)a[i] - (double)b[i]);
-        if (!(d <= most))
-            most = d;
-        if (isnan(most))
-            break;
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        x[i] = bf16_of((float)(int32_t)(state >> 32) * 0x1p-31f);
     }
-    return most;
+}
+
+double worse(double most, float have, double want)
+{
+    double d = fabs((double)have - want);
+    return d <= most || isnan(most) ? most : d;
 }

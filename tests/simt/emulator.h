@@ -39,14 +39,12 @@ void *case_buffer(Emulator *e, Case *c, int i, size_t bytes);
 void case_end(Emulator *e, Case *c);
 /* True: nothing was found. */
 bool case_run(Emulator *e, const Kernel *k, const Case *c);
-/* Runs it; fails the test when something is found. */
-void case_run_clean(Emulator *e, const Kernel *k, const Case *c);
-
 /* Numbers in [-1, 1) that depend on the seed alone. */
 void fill_floats(float *x, size_t n, uint64_t seed);
 float bf16_value(uint16_t x);
 uint16_t bf16_of(float x);
-/* The largest difference, or NaN. */
-double difference(const float *a, const float *b, size_t n);
+void fill_bf16(uint16_t *x, size_t n, uint64_t seed);
+/* The larger of `most` and the difference of the two; NaN stays. */
+double worse(double most, float have, double want);
 
 #endif

@@ -4,6 +4,8 @@
 #ifndef MDL_CHECK_H
 #define MDL_CHECK_H
 
+#include "mdl_simt.h"
+
 #if defined(__SANITIZE_THREAD__)
 
 enum { MDL_STACK_BYTES = 1 << 17 };
