@@ -25,8 +25,7 @@ MDL_FN int32_t mdl_sort_key_f32(float x)
     union {
         float f;
         uint32_t u;
-    } v;
-    v.f = x + 0.0f;
+    } v = {x + 0.0f};
     uint32_t sign = (uint32_t)((int32_t)v.u >> 31);
     return x != x ? -1 : (int32_t)(v.u ^ (sign | UINT32_C(0x80000000)));
 }
@@ -36,8 +35,7 @@ MDL_FN int64_t mdl_sort_key_f64(double x)
     union {
         double f;
         uint64_t u;
-    } v;
-    v.f = x + 0.0;
+    } v = {x + 0.0};
     uint64_t sign = (uint64_t)((int64_t)v.u >> 63);
     return x != x ? -1 : (int64_t)(v.u ^ (sign | UINT64_C(0x8000000000000000)));
 }

@@ -52,7 +52,7 @@ MDL_GPU_KERNEL(layernorm, 128, 0)
         q = part[4] + part[5] + part[6] + part[7];
         float mean = s / (float)cols;
         part[8] = mean;
-        part[9] = 1.0f / __builtin_sqrtf(q / (float)cols - mean * mean + 1e-5f);
+        part[9] = mdl_rsqrt_f32(q / (float)cols - mean * mean + 1e-5f);
     }
     mdl_syncthreads();
     for (int64_t j = mdl_thread(); j < cols; j += 128)
