@@ -2,6 +2,8 @@
 #include "cc.h"
 #include "cli.h"
 #include "compile.h"
+#include "cuda_api.h"
+#include "nvrtc.h"
 #include "target.h"
 #include <stdarg.h>
 #include <sys/statvfs.h>
@@ -33,6 +35,14 @@ static void bad(Doctor *d, const char *what, const Err *err)
         printf("%-21s  %s\n", "", err->help);
 }
 
+/* What only some need: it is said, and not counted. */
+static void absent(const char *what, const Err *err)
+{
+    printf("absent   %-12s %s\n", what, err->text);
+    if (err->help[0])
+        printf("%-21s  %s\n", "", err->help);
+}
+
 static void check_compiler(Doctor *d)
 {
     Err err = {0};
@@ -57,6 +67,46 @@ static void check_cpu(Doctor *d)
         bad(d, "processor", &err);
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     good("threads", "%ld", n > 0 ? n : 1);
+}
+
+static void check_nvrtc(const Doctor *d)
+{
+    Err err = {0};
+    const Nvrtc *n = nvrtc_open(d->cli->arena, &err);
+    if (n)
+        good("NVRTC", "%s, %s", nvrtc_path(n), nvrtc_version(n));
+    else
+        absent("NVRTC", &err);
+}
+
+static void check_gpu(const CudaApi *api, int ordinal)
+{
+    Err err = {0};
+    CudaDevice gpu;
+    const char *what = "GPU", *isa;
+    if (!cuda_device(api, ordinal, &gpu, &err) || !(isa = cuda_isa(&gpu, &err)))
+        absent(what, &err);
+    else
+        good(what, "%d: %s, compute capability %d.%d (kernels for %s), %.1f GiB", ordinal, gpu.name,
+             gpu.major, gpu.minor, isa, (double)gpu.bytes / (double)(1 << 30));
+}
+
+/* A machine without a GPU still compiles for one and runs its kernels on the emulator. */
+static void check_gpus(const Doctor *d)
+{
+    Err err = {0};
+    CudaApi api;
+    int n = 0;
+    if (!cuda_open(d->cli->arena, &api, &err)) {
+        absent("CUDA driver", &err);
+        return;
+    }
+    good("CUDA driver", "%s, for CUDA %d.%d", api.path, api.version / 1000,
+         api.version % 1000 / 10);
+    if (!cuda_count(&api, &n, &err))
+        absent("GPU", &err);
+    for (int i = 0; i < n; i++)
+        check_gpu(&api, i);
 }
 
 static void check_memory(void)
@@ -122,6 +172,8 @@ bool cmd_doctor(Cli *cli, Err *err)
     check_memory();
     check_folder(&d, "cache", path_cache(cli->arena)); /* the compiler's answers are kept there */
     check_compiler(&d);
+    check_nvrtc(&d);
+    check_gpus(&d);
     check_folder(&d, "here", ".");
     check_path_list(&d, "MDL_DATA", "data");
     check_path_list(&d, "MDL_PATH", "imports");

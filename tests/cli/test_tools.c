@@ -292,6 +292,19 @@ static void doctor_says_what_is_missing(void **state)
     check_has(o.out, "no folder /nowhere/data, which $MDL_DATA names");
 }
 
+/* What only GPUs need is not counted as missing. */
+static void doctor_says_what_of_a_gpu_is_absent(void **state)
+{
+    Tool *tool = *state;
+    tool->env[0] = arena_printf(tool->arena, "MDL_CACHE=%s/new/cache", tool->dir);
+    tool->env[4] = "MDL_NVRTC=/nowhere/libnvrtc.so";
+    tool->env[1] = "MDL_LIBCUDA=/nowhere/libcuda.so";
+    const char *out = GOOD(tool, "doctor");
+    check_has(out, "absent   NVRTC        no NVRTC: $MDL_NVRTC is /nowhere/libnvrtc.so");
+    check_has(out, "pip install nvidia-cuda-nvrtc-cu12");
+    check_has(out, "absent   CUDA driver  no CUDA driver: /nowhere/libcuda.so");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +322,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(manual_pages_come_from_the_tables, tool_setup,
                                         tool_teardown),
         cmocka_unit_test_setup_teardown(doctor_says_what_is_missing, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(doctor_says_what_of_a_gpu_is_absent, tool_setup,
+                                        tool_teardown),
         cmocka_unit_test_setup_teardown(explain_shows_pages, tool_setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
