@@ -1,8 +1,14 @@
 /* args.c: the command line by the tables commands.def and options.def. An option may stand anywhere,
  * as --name=value or --name value; unknown ones are errors with the nearest that would do. */
-#include "cli.h"
+#include "targets.h"
 #include <errno.h>
 #include <stdarg.h>
+
+static const char device_words[] = "auto"
+#define DEVICE(id, name, automatic) "|" #name
+#include "devices.def"
+#undef DEVICE
+    ;
 
 static const OptionInfo options[] = {
 #define OPTION(id, name, argument, commands, help) {name, argument, commands, help},
@@ -227,11 +233,10 @@ static bool parse_one(Cli *cli, const char *const *argv, int *i, Err *err)
 /* All values are looked at before any work is done. */
 static bool read_values(Cli *cli, Err *err)
 {
-    int format = DIAG_HUMAN, device = 0, target = 0;
+    int format = DIAG_HUMAN, arch = 0;
     cli->seed = -1;
     bool ok = cli_choice(cli, OPT_format, "human|short|json|sarif", &format, err) &&
-              cli_choice(cli, OPT_device, "auto|cpu", &device, err) &&
-              cli_choice(cli, OPT_target, "cpu", &target, err) &&
+              cli_choice(cli, OPT_arch, "sm_80|sm_90a", &arch, err) && targets_parse(cli, err) &&
               cli_choice(cli, OPT_mode, "eval|train|prefill|decode", &cli->mode, err) &&
               cli_int(cli, OPT_threads, (IntRange){1, 4096}, &cli->threads, err) &&
               cli_int(cli, OPT_seed, (IntRange){0, INT64_MAX}, &cli->seed, err) &&

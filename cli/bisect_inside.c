@@ -119,6 +119,15 @@ static bool try_parts(const Inside *x, uint64_t skip, const Node **node, Err *er
     return ok;
 }
 
+static bool find_target(Inside *x, Err *err)
+{
+    const Plan *p = rt_plan(x->spec->rt);
+    const PlanTarget *t = &p->targets[rt_target(x->spec->rt)];
+    const char *isa = plan_text(p, t->isa);
+    return t->kind == PLAN_CUDA ? target_cuda(&x->target, isa, err)
+                                : target_host(&x->target, isa, err);
+}
+
 /* All operations, or some of very many. */
 static void list_parts(Inside *x)
 {
@@ -152,8 +161,7 @@ bool bisect_inside(const InsideSpec *spec, InsideVerdict *verdict, const Node **
     const Node *found = NULL;
     *verdict = INSIDE_NOWHERE;
     VEC_PUSH(arena, &x.parts, NULL);
-    bool ok =
-        target_host(&x.target, spec->cli->value[OPT_isa], err) && try_parts(&x, all, &found, err);
+    bool ok = find_target(&x, err) && try_parts(&x, all, &found, err);
     if (ok && found) {
         *verdict = INSIDE_ALONE;
         *node = operation_of(found);

@@ -16,6 +16,7 @@ typedef struct InsideSpec {
     const Fault *fault;
     const RtCall *call;
     const int64_t *sym_values;
+    const Runtime *rt; /* where it was found to be wrong: the target that it was compiled for */
 } InsideSpec;
 
 /* *node: the operation, or NULL. False: *err. */

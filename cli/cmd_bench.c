@@ -2,6 +2,7 @@
 #include "program.h"
 #include "results.h"
 #include "runfolder.h"
+#include "targets.h"
 
 typedef struct BenchUse {
     Plan *plan;
@@ -29,6 +30,8 @@ static Plan *open_plan(Cli *cli, const char *path, Err *err)
         return use.plan;
     }
     RunFolder folder = {.plan = path};
+    if (!targets_of_plan(cli, path, err))
+        return NULL;
     if (file_is_dir(path) && !run_folder_open(cli, path, false, &folder, err))
         return NULL;
     return plan_load(folder.plan, err);

@@ -105,7 +105,7 @@ static const char *node_text(Arena *arena, const Ir *ir, const Node *n)
 
 static bool look_inside(Report *r, const RtCall *call, Err *err)
 {
-    InsideSpec spec = {r->b->cli, r->arena, r->fault, call, r->b->sym_values};
+    InsideSpec spec = {r->b->cli, r->arena, r->fault, call, r->b->sym_values, r->b->rt};
     InsideVerdict verdict;
     const Node *node = NULL;
     report_progress(r->b->cli, "its operations");

@@ -70,8 +70,11 @@ static bool check_words(Cli *cli, CallUse *u, Err *err)
     u->function = cli->words.at[0];
     if (cli_has(cli, OPT_reference) && cli_has(cli, OPT_bits))
         return usage_error(err, "--reference computes in f64, --bits in the types of the program");
-    if (interpreted(cli) && (cli_has(cli, OPT_isa) || cli_has(cli, OPT_skip)))
-        return usage_error(err, "--isa and --skip have no effect on the interpreter");
+    static const OptionId compiled[] = {OPT_isa, OPT_arch, OPT_device, OPT_skip};
+    for (size_t i = 0; i < COUNT(compiled) && interpreted(cli); i++)
+        if (cli_has(cli, compiled[i]))
+            return usage_error(err, "--%s has no effect on the interpreter",
+                               option_at(compiled[i])->name);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include "results.h"
 #include "runfolder.h"
 #include "stageweights.h"
+#include "targets.h"
 
 typedef struct EvalUse {
     const char *path; /* as given */
@@ -52,7 +53,7 @@ static bool plan_of_source(Cli *cli, Compile *c, void *user, Err *err)
         return no_run(u, err);
     u->plan = run_plan_load(&u->folder, err);
     if (!u->plan || u->plan->meta->source_hash == compile_hash(c))
-        return u->plan != NULL;
+        return u->plan && targets_are_those(cli, u->plan, err);
     plan_free(u->plan);
     u->plan = NULL;
     err_set(err, ERR_PROGRAM, "the run in %s is of another program than %s", u->folder.dir,
@@ -62,6 +63,8 @@ static bool plan_of_source(Cli *cli, Compile *c, void *user, Err *err)
 
 static bool plan_of_file(Cli *cli, EvalUse *u, Err *err)
 {
+    if (!targets_of_plan(cli, u->path, err))
+        return false;
     if (file_is_dir(u->path)) {
         if (!run_folder_open(cli, u->path, false, &u->folder, err))
             return false;

@@ -1,5 +1,6 @@
 /* cmd_train.c: `mdl train`: compile into a run folder, or find the plan there, and train. */
 #include "curriculum.h"
+#include "targets.h"
 
 typedef struct TrainUse {
     const char *path; /* as given */
@@ -32,21 +33,6 @@ static bool other_program(Cli *cli, Compile *c, const char *dir, const RunInfo *
     return err_set(err, ERR_PROGRAM, "the run in %s was started with another program", dir);
 }
 
-static bool same_isa(const Cli *cli, const Plan *plan, Err *err)
-{
-    const char *isa = cli->value[OPT_isa];
-    StrBuf have = sb_new(cli->arena);
-    for (uint32_t t = 0; t < plan->ntargets && isa; t++)
-        if (plan->targets[t].kind == PLAN_CPU &&
-            strcmp(isa, plan_text(plan, plan->targets[t].isa)) == 0)
-            return true;
-    if (!isa)
-        return true;
-    plan_put_targets(plan, &have);
-    usage_error(err, "--isa %s has no effect: the plan of this run is for %s", isa, sb_text(&have));
-    return err_help(err, "train in another folder (--run)");
-}
-
 /* Whether the folder has the plan of this very program. */
 static bool find_stored(Cli *cli, Compile *c, const RunFolder *folder, bool *stored, Err *err)
 {
@@ -63,7 +49,7 @@ static bool find_stored(Cli *cli, Compile *c, const RunFolder *folder, bool *sto
     if (!plan)
         return false;
     *stored = plan->meta->source_hash == compile_hash(c);
-    bool ok = !*stored || same_isa(cli, plan, err);
+    bool ok = !*stored || targets_are_those(cli, plan, err);
     if (!*stored && !fork)
         ok = other_program(cli, c, folder->dir, &was, err);
     plan_free(plan);
@@ -127,14 +113,14 @@ static bool prepare_source(Cli *cli, Compile *c, void *user, Err *err)
 
 static bool no_overrides(const Cli *cli, const char *path, Err *err)
 {
-    static const OptionId compile_time[] = {OPT_set, OPT_seed, OPT_isa, OPT_memory_limit};
+    static const OptionId compile_time[] = {OPT_set, OPT_seed, OPT_memory_limit};
     for (size_t i = 0; i < COUNT(compile_time); i++)
         if (cli_has(cli, compile_time[i])) {
             usage_error(err, "--%s has no effect on a finished plan",
                         option_at(compile_time[i])->name);
             return err_help(err, "give the .mdl file instead of %s", path);
         }
-    return true;
+    return targets_of_plan(cli, path, err);
 }
 
 /* Gives a plan file a run folder with a copy of it. */

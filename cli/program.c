@@ -2,6 +2,7 @@
 #include "program.h"
 #include "ir.h"
 #include "stageweights.h"
+#include "targets.h"
 
 static void on_progress(void *user, const char *what)
 {
@@ -117,10 +118,10 @@ static void push_seed(Cli *cli)
 
 bool with_program(Cli *cli, const ProgramUse *use, Err *err)
 {
-    CompileOptions opt = {
-        .path = use->path, .isa = cli->value[OPT_isa], .progress = on_progress, .user = cli};
-    if (!read_skips(cli, &opt.skip, err) || !read_limit(cli, &opt.skip, err) ||
-        !read_print_after(cli, &opt, err) || !read_memory(cli, &opt.memory, err))
+    CompileOptions opt = {.path = use->path, .progress = on_progress, .user = cli};
+    if (!targets_choose(cli, &opt, err) || !read_skips(cli, &opt.skip, err) ||
+        !read_limit(cli, &opt.skip, err) || !read_print_after(cli, &opt, err) ||
+        !read_memory(cli, &opt.memory, err))
         return false;
     push_seed(cli);
     opt.shapes = cli_has(cli, OPT_shapes);
@@ -215,6 +216,6 @@ void report_micro(Cli *cli, const Compile *c)
 Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err)
 {
     report_progress(cli, "");
-    RtOptions opt = {.threads = (int)cli->threads, .quiet = cli->quiet};
+    RtOptions opt = {.device = cli->device, .threads = (int)cli->threads, .quiet = cli->quiet};
     return rt_open(plan, &opt, err);
 }

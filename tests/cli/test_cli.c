@@ -43,7 +43,7 @@ static void version_is_printed(void **state)
 }
 
 typedef struct Usage {
-    const char *args[6];
+    const char *args[10];
     const char *error, *help;
 } Usage;
 
@@ -62,6 +62,38 @@ static const Usage usages[] = {
     {{"train", "a.mdl", "--threads=2x"}, "got `2x`", ""},
     {{"train", "a.mdl", "--seed=-1"}, "--seed takes a whole number from 0", ""},
     {{"train", "a.mdl", "--device", "gpu"}, "--device is one of auto|cpu, got `gpu`", ""},
+    {{"compile", "a.mdl", "--device", "gpu"}, "--device is one of auto|cpu", ""},
+    {{"compile", "a.mdl", "--target", "gpu"},
+     "--target takes cpu or cuda, got `gpu`",
+     "--target cpu:avx2,cuda:sm_80"},
+    {{"compile", "a.mdl", "--target", "cpu,"}, "--target takes cpu or cuda, got ``", ""},
+    {{"compile", "a.mdl", "--target", "cpu:"}, "--target takes cpu or cuda, got `cpu:`", ""},
+    {{"compile", "a.mdl", "--target", "cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu"}, "at most 8", ""},
+    {{"compile", "a.mdl", "-o", "x", "--target", "cpu:sse"}, "instruction set 'sse'", "avx2"},
+    {{"compile", "a.mdl", "-o", "x", "--target", "cuda:sm_70"}, "'sm_70'", "sm_80, sm_90a"},
+    {{"compile", "a.mdl", "-o", "x", "--target", "cpu:generic,cpu", "--isa", "generic"},
+     "the target cpu:generic twice",
+     ""},
+    {{"compile", "a.mdl", "--target", "cpu", "--device", "cuda"},
+     "--device has no effect beside --target",
+     "short for --target"},
+    {{"compile", "a.mdl", "--target", "cuda", "--arch", "sm_80"},
+     "--arch has no effect beside --target",
+     "--target cuda:sm_80"},
+    {{"compile", "a.mdl", "--target", "cuda", "--isa", "avx2"}, "--isa has no effect", ""},
+    {{"compile", "a.mdl", "--target", "cpu:avx2", "--isa", "avx2"}, "--isa has no effect", ""},
+    {{"compile", "a.mdl", "--device", "cuda", "--isa", "avx2"}, "--isa has no effect", "--arch"},
+    {{"compile", "a.mdl", "--arch", "sm_80"},
+     "--arch has no effect: it is of GPUs",
+     "--device cuda"},
+    {{"train", "a.mdl", "--arch", "sm_80", "--device", "cpu"},
+     "--arch has no effect",
+     "--device cuda"},
+    {{"train", "a.mdl", "--arch", "sm_75"}, "--arch is one of sm_80|sm_90a, got `sm_75`", ""},
+    {{"eval", "a.mdl", "--target", "cpu"}, "--target has no effect on `mdl eval`", ""},
+    {{"call", "a.mdl", "mlp", "--out=y", "--bits", "--device=cpu"},
+     "--device has no effect on the interpreter",
+     ""},
     {{"train", "a.mdl", "--stage", "x"}, "no train block `x`", "there is mlp"},
     {{"check", "--color", "red"}, "--color is one of auto|always|never", ""},
     {{"check", "--format=xml"}, "--format is one of human|short|json|sarif", ""},

@@ -89,6 +89,52 @@ static void differences_of_plans_are_listed(void **state)
     check_code(&o, 4);
 }
 
+/* A plan for two kinds of device has the kernels of both under the same names, and runs where one of them
+ * is; a plan for one kind says what it would have to be made for. */
+static void a_plan_may_have_several_targets(void **state)
+{
+    Tool *tool = *state;
+    tool_data(tool);
+    GOOD(tool, "compile", "a.mdl", "-o", "x", "--isa", "generic");
+    GOOD(tool, "compile", "a.mdl", "-o", "both", "--target", "cpu:generic,cuda:sm_80");
+    const char *dump = GOOD(tool, "dump", "both/plans/mlp.plan", "--groups", "--source");
+    check_has(dump, ") for generic ---- */");
+    check_has(dump, ") for sm_80 ---- */");
+    check_has(dump, "\n  sm_80; tasks ");
+    check_has(GOOD(tool, "dump", "both/plans/mlp.plan"), " for generic, sm_80; hash ");
+    Outcome o = RUN(tool, "diff", "x/plans/mlp.plan", "both/plans/mlp.plan");
+    check_code(&o, 7);
+    check_has(o.out, "+ target cuda  sm_80");
+    check_has(o.out, " for cuda  gemm, source ");
+    check_lacks(o.out, "~ "); /* the kernels of the CPU are the same */
+    GOOD(tool, "train", "x");
+    GOOD(tool, "train", "both", "--device", "cpu");
+    check_same_file(tool, "x/checkpoints/step-40/weights.safetensors",
+                    "both/checkpoints/step-40/weights.safetensors");
+}
+
+static void a_device_without_kernels_is_refused(void **state)
+{
+    Tool *tool = *state;
+    tool_data(tool);
+    GOOD(tool, "compile", "a.mdl", "-o", "gpu", "--device", "cuda", "--arch", "sm_90a");
+    Outcome o = RUN(tool, "train", "gpu", "--device", "cpu");
+    check_code(&o, 5);
+    check_has(o.err, "the plan has no kernels for the device cpu: it is for cuda:sm_90a");
+    check_has(o.err, "mdl compile FILE.mdl --target cuda:sm_90a,cpu -o DIR");
+    o = RUN(tool, "train", "gpu", "--arch", "sm_80", "--device", "auto");
+    check_code(&o, 2);
+    check_has(o.err, "--arch has no effect on a finished plan");
+    o = RUN(tool, "bench", "gpu/plans/mlp.plan", "--isa", "generic");
+    check_code(&o, 2);
+    check_has(o.err, "--isa has no effect on a finished plan");
+    GOOD(tool, "train", "a.mdl", "--isa", "generic", "--run", "r", "--max-steps", "1");
+    o = RUN(tool, "train", "a.mdl", "--run", "r", "--target", "cpu,cuda:sm_80");
+    check_code(&o, 2);
+    check_has(o.err, "the plan of this run is for generic");
+    GOOD(tool, "train", "a.mdl", "--run", "r", "--target", "cpu:generic", "--max-steps", "2");
+}
+
 /* New plans take the place of old ones, unless somebody has trained with these. */
 static void a_used_folder_keeps_its_plans(void **state)
 {
@@ -174,6 +220,8 @@ int main(void)
         TEST(a_folder_is_trained_without_the_source),
         TEST(equal_layers_share_their_kernels),
         TEST(differences_of_plans_are_listed),
+        TEST(a_plan_may_have_several_targets),
+        TEST(a_device_without_kernels_is_refused),
         TEST(a_used_folder_keeps_its_plans),
         TEST(mistakes_of_the_command_are_told),
         TEST(decisions_are_explained),
