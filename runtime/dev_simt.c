@@ -314,13 +314,6 @@ static void run_orders(Device *d, const char *kernel, const SimtLaunch *phase, M
     forget_memory(d);
 }
 
-/* Several teams of a block have a task each. */
-static int64_t blocks_of(const PlanPhase *p, int64_t tasks)
-{
-    int64_t teams = p->threads / p->team;
-    return (tasks + teams - 1) / teams;
-}
-
 static void simt_run(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
                      const int64_t *tasks)
 {
@@ -334,7 +327,7 @@ static void simt_run(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
         for (uint32_t i = 0; i < v->nphase && d->failed.kind == ERR_NONE; i++) {
             SimtLaunch phase = m->phases[v->phase0 + i];
             at.tasks = tasks[i];
-            phase.blocks = blocks_of(&m->plan->phases[v->phase0 + i], tasks[i]);
+            phase.blocks = plan_blocks(&m->plan->phases[v->phase0 + i], tasks[i]);
             d->launches++;
             if (d->setting.orders > 1)
                 run_orders(d, name, &phase, &at);

@@ -318,7 +318,7 @@ static bool count_tasks(Runtime *rt, const PlanVariant *v, Err *err)
         if (tasks < 0)
             return err_set(err, ERR_DATA, "%s would run %lld tasks for these extents",
                            plan_text(p, p->phases[i].symbol), (long long)tasks);
-        rt->tasks[i] = plan_blocks(&p->phases[i], tasks);
+        rt->tasks[i] = tasks;
     }
     return true;
 }

@@ -1,4 +1,4 @@
-/* LIBS: mdl_runtime mdl_plan mdl_base */
+/* LIBS: mdl_compile mdl_runtime mdl_plan mdl_base */
 /* fuzz_run.c: arbitrary bytes as the files that a run's folder has for its program: run.json, data.json, and
  * manifest.json of a checkpoint. Each is refused as damaged, or says something that can be used. And as
  * run.jsonl, of which a resumed run keeps the lines of its past. */
