@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -38,6 +39,13 @@ void lab_clean(const Lab *lab, const char *what)
     fail_msg("%s: diagnostics", what);
 }
 
+bool lab_target(Target *out, const char *isa, Err *err)
+{
+    isa = isa ? isa : getenv("MDL_TEST_ISA");
+    return isa && strncmp(isa, "sm_", 3) == 0 ? target_cuda(out, isa, err)
+                                              : target_host(out, isa, err);
+}
+
 Lab *lab_open(const char *program, const char *recorded, const char *const *set, uint32_t nset)
 {
     Arena *arena = arena_new();
@@ -53,7 +61,7 @@ Lab *lab_open(const char *program, const char *recorded, const char *const *set,
         fail_msg("%s", err.text);
     if (recorded)
         lab->file = st_open(path_join(arena, MDL_SOURCE_DIR "/tests/recorded", recorded), &err);
-    if ((recorded && !lab->file) || !target_host(&lab->target, NULL, &err))
+    if ((recorded && !lab->file) || !lab_target(&lab->target, NULL, &err))
         fail_msg("%s", err.text);
     return lab;
 }

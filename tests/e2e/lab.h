@@ -29,6 +29,10 @@ typedef struct Lab {
     PassCx *passes;
 } Lab;
 
+/* "avx2", "sm_80" ..; NULL: $MDL_TEST_ISA, by which whole test programs run on the emulated GPU; else the best of
+ * this machine. */
+bool lab_target(Target *out, const char *isa, Err *err);
+
 /* Opens both files of the source tree (recorded: or NULL); fails the test when one is missing or wrong. */
 Lab *lab_open(const char *program, const char *recorded, const char *const *set, uint32_t nset);
 Lab *lab_open_model(const RecordedModel *m);

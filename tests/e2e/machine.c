@@ -15,6 +15,8 @@ static Machine start(const Lab *lab, Compile *c, Bytes bytes, const MachineOptio
     Machine m = {.lab = lab, .compile = c};
     m.plan = plan_from_bytes(bytes.data, bytes.n, &err);
     RtOptions rt = {.threads = opt->threads, .cache_dir = opt->cache, .quiet = true};
+    if (m.plan && m.plan->targets[0].kind == PLAN_CUDA)
+        rt.device = RT_SIMT;
     m.rt = m.plan ? rt_open(m.plan, &rt, &err) : NULL;
     if (!m.rt)
         fail_msg("%s", err.text);
@@ -24,10 +26,14 @@ static Machine start(const Lab *lab, Compile *c, Bytes bytes, const MachineOptio
 Machine machine_of_model(const Lab *lab, const RecordedModel *model, const MachineOptions *opt)
 {
     Err err = {0};
+    Target of;
+    assert_true(lab_target(&of, opt->isa, &err));
+    CompileTarget target = {of.kind == TK_CUDA ? PLAN_CUDA : PLAN_CPU, of.isa};
     CompileOptions co = {.path = path_join(lab->arena, MDL_SOURCE_DIR, model->program),
                          .sets = model->set,
                          .nset = model->nset,
-                         .isa = opt->isa};
+                         .targets = COPY_ARRAY(lab->arena, CompileTarget, &target, 1),
+                         .ntarget = 1};
     uint32_t pass;
     if (opt->skip) {
         assert_true(compile_pass_find(opt->skip, &pass));

@@ -155,7 +155,7 @@ static void check_file(const OpFile *file, const char *isa, bool fused)
 {
     Lab *lab = opcases_open(file);
     Err err = {0};
-    assert_true(target_host(&lab->target, isa, &err));
+    assert_true(lab_target(&lab->target, isa, &err));
     OpCases cases = opcases_list(lab);
     lab_program(lab, opcases_program(lab, &cases));
     const Graph *micro = lab->program->entries.at[0];
