@@ -8,13 +8,15 @@
 
 enum {
     WARP = 32,
-    FULL = 4,        /* blocks of 256 threads that keep a multiprocessor busy */
-    SHORT_ROW = 16,  /* elements that one thread folds as fast as a warp */
-    WARP_ROW = 1024, /* .. that a warp does */
-    MOST_TEAM = 512, /* threads of a row */
-    PART = 2048,     /* elements of a part of a row */
-    PART_ROWS = 32,  /* rows of a part of a column */
-    CHUNK = 8192,    /* elements of a tensor that a block works on */
+    FULL = 4,         /* blocks of 256 threads that keep a multiprocessor busy */
+    SHORT_ROW = 16,   /* elements that one thread folds as fast as a warp */
+    WARP_ROW = 1024,  /* .. that a warp does */
+    MOST_TEAM = 512,  /* threads of a row */
+    PART = 2048,      /* elements of a part of a row */
+    PART_ROWS = 32,   /* rows of a part of a column */
+    FEW_ROWS = 64,    /* rows that are cut when .. */
+    LONG_ROW = 16384, /* .. they have more elements than this */
+    CHUNK = 8192,     /* elements of a tensor that a block works on */
     LEAST_ROWS = 4
 };
 
@@ -44,17 +46,25 @@ static const Node *row_fold(const Graph *body)
     return row;
 }
 
+/* The order of a fold follows from its extents alone, whatever else its kernel does: what is computed again in
+ * another group must give the same bits. So rows are cut only where they are few and very long. */
 static void gpu_reduce(PassCx *cx, const Graph *body, int64_t *config)
 {
     const Target *t = cx->target;
     const Node *fold = pick_first_of(body, OC_REDUCE);
     int64_t count = pick_count(cx->ir, fold->type), all = pick_count(cx->ir, fold->in[0]->type);
-    int64_t length = pick_clamp(count > 0 ? all / count : 1, 1, all + 1), team = team_of(length);
+    int64_t length = pick_clamp(count > 0 ? all / count : 1, 1, all + 1);
     int64_t full = t->cores * FULL;
-    int64_t teams = node_folds_last(fold) ? count * team / 256 : count / t->vector / 256;
-    int64_t part = node_folds_last(fold) ? PART : PART_ROWS;
-    config[0] = pick_clamp(full / (teams > 0 ? teams : 1), 1, ceil_of(length, part));
-    config[1] = team_of(ceil_of(length, config[0]));
+    if (node_folds_last(fold)) {
+        bool cut = count < FEW_ROWS && length > LONG_ROW;
+        config[0] =
+            cut ? pick_clamp(full / pick_clamp(count, 1, full), 1, ceil_of(length, PART)) : 1;
+        config[1] = team_of(ceil_of(length, config[0]));
+        return;
+    }
+    int64_t blocks = pick_clamp(count / t->vector / 256, 1, full);
+    config[0] = pick_clamp(full / blocks, 1, ceil_of(length, PART_ROWS));
+    config[1] = 1;
 }
 
 static void gpu_row_col(PassCx *cx, const Graph *body, int64_t *config)
@@ -62,7 +72,6 @@ static void gpu_row_col(PassCx *cx, const Graph *body, int64_t *config)
     const Node *row = row_fold(body);
     int64_t rows = pick_count(cx->ir, row->type), all = pick_count(cx->ir, row->in[0]->type);
     int64_t team = team_of(rows > 0 ? all / rows : 1);
-    team = team < WARP ? WARP : team;
     int64_t blocks = cx->target->cores * FULL * 256 / team;
     config[0] =
         pick_clamp(ceil_of(rows, blocks), LEAST_ROWS, rows > LEAST_ROWS ? rows : LEAST_ROWS);
