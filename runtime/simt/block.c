@@ -65,6 +65,8 @@ static void go(Simt *s, Fibre *to)
 
 void threads_go_on(Simt *s)
 {
+    if (s->random && s->loads.n && random_next(s) % 8 == 0)
+        tma_step(s);
     if (!s->nready) {
         go(s, &s->main);
         return;
@@ -124,6 +126,8 @@ static void check_barriers(Simt *s)
 static void end_thread(Simt *s)
 {
     copy_leave(s, s->face.thread);
+    tma_leave(s, s->face.thread);
+    wgmma_leave(s, s->face.thread);
     thread_now(s)->state = THREAD_DONE;
     s->live--;
     warp_leave(s, s->face.thread);
@@ -181,6 +185,9 @@ static void begin_block(Simt *s)
     memset(s->barrier, 0, sizeof(s->barrier));
     memset(s->warp, 0, sizeof(s->warp));
     copy_begin_block(s);
+    mbar_begin_block(s);
+    tma_begin_block(s);
+    wgmma_begin_block(s);
     for (int i = 0; i < s->nthread; i++) {
         s->thread[i] = (Thread){.state = THREAD_NEW};
         s->warp[i / WARP].live++;
@@ -199,11 +206,13 @@ bool block_run(Simt *s, int32_t block)
     while (!s->stopped && s->live > 0) {
         if (s->nready) {
             threads_go_on(s);
-        } else {
+        } else if (!tma_step(s)) {
             report_dead(s);
             s->stopped = true;
         }
     }
+    if (!s->stopped)
+        tma_end_block(s);
     return !s->stopped;
 }
 

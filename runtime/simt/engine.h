@@ -6,6 +6,7 @@
 #include "fibre.h"
 #include "mdl_engine.h"
 #include "simt.h"
+#include "tensormap.h"
 
 enum {
     WARP = 32,
@@ -13,6 +14,8 @@ enum {
     MAX_WARPS = MAX_THREADS / WARP,
     MAX_SHARED = 227 << 10,
     MAX_BARRIERS = 16,
+    MAX_MBARS = 64,
+    MAX_GROUPS = MAX_THREADS / 128,
     STACK_BYTES = 1 << 17
 };
 
@@ -93,11 +96,23 @@ typedef enum ThreadState {
     THREAD_DONE
 } ThreadState;
 
+typedef struct Mbar {
+    uint64_t *at;
+    int wanted, pending; /* arrivals */
+    int64_t bytes;       /* that are still to come in this phase */
+    uint32_t phase;      /* completed */
+    int owner, line;     /* who initialised it, where */
+    bool fenced;
+    View *coming,
+        *done; /* of checked kernels: what the arrivals of this phase, and of the last, had seen */
+} Mbar;
+
 typedef struct Thread {
     ThreadState state;
     int line;         /* of the call in which it waits */
     const char *call; /* its name */
     int barrier;      /* AT_BARRIER: which */
+    const Mbar *mbar; /* AT_MBARRIER: which */
     Fibre *fibre;     /* from its first step on */
 } Thread;
 
@@ -112,6 +127,23 @@ typedef struct Copies { /* of a thread */
     Copy *at;
     uint32_t n, cap, groups; /* groups: committed */
 } Copies;
+
+/* Of TMA, that is not done. */
+typedef struct Transfer {
+    MdlBox box;
+    TensorMap map;
+    Mbar *mbar; /* of a load */
+    uint32_t group;
+    int line;
+    Unit unit; /* of checked kernels */
+} Transfer;
+
+typedef struct Transfers {
+    Transfer *at;
+    uint32_t n, cap, groups;
+} Transfers;
+
+typedef struct Warpgroup Warpgroup; /* wgmma.c */
 
 typedef struct Warp {
     int live, arrived;
@@ -142,6 +174,10 @@ struct Simt {
     uint16_t ready[MAX_THREADS]; /* a ring */
     Thread thread[MAX_THREADS];
     Copies copies[MAX_THREADS];
+    Mbar mbar[MAX_MBARS];
+    uint32_t nmbar;
+    Transfers loads, stores[MAX_THREADS]; /* stores: of each thread */
+    Warpgroup *group[MAX_GROUPS];         /* NULL until needed */
     Warp warp[MAX_WARPS];
     Barrier barrier[MAX_BARRIERS];
     Checker check; /* of checked kernels */
@@ -183,6 +219,9 @@ void view_drop(Simt *s, View *c); /* NULL is fine */
 void view_meet(Simt *s, const uint16_t *thread, uint32_t n);
 View *view_now(Simt *s, int thread);
 void view_release(Simt *s, int thread, View **to);
+void view_join(Simt *s, View **to, const View *from);
+/* Leaves in `view` only what each of n threads has seen too. */
+void view_narrow(Simt *s, View *view, int first, int n);
 void view_acquire(Simt *s, int thread, View *from);
 void view_forget_join(Simt *s);
 Unit view_begin_unit(Simt *s, int thread);
@@ -260,5 +299,29 @@ void copy_install(MdlEngine *e);
 void copy_begin_block(Simt *s);
 void copy_leave(Simt *s, int thread); /* a thread ends */
 void copy_free(Simt *s);
+
+/* ---- mbar.c ---- */
+
+Mbar *mbar_get(Simt *s, uint64_t *at, int line); /* stops the launch where there is none */
+/* A transfer that counts on it has ended; view: what who waits has seen then, or NULL. */
+void mbar_transfer_done(Simt *s, Mbar *b, int64_t bytes, const View *view);
+void mbar_install(MdlEngine *e);
+void mbar_begin_block(Simt *s);
+
+/* ---- tma.c ---- */
+
+void tma_install(MdlEngine *e);
+bool tma_step(Simt *s); /* one load happens; false: there is none */
+void tma_begin_block(Simt *s);
+void tma_end_block(Simt *s);
+void tma_leave(Simt *s, int thread);
+void tma_free(Simt *s);
+
+/* ---- wgmma.c ---- */
+
+void wgmma_install(MdlEngine *e);
+void wgmma_begin_block(Simt *s);
+void wgmma_leave(Simt *s, int thread);
+void wgmma_free(Simt *s);
 
 #endif

@@ -30,6 +30,9 @@ Simt *simt_new(Err *err)
     access_install(&s->face);
     copy_install(&s->face);
     matrix_install(&s->face);
+    mbar_install(&s->face);
+    tma_install(&s->face);
+    wgmma_install(&s->face);
     if (map_shared(s, err) && fibre_stacks_map(&s->stacks, MAX_THREADS, STACK_BYTES, err))
         return s;
     simt_free(s);
@@ -40,6 +43,9 @@ void simt_free(Simt *s)
 {
     if (!s)
         return;
+    mbar_begin_block(s); /* nothing is on its way any more */
+    tma_begin_block(s);
+    wgmma_begin_block(s);
     if (s->face.shared)
         munmap(s->face.shared, 2 * (size_t)SHARED_MAPPED);
     fibre_stacks_unmap(&s->stacks);
@@ -53,6 +59,8 @@ void simt_free(Simt *s)
     }
     arena_free(s->check.arena);
     copy_free(s);
+    tma_free(s);
+    wgmma_free(s);
     free(s);
 }
 

@@ -214,9 +214,9 @@ void shadow_begin(Simt *s, const Access *a, const Unit *u)
     touch(s, &who, a, MARK_PENDING);
 }
 
-static void finish_mark(Mark *m, uint16_t actor)
+static void finish_mark(Mark *m, uint16_t actor, const Unit *u)
 {
-    if (m->actor == actor)
+    if (m->actor == actor && (!u || m->time == u->time))
         m->flags &= (uint8_t)~MARK_PENDING;
 }
 
@@ -231,10 +231,10 @@ void shadow_end(Simt *s, const Access *a, const Unit *u)
         Word *w = &r.word[i];
         if (a->kind == ACCESS_READ) {
             for (int k = 0; k < KEPT_READS; k++)
-                finish_mark(&w->read[k], actor);
+                finish_mark(&w->read[k], actor, u);
             continue;
         }
-        finish_mark(&w->write, actor);
+        finish_mark(&w->write, actor, u);
         if (!u && w->write.actor == actor)
             w->write.time = s->check.own[actor]; /* it was written now */
     }

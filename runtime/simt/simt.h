@@ -35,6 +35,19 @@ void simt_free(Simt *s); /* NULL is fine */
 bool simt_add_buffer(Simt *s, void *at, size_t bytes, const char *name, Err *err);
 void simt_remove_buffer(Simt *s, const void *at);
 
+/* A tensor that TMA can address: dimensions from the innermost one on, in elements; strides of the others in
+ * bytes; the box that one transfer moves. */
+typedef struct SimtTensor {
+    void *base;
+    int rank, element; /* element: bytes */
+    int64_t dim[3], stride[2];
+    int box[3];
+    int swizzle; /* bytes: 0, 32, 64 or 128 */
+} SimtTensor;
+
+/* ERR_DATA where a GPU could not. */
+bool simt_encode_map(const SimtTensor *t, MdlTensorMap *out, Err *err);
+
 /* Runs a kernel to its end, or to the first fault after which nothing would make sense. True when nothing
  * was found; else simt_report(s, 0..) are lines of text, the first of them the first that was found. */
 bool simt_launch(Simt *s, const SimtLaunch *launch);

@@ -92,6 +92,28 @@ void view_release(Simt *s, int thread, View **to)
     replace(s, to, now);
 }
 
+void view_join(Simt *s, View **to, const View *from)
+{
+    View *both = view_copy(s, from);
+    if (*to)
+        add(s, both, *to);
+    replace(s, to, both);
+}
+
+void view_narrow(Simt *s, View *view, int first, int n)
+{
+    const Checker *k = &s->check;
+    const View *last = NULL;
+    for (int t = first; t < first + n; t++) {
+        const View *seen = k->seen[t];
+        if (seen == last)
+            continue;
+        for (uint32_t i = 0; i < k->width; i++)
+            view->at[i] = seen->at[i] < view->at[i] ? seen->at[i] : view->at[i];
+        last = seen;
+    }
+}
+
 void view_acquire(Simt *s, int thread, View *from)
 {
     Checker *k = &s->check;

@@ -128,6 +128,93 @@ static double error_total(void *const *buf, const int64_t *block)
     return worse(*(const int32_t *)buf[2] != 0, *(const float *)buf[3], s);
 }
 
+/* ---- products by warpgroups ---- */
+
+static void encode(const SimtTensor *tensor, MdlTensorMap *out)
+{
+    Err err = {0};
+    if (!simt_encode_map(tensor, out, &err))
+        fail_msg("%s", err.text);
+}
+
+/* A matrix of bf16. */
+static void encode_matrix(void *base, const int64_t size[2], const int box[2], MdlTensorMap *out)
+{
+    const SimtTensor t = {.base = base,
+                          .rank = 2,
+                          .element = 2,
+                          .dim = {size[1], size[0]},
+                          .stride = {size[1] * 2},
+                          .box = {box[1], box[0]},
+                          .swizzle = 128};
+    encode(&t, out);
+}
+
+static void map_hopper(void *const *buf, const int64_t *block, MdlTensorMap *map)
+{
+    encode_matrix(buf[0], (int64_t[]){block[0], block[2]}, (int[]){128, 64}, &map[0]);
+    encode_matrix(buf[1], (int64_t[]){block[1], block[2]}, (int[]){32, 64}, &map[1]);
+}
+
+static void fill_hopper(void *const *buf, const int64_t *block)
+{
+    fill_bf16(buf[0], (size_t)(block[0] * block[2]), 1);
+    fill_bf16(buf[1], (size_t)(block[1] * block[2]), 2);
+}
+
+static double error_hopper(void *const *buf, const int64_t *block)
+{
+    const int64_t m = block[0], n = block[1], k = block[2];
+    const uint16_t *a = buf[0], *b = buf[1];
+    const float *c = buf[2];
+    double most = 0;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double s = 0;
+            for (int64_t p = 0; p < k; p++)
+                s += (double)bf16_value(a[i * k + p]) * (double)bf16_value(b[j * k + p]);
+            most = worse(most, c[i * n + j], s);
+        }
+    return most;
+}
+
+enum { HEADS = 2, HEAD = 64 };
+
+static void map_values(void *const *buf, const int64_t *block, MdlTensorMap *map)
+{
+    const SimtTensor v = {.base = buf[1],
+                          .rank = 3,
+                          .element = 2,
+                          .dim = {HEAD, block[1], HEADS},
+                          .stride = {HEAD * 2, HEAD * 2 * block[1]},
+                          .box = {HEAD, 32, 1},
+                          .swizzle = 128};
+    encode(&v, &map[0]);
+    encode_matrix(buf[2], (int64_t[]){block[0], HEADS * HEAD}, (int[]){64, HEAD}, &map[1]);
+}
+
+static void fill_values(void *const *buf, const int64_t *block)
+{
+    fill_bf16(buf[0], (size_t)(block[0] * block[1]), 1);
+    fill_bf16(buf[1], (size_t)(HEADS * block[1] * HEAD), 2);
+}
+
+static double error_values(void *const *buf, const int64_t *block)
+{
+    const int64_t m = block[0], k = block[1];
+    const uint16_t *p = buf[0], *v = buf[1], *o = buf[2];
+    double most = 0;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < HEADS * HEAD; j++) {
+            double s = 0;
+            for (int64_t t = 0; t < k; t++)
+                s += (double)bf16_value(p[i * k + t]) *
+                     (double)bf16_value(v[(j / HEAD * k + t) * HEAD + j % HEAD]);
+            most = worse(most, bf16_value(o[i * HEADS * HEAD + j]), s);
+        }
+    return most;
+}
+
 /* ---- the table ---- */
 
 enum { MAP_N = 64 * 4 * 3 + 61, ROWS = 7, COLS = 161, PARTS = 37 };
@@ -196,6 +283,30 @@ const Example examples[] = {
      .bound = 1e-4,
      .fill = fill_total,
      .error = error_total},
+    {.name = "hopper",
+     .file = "hopper",
+     .threads = 384,
+     .blocks = 4,
+     .shared = 3 * 20480 + 48,
+     .block = {150, 40, 264},
+     .bytes = {150 * 264 * 2, 40 * 264 * 2, 150 * 40 * 4},
+     .output = 2,
+     .bound = 2e-5,
+     .fill = fill_hopper,
+     .error = error_hopper,
+     .maps = map_hopper},
+    {.name = "values",
+     .file = "hopper",
+     .threads = 128,
+     .blocks = 4,
+     .shared = 2 * 4096 + 8192 + 16,
+     .block = {100, 72},
+     .bytes = {100 * 72 * 2, HEADS * 72 * HEAD * 2, 100 * HEADS *HEAD * 2},
+     .output = 2,
+     .bound = 0.05,
+     .fill = fill_values,
+     .error = error_values,
+     .maps = map_values},
 };
 const uint32_t nexamples = COUNT(examples);
 

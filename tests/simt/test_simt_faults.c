@@ -63,7 +63,7 @@ static const char *surprise(Emulator *e, const FaultRow *f, Trial *t, const Kern
     bool clean = trial_run(e, k, t, t->c.seed, &error);
     bool off = clean && !(error <= t->of->bound);
     if (clean)
-        return strcmp(f->found, "wrong") == 0 && off ? NULL : off ? "a wrong result" : "nothing";
+        return !off ? "nothing" : is_named(e, f->found, ": wrong: ") ? NULL : "a wrong result";
     for (uint32_t i = 0; simt_report(e->simt, i); i++)
         if (is_named(e, f->found, simt_report(e->simt, i)))
             return strstr(simt_report(e->simt, i), "line 0") ? "no line" : NULL;
