@@ -72,7 +72,7 @@ static void check_cpu(Doctor *d)
 static void check_nvrtc(const Doctor *d)
 {
     Err err = {0};
-    const Nvrtc *n = nvrtc_open(d->cli->arena, &err);
+    const Nvrtc *n = nvrtc_open(d->cli->arena, 0, &err);
     if (n)
         good("NVRTC", "%s, %s", nvrtc_path(n), nvrtc_version(n));
     else

@@ -4,6 +4,7 @@
  * other, to their end. What is found in one of them fails the next download or sync, as an illegal address
  * does on a GPU, and nothing runs any more. */
 #include "devices.h"
+#include "gpuargs.h"
 #include "setting.h"
 #include <errno.h>
 #include <sys/mman.h>
@@ -179,25 +180,6 @@ static void simt_unload(Device *d, Module *m)
     arena_free(m->arena);
 }
 
-/* How many addresses each kernel takes. */
-static bool count_buffers(Module *m, Err *err)
-{
-    const Plan *p = m->plan;
-    for (uint32_t i = 0; i < p->nsteps; i++) {
-        const PlanStep *step = &p->steps[i];
-        uint32_t n = 0;
-        if (step->kind != PT_LAUNCH)
-            continue;
-        for (uint32_t a = step->arg0; a < step->arg0 + step->narg; a++)
-            n += p->args[a].kind == PG_BUF;
-        if (n > MDL_GPU_BUFS)
-            return err_set(err, ERR_DATA, "kernel %s takes %u tensors; kernels of a GPU take %d",
-                           plan_text(p, p->kernels[step->kernel].name), n, MDL_GPU_BUFS);
-        m->nbuf[step->kernel] = n > m->nbuf[step->kernel] ? n : m->nbuf[step->kernel];
-    }
-    return true;
-}
-
 static bool find_phases(const Device *d, Module *m, uint32_t kernel, Err *err)
 {
     const Plan *p = m->plan;
@@ -224,7 +206,7 @@ static Module *simt_module(Device *d, const Plan *plan, uint32_t target, Err *er
     const char **texts = NEW_ARRAY(arena, const char *, plan->nkernels + (size_t)1);
     for (uint32_t k = 0; k < plan->nkernels; k++)
         texts[k] = plan_text(plan, plan_variant(plan, k, target)->source);
-    bool ok = count_buffers(m, err);
+    bool ok = gpuargs_count(plan, m->nbuf, err);
     if (ok)
         m->units = simt_load(texts, plan->nkernels, d->setting.mode, &d->opt, err);
     ok = ok && m->units;
@@ -319,10 +301,7 @@ static void simt_run(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
 {
     const PlanVariant *v = plan_variant(m->plan, kernel, m->target);
     const char *name = plan_text(m->plan, m->plan->kernels[kernel].name);
-    MdlGpuArgs at = {
-        .row = args->row, .nrow = args->nrow, .block = args->block, .workspace = args->workspace};
-    for (uint32_t i = 0; i < m->nbuf[kernel]; i++)
-        at.buf[i] = args->buf[i];
+    MdlGpuArgs at = gpuargs_of(args, m->nbuf[kernel]);
     for (at.round = 0; at.round <= v->again; at.round++)
         for (uint32_t i = 0; i < v->nphase && d->failed.kind == ERR_NONE; i++) {
             SimtLaunch phase = m->phases[v->phase0 + i];

@@ -266,7 +266,7 @@ bool gpubuild_run(Arena *arena, const GpuText *texts, uint32_t n, const GpuBuild
         make_units(&b, texts, n);
         out->units = NEW_ARRAY(arena, Cubin, b.nunit);
         out->nunit = b.nunit;
-        b.nvrtc = nvrtc_open(b.arena, &b.no_nvrtc);
+        b.nvrtc = nvrtc_open(b.arena, opt->newest, &b.no_nvrtc);
         if (b.nvrtc)
             out->nvrtc = arena_strdup(arena, nvrtc_version(b.nvrtc));
         ok = build(&b, arena, err);

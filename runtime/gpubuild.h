@@ -12,6 +12,7 @@ typedef struct GpuText {
 typedef struct GpuBuildOptions {
     const char *arch;      /* "sm_80", "sm_90a" */
     const char *cache_dir; /* NULL: path_cache() */
+    int newest;            /* of CUDA newest.x at most, as the driver is; 0: any */
     int threads;           /* 0: all cores this process may use */
     bool lines;            /* with lines of the model, for debuggers and profilers */
     void (*progress)(void *user, uint32_t done, uint32_t total); /* kernels compiled; may be NULL */

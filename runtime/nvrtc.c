@@ -2,6 +2,7 @@
 #include "nvrtc.h"
 #include <dlfcn.h>
 #include <glob.h>
+#include <limits.h>
 
 enum { MIN_MAJOR = 12, MAX_OPTIONS = 24, LOG_LINES = 8, LOG_SHOWN = 600 };
 
@@ -29,10 +30,17 @@ struct Nvrtc {
 };
 
 /* Bits depend on the text alone: no contraction, no flushing of subnormals, division and square root
- * rounded right. The report of ptxas goes to the log. */
+ * rounded right. Functions of the text are the device's. The report of ptxas goes to the log. */
 const char *const nvrtc_options[] = {
-    "--std=c++17",      "--fmad=false",       "--ftz=false", "--prec-div=true",
-    "--prec-sqrt=true", "--ptxas-options=-v", "-w",          NULL,
+    "--std=c++17",
+    "--fmad=false",
+    "--ftz=false",
+    "--prec-div=true",
+    "--prec-sqrt=true",
+    "--device-as-default-execution-space",
+    "--ptxas-options=-v",
+    "-w",
+    NULL,
 };
 
 /* They change no bit and are known since 12.4: no parts of the library that our text does not use, and no
@@ -94,15 +102,22 @@ static Nvrtc *try_open(Arena *arena, const char *path, Err *err)
     return n;
 }
 
+typedef struct Name {
+    const char *file;
+    int major;
+} Name;
+
+static const Name names[] = {
+    {"libnvrtc.so.13", 13}, {"libnvrtc.so.12", 12}, {"libnvrtc.so.11.2", 11}};
+
 /* The newest that a pattern of folders has. */
-static Nvrtc *try_folders(Arena *arena, const char *pattern, Err *err)
+static Nvrtc *try_folders(Arena *arena, const char *pattern, int newest, Err *err)
 {
-    static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"};
     Nvrtc *found = NULL;
     for (size_t i = 0; i < COUNT(names) && !found; i++) {
         glob_t list;
-        const char *want = arena_printf(arena, "%s%s", pattern, names[i]);
-        if (glob(want, 0, NULL, &list) != 0)
+        const char *want = arena_printf(arena, "%s%s", pattern, names[i].file);
+        if (names[i].major > newest || glob(want, 0, NULL, &list) != 0)
             continue;
         for (size_t k = list.gl_pathc; k-- > 0 && !found;)
             found = try_open(arena, list.gl_pathv[k], err);
@@ -111,31 +126,32 @@ static Nvrtc *try_folders(Arena *arena, const char *pattern, Err *err)
     return found;
 }
 
-static Nvrtc *search(Arena *arena, Err *err)
+static Nvrtc *search(Arena *arena, int newest, Err *err)
 {
-    static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"};
     static const char *const homes[] = {"CUDA_HOME", "CUDA_PATH"};
     static const char *const below[] = {"lib64", "lib", "targets/x86_64-linux/lib"};
     Nvrtc *n = NULL;
     for (size_t i = 0; i < COUNT(names) && !n; i++) {
         Err absent = {0};
-        n = try_open(arena, names[i], &absent);
+        if (names[i].major <= newest)
+            n = try_open(arena, names[i].file, &absent);
     }
     for (size_t i = 0; i < COUNT(homes) && !n; i++) {
         const char *home = getenv(homes[i]);
         for (size_t k = 0; home && *home && k < COUNT(below) && !n; k++)
-            n = try_folders(arena, arena_printf(arena, "%s/%s/", home, below[k]), err);
+            n = try_folders(arena, arena_printf(arena, "%s/%s/", home, below[k]), newest, err);
     }
     for (size_t k = 0; k < COUNT(below) && !n; k++)
-        n = try_folders(arena, arena_printf(arena, "/usr/local/cuda*/%s/", below[k]), err);
+        n = try_folders(arena, arena_printf(arena, "/usr/local/cuda*/%s/", below[k]), newest, err);
     return n;
 }
 
-Nvrtc *nvrtc_open(Arena *arena, Err *err)
+Nvrtc *nvrtc_open(Arena *arena, int newest, Err *err)
 {
     const char *wanted = getenv("MDL_NVRTC");
     Err why = {0};
-    Nvrtc *n = wanted && *wanted ? try_open(arena, wanted, &why) : search(arena, &why);
+    Nvrtc *n = wanted && *wanted ? try_open(arena, wanted, &why)
+                                 : search(arena, newest ? newest : INT_MAX, &why);
     if (n)
         return n;
     if (wanted && *wanted)

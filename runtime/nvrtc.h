@@ -8,8 +8,10 @@
 typedef struct Nvrtc Nvrtc;
 
 /* $MDL_NVRTC, else by name, else in the folders of $CUDA_HOME, $CUDA_PATH and /usr/local/cuda*. NULL and
- * ERR_DEVICE with help when there is none that can be used. It stays loaded until the process ends. */
-Nvrtc *nvrtc_open(Arena *arena, Err *err);
+ * ERR_DEVICE with help when there is none that can be used. newest: of CUDA newest.x at
+ * most, since an older driver need not know what a newer NVRTC makes; 0: any. It stays loaded until the
+ * process ends. */
+Nvrtc *nvrtc_open(Arena *arena, int newest, Err *err);
 const char *nvrtc_path(const Nvrtc *n);
 const char *nvrtc_version(const Nvrtc *n); /* "13.0" */
 

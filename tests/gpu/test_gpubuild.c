@@ -1,6 +1,6 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* test_gpubuild.c: texts of kernels to machine code: the cache, what the report says, what can go wrong. */
-#include "gpucase.h"
+#include "nvrtccase.h"
 #include <dirent.h>
 
 #define HEAD "#define MDL_W 4\n#include \"mdl.h\"\n"

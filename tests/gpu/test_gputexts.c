@@ -1,7 +1,7 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* test_gputexts.c: every helper that GPU kernels are written with is used in a text (text/), and the texts
  * compile for both architectures without spills and without a complaint of the assembler. */
-#include "gpucase.h"
+#include "nvrtccase.h"
 #include "prelude.h"
 #include <glob.h>
 

@@ -1,6 +1,6 @@
-/* gpucase.h: texts of GPU kernels of the tests, compiled for both architectures. */
-#ifndef MDL_TEST_GPUCASE_H
-#define MDL_TEST_GPUCASE_H
+/* nvrtccase.h: texts of GPU kernels of the tests, compiled for both architectures. */
+#ifndef MDL_NVRTCCASE_H
+#define MDL_NVRTCCASE_H
 
 #include "gpubuild.h"
 #include "nvrtc.h"
@@ -30,7 +30,7 @@ static int gpu_setup(void **state)
     if (!mkdtemp(g->dir))
         return -1;
     g->cache = path_join(arena, g->dir, "cache");
-    g->nvrtc = nvrtc_open(arena, &ignored) != NULL;
+    g->nvrtc = nvrtc_open(arena, 0, &ignored) != NULL;
     return 0;
 }
 

@@ -1,0 +1,28 @@
+/* gpuargs.c: arguments of a GPU kernel are one struct by value; only what it points to is on the device. */
+#include "gpuargs.h"
+
+bool gpuargs_count(const Plan *plan, uint32_t *nbuf, Err *err)
+{
+    for (uint32_t i = 0; i < plan->nsteps; i++) {
+        const PlanStep *step = &plan->steps[i];
+        uint32_t n = 0;
+        if (step->kind != PT_LAUNCH)
+            continue;
+        for (uint32_t a = step->arg0; a < step->arg0 + step->narg; a++)
+            n += plan->args[a].kind == PG_BUF;
+        if (n > MDL_GPU_BUFS)
+            return err_set(err, ERR_DATA, "kernel %s takes %u tensors; kernels of a GPU take %d",
+                           plan_text(plan, plan->kernels[step->kernel].name), n, MDL_GPU_BUFS);
+        nbuf[step->kernel] = n > nbuf[step->kernel] ? n : nbuf[step->kernel];
+    }
+    return true;
+}
+
+MdlGpuArgs gpuargs_of(const MdlArgs *args, uint32_t nbuf)
+{
+    MdlGpuArgs out = {
+        .row = args->row, .nrow = args->nrow, .block = args->block, .workspace = args->workspace};
+    for (uint32_t i = 0; i < nbuf; i++)
+        out.buf[i] = args->buf[i];
+    return out;
+}

@@ -1,0 +1,13 @@
+/* mock.h: what the two stand-ins for NVIDIA's libraries agree on: machine code is an ELF file as NVRTC makes
+ * it, in which .mdl.text has the text of the kernels, for the emulator. */
+#ifndef MDL_MOCK_H
+#define MDL_MOCK_H
+
+#include "base.h"
+
+#define EXPORT       __attribute__((visibility("default")))
+#define MOCK_SECTION ".mdl.text"
+
+enum { MOCK_MACHINE = 190 };
+
+#endif

@@ -1,0 +1,441 @@
+/* LIBS: mdl_runtime mdl_plan mdl_base */
+/* test_dev_cuda.c: dev_cuda.c as it is, over the stand-ins for driver and NVRTC: a plan runs with the
+ * results of the CPU, and all that can go wrong has its message. */
+#include "../unit/sampleplan.h"
+#include "devices.h"
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define HEAD "#define MDL_W 4\n#include \"mdl.h\"\n"
+
+/* The sample's kernels for a GPU: four tasks a block, in teams of eight threads. */
+static const char gpu_scale[] =
+    HEAD "MDL_GPU_KERNEL(k_scale, 32, 0)\n{\n    const MdlArgs *a = MDL_ARGS;\n"
+         "    int64_t task = (int64_t)mdl_block() * 4 + mdl_thread() / 8;\n"
+         "    int i = mdl_thread() % 8;\n"
+         "    if (task < a->block[0])\n"
+         "        ((float *)a->buf[2])[task * 8 + i] = ((const float *)a->buf[0])[task * 8 + i] *\n"
+         "            ((const float *)a->buf[1])[i] + (float)a->block[1];\n}\n";
+
+static const char gpu_total[] =
+    HEAD "MDL_GPU_KERNEL(k_total_0, 32, 0)\n{\n    const MdlArgs *a = MDL_ARGS;\n"
+         "    float *part = MDL_SHARED(float, 0), sum = 0;\n"
+         "    if (mdl_thread() == 0)\n"
+         "        for (int64_t i = mdl_block(); i < a->block[0] * 8; i += 16)\n"
+         "            sum += ((const float *)a->buf[0])[i];\n"
+         "    part[mdl_thread()] = sum;\n    mdl_syncthreads();\n"
+         "    if (mdl_thread() == 1)\n"
+         "        ((float *)a->workspace)[mdl_block()] = part[0];\n}\n"
+         "MDL_GPU_KERNEL(k_total_1, 32, 0)\n{\n    const MdlArgs *a = MDL_ARGS;\n"
+         "    float sum = 0;\n    if (mdl_thread() != 0)\n        return;\n"
+         "    for (int i = 0; i < 16; i++)\n        sum += ((const float *)a->workspace)[i];\n"
+         "    float *out = (float *)a->buf[1];\n    *out = a->block[3] ? sum : *out + sum;\n}\n";
+
+static const char gpu_step[] =
+    HEAD "MDL_GPU_KERNEL(k_step, 32, 0)\n{\n    const MdlArgs *a = MDL_ARGS;\n"
+         "    const MdlRow *r = &a->row[mdl_block()];\n    float *w = (float *)r->p[0];\n"
+         "    const float *g = (const float *)r->p[1];\n"
+         "    float lr = (float)mdl_slot_f64(a, 2);\n"
+         "    for (int64_t i = mdl_thread(); i < r->n; i += 32)\n"
+         "        w[i] -= lr * (g ? g[i] : 1.0f);\n}\n";
+
+static const char gpu_row[] = HEAD
+    "MDL_GPU_KERNEL(k_row, 32, 0)\n{\n    const MdlArgs *a = MDL_ARGS;\n    int i = mdl_thread();\n"
+    "    if (i < 8)\n        ((float *)a->buf[2])[i] = 2 * ((const float *)a->buf[1])[i] +\n"
+    "            ((const float *)a->buf[0])[i];\n}\n";
+
+enum { ROWS = 37 };
+
+typedef struct Gpu {
+    Arena *arena;
+    char dir[64];
+} Gpu;
+
+static int setup(void **state)
+{
+    Arena *arena = arena_new();
+    Gpu *g = NEW(arena, Gpu);
+    g->arena = arena;
+    memcpy(g->dir, "/tmp/mdl-test-cuda-XXXXXX", 26);
+    *state = g;
+    if (!mkdtemp(g->dir))
+        return -1;
+    setenv("MDL_LIBCUDA", MDL_BINARY_DIR "/tests/mock/mdl_fakecuda.so", 1);
+    setenv("MDL_NVRTC", MDL_BINARY_DIR "/tests/mock/mdl_fakenvrtc.so", 1);
+    setenv("MDL_CACHE", g->dir, 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    static const char *const names[] = {"MDL_MOCK_ARCH", "MDL_MOCK_BYTES",  "MDL_MOCK_VERSION",
+                                        "MDL_MOCK_HANG", "MDL_MOCK_FAIL",   "MDL_GPU_SYNC",
+                                        "MDL_GPU",       "MDL_GPU_TIMEOUT", "MDL_LIBCUDA"};
+    Gpu *g = *state;
+    Err err = {0};
+    for (size_t i = 0; i < COUNT(names); i++)
+        unsetenv(names[i]);
+    bool ok = file_remove_tree(g->dir, &err);
+    arena_free(g->arena);
+    return ok ? 0 : -1;
+}
+
+static PlanBuilder *builder(Gpu *g)
+{
+    static const char *const sources[] = {gpu_scale, gpu_total, gpu_step, gpu_row};
+    PlanBuilder *b = sample_builder(g->arena, "sm_80");
+    b->targets.at[0].kind = PLAN_CUDA;
+    for (uint32_t i = 0; i < COUNT(sources); i++) {
+        b->variants.at[i].source = planb_text(b, sources[i]);
+        b->variants.at[i].scratch = 0;
+    }
+    for (uint32_t i = 0; i < b->phases.n; i++) {
+        b->phases.at[i].threads = b->phases.at[i].team = 32;
+        b->phases.at[i].shared = 1024;
+    }
+    b->phases.at[0].team = 8;
+    return b;
+}
+
+static Plan *plan_of(PlanBuilder *b)
+{
+    Bytes file = planb_finish(b);
+    Err err = {0};
+    Plan *plan = plan_from_bytes(file.data, file.n, &err);
+    if (!plan)
+        fail_msg("%s", err.text);
+    return plan;
+}
+
+static Runtime *open_plan(const Plan *plan)
+{
+    Err err = {0};
+    const RtOptions opt = {.device = RT_CUDA, .quiet = true};
+    Runtime *rt = rt_open(plan, &opt, &err);
+    if (!rt)
+        fail_msg("%s (%s)", err.text, err.help);
+    return rt;
+}
+
+static void put_state(Runtime *rt, uint32_t state, const float *from)
+{
+    RtLoan loan;
+    Err err = {0};
+    assert_true(rt_lend_state(rt, state, RT_WRITE, &loan, &err));
+    memcpy(loan.data, from, loan.bytes);
+    assert_true(rt_return(rt, &loan, &err));
+}
+
+static void take_state(Runtime *rt, uint32_t state, float *to)
+{
+    RtLoan loan;
+    Err err = {0};
+    assert_true(rt_lend_state(rt, state, RT_READ, &loan, &err));
+    memcpy(to, loan.data, loan.bytes);
+    assert_true(rt_return(rt, &loan, &err));
+}
+
+static void fill(float *x, float *w)
+{
+    for (int i = 0; i < ROWS * SAMPLE_COLUMNS; i++)
+        x[i] = (float)sin(i) * 1e3f;
+    for (int i = 0; i < SAMPLE_COLUMNS; i++)
+        w[i] = 1.0f / (float)(i + 3);
+}
+
+/* ---- what works ---- */
+
+static void check_micro(Runtime *rt, const float *x, const float *w)
+{
+    float part[SAMPLE_CHUNKS] = {0}, sum = 0, got;
+    RtLoan y;
+    Err err = {0};
+    assert_true(rt_lend_result(rt, SE_MICRO, 0, &y, &err));
+    for (int i = 0; i < ROWS * SAMPLE_COLUMNS; i++) {
+        float want = x[i] * w[i % SAMPLE_COLUMNS] + 5.0f;
+        assert_true(((const float *)y.data)[i] == want);
+        part[i % SAMPLE_CHUNKS] += want;
+    }
+    assert_true(rt_return(rt, &y, &err));
+    for (int i = 0; i < SAMPLE_CHUNKS; i++)
+        sum += part[i];
+    take_state(rt, SS_SUM, &got);
+    assert_true(got == sum);
+}
+
+static void a_plan_runs(void **state)
+{
+    Gpu *g = *state;
+    Plan *plan = plan_of(builder(g));
+    Runtime *rt = open_plan(plan);
+    float x[ROWS * SAMPLE_COLUMNS], w[SAMPLE_COLUMNS], got[SAMPLE_COLUMNS];
+    const void *inputs[] = {x};
+    const int64_t syms[] = {ROWS};
+    RtCall call = {.inputs = inputs, .syms = syms, .step = 5, .first = true, .lr = 0.5};
+    Err err = {0};
+    fill(x, w);
+    put_state(rt, SS_WEIGHT, w);
+    for (int i = 0; i < 300; i++) /* more than there are marks */
+        assert_true(rt_run(rt, SE_MICRO, &call, &err));
+    check_micro(rt, x, w);
+    put_state(rt, SS_GRAD, x);
+    assert_true(rt_run(rt, SE_UPDATE, &call, &err));
+    take_state(rt, SS_WEIGHT, got);
+    for (int i = 0; i < SAMPLE_COLUMNS; i++)
+        assert_true(got[i] == w[i] - 0.5f * x[i]);
+    take_state(rt, SS_BIAS, got);
+    assert_true(got[3] == -0.5f);
+    rt_close(rt);
+    plan_free(plan);
+}
+
+static void a_loop_goes_round(void **state)
+{
+    Gpu *g = *state;
+    Plan *plan = plan_of(builder(g));
+    Runtime *rt = open_plan(plan);
+    float x[ROWS * SAMPLE_COLUMNS], w[SAMPLE_COLUMNS];
+    const void *inputs[] = {x};
+    RtLoan got;
+    Err err = {0};
+    fill(x, w);
+    put_state(rt, SS_WEIGHT, w);
+    for (int64_t rows = 1; rows < 6; rows++) {
+        assert_true(rt_run(rt, SE_WALK, &(RtCall){.inputs = inputs, .syms = &rows}, &err));
+        assert_true(rt_lend_result(rt, SE_WALK, 0, &got, &err));
+        for (int i = 0; i < SAMPLE_COLUMNS; i++) {
+            float want = w[i];
+            for (int64_t r = rows; r-- > 0;)
+                want = 2 * want + x[r * SAMPLE_COLUMNS + i];
+            assert_true(((const float *)got.data)[i] == want);
+        }
+        assert_true(rt_return(rt, &got, &err));
+    }
+    rt_close(rt);
+    plan_free(plan);
+}
+
+static Device *open_device(void)
+{
+    Err err = {0};
+    Device *d = device_cuda.open(&(DeviceOptions){.quiet = true}, &err);
+    if (!d)
+        fail_msg("%s", err.text);
+    return d;
+}
+
+/* Larger than what copies go through, and of odd size. */
+static void large_copies_come_back(void **state)
+{
+    Gpu *g = *state;
+    const size_t n = (9 << 20) + 13;
+    Err err = {0};
+    Device *d = open_device();
+    char *from = arena_alloc(g->arena, n), *to = arena_alloc(g->arena, n);
+    for (size_t i = 0; i < n; i++)
+        from[i] = (char)(i * 7 + i / 1000);
+    char *a = device_cuda.alloc(d, n, &err), *b = device_cuda.alloc(d, n, &err);
+    assert_true(a && b);
+    assert_true(device_cuda.upload(d, a, from, n, &err));
+    memset(from, 0, n); /* it may change at once */
+    device_cuda.copy(d, b, a, n);
+    device_cuda.clear(d, a, n - 5);
+    assert_true(device_cuda.download(d, to, b, n, &err));
+    for (size_t i = 0; i < n; i++)
+        assert_true(to[i] == (char)(i * 7 + i / 1000));
+    assert_true(device_cuda.download(d, to, a, n, &err));
+    assert_true(to[n - 6] == 0 && to[n - 5] == (char)((n - 5) * 7 + (n - 5) / 1000));
+    assert_true(device_cuda.sync(d, &err));
+    device_cuda.free(d, a, n);
+    device_cuda.free(d, b, n);
+    device_cuda.close(d);
+}
+
+/* The mock is as strict as it says: the host dies of a look at the device. */
+static void memory_of_the_device_is_closed(void **state)
+{
+    UNUSED(state);
+    Err err = {0};
+    Device *d = open_device();
+    volatile char *p = device_cuda.alloc(d, 100, &err);
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        _exit(p[3]);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    device_cuda.close(d);
+}
+
+/* ---- what goes wrong ---- */
+
+static void assert_error(const Err *err, ErrKind kind, const char *text, const char *help)
+{
+    assert_int_equal(err->kind, kind);
+    if (!strstr(err->text, text))
+        fail_msg("expected \"%s\" in: %s", text, err->text);
+    if (!strstr(err->help, help))
+        fail_msg("expected \"%s\" in: %s", help, err->help);
+}
+
+static void assert_not_opened(PlanBuilder *b, ErrKind kind, const char *text, const char *help)
+{
+    Err err = {0};
+    const RtOptions opt = {.device = RT_CUDA, .quiet = true};
+    Plan *plan = plan_of(b);
+    assert_null(rt_open(plan, &opt, &err));
+    assert_error(&err, kind, text, help);
+    plan_free(plan);
+}
+
+/* One call of the plan, which fails. */
+static Err failing_run(Gpu *g, uint32_t again)
+{
+    Plan *plan = plan_of(builder(g));
+    Runtime *rt = open_plan(plan);
+    float x[ROWS * SAMPLE_COLUMNS], w[SAMPLE_COLUMNS];
+    const void *inputs[] = {x};
+    const int64_t syms[] = {ROWS};
+    Err err = {0}, later = {0};
+    fill(x, w);
+    assert_false(rt_run(rt, SE_MICRO, &(RtCall){.inputs = inputs, .syms = syms}, &err));
+    for (uint32_t i = 0; i < again; i++) /* it stays so, and nothing hangs */
+        assert_false(rt_run(rt, SE_MICRO, &(RtCall){.inputs = inputs, .syms = syms}, &later));
+    rt_close(rt);
+    plan_free(plan);
+    return err;
+}
+
+static void a_fault_of_a_kernel_is_told(void **state)
+{
+    setenv("MDL_MOCK_FAIL", "k_total_0:700", 1);
+    Err err = failing_run(*state, 2);
+    assert_error(&err, ERR_DEVICE,
+                 "running of one of the 2 launches from k_total_0 to k_total_1: "
+                 "CUDA_ERROR_ILLEGAL_ADDRESS 700",
+                 "MDL_GPU_SYNC=1");
+    setenv("MDL_GPU_SYNC", "1", 1);
+    err = failing_run(*state, 1);
+    assert_error(&err, ERR_DEVICE, "running of k_total_0: CUDA_ERROR_ILLEGAL_ADDRESS 700",
+                 "bisect");
+    setenv("MDL_MOCK_FAIL", "cuLaunchKernel:701", 1);
+    err = failing_run(*state, 1);
+    assert_error(&err, ERR_DEVICE, "cuLaunchKernel of k_scale:", "more than a block may have");
+}
+
+/* In a child: what hangs is left to the end of the process. */
+static void a_kernel_that_hangs_is_told(void **state)
+{
+    int status;
+    setenv("MDL_MOCK_HANG", "k_total_0", 1);
+    setenv("MDL_GPU_TIMEOUT", "1", 1);
+    pid_t child = fork();
+    if (child == 0) {
+        Err err = failing_run(*state, 1);
+        _exit(err.kind == ERR_DEVICE &&
+                      strstr(err.text, "k_total_0 has not ended within 1 second") &&
+                      strstr(err.help, "MDL_GPU_TIMEOUT")
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void memory_can_be_too_small(void **state)
+{
+    setenv("MDL_MOCK_BYTES", "1000", 1);
+    assert_not_opened(builder(*state), ERR_DEVICE, "no memory for 0.00 GiB on Mock GPU", "batch");
+}
+
+static void a_machine_can_lack_things(void **state)
+{
+    Gpu *g = *state;
+    setenv("MDL_MOCK_ARCH", "75", 1);
+    assert_not_opened(builder(g), ERR_DEVICE, "compute capability 7.5; 8.0 or later", "Ampere");
+    setenv("MDL_MOCK_ARCH", "80", 1);
+    setenv("MDL_MOCK_VERSION", "11080", 1);
+    assert_not_opened(builder(g), ERR_DEVICE, "is for CUDA 11.8; 12.0 or later", "newer driver");
+    unsetenv("MDL_MOCK_VERSION");
+    setenv("MDL_MOCK_FAIL", "cuInit:803", 1);
+    assert_not_opened(builder(g), ERR_DEVICE, "cuInit: ", "restart the machine");
+    setenv("MDL_MOCK_FAIL", "cuDeviceGetCount:100", 1);
+    assert_not_opened(builder(g), ERR_DEVICE, "cuDeviceGetCount: ", "nvidia-smi");
+    setenv("MDL_MOCK_FAIL", "cuModuleLoadData:200", 1);
+    assert_not_opened(builder(g), ERR_DEVICE, "cuModuleLoadData of k_", "MDL_NVRTC");
+    setenv("MDL_MOCK_FAIL", "cuMemHostAlloc:2", 1);
+    assert_not_opened(builder(g), ERR_DEVICE, "cuMemHostAlloc: ", "smaller batch");
+    setenv("MDL_LIBCUDA", "/nowhere/libcuda.so", 1);
+    assert_not_opened(builder(g), ERR_DEVICE, "no CUDA driver: /nowhere", "--device cpu");
+    setenv("MDL_LIBCUDA", "libm.so.6", 1);
+    assert_not_opened(builder(g), ERR_DEVICE, "lacks cuInit", "driver for CUDA 12");
+}
+
+static void a_plan_can_be_for_another_gpu(void **state)
+{
+    PlanBuilder *b = builder(*state);
+    b->targets.at[0].isa = planb_text(b, "sm_90a");
+    assert_not_opened(b, ERR_DEVICE,
+                      "kernels are for sm_90a; Mock GPU is of compute capability 8.0",
+                      "--arch sm_80");
+    b = builder(*state);
+    b->phases.at[1].shared = 170000;
+    assert_not_opened(b, ERR_DEVICE, "k_total_0 needs 170000 bytes of shared memory", "");
+    setenv("MDL_MOCK_ARCH", "90", 1);
+    Plan *plan = plan_of(b); /* newer ones run what is older, and have more */
+    rt_close(open_plan(plan));
+    plan_free(plan);
+}
+
+static void settings_can_be_wrong(void **state)
+{
+    setenv("MDL_GPU_TIMEOUT", "soon", 1);
+    assert_not_opened(builder(*state), ERR_USAGE, "$MDL_GPU_TIMEOUT: `soon`", "");
+    unsetenv("MDL_GPU_TIMEOUT");
+    setenv("MDL_GPU", "first", 1);
+    assert_not_opened(builder(*state), ERR_USAGE, "$MDL_GPU: `first`", "0 is the first");
+    setenv("MDL_GPU", "3", 1);
+    assert_not_opened(builder(*state), ERR_DEVICE, "no GPU 3: there is 1", "from 0 on");
+    unsetenv("MDL_GPU");
+    setenv("MDL_GPU_SYNC", "maybe", 1);
+    assert_not_opened(builder(*state), ERR_USAGE, "$MDL_GPU_SYNC: `maybe`", "");
+}
+
+static void texts_can_be_refused(void **state)
+{
+    PlanBuilder *b = builder(*state);
+    b->variants.at[2].source =
+        planb_text(b, HEAD "/* refused */ MDL_GPU_KERNEL(k_step, 32, 0)\n{\n}\n");
+    assert_not_opened(b, ERR_DEVICE, "NVRTC 12.99 refused step", "");
+    b = builder(*state);
+    b->variants.at[2].source = planb_text(b, HEAD "MDL_GPU_KERNEL(k_stop, 32, 0)\n{\n}\n");
+    assert_not_opened(b, ERR_DATA, "kernel step of the plan does not define k_step", "");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_plan_runs),
+        TEST(a_loop_goes_round),
+        TEST(large_copies_come_back),
+        TEST(memory_of_the_device_is_closed),
+        TEST(a_fault_of_a_kernel_is_told),
+        TEST(a_kernel_that_hangs_is_told),
+        TEST(memory_can_be_too_small),
+        TEST(a_machine_can_lack_things),
+        TEST(a_plan_can_be_for_another_gpu),
+        TEST(settings_can_be_wrong),
+        TEST(texts_can_be_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
