@@ -79,7 +79,7 @@ typedef struct DeviceVtable {
     Module *(*load)(Device *d, const Plan *plan, uint32_t target, Err *err);
     void (*unload)(Device *d, Module *m);
     /* Runs kernel k of the plan in its variant for the module's target: all phases in order, tasks[i] tasks
-     * (on a GPU, blocks) in phase i of the variant; and as often again as it says. */
+     * in phase i of the variant (on a GPU, in plan_blocks of them blocks); and as often again as it says. */
     void (*launch)(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
                    const int64_t *tasks);
     /* Waits for all that was launched. False: something failed, and what came behind it was not done. */

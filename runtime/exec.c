@@ -279,9 +279,11 @@ static void free_device_memory(Runtime *rt)
     if (!rt->v->separate)
         return;
     rt->v->free(rt->device, rt->device_block, block_bytes(rt));
-    for (uint32_t i = 0; i < rt->plan->nentries; i++)
-        rt->v->free(rt->device, rt->entries[i].device_rows,
-                    rt->entries[i].nrow * sizeof *rt->entries[i].rows);
+    for (uint32_t i = 0; i < rt->plan->nentries; i++) {
+        const Entry *e = &rt->entries[i];
+        if (e->device_rows != e->rows)
+            rt->v->free(rt->device, e->device_rows, e->nrow * sizeof *e->rows);
+    }
 }
 
 void rt_close(Runtime *rt)

@@ -15,9 +15,9 @@ static Machine start(const Lab *lab, Compile *c, Bytes bytes, const MachineOptio
     Machine m = {.lab = lab, .compile = c};
     m.plan = plan_from_bytes(bytes.data, bytes.n, &err);
     RtOptions rt = {.threads = opt->threads, .cache_dir = opt->cache, .quiet = true};
-    if (m.plan && m.plan->targets[0].kind == PLAN_CUDA)
-        rt.device = RT_SIMT;
-    m.rt = m.plan ? rt_open(m.plan, &rt, &err) : NULL;
+    const DeviceVtable *v =
+        m.plan && m.plan->targets[0].kind == PLAN_CUDA ? &device_simt : &device_cpu;
+    m.rt = m.plan ? rt_open_on(m.plan, opt->device ? opt->device : v, &rt, &err) : NULL;
     if (!m.rt)
         fail_msg("%s", err.text);
     return m;
@@ -32,8 +32,13 @@ Machine machine_of_model(const Lab *lab, const RecordedModel *model, const Machi
     CompileOptions co = {.path = path_join(lab->arena, MDL_SOURCE_DIR, model->program),
                          .sets = model->set,
                          .nset = model->nset,
+                         .isa = opt->isa,
                          .targets = COPY_ARRAY(lab->arena, CompileTarget, &target, 1),
                          .ntarget = 1};
+    if (opt->ntarget) {
+        co.targets = opt->targets;
+        co.ntarget = opt->ntarget;
+    }
     uint32_t pass;
     if (opt->skip) {
         assert_true(compile_pass_find(opt->skip, &pass));

@@ -4,6 +4,7 @@
 #define MDL_TEST_MACHINE_H
 
 #include "compile.h"
+#include "devices.h"
 #include "lab.h"
 
 typedef struct Machine {
@@ -18,6 +19,9 @@ typedef struct MachineOptions {
     const char *isa;   /* NULL: the best of this machine */
     const char *skip;  /* name of an optional pass, or NULL */
     const char *cache; /* folder of compiled kernels */
+    const CompileTarget *targets;
+    uint32_t ntarget;           /* 0: the CPU alone */
+    const DeviceVtable *device; /* NULL: the CPU */
 } MachineOptions;
 
 /* The model as `mdl train` compiles it. States have the numbers of lab->program. */
