@@ -4,9 +4,7 @@
 #define MDL_CLI_H
 
 #include "base.h"
-#include "compile.h"
 #include "diag.h"
-#include "runtime.h"
 
 typedef enum OptionId {
 #define OPTION(id, ...) OPT_##id,
@@ -33,7 +31,6 @@ typedef struct Command {
 } Command;
 
 typedef VEC(const char *) Words;
-typedef VEC(CompileTarget) Targets;
 
 struct Cli {
     Arena *arena;
@@ -44,8 +41,7 @@ struct Cli {
     int64_t threads, max_steps, max_tokens; /* 0 when absent */
     int64_t seed;                           /* -1 when absent */
     int mode;                               /* of --mode, in its order */
-    Targets targets;                        /* of --target; what is compiled for */
-    RtDevice device;                        /* of --device */
+    struct TargetOptions *targets;          /* targets.h */
     bool color, quiet;
     DiagFormat format;
     bool live;  /* stderr is a terminal: progress may draw */

@@ -216,6 +216,7 @@ void report_micro(Cli *cli, const Compile *c)
 Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err)
 {
     report_progress(cli, "");
-    RtOptions opt = {.device = cli->device, .threads = (int)cli->threads, .quiet = cli->quiet};
+    RtOptions opt = {
+        .device = cli->targets->device, .threads = (int)cli->threads, .quiet = cli->quiet};
     return rt_open(plan, &opt, err);
 }

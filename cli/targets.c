@@ -32,9 +32,9 @@ static bool parse_target(Cli *cli, const char *text, size_t n, Err *err)
     }
     if (colon)
         t.isa = arena_strndup(cli->arena, colon + 1, n - word - 1);
-    if (cli->targets.n == PLAN_MAX_TARGETS)
+    if (cli->targets->all.n == PLAN_MAX_TARGETS)
         return usage_error(err, "--target takes at most %d targets", PLAN_MAX_TARGETS);
-    VEC_PUSH(cli->arena, &cli->targets, t);
+    VEC_PUSH(cli->arena, &cli->targets->all, t);
     return true;
 }
 
@@ -59,8 +59,8 @@ static bool parse_device(Cli *cli, Err *err)
 {
     const char *name = cli->value[OPT_device];
     PlanTargetKind kind;
-    cli->device = RT_AUTO;
-    if (!name || rt_device_find(name, &cli->device) ||
+    cli->targets->device = RT_AUTO;
+    if (!name || rt_device_find(name, &cli->targets->device) ||
         (!runs(cli) && kind_find(name, strlen(name), &kind)))
         return true;
     return usage_error(err, "--device is one of %s, got `%s`", option_at(OPT_device)->argument,
@@ -74,8 +74,8 @@ static bool device_is(const Cli *cli, const char *name)
 
 static bool lacks_isa(const Cli *cli)
 {
-    for (uint32_t t = 0; t < cli->targets.n; t++)
-        if (cli->targets.at[t].kind == PLAN_CPU && !cli->targets.at[t].isa)
+    for (uint32_t t = 0; t < cli->targets->all.n; t++)
+        if (cli->targets->all.at[t].kind == PLAN_CPU && !cli->targets->all.at[t].isa)
             return true;
     return false;
 }
@@ -109,6 +109,7 @@ static bool effects(const Cli *cli, Err *err)
 
 bool targets_parse(Cli *cli, Err *err)
 {
+    cli->targets = NEW(cli->arena, TargetOptions);
     return parse_targets(cli, err) && parse_device(cli, err) && effects(cli, err);
 }
 
@@ -123,7 +124,7 @@ static bool interprets(const Cli *cli)
 static bool here(const Cli *cli, CompileTarget *out, Err *err)
 {
     RtHere found;
-    RtDevice wish = cli->device;
+    RtDevice wish = cli->targets->device;
     if (wish == RT_AUTO && cli_has(cli, OPT_isa))
         wish = RT_CPU;
     if (!rt_device_here(wish, &found, err))
@@ -155,14 +156,14 @@ static bool told(const Cli *cli, CompileTarget *out, Err *err)
 bool targets_choose(Cli *cli, CompileOptions *opt, Err *err)
 {
     opt->isa = cli->value[OPT_isa];
-    if (!cli->targets.n && !interprets(cli)) {
+    if (!cli->targets->all.n && !interprets(cli)) {
         CompileTarget one;
         if (!(runs(cli) ? here(cli, &one, err) : told(cli, &one, err)))
             return false;
-        VEC_PUSH(cli->arena, &cli->targets, one);
+        VEC_PUSH(cli->arena, &cli->targets->all, one);
     }
-    opt->targets = cli->targets.at;
-    opt->ntarget = cli->targets.n;
+    opt->targets = cli->targets->all.at;
+    opt->ntarget = cli->targets->all.n;
     return true;
 }
 
@@ -196,8 +197,8 @@ bool targets_are_those(Cli *cli, const Plan *plan, Err *err)
         lost = OPT_isa;
     if (cli_has(cli, OPT_arch) && !plan_has(plan, PLAN_CUDA, cli->value[OPT_arch]))
         lost = OPT_arch;
-    for (uint32_t t = 0; t < cli->targets.n && cli_has(cli, OPT_target); t++)
-        if (!plan_has(plan, cli->targets.at[t].kind, cli->targets.at[t].isa))
+    for (uint32_t t = 0; t < cli->targets->all.n && cli_has(cli, OPT_target); t++)
+        if (!plan_has(plan, cli->targets->all.at[t].kind, cli->targets->all.at[t].isa))
             lost = OPT_target;
     if (lost == OPT_COUNT)
         return true;

@@ -3,6 +3,13 @@
 #define MDL_TARGETS_H
 
 #include "cli.h"
+#include "compile.h"
+#include "runtime.h"
+
+typedef struct TargetOptions {
+    VEC(CompileTarget) all; /* of --target, or what follows from the other options */
+    RtDevice device;        /* of --device */
+} TargetOptions;
 
 /* Reads the options; ERR_USAGE. */
 bool targets_parse(Cli *cli, Err *err);
