@@ -4,18 +4,13 @@
  * second a task owns a strip of columns (or several outer members) and walks all indices in order, touching
  * the rows that are hit. So no two tasks write one element, the sum does not depend on who runs when, and a
  * table of many rows costs no more than its zeros. Rows come from whatever elementwise source lies before. */
-#include "lower.h"
+#include "scatter.h"
 
-typedef struct Scatter {
-    const Node *n, *rows, *idx;
-    uint32_t axis, batch;
-    const Dim *outer, *extent, *columns, *count; /* count: indices per batch member */
-    const Ix *member, *i;                        /* of outer, of count */
-} Scatter;
+#include <string.h>
 
 enum { ZERO_CELLS = 16384, STRIP_COLUMNS = 64 };
 
-static void describe(Lower *lo, Scatter *s)
+void scatter_describe(Lower *lo, Scatter *s)
 {
     for (uint32_t i = 0; i < lo->body->nodes.n; i++)
         if (op_info(lo->body->nodes.at[i]->op)->cls == OC_SCATTER)
@@ -32,8 +27,7 @@ static void describe(Lower *lo, Scatter *s)
     s->count = dims_product(lo->ir, s->idx->type->dims + s->batch, s->idx->type->rank - s->batch);
 }
 
-/* Result index: [outer, e, columns]. */
-static void result_index(Lower *lo, const Scatter *s, const Ix *e, const Ix *column, const Ix **ix)
+void scatter_result_index(Lower *lo, const Scatter *s, const Ix *e, const Ix *column, const Ix **ix)
 {
     const Type *t = s->n->type;
     ix_unflatten(lo->ir, s->member, t->dims, s->axis, ix);
@@ -41,7 +35,7 @@ static void result_index(Lower *lo, const Scatter *s, const Ix *e, const Ix *col
     ix_unflatten(lo->ir, column, t->dims + s->axis + 1, t->rank - s->axis - 1, ix + s->axis + 1);
 }
 
-static void store_zero(Lower *lo, const Ix *cell, void *user)
+void scatter_store_zero(Lower *lo, const Ix *cell, void *user)
 {
     const Type *t = ((const Scatter *)user)->n->type;
     const Ix *ix[IR_MAX_RANK];
@@ -61,35 +55,47 @@ static void zero_phase(Lower *lo, Scatter *s)
     const KExpr *to = ke_min(lo, ke_add(lo, from, ke_int(k, ZERO_CELLS)), ke_extent(k, cells));
     to = ks_let(k, lo->scope->block, "to", to);
     LanesSpec spec = {.stem = "z", .lo = from, .hi = to, .extent = cells};
-    lower_lanes(lo, &spec, store_zero, s);
+    lower_lanes(lo, &spec, scatter_store_zero, s);
 }
 
-/* Row s->i of the source, at one column (or vector of them). */
-static void add_columns(Lower *lo, const Ix *column, void *user)
+const Ix *scatter_place(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i)
+{
+    const Ix *at[IR_MAX_RANK];
+    const Type *t = s->idx->type;
+    memcpy(at, batch, s->batch * sizeof *at);
+    ix_unflatten(lo->ir, i, t->dims + s->batch, t->rank - s->batch, at + s->batch);
+    return ix_load(lo->ir, s->idx, at, t->rank, s->extent);
+}
+
+const KExpr *scatter_source(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix)
+{
+    const Ix *from[IR_MAX_RANK];
+    const Type *t = s->n->type;
+    uint32_t many = s->idx->type->rank - s->batch;
+    memcpy(from, ix, s->axis * sizeof *from);
+    ix_unflatten(lo->ir, i, s->idx->type->dims + s->batch, many, from + s->axis);
+    for (uint32_t k = s->axis + 1; k < t->rank; k++)
+        from[many + k - 1] = ix[k];
+    return lower_value(lo, s->rows, from);
+}
+
+const KExpr *scatter_sum(Lower *lo, const Scatter *s, const KExpr *sum, const KExpr *x)
+{
+    x = ktype_is_vector(sum->type) ? lower_spread(lo, x) : x;
+    return lower_fit(lo, s->n->type->dtype, ke_apply(lo, sum->type, "(%0 + %1)", sum, x));
+}
+
+void scatter_add_columns(Lower *lo, const Ix *column, void *user)
 {
     const Scatter *s = user;
     const Type *t = s->n->type;
-    uint32_t many = s->idx->type->rank - s->batch;
-    const Ix *outer[IR_MAX_RANK], *at[IR_MAX_RANK], *from[IR_MAX_RANK], *ix[IR_MAX_RANK];
+    const Ix *outer[IR_MAX_RANK], *ix[IR_MAX_RANK];
     ix_unflatten(lo->ir, s->member, t->dims, s->axis, outer);
-    for (uint32_t k = 0; k < s->batch; k++)
-        at[k] = outer[k];
-    ix_unflatten(lo->ir, s->i, s->idx->type->dims + s->batch, many, at + s->batch);
-    const Ix *e = ix_load(lo->ir, s->idx, at, s->idx->type->rank, s->extent);
-    result_index(lo, s, e, column, ix);
-    /* the source: [outer, indices, columns] */
-    for (uint32_t k = 0; k < s->axis; k++)
-        from[k] = outer[k];
-    for (uint32_t k = 0; k < many; k++)
-        from[s->axis + k] = at[s->batch + k];
-    for (uint32_t k = s->axis + 1; k < t->rank; k++)
-        from[many + k - 1] = ix[k];
-    const KExpr *x = lower_value(lo, s->rows, from);
+    scatter_result_index(lo, s, scatter_place(lo, s, outer, s->i), column, ix);
+    const KExpr *x = scatter_source(lo, s, s->i, ix);
     const KExpr *old = lower_load(lo, lo->out[0], ix_flatten(lo->ir, t->dims, ix, t->rank));
     ASSERT(old);
-    if (ktype_is_vector(old->type))
-        x = lower_spread(lo, x);
-    lower_store(lo, 0, ix, lower_fit(lo, t->dtype, ke_apply(lo, old->type, "(%0 + %1)", old, x)));
+    lower_store(lo, 0, ix, scatter_sum(lo, s, old, x));
 }
 
 /* Columns per task: some cache lines of a row, or more where there are few rows. */
@@ -129,7 +135,7 @@ static void add_phase(Lower *lo, Scatter *s)
                 .stem = "i", .lo = ke_int(k, 0), .hi = ke_extent(k, s->count), .extent = s->count});
     LanesSpec spec = {.stem = "c", .lo = from, .hi = to, .extent = s->columns};
     spec.whole = dim_is_const(s->columns, &fixed) && fixed % k->width == 0;
-    lower_lanes(lo, &spec, add_columns, s);
+    lower_lanes(lo, &spec, scatter_add_columns, s);
     scope_end(lo);
     scope_end(lo);
 }
@@ -137,7 +143,7 @@ static void add_phase(Lower *lo, Scatter *s)
 void lower_scatter(Lower *lo)
 {
     Scatter s = {0};
-    describe(lo, &s);
+    scatter_describe(lo, &s);
     zero_phase(lo, &s);
     add_phase(lo, &s);
 }

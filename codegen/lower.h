@@ -200,6 +200,7 @@ void lower_sort(Lower *lo);
 void lower_update(Lower *lo);
 void lower_xent(Lower *lo);
 void gpu_gemm(Lower *lo);
+void gpu_scatter(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 

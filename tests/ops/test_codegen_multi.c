@@ -15,14 +15,19 @@ static const Node *input(Harness *h, Graph *g, const char *name, const Type *t)
 }
 
 typedef struct Scatter {
-    int axis, batch, extent;
+    int axis, batch, extent, apart;
 } Scatter;
 
+/* Places, some of them out of range, `apart` from each other. */
 static void add_scatter(Harness *h, const Type *dy, const Type *idx, Scatter s)
 {
     Graph *g = body(h);
     const Node *in[] = {input(h, g, "dy", dy), input(h, g, "idx", idx)};
+    if (dy->dtype == DT_BF16 || dy->dtype == DT_F16)
+        in[0] = graph_cast(g, DT_F32, in[0]);
     in[0] = graph_unary(g, OP_NEG, in[0]);
+    if (s.apart)
+        in[1] = graph_binary(g, OP_MUL, in[1], graph_fill(g, idx, s.apart));
     Attr attr[3];
     attr[op_attr_index(OP_SCATTER_ADD, "axis")] = (Attr){.kind = AK_INT, .i = s.axis};
     attr[op_attr_index(OP_SCATTER_ADD, "batch")] = (Attr){.kind = AK_INT, .i = s.batch};
@@ -40,6 +45,23 @@ static void add_scatter(Harness *h, const Type *dy, const Type *idx, Scatter s)
                             .tol = 1e-5});
 }
 
+/* Lists of places: long ones, and more places than one warp of a GPU has. */
+static void add_long_scatters(Harness *h)
+{
+    add_scatter(h, shape(h, DT_F32, 2, 300, 40), shape(h, DT_I32, 1, 300), (Scatter){0, 0, 70, 12});
+    add_scatter(h, shape(h, DT_BF16, 2, 203, 48), shape(h, DT_I32, 1, 203), (Scatter){0, 0, 31, 5});
+    add_scatter(h, shape(h, DT_F16, 2, 65, 5), shape(h, DT_I32, 1, 65), (Scatter){0, 0, 33, 6});
+    add_scatter(h, shape(h, DT_F32, 1, 400), shape(h, DT_I64, 1, 400), (Scatter){0, 0, 64, 9});
+    add_scatter(h, shape(h, DT_I32, 2, 40, 3), shape(h, DT_I32, 1, 40), (Scatter){0, 0, 6, 0});
+    add_scatter(h, shape(h, DT_F64, 3, 2, 40, 3), shape(h, DT_I32, 1, 40), (Scatter){1, 0, 6, 0});
+    add_scatter(h, shape(h, DT_F32, 4, 3, 2, 37, 10), shape(h, DT_I32, 2, 3, 37),
+                (Scatter){2, 1, 40, 7});
+    add_scatter(h, shape(h, DT_F32, 3, 700, 20, 50), shape(h, DT_I32, 2, 700, 20),
+                (Scatter){1, 1, 4, 0});
+    add_scatter(h, shape(h, DT_F32, 3, 30, 4, 9), shape(h, DT_I32, 2, 30, 4),
+                (Scatter){0, 0, 64, 11});
+}
+
 static void test_scatter(void **state)
 {
     UNUSED(state);
@@ -47,19 +69,39 @@ static void test_scatter(void **state)
         Harness *h = harness_new(isas[t]);
         if (!h)
             continue;
-        add_scatter(h, shape(h, DT_F32, 2, 50, 33), shape(h, DT_I32, 1, 50), (Scatter){0, 0, 6});
-        add_scatter(h, shape(h, DT_F32, 2, 20, 200), shape(h, DT_I32, 1, 20), (Scatter){0, 0, 7});
-        add_scatter(h, shape(h, DT_F32, 2, 3, 300), shape(h, DT_I32, 1, 3), (Scatter){0, 0, 90});
-        add_scatter(h, shape(h, DT_F32, 2, 5, 3), shape(h, DT_I64, 1, 5), (Scatter){0, 0, 40});
-        add_scatter(h, shape(h, DT_F32, 1, 9), shape(h, DT_I32, 1, 9), (Scatter){1, 1, 7});
+        add_scatter(h, shape(h, DT_F32, 2, 50, 33), shape(h, DT_I32, 1, 50), (Scatter){0, 0, 6, 0});
+        add_scatter(h, shape(h, DT_F32, 2, 20, 200), shape(h, DT_I32, 1, 20),
+                    (Scatter){0, 0, 7, 0});
+        add_scatter(h, shape(h, DT_F32, 2, 3, 300), shape(h, DT_I32, 1, 3), (Scatter){0, 0, 90, 0});
+        add_scatter(h, shape(h, DT_F32, 2, 5, 3), shape(h, DT_I64, 1, 5), (Scatter){0, 0, 40, 0});
+        add_scatter(h, shape(h, DT_F32, 1, 9), shape(h, DT_I32, 1, 9), (Scatter){1, 1, 7, 0});
         add_scatter(h, shape(h, DT_F32, 4, 2, 3, 4, 17), shape(h, DT_I32, 2, 3, 4),
-                    (Scatter){1, 0, 5});
+                    (Scatter){1, 0, 5, 0});
         add_scatter(h, shape(h, DT_F32, 3, 3, 4, 16), shape(h, DT_I32, 2, 3, 4),
-                    (Scatter){1, 1, 5});
-        add_scatter(h, shape(h, DT_F64, 2, 12, 5), shape(h, DT_I32, 1, 12), (Scatter){0, 0, 6});
-        add_scatter(h, shape(h, DT_F32, 2, 0, 5), shape(h, DT_I32, 1, 0), (Scatter){0, 0, 6});
+                    (Scatter){1, 1, 5, 0});
+        add_scatter(h, shape(h, DT_F64, 2, 12, 5), shape(h, DT_I32, 1, 12), (Scatter){0, 0, 6, 0});
+        add_scatter(h, shape(h, DT_F32, 2, 0, 5), shape(h, DT_I32, 1, 0), (Scatter){0, 0, 6, 0});
+        add_long_scatters(h);
         harness_run(h);
     }
+}
+
+/* How many rows there are is known when it runs. */
+static void test_scatter_of_any_length(void **state)
+{
+    UNUSED(state);
+    static const int values[] = {0, 1, 31, 32, 33, 90};
+    for (size_t t = 0; t < 2; t++)
+        for (size_t v = 0; v < COUNT(values); v++) {
+            Harness *h = harness_new(t ? "sm_90a" : NULL);
+            const Dim *d[] = {harness_dim(h, "B", 0, 90, values[v]), dim_const(h->ir, 9)};
+            add_scatter(h, type_tensor(h->ir, DT_F32, 2, d), type_tensor(h->ir, DT_I32, 1, d),
+                        (Scatter){0, 0, 50, 9});
+            const Dim *turned[] = {d[1], d[0]};
+            add_scatter(h, type_tensor(h->ir, DT_F32, 2, turned), shape(h, DT_I32, 1, 9),
+                        (Scatter){0, 0, 50, 9});
+            harness_run(h);
+        }
 }
 
 /* p, g, m -> p', m' with a shared scale: the shape of an optimizer. */
@@ -130,6 +172,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_scatter_of_any_length),
         cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

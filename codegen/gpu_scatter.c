@@ -1,0 +1,266 @@
+/* gpu_scatter.c: sums rows at computed places on a GPU, in the order of the indices and without atomics.
+ *
+ * Where there are many indices, they are first sorted by place: a warp owns 32 neighbouring places and walks
+ * all indices twice (mdl_bins.h), to count and then to list those of each place in order; it needs nothing of
+ * other warps, for it also counts what goes before its own. Then a thread owns some neighbouring columns of
+ * one row of the result and sums the rows in its list, several loads at a time: every cell is written once,
+ * rows that are not hit with zeros, and a row that all indices hit (padding) is summed by all its columns.
+ *
+ * Where lists are short, or the threads without them many, sorting would cost more than it gains: the result
+ * is filled with zeros, and each thread adds the rows of its member and columns one by one. */
+#include "scatter.h"
+
+enum {
+    BINS = 32, /* MDL_BINS of the prelude */
+    FEW = 16,  /* indices that are not worth sorting */
+    MANY_THREADS = 1 << 15,
+    AT_ONCE = 8, /* rows that are loaded together */
+    THREADS = 256
+};
+
+typedef struct Lists {
+    Scatter *s;
+    uint32_t begin, order; /* workspace: [batch][extent + 1], [batch][count] */
+    const Dim *batch, *bounds;
+    const KExpr *from, *to; /* places in `order` */
+} Lists;
+
+static int64_t each_of(const Lower *lo)
+{
+    return lo->scalar ? 1 : (int64_t)lo->k->width;
+}
+
+/* Vectors of columns, at the upper end. */
+static int64_t vectors_of(Lower *lo, const Scatter *s)
+{
+    return larger(ceil_div(dim_hi(lo->ir, s->columns), each_of(lo)), 1);
+}
+
+/* Of vector `v`, columns that exist. */
+static LanesSpec columns_of(Lower *lo, const Scatter *s, const KExpr *v)
+{
+    Kernel *k = lo->k;
+    const KExpr *each = ke_int(k, each_of(lo));
+    int64_t fixed;
+    const KExpr *from = ks_let(k, lo->scope->block, "from", ke_mul(lo, v, each));
+    const KExpr *to = ke_min(lo, ke_add(lo, from, each), ke_extent(k, s->columns));
+    to = ks_let(k, lo->scope->block, "to", to);
+    LanesSpec spec = {.stem = "c", .lo = from, .hi = to, .extent = s->columns};
+    spec.whole = dim_is_const(s->columns, &fixed) && fixed % each_of(lo) == 0;
+    return spec;
+}
+
+/* ---- one by one ---- */
+
+static void zeros_phase(Lower *lo, Scatter *s)
+{
+    Kernel *k = lo->k;
+    const Dim *cells = type_count(lo->ir, s->n->type);
+    const KExpr *each = ke_int(k, each_of(lo));
+    const Dim *tasks = dim_const(lo->ir, ceil_div(dim_hi(lo->ir, cells), each_of(lo)));
+    scope_begin(lo, kernel_phase(k, "zero", tasks, "fills with zeros"));
+    const KExpr *from = ks_let(k, lo->scope->block, "from", ke_mul(lo, lower_task(lo), each));
+    const KExpr *to = ke_min(lo, ke_add(lo, from, each), ke_extent(k, cells));
+    to = ks_let(k, lo->scope->block, "to", to);
+    LanesSpec spec = {.stem = "z", .lo = from, .hi = to, .extent = cells};
+    lower_lanes(lo, &spec, scatter_store_zero, s);
+}
+
+static void walk_phase(Lower *lo, Scatter *s)
+{
+    Kernel *k = lo->k;
+    int64_t vectors = vectors_of(lo, s);
+    const Dim *tasks = dim_mul(lo->ir, s->outer, dim_const(lo->ir, vectors));
+    scope_begin(lo, kernel_phase(k, "add", tasks, "sums rows at their indices, in order"));
+    const KExpr *task = lower_task(lo), *n = ke_int(k, vectors);
+    LanesSpec spec = columns_of(lo, s, ke_index(k, KI_MOD, task, n));
+    s->member = scope_var(lo, ke_index(k, KI_DIV, task, n), s->outer);
+    s->i = scope_loop(
+        lo, &(LoopSpec){
+                .stem = "i", .lo = ke_int(k, 0), .hi = ke_extent(k, s->count), .extent = s->count});
+    lower_lanes(lo, &spec, scatter_add_columns, s);
+    scope_end(lo);
+}
+
+/* ---- lists of the rows of each place ---- */
+
+/* Opens a walk over all indices, 32 at a time. Of this lane: the index's number, and its place relative to
+ * `first`; INT32_MAX: there is none. */
+static const KExpr *open_walk(Lower *lo, const Lists *l, const KExpr *const at[3], const KExpr **i)
+{
+    Kernel *k = lo->k;
+    const Scatter *s = l->s;
+    scope_loop(lo, &(LoopSpec){.stem = "piece",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_extent(k, s->count),
+                               .extent = s->count,
+                               .step = BINS});
+    *i = ks_let(k, lo->scope->block, "i", ke_add(lo, lo->var[lo->nvar - 1].at, at[2]));
+    const KExpr *bin = ks_var(k, lo->scope->block, "bin", ke_text(k, KT_I32, "INT32_MAX", NULL, 0));
+    scope_if(lo, ke_test(k, "<", *i, ke_extent(k, s->count)));
+    const Ix *batch[IR_MAX_RANK];
+    ix_unflatten(lo->ir, scope_var(lo, at[0], l->batch), s->n->type->dims, s->batch, batch);
+    const Ix *place = scatter_place(lo, s, batch, scope_var(lo, *i, s->count));
+    const KExpr *relative = ke_sub(lo, lower_index(lo, place), at[1]);
+    ks_set(k, lo->scope->block, bin, ke_apply(lo, KT_I32, "(int32_t)%0", relative, NULL));
+    scope_end(lo);
+    return bin;
+}
+
+static void lists_phase(Lower *lo, Lists *l)
+{
+    Kernel *k = lo->k;
+    Scatter *s = l->s;
+    int64_t warps = ceil_div(dim_hi(lo->ir, l->bounds), BINS);
+    KPhase *phase = kernel_phase(k, "lists", dim_mul(lo->ir, l->batch, dim_const(lo->ir, warps)),
+                                 "lists the rows of each place, in order");
+    scope_begin(lo, phase);
+    team_begin(lo, phase, BINS);
+    KBlock *block = lo->scope->block;
+    const KExpr *task = lower_task(lo), *n = ke_int(k, warps), *i;
+    const KExpr *member = ks_let(k, block, "member", ke_index(k, KI_DIV, task, n));
+    const KExpr *first = ke_mul(lo, ke_index(k, KI_MOD, task, n), ke_int(k, BINS));
+    first = ks_let(k, block, "first", first);
+    const KExpr *const at[3] = {member, first, lo->rank};
+    uint32_t state = ks_local(k, block, "state", KT_I32, 2);
+    for (int64_t j = 0; j < 2; j++)
+        ks_store(k, block, state, ke_int(k, j), ke_num(k, KT_I32, 0));
+    const KExpr *arg[2] = {ke_addr(k, state, ke_int(k, 0))};
+    arg[1] = open_walk(lo, l, at, &i);
+    ks_call(k, lo->scope->block, ke_text(k, KT_PTR, "mdl_bins_count(%0, %1)", arg, 2));
+    scope_end(lo);
+    ks_call(k, block, ke_text(k, KT_PTR, "mdl_bins_begin(%0)", arg, 1));
+    const KExpr *own = ks_let(k, block, "own", ke_add(lo, first, lo->rank));
+    scope_if(lo, ke_test(k, "<", own, ke_extent(k, l->bounds)));
+    const KExpr *to = ke_add(lo, ke_mul(lo, member, ke_extent(k, l->bounds)), own);
+    ks_store(k, lo->scope->block, l->begin, to, ke_load(k, state, ke_int(k, 0)));
+    scope_end(lo);
+    arg[1] = open_walk(lo, l, at, &i);
+    const KExpr *place =
+        ks_let(k, lo->scope->block, "place", ke_text(k, KT_I32, "mdl_bins_place(%0, %1)", arg, 2));
+    scope_if(lo, ke_apply(lo, KT_BOOL, "(%0 >= 0)", place, NULL));
+    to = ke_add(lo, ke_mul(lo, member, ke_extent(k, s->count)),
+                ke_apply(lo, KT_I64, "(int64_t)%0", place, NULL));
+    ks_store(k, lo->scope->block, l->order, to, ke_apply(lo, KT_I32, "(int32_t)%0", i, NULL));
+    scope_end(lo);
+    scope_end(lo);
+}
+
+/* ---- sums ---- */
+
+/* A number from the workspace, as an index. */
+static const KExpr *wide_load(Lower *lo, uint32_t buf, const KExpr *at)
+{
+    return ke_apply(lo, KT_I64, "(int64_t)%0", ke_load(lo->k, buf, at), NULL);
+}
+
+typedef struct Cells {
+    const Lists *l;
+    const KExpr *first; /* of the member's list in `order` */
+    const Ix *e;
+} Cells;
+
+static void add_listed(Lower *lo, const Cells *c, const KExpr *at, const KExpr *sum,
+                       const Ix *const *ix)
+{
+    const Scatter *s = c->l->s;
+    const KExpr *i = wide_load(lo, c->l->order, ke_add(lo, c->first, at));
+    const Ix *row = scope_var(lo, ks_let(lo->k, lo->scope->block, "i", i), s->count);
+    ks_set(lo->k, lo->scope->block, sum, scatter_sum(lo, s, sum, scatter_source(lo, s, row, ix)));
+}
+
+static void sum_columns(Lower *lo, const Ix *column, void *user)
+{
+    const Cells *c = user;
+    const Lists *l = c->l;
+    Kernel *k = lo->k;
+    KType t = ktype_of(l->s->n->type->dtype);
+    const Ix *ix[IR_MAX_RANK];
+    scatter_result_index(lo, l->s, c->e, column, ix);
+    t = lo->var[lo->nvar - 1].vector ? ktype_vector(t) : t;
+    const KExpr *sum = ks_var(k, lo->scope->block, "sum", ke_num(k, t, 0));
+    const KExpr *length = ke_sub(lo, l->to, l->from), *at_once = ke_int(k, AT_ONCE);
+    const KExpr *full = ke_mul(lo, ke_index(k, KI_DIV, length, at_once), at_once);
+    full = ks_let(k, lo->scope->block, "full", ke_add(lo, l->from, full));
+    LoopSpec loop = {
+        .stem = "at", .lo = l->from, .hi = full, .extent = l->s->count, .step = AT_ONCE};
+    scope_loop(lo, &loop);
+    const KExpr *at = lo->var[lo->nvar - 1].at;
+    scope_loop(lo, &(LoopSpec){.stem = "u",
+                               .lo = ke_int(k, 0),
+                               .hi = at_once,
+                               .extent = dim_const(lo->ir, AT_ONCE),
+                               .unroll = true});
+    add_listed(lo, c, ke_add(lo, at, lo->var[lo->nvar - 1].at), sum, ix);
+    scope_end(lo);
+    scope_end(lo);
+    loop.lo = full;
+    loop.hi = l->to;
+    loop.step = 1;
+    scope_loop(lo, &loop);
+    add_listed(lo, c, lo->var[lo->nvar - 1].at, sum, ix);
+    scope_end(lo);
+    lower_store(lo, 0, ix, sum);
+}
+
+static void sums_phase(Lower *lo, Lists *l)
+{
+    Kernel *k = lo->k;
+    Scatter *s = l->s;
+    int64_t vectors = vectors_of(lo, s);
+    const Dim *rows = dim_mul(lo->ir, s->outer, s->extent);
+    KPhase *phase = kernel_phase(k, "", dim_mul(lo->ir, rows, dim_const(lo->ir, vectors)),
+                                 "sums the rows of each place, in order");
+    phase->threads = THREADS;
+    scope_begin(lo, phase);
+    KBlock *block = lo->scope->block;
+    const KExpr *task = lower_task(lo), *n = ke_int(k, vectors);
+    const KExpr *row = ks_let(k, block, "row", ke_index(k, KI_DIV, task, n));
+    const Ix *ix[IR_MAX_RANK], *e = scope_var(lo, row, rows);
+    Cells c = {.l = l};
+    ix_unflatten(lo->ir, e, s->n->type->dims, s->axis + 1, ix);
+    c.e = ix[s->axis];
+    s->member = s->axis ? ix_flatten(lo->ir, s->n->type->dims, ix, s->axis) : ix_int(lo->ir, 0);
+    const Ix *batch =
+        s->batch ? ix_flatten(lo->ir, s->n->type->dims, ix, s->batch) : ix_int(lo->ir, 0);
+    const KExpr *member = ks_let(k, block, "member", lower_index(lo, batch));
+    const KExpr *at = ke_mul(lo, member, ke_extent(k, l->bounds));
+    at = ks_let(k, block, "at", ke_add(lo, at, lower_index(lo, c.e)));
+    c.first = ks_let(k, block, "list", ke_mul(lo, member, ke_extent(k, s->count)));
+    l->from = ks_let(k, block, "begin", wide_load(lo, l->begin, at));
+    l->to = ks_let(k, block, "end", wide_load(lo, l->begin, ke_add(lo, at, ke_int(k, 1))));
+    LanesSpec spec = columns_of(lo, s, ke_index(k, KI_MOD, task, n));
+    lower_lanes(lo, &spec, sum_columns, &c);
+}
+
+/* ---- the kernel ---- */
+
+/* Rows of 16-bit numbers are read 16 bytes at a time. */
+static void choose_width(Lower *lo, const Scatter *s)
+{
+    int64_t columns;
+    DType dt = lo->body->inputs.n > 0 ? lo->body->inputs.at[0]->type->dtype : s->n->type->dtype;
+    if (dtype_info(dt)->bytes == 2 && dim_is_const(s->columns, &columns) && columns % 8 == 0)
+        lo->k->width = 8;
+}
+
+void gpu_scatter(Lower *lo)
+{
+    Scatter s = {0};
+    scatter_describe(lo, &s);
+    choose_width(lo, &s);
+    int64_t count = dim_hi(lo->ir, s.count);
+    int64_t most = MANY_THREADS / vectors_of(lo, &s);
+    if (count <= FEW || dim_hi(lo->ir, s.outer) > most) {
+        zeros_phase(lo, &s);
+        walk_phase(lo, &s);
+        return;
+    }
+    Lists l = {.s = &s};
+    l.batch = dims_product(lo->ir, s.n->type->dims, s.batch);
+    l.bounds = dim_add(lo->ir, s.extent, dim_const(lo->ir, 1));
+    l.begin = kernel_workspace(lo->k, "begin", DT_I32, dim_mul(lo->ir, l.batch, l.bounds));
+    l.order = kernel_workspace(lo->k, "order", DT_I32, dim_mul(lo->ir, l.batch, s.count));
+    lists_phase(lo, &l);
+    sums_phase(lo, &l);
+}

@@ -1,0 +1,56 @@
+/* mdl_bins.h: a warp that sorts a list of bins, 32 of which it owns, without atomics and in one order: it walks
+ * the list 32 entries at a time, first to count and then to say where each entry goes. All lanes take part.
+ *
+ * Of each lane there are two numbers: what is in its own bin (later: the next place in it), and, the same in
+ * all lanes, how many entries are in the bins before the warp's. `at` is an entry's bin less the warp's first;
+ * a lane without entry has INT32_MAX. */
+#ifndef MDL_BINS_H
+#define MDL_BINS_H
+
+enum { MDL_BINS = 32 };
+
+MDL_FN void mdl_bins_count(int32_t *state, int at)
+{
+    state[1] += mdl_bits(mdl_ballot(at < 0));
+    uint32_t left = mdl_ballot(at >= 0 && at < MDL_BINS);
+    while (left) {
+        int bin = mdl_shfl_i32(at, mdl_lowest(left));
+        uint32_t same = mdl_ballot(at == bin);
+        if (mdl_lane() == bin)
+            state[0] += mdl_bits(same);
+        left &= ~same;
+    }
+}
+
+/* Counts become the places at which bins begin. */
+MDL_FN void mdl_bins_begin(int32_t *state)
+{
+    int32_t sum = state[0];
+    MDL_UNROLL
+    for (int h = 1; h < MDL_BINS; h *= 2) {
+        int32_t before = mdl_shfl_up_i32(sum, h);
+        sum += mdl_lane() >= h ? before : 0;
+    }
+    state[0] = state[1] + sum - state[0];
+}
+
+/* The place of this lane's entry, behind those of the same bin before it; -1: it is in none of these bins. */
+MDL_FN int mdl_bins_place(int32_t *state, int at)
+{
+    int place = -1;
+    uint32_t before = (UINT32_C(1) << mdl_lane()) - 1;
+    uint32_t left = mdl_ballot(at >= 0 && at < MDL_BINS);
+    while (left) {
+        int bin = mdl_shfl_i32(at, mdl_lowest(left));
+        int next = mdl_shfl_i32(state[0], bin);
+        uint32_t same = mdl_ballot(at == bin);
+        if (at == bin)
+            place = next + mdl_bits(same & before);
+        if (mdl_lane() == bin)
+            state[0] += mdl_bits(same);
+        left &= ~same;
+    }
+    return place;
+}
+
+#endif
