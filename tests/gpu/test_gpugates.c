@@ -3,7 +3,7 @@
  * within what a block may have. Needs no GPU, weights or data. With MDL_GPU_TABLE=1 it prints what each kernel
  * takes. */
 #include "compile.h"
-#include "gpucase.h"
+#include "nvrtccase.h"
 #include "plan.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* gpucase.h: the cases of kernelcase.h on the emulated GPU: the text that a GPU runs, compiled as C, block
- * by block, first in order and then in a random one. With the address sanitizer kernels have it too. */
+ * by block, first in order and then in a random one. MDL_LONG: every access is checked, for bounds and races. */
 #ifndef MDL_GPUCASE_H
 #define MDL_GPUCASE_H
 
@@ -25,12 +25,8 @@ static inline GpuCases *gpu_compile(Arena *arena, const char *const *texts, uint
 {
     GpuCases *g = NEW(arena, GpuCases);
     Err err = {0};
-#ifdef __SANITIZE_ADDRESS__
-    g->mode = SIMT_ASAN;
-#else
-    g->mode = SIMT_PLAIN;
-#endif
-    DeviceOptions opt = {.cache_dir = MDL_BINARY_DIR "/gpu-cases", .quiet = true};
+    g->mode = getenv("MDL_LONG") ? SIMT_CHECK : SIMT_PLAIN;
+    DeviceOptions opt = {.cache_dir = MDL_KERNEL_CACHE, .quiet = true};
     g->simt = simt_new(&err);
     g->units = g->simt ? simt_load(texts, n, g->mode, &opt, &err) : NULL;
     g->text = map_new(arena);
