@@ -168,24 +168,39 @@ static void note_read(Simt *s, Word *w, const Asker *who, const Mark *m, bool gl
         w->read[to] = *m;
 }
 
+/* Nothing has happened since the same actor did the same at the same time. */
+static bool is_repeated(const Word *w, const Mark *m, AccessKind kind)
+{
+    if (kind != ACCESS_READ)
+        return w->write.actor == m->actor && w->write.time == m->time &&
+               w->write.flags == m->flags && !(m->bytes & ~w->write.bytes) &&
+               !((w->read[0].bytes | w->read[1].bytes | w->read[2].bytes) & m->bytes);
+    for (int i = 0; i < KEPT_READS; i++)
+        if (w->read[i].time == m->time && w->read[i].actor == m->actor &&
+            w->read[i].flags == m->flags && !(m->bytes & ~w->read[i].bytes))
+            return true;
+    return false;
+}
+
 static void touch(Simt *s, const Asker *who, const Access *a, unsigned flags)
 {
     Range r;
     if (!a->bytes || !find_range(s, a->at, a->bytes, &r))
         return;
+    Mark m = {.time = who->time,
+              .from = place_pack(s, a->where),
+              .actor = who->actor,
+              .flags = (uint8_t)flags};
     for (size_t left = a->bytes; left; r.word++) {
         size_t n = WORD - r.skip < left ? WORD - r.skip : left;
-        unsigned bytes = ((1u << n) - 1) << r.skip;
-        const Mark m = {.time = who->time,
-                        .from = place_pack(s, a->where),
-                        .actor = who->actor,
-                        .bytes = (uint8_t)bytes,
-                        .flags = (uint8_t)flags};
-        check_word(s, who, a, &r, bytes);
-        if (a->kind == ACCESS_READ)
-            note_read(s, r.word, who, &m, r.global);
-        else
-            note_write(r.word, &m);
+        m.bytes = (uint8_t)(((1u << n) - 1) << r.skip);
+        if (!is_repeated(r.word, &m, a->kind)) {
+            check_word(s, who, a, &r, m.bytes);
+            if (a->kind == ACCESS_READ)
+                note_read(s, r.word, who, &m, r.global);
+            else
+                note_write(r.word, &m);
+        }
         r.offset += (long long)n;
         r.skip = 0;
         left -= n;

@@ -14,26 +14,28 @@ enum { MDL_STACK_BYTES = 1 << 17 };
 
 MDL_SIMT_FN void mdl_access(void *p, int64_t bytes, int write, void *from)
 {
-    if ((uintptr_t)p - (uintptr_t)__builtin_frame_address(0) >= MDL_STACK_BYTES)
-        mdl_engine->access(mdl_engine, p, bytes, write, from);
+    mdl_engine->access(mdl_engine, p, bytes, write, from);
 }
 
-#define MDL_CHECK_SIZE(n)                                 \
-    MDL_CHECK_FN __tsan_read##n(void *p)                  \
-    {                                                     \
-        mdl_access(p, n, 0, __builtin_return_address(0)); \
-    }                                                     \
-    MDL_CHECK_FN __tsan_write##n(void *p)                 \
-    {                                                     \
-        mdl_access(p, n, 1, __builtin_return_address(0)); \
-    }                                                     \
-    MDL_CHECK_FN __tsan_unaligned_read##n(void *p)        \
-    {                                                     \
-        mdl_access(p, n, 0, __builtin_return_address(0)); \
-    }                                                     \
-    MDL_CHECK_FN __tsan_unaligned_write##n(void *p)       \
-    {                                                     \
-        mdl_access(p, n, 1, __builtin_return_address(0)); \
+#define MDL_CHECKED(p, bytes, write)                                               \
+    if ((uintptr_t)(p) - (uintptr_t)__builtin_frame_address(0) >= MDL_STACK_BYTES) \
+    mdl_access((p), (int64_t)(bytes), (write), __builtin_return_address(0))
+#define MDL_CHECK_SIZE(n)                           \
+    MDL_CHECK_FN __tsan_read##n(void *p)            \
+    {                                               \
+        MDL_CHECKED(p, n, 0);                       \
+    }                                               \
+    MDL_CHECK_FN __tsan_write##n(void *p)           \
+    {                                               \
+        MDL_CHECKED(p, n, 1);                       \
+    }                                               \
+    MDL_CHECK_FN __tsan_unaligned_read##n(void *p)  \
+    {                                               \
+        MDL_CHECKED(p, n, 0);                       \
+    }                                               \
+    MDL_CHECK_FN __tsan_unaligned_write##n(void *p) \
+    {                                               \
+        MDL_CHECKED(p, n, 1);                       \
     }
 MDL_CHECK_SIZE(1)
 MDL_CHECK_SIZE(2)
@@ -44,12 +46,12 @@ MDL_CHECK_SIZE(16)
 
 MDL_CHECK_FN __tsan_read_range(void *p, __SIZE_TYPE__ n)
 {
-    mdl_access(p, (int64_t)n, 0, __builtin_return_address(0));
+    MDL_CHECKED(p, n, 0);
 }
 
 MDL_CHECK_FN __tsan_write_range(void *p, __SIZE_TYPE__ n)
 {
-    mdl_access(p, (int64_t)n, 1, __builtin_return_address(0));
+    MDL_CHECKED(p, n, 1);
 }
 
 MDL_CHECK_FN __tsan_func_entry(void *from)
