@@ -7,7 +7,8 @@
  * caught; new memory holds rubbish.
  *
  * $MDL_MOCK_ARCH: 80, 90, .. ; $MDL_MOCK_BYTES: of memory; $MDL_MOCK_VERSION: 12090; $MDL_MOCK_HANG: a
- * kernel that never ends; $MDL_MOCK_FAIL: NAME:CODE, a call or a kernel that fails. */
+ * kernel that never ends; $MDL_MOCK_FAIL: NAME:CODE, a call or a kernel that fails; $MDL_MOCK_FAIL_AT: the
+ * number of a launch, which gives an illegal address; $MDL_MOCK_HANG_AT: of one that never ends. */
 #include "cuda_api.h"
 #include "mock.h"
 #include "simtload.h"
@@ -61,6 +62,7 @@ typedef struct Driver {
     size_t used;
     VEC(Op) ops;
     uint64_t done;
+    long launched;
     int sticky; /* the error of a kernel: every call gives it */
     bool current;
 } Driver;
@@ -167,7 +169,8 @@ static void run_kernel(Driver *d, const Op *op)
     for (uint32_t i = 0; i < d->blocks.n; i++)
         if (!d->blocks.at[i].pinned)
             simt_add_buffer(d->simt, d->blocks.at[i].at, d->blocks.at[i].bytes, "device", &err);
-    d->sticky = planted(op->launch.name);
+    d->sticky = ++d->launched == setting("MDL_MOCK_FAIL_AT", 0) ? CUDA_ILLEGAL_ADDRESS
+                                                                : planted(op->launch.name);
     if (!d->sticky && !simt_launch(d->simt, &op->launch)) {
         fprintf(stderr, "mock: %s: %s\n", op->launch.name, simt_report(d->simt, 0));
         d->sticky = CUDA_LAUNCH_FAILED;
@@ -181,7 +184,8 @@ static void run_kernel(Driver *d, const Op *op)
 static bool run_op(Driver *d, const Op *op)
 {
     const char *hang = getenv("MDL_MOCK_HANG");
-    if (op->kind == OP_LAUNCH && hang && strcmp(hang, op->launch.name) == 0)
+    if (op->kind == OP_LAUNCH && ((hang && strcmp(hang, op->launch.name) == 0) ||
+                                  d->launched + 1 == setting("MDL_MOCK_HANG_AT", 0)))
         return false;
     set_open(d, true);
     switch (op->kind) {
@@ -428,13 +432,13 @@ int cuStreamDestroy_v2(CudaStream s)
 int cuEventCreate(CudaEvent *e, unsigned flags)
 {
     UNUSED(flags);
-    *e = calloc(1, sizeof(**e));
-    return *e ? refuse("cuEventCreate") : CUDA_OUT_OF_MEMORY;
+    *e = NEW(driver()->arena, struct CudaEventOf);
+    return refuse("cuEventCreate");
 }
 
 int cuEventDestroy_v2(CudaEvent e)
 {
-    free(e);
+    e->op = UINT64_MAX;
     return CUDA_OK;
 }
 
