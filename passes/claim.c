@@ -3,13 +3,23 @@
  * Def. */
 #include "internal.h"
 
+bool claim_by_all(const PassCx *cx, Sym composite, const Graph *body, KernelClass *cls)
+{
+    KernelClass other;
+    if (!class_claims(cx->target, composite, body, cls))
+        return false;
+    for (uint32_t t = 0; t < cx->nother; t++)
+        if (!class_claims(&cx->others[t], composite, body, &other) || other != *cls)
+            return false;
+    return true;
+}
+
 static bool ask(PassCx *cx, const Def *def, KernelClass *cls)
 {
-    if (def->kind != DEF_COMPOSITE || !cx->target ||
-        !class_claims(cx->target, def->name, NULL, cls))
+    if (def->kind != DEF_COMPOSITE || !cx->target || !claim_by_all(cx, def->name, NULL, cls))
         return false;
     const Graph *body = inline_calls(cx, def->body, inline_all);
-    return class_claims(cx->target, def->name, body, cls);
+    return claim_by_all(cx, def->name, body, cls);
 }
 
 bool claim_find(PassCx *cx, const Def *def, KernelClass *cls)

@@ -195,9 +195,7 @@ static Verdict fit_call(Fuse *fx, const Body *body, KernelClass *cls)
         return no;
     const Graph *g = fuse_body(fx, body, NULL, &body->reads);
     *cls = first->cls;
-    return class_claims(fx->cx->target, node_def(call)->name, g, &found) && found == first->cls
-               ? fine
-               : no;
+    return claim_by_all(fx->cx, node_def(call)->name, g, &found) && found == first->cls ? fine : no;
 }
 
 /* ---- by class ---- */

@@ -99,7 +99,7 @@ static void find_pair(Pairing *p, const Node *b)
     uint32_t own = f->nin + node_def(f)->body->results.n;
     KernelClass cls;
     Sym name = sym_printf(p->cx->ir->syms, "%s_both", node_def(f)->name);
-    if (!class_claims(p->cx->target, name, NULL, &cls) || depends(p, f, b->in + own, b->nin - own))
+    if (!claim_by_all(p->cx, name, NULL, &cls) || depends(p, f, b->in + own, b->nin - own))
         return;
     const Def *def = both_of(p->cx, node_def(f));
     if (!claim_find(p->cx, def, &cls))

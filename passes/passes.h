@@ -16,6 +16,8 @@ typedef struct PassCx {
     Arena *arena;
     const Program *program;  /* read-only */
     const Target *target;    /* NULL is fine before expand */
+    const Target *others;    /* that kernels are made for as well; set by who has them */
+    uint32_t nother;
     struct RuleCache *rules; /* parsed gradient texts; made by passes_begin */
     Map *claims; /* Def -> the class that claims it + 1 (COUNT: none); made by claim.c */
     /* Where Defs of std come from: front_std_op, set by who has the front. NULL: passes make no
@@ -107,6 +109,8 @@ typedef void (*VjpFn)(const VjpIn *in, const Node **dx);
 /* Whether a kernel class of the target runs calls of this composite whole (the column CLAIMS of
  * classes.def): such calls stay closed through expand, and fuse makes a group of each. */
 bool claim_find(PassCx *cx, const Def *def, KernelClass *cls);
+/* class_claims on all targets: a class that one of them lacks claims nothing. */
+bool claim_by_all(const PassCx *cx, Sym composite, const Graph *body, KernelClass *cls);
 
 /* ---- fuse.c ---- */
 

@@ -113,6 +113,20 @@ static void a_plan_may_have_several_targets(void **state)
                     "both/checkpoints/step-40/weights.safetensors");
 }
 
+/* The CPU has kernels for a whole attention; what of it another target lacks, neither uses. */
+static void composites_are_run_whole_where_all_targets_do(void **state)
+{
+    Tool *tool = *state;
+    const char *zoo = MDL_SOURCE_DIR "/tests/recorded/zoo/training.mdl";
+    static const char *const targets[] = {"cpu:generic", "cpu:generic,cuda:sm_80"};
+    tool->env[4] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    for (size_t i = 0; i < COUNT(targets); i++)
+        GOOD(tool, "compile", zoo, "-o", arena_printf(tool->arena, "z%zu", i), "--stage",
+             "tiny_gpt2", "--target", targets[i]);
+    check_has(GOOD(tool, "dump", "z0/plans/tiny_gpt2.plan", "--groups"), " (attention): ");
+    check_has(GOOD(tool, "dump", "z1/plans/tiny_gpt2.plan", "--groups"), "\n  sm_80; tasks ");
+}
+
 static void a_device_without_kernels_is_refused(void **state)
 {
     Tool *tool = *state;
@@ -221,6 +235,7 @@ int main(void)
         TEST(equal_layers_share_their_kernels),
         TEST(differences_of_plans_are_listed),
         TEST(a_plan_may_have_several_targets),
+        TEST(composites_are_run_whole_where_all_targets_do),
         TEST(a_device_without_kernels_is_refused),
         TEST(a_used_folder_keeps_its_plans),
         TEST(mistakes_of_the_command_are_told),
