@@ -10,6 +10,7 @@
  *
  * Config: bm bn bk stages, and the warps along m and n (f32: 8 or 4 rows by 8 columns a thread). */
 #include "gemm.h"
+#include "gpu_copy.h"
 
 #include <string.h>
 
@@ -67,32 +68,6 @@ static DType operand_type(const GemmSet *set)
     return dt == DT_BF16 || dt == DT_F16 ? dt : DT_F32;
 }
 
-/* The next node on the way from an operand to an input that is read as it lies: views, and casts that only
- * widen. *in: the index there of what is at ix here. NULL: there is none. */
-static const Node *step_to_input(Ir *ir, const Node *n, const Ix *const *ix, const Ix **in)
-{
-    const OpInfo *info = op_info(n->op);
-    if (info->cls == OC_VIEW && info->at && n->nin == 1)
-        info->at(ir, n, 0, ix, in);
-    else if (node_is_cast(n) && dtype_info(n->in[0]->type->dtype)->bytes == 2)
-        memcpy(in, ix, n->type->rank * sizeof *in);
-    else
-        return NULL;
-    return n->in[0];
-}
-
-/* That input, with the index in it of what is at ix in the operand; or NULL. */
-static const Node *read_input(Ir *ir, const Node *n, const Ix **ix)
-{
-    while (n && gen_info(n->op)->value != value_input) {
-        const Ix *in[IR_MAX_RANK];
-        n = step_to_input(ir, n, ix, in);
-        if (n)
-            memcpy(ix, in, n->type->rank * sizeof *ix);
-    }
-    return n;
-}
-
 /* Whether runs of W elements of a side lie together in an input of this type, each at a multiple of their
  * size. */
 static bool runs_lie_together(Lower *lo, Gemm *g, GemmSide *s, bool along, DType dt)
@@ -111,13 +86,7 @@ static bool runs_lie_together(Lower *lo, Gemm *g, GemmSide *s, bool along, DType
             v = lo->nvar - 1;
     }
     gemm_side_index(lo, g, s, rd, ix);
-    const Node *input = read_input(lo->ir, s->node, ix);
-    const Dim *stride;
-    if (!input || input->type->dtype != dt)
-        return false;
-    const Ix *linear = ix_flatten(lo->ir, input->type->dims, ix, input->type->rank);
-    return index_stride(lo, linear, v, &stride) && dim_equals(stride, 1) &&
-           index_aligned(lo, linear, v);
+    return copy_in_runs(lo, s->node, ix, v, dt);
 }
 
 static void choose_part(Lower *lo, const TileSet *t, Gemm *g, Part *p, int64_t rows)
@@ -211,43 +180,6 @@ static int64_t shared_bytes(const TileSet *t)
     return larger(t->stages * t->stage_bytes, t->n * t->row_floats * 4);
 }
 
-/* ---- small texts ---- */
-
-static void call(Lower *lo, const char *text, const KExpr *const *arg, uint32_t n)
-{
-    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, text, arg, n));
-}
-
-static const KExpr *let(Lower *lo, const char *stem, const KExpr *e)
-{
-    return ks_let(lo->k, lo->scope->block, stem, e);
-}
-
-/* The loop in which a block's threads share `count` items: the number of the item of this thread. The scope
- * that it opens is closed by close_share. */
-static const KExpr *open_share(Lower *lo, const TileSet *t, const char *stem, int64_t count)
-{
-    Kernel *k = lo->k;
-    scope_loop(lo, &(LoopSpec){.stem = stem,
-                               .lo = ke_int(k, 0),
-                               .hi = ke_int(k, ceil_div(count, t->threads)),
-                               .extent = dim_const(lo->ir, ceil_div(count, t->threads)),
-                               .unroll = true});
-    const KExpr *turn = lo->var[lo->nvar - 1].at;
-    const KExpr *id = let(lo, "id", ke_add(lo, t->thread, ke_mul(lo, turn, ke_int(k, t->threads))));
-    if (count % t->threads)
-        scope_if(lo, ke_test(k, "<", id, ke_int(k, count)));
-    else
-        scope_plain(lo);
-    return id;
-}
-
-static void close_share(Lower *lo)
-{
-    scope_end(lo);
-    scope_end(lo);
-}
-
 /* ---- one stage ---- */
 
 /* A run of W elements that a thread brings: its place in the tile and in the matrix. */
@@ -268,8 +200,8 @@ static void place_run(Lower *lo, Run *r, const KExpr *id)
     int64_t w = width(lo), per = p->along ? r->t->bk / w : p->rows / w;
     bool turned = p->along && r->t->operand == DT_F32;
     const KExpr *n = ke_int(k, turned ? p->rows : per);
-    const KExpr *major = let(lo, "major", ke_index(k, turned ? KI_MOD : KI_DIV, id, n));
-    const KExpr *minor = let(lo, "minor", ke_index(k, turned ? KI_DIV : KI_MOD, id, n));
+    const KExpr *major = copy_let(lo, "major", ke_index(k, turned ? KI_MOD : KI_DIV, id, n));
+    const KExpr *minor = copy_let(lo, "minor", ke_index(k, turned ? KI_DIV : KI_MOD, id, n));
     const KExpr *lane0 = ke_mul(lo, minor, ke_int(k, w));
     r->row_in = p->along ? major : lane0;
     r->k_in = p->along ? lane0 : major;
@@ -320,17 +252,17 @@ static void copy_run(Lower *lo, const Run *r, const KExpr *to)
     if (!runs_are_whole(lo, r))
         some = ke_min(lo, limit, elements_left(lo, r));
     const KExpr *arg[] = {inside(lo, r), ke_mul(lo, some, ke_int(k, operand_bytes(r->t)))};
-    const KExpr *bytes = let(lo, "bytes", ke_text(k, KT_I64, "(%0 ? %1 : 0)", arg, 2));
+    const KExpr *bytes = copy_let(lo, "bytes", ke_text(k, KT_I64, "(%0 ? %1 : 0)", arg, 2));
     run_index(lo, r, NULL, rd);
     gemm_side_index(lo, r->g, r->p->side, rd, ix);
-    const Node *n = read_input(lo->ir, r->p->side->node, ix);
+    const Node *n = copy_source(lo->ir, r->p->side->node, ix);
     ASSERT(n);
     /* a run that is not there is not read: any address will do */
     const KExpr *at = lower_index(lo, ix_flatten(lo->ir, n->type->dims, ix, n->type->rank));
     const KExpr *pick[] = {ke_test(k, ">", bytes, ke_int(k, 0)), at};
-    const KExpr *place = let(lo, "place", ke_text(k, KT_I64, "(%0 ? %1 : 0)", pick, 2));
+    const KExpr *place = copy_let(lo, "place", ke_text(k, KT_I64, "(%0 ? %1 : 0)", pick, 2));
     const KExpr *copy[] = {ke_addr(k, r->t->tiles, to), ke_addr(k, lo->in[n->id], place), bytes};
-    call(lo, "mdl_cp_async16(%0, %1, (int)%2)", copy, 3);
+    copy_call(lo, "mdl_cp_async16(%0, %1, (int)%2)", copy, 3);
 }
 
 static void store_run(Lower *lo, const Run *r, const KExpr *to, const KExpr *x)
@@ -339,13 +271,13 @@ static void store_run(Lower *lo, const Run *r, const KExpr *to, const KExpr *x)
     const KExpr *arg[] = {ke_addr(k, r->t->tiles, to), x, ke_int(k, r->p->rows),
                           ke_int(k, width(lo))};
     if (r->t->operand == DT_BF16)
-        call(lo, "mdl_storea_bf16((uint16_t *)%0, %1)", arg, 2);
+        copy_call(lo, "mdl_storea_bf16((uint16_t *)%0, %1)", arg, 2);
     else if (r->t->operand == DT_F16)
-        call(lo, "mdl_storea_f16((uint16_t *)%0, %1)", arg, 2);
+        copy_call(lo, "mdl_storea_f16((uint16_t *)%0, %1)", arg, 2);
     else if (r->p->along)
-        call(lo, "mdl_scatter_f32((float *)%0, %2, %1, %3)", arg, 4);
+        copy_call(lo, "mdl_scatter_f32((float *)%0, %2, %1, %3)", arg, 4);
     else
-        call(lo, "mdl_storea_f32((float *)%0, %1)", arg, 2);
+        copy_call(lo, "mdl_storea_f32((float *)%0, %1)", arg, 2);
 }
 
 static void compute_run(Lower *lo, const Run *r, const KExpr *to)
@@ -355,7 +287,7 @@ static void compute_run(Lower *lo, const Run *r, const KExpr *to)
     scope_if(lo, inside(lo, r));
     const KExpr *lanes = NULL;
     if (!runs_are_whole(lo, r))
-        lanes = let(lo, "lanes", ke_min(lo, ke_int(k, width(lo)), elements_left(lo, r)));
+        lanes = copy_let(lo, "lanes", ke_min(lo, ke_int(k, width(lo)), elements_left(lo, r)));
     const Ix *rd[2];
     run_index(lo, r, lanes, rd);
     const KExpr *e = lower_spread(lo, gemm_element(lo, r->g, r->p->side, rd));
@@ -375,11 +307,11 @@ static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Pa
     Kernel *k = lo->k;
     if (p->lent)
         return;
-    const KExpr *id = open_share(lo, t, "c", p->rows * t->bk / width(lo));
+    const KExpr *id = share_open(lo, t->thread, t->threads, p->rows * t->bk / width(lo));
     Run r = {.t = t, .g = dot->g, .p = p};
     place_run(lo, &r, id);
-    r.row = let(lo, "row", ke_add(lo, p->first, r.row_in));
-    r.depth = let(lo, "depth", ke_add(lo, k0, r.k_in));
+    r.row = copy_let(lo, "row", ke_add(lo, p->first, r.row_in));
+    r.depth = copy_let(lo, "depth", ke_add(lo, k0, r.k_in));
     const KExpr *scale = ke_int(k, t->operand == DT_F32 ? 4 : 1);
     const KExpr *base = ke_add(lo, ke_mul(lo, stage, ke_int(k, t->stage_bytes)), ke_int(k, p->at));
     const KExpr *to = ke_add(lo, base, ke_mul(lo, r.to, scale));
@@ -387,7 +319,7 @@ static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Pa
         copy_run(lo, &r, to);
     else
         compute_run(lo, &r, to);
-    close_share(lo);
+    share_close(lo);
 }
 
 /* Brings steps [k0, k0 + bk) of the depth to a stage. */
@@ -402,15 +334,15 @@ static void bring_stage(Lower *lo, const TileSet *t, const KExpr *stage, const K
 static void commit(Lower *lo, const TileSet *t)
 {
     if (t->async)
-        call(lo, "mdl_cp_commit()", NULL, 0);
+        copy_call(lo, "mdl_cp_commit()", NULL, 0);
 }
 
 /* What was brought `ahead` stages before the last is there, for all threads. */
 static void wait_stage(Lower *lo, const TileSet *t, int64_t ahead)
 {
     if (t->async)
-        call(lo, arena_printf(lo->arena, "mdl_cp_wait(%lld)", (long long)ahead), NULL, 0);
-    call(lo, "mdl_syncthreads()", NULL, 0);
+        copy_call(lo, arena_printf(lo->arena, "mdl_cp_wait(%lld)", (long long)ahead), NULL, 0);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
 }
 
 /* ---- sums ---- */
@@ -425,7 +357,7 @@ static void begin_sums(Lower *lo, TileSet *t)
             arena_printf(lo->arena, "const MdlTile %s = {%lld, %lld, %lld, %lld, %lld, %d, %d}",
                          dot->tile, (long long)t->bm, (long long)t->bn, (long long)t->bk,
                          (long long)t->wm, (long long)t->wn, dot->a.along, dot->b.along);
-        call(lo, text, NULL, 0);
+        copy_call(lo, text, NULL, 0);
         dot->acc = ks_local(k, lo->scope->block, "acc", KT_F32, t->sums);
         scope_loop(lo, &(LoopSpec){.stem = "i",
                                    .lo = ke_int(k, 0),
@@ -445,13 +377,13 @@ static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
                       : t->operand == DT_F16 ? "mdl_mma_tile_f16(%0, %1, %2, "
                                              : "mdl_fma_tile_f32(%0, (const float *)%1, "
                                                "(const float *)%2, ";
-    const KExpr *base = let(lo, "base", ke_mul(lo, stage, ke_int(k, t->stage_bytes)));
+    const KExpr *base = copy_let(lo, "base", ke_mul(lo, stage, ke_int(k, t->stage_bytes)));
     for (uint32_t d = 0; d < t->n; d++) {
         const TileDot *dot = &t->dot[d];
         const KExpr *arg[] = {ke_addr(k, dot->acc, ke_int(k, 0)),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->a.at))),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->b.at)))};
-        call(lo, arena_printf(lo->arena, "%s%s)", how, dot->tile), arg, 3);
+        copy_call(lo, arena_printf(lo->arena, "%s%s)", how, dot->tile), arg, 3);
     }
 }
 
@@ -472,10 +404,10 @@ static void walk_depth(Lower *lo, const TileSet *t)
                                .hi = ke_int(k, ahead),
                                .extent = dim_const(lo->ir, ahead)});
     const KExpr *s = lo->var[lo->nvar - 1].at;
-    bring_stage(lo, t, s, let(lo, "k0", ke_mul(lo, s, bk)));
+    bring_stage(lo, t, s, copy_let(lo, "k0", ke_mul(lo, s, bk)));
     commit(lo, t);
     scope_end(lo);
-    const KExpr *steps = let(lo, "steps", number_of_steps(lo, t));
+    const KExpr *steps = copy_let(lo, "steps", number_of_steps(lo, t));
     int64_t most = larger(ceil_div(dim_hi(lo->ir, t->dot[0].g->depth), t->bk), 1);
     scope_loop(lo, &(LoopSpec){.stem = "step",
                                .lo = ke_int(k, 0),
@@ -483,10 +415,10 @@ static void walk_depth(Lower *lo, const TileSet *t)
                                .extent = dim_const(lo->ir, most)});
     const KExpr *step = lo->var[lo->nvar - 1].at;
     wait_stage(lo, t, ahead - 1);
-    const KExpr *next = let(lo, "next", ke_add(lo, step, ke_int(k, ahead)));
+    const KExpr *next = copy_let(lo, "next", ke_add(lo, step, ke_int(k, ahead)));
     scope_if(lo, ke_test(k, "<", next, steps));
-    const KExpr *stage = let(lo, "stage", ke_index(k, KI_MOD, next, ring));
-    bring_stage(lo, t, stage, let(lo, "k0", ke_mul(lo, next, bk)));
+    const KExpr *stage = copy_let(lo, "stage", ke_index(k, KI_MOD, next, ring));
+    bring_stage(lo, t, stage, copy_let(lo, "k0", ke_mul(lo, next, bk)));
     scope_end(lo);
     commit(lo, t);
     multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
@@ -506,9 +438,9 @@ static void lay_sums_down(Lower *lo, const TileSet *t)
             arena_printf(lo->arena, "mdl_%s_rows(%%0, %%1, %%2, %s)", how, dot->tile);
         const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, d * t->row_floats)),
                               ke_int(k, t->pitch), ke_addr(k, dot->acc, ke_int(k, 0))};
-        call(lo, text, arg, 3);
+        copy_call(lo, text, arg, 3);
     }
-    call(lo, "mdl_syncthreads()", NULL, 0);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
 }
 
 static void epilogue(Lower *lo, const TileSet *t)
@@ -517,18 +449,18 @@ static void epilogue(Lower *lo, const TileSet *t)
     const Gemm *g = t->dot[0].g;
     int64_t w = width(lo), per = t->bn / w, columns;
     lay_sums_down(lo, t);
-    const KExpr *id = open_share(lo, t, "v", t->bm * per);
-    const KExpr *r = let(lo, "r", ke_index(k, KI_DIV, id, ke_int(k, per)));
+    const KExpr *id = share_open(lo, t->thread, t->threads, t->bm * per);
+    const KExpr *r = copy_let(lo, "r", ke_index(k, KI_DIV, id, ke_int(k, per)));
     const KExpr *c = ke_mul(lo, ke_index(k, KI_MOD, id, ke_int(k, per)), ke_int(k, w));
-    c = let(lo, "c", c);
-    const KExpr *row = let(lo, "row", ke_add(lo, t->m0, r));
-    const KExpr *column = let(lo, "column", ke_add(lo, t->n0, c));
+    c = copy_let(lo, "c", c);
+    const KExpr *row = copy_let(lo, "row", ke_add(lo, t->m0, r));
+    const KExpr *column = copy_let(lo, "column", ke_add(lo, t->n0, c));
     const KExpr *n = ke_extent(k, g->right.rows);
     const KExpr *rows = ke_test(k, "<", row, ke_extent(k, g->left.rows));
     scope_if(lo, ke_test(k, "&&", rows, ke_test(k, "<", column, n)));
     const KExpr *lanes = NULL;
     if (!dim_is_const(g->right.rows, &columns) || columns % w != 0)
-        lanes = let(lo, "lanes", ke_min(lo, ke_int(k, w), ke_sub(lo, n, column)));
+        lanes = copy_let(lo, "lanes", ke_min(lo, ke_int(k, w), ke_sub(lo, n, column)));
     const Ix *ix[IR_MAX_RANK], *row_ix = scope_var(lo, row, g->left.rows);
     const Ix *column_ix = scope_vector_var(lo, column, g->right.rows, lanes);
     gemm_result_index(lo, g, row_ix, column_ix, ix);
@@ -536,11 +468,11 @@ static void epilogue(Lower *lo, const TileSet *t)
     const KExpr *at = ke_add(lo, ke_mul(lo, r, ke_int(k, t->pitch)), c);
     for (uint32_t d = 0; d < t->n; d++) {
         const KExpr *place = ke_add(lo, at, ke_int(k, d * t->row_floats));
-        dot[d] = let(lo, "dot", ke_aligned(k, ke_vload(k, t->rows, place, NULL)));
+        dot[d] = copy_let(lo, "dot", ke_aligned(k, ke_vload(k, t->rows, place, NULL)));
     }
     gemm_store_results(lo, t->set, dot, ix);
     scope_end(lo);
-    close_share(lo);
+    share_close(lo);
 }
 
 /* ---- the kernel ---- */
@@ -553,15 +485,15 @@ static void one_tile(Lower *lo, TileSet *t, const KExpr *task)
     int64_t tiles = tiles_of(lo, g->left.rows, t->bm) * across;
     const KExpr *of = task, *batch = ke_int(k, 0);
     if (!dim_equals(g->nbatch, 1)) {
-        batch = let(lo, "batch", ke_index(k, KI_DIV, task, ke_int(k, tiles)));
-        of = let(lo, "of", ke_index(k, KI_MOD, task, ke_int(k, tiles)));
+        batch = copy_let(lo, "batch", ke_index(k, KI_DIV, task, ke_int(k, tiles)));
+        of = copy_let(lo, "of", ke_index(k, KI_MOD, task, ke_int(k, tiles)));
     }
     gemm_set_batch(t->set, scope_var(lo, batch, g->nbatch));
     const KExpr *up = ke_index(k, KI_DIV, of, ke_int(k, across));
-    t->m0 = let(lo, "m0", ke_mul(lo, up, ke_int(k, t->bm)));
+    t->m0 = copy_let(lo, "m0", ke_mul(lo, up, ke_int(k, t->bm)));
     const KExpr *right = ke_index(k, KI_MOD, of, ke_int(k, across));
-    t->n0 = let(lo, "n0", ke_mul(lo, right, ke_int(k, t->bn)));
-    t->thread = let(lo, "thread", ke_text(k, KT_I64, "mdl_thread()", NULL, 0));
+    t->n0 = copy_let(lo, "n0", ke_mul(lo, right, ke_int(k, t->bn)));
+    t->thread = copy_let(lo, "thread", ke_text(k, KT_I64, "mdl_thread()", NULL, 0));
     for (uint32_t d = 0; d < t->n; d++) {
         t->dot[d].a.first = t->m0;
         t->dot[d].b.first = t->n0;

@@ -1,0 +1,80 @@
+/* gpu_copy.c: operands on their way to shared memory. gpu_copy.h. */
+#include "gpu_copy.h"
+
+#include <string.h>
+
+void copy_call(Lower *lo, const char *text, const KExpr *const *arg, uint32_t n)
+{
+    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, text, arg, n));
+}
+
+const KExpr *copy_let(Lower *lo, const char *stem, const KExpr *e)
+{
+    return ks_let(lo->k, lo->scope->block, stem, e);
+}
+
+/* ---- operands as they lie ---- */
+
+/* The next node on the way from an operand to an input that is read as it lies: views, and casts that only
+ * widen. *in: the index there of what is at ix here. NULL: there is none. */
+static const Node *step_to_input(Ir *ir, const Node *n, const Ix *const *ix, const Ix **in)
+{
+    const OpInfo *info = op_info(n->op);
+    if (info->cls == OC_VIEW && info->at && n->nin == 1)
+        info->at(ir, n, 0, ix, in);
+    else if (node_is_cast(n) && dtype_info(n->in[0]->type->dtype)->bytes == 2)
+        memcpy(in, ix, n->type->rank * sizeof *in);
+    else
+        return NULL;
+    return n->in[0];
+}
+
+const Node *copy_source(Ir *ir, const Node *n, const Ix **ix)
+{
+    while (n && gen_info(n->op)->value != value_input) {
+        const Ix *in[IR_MAX_RANK];
+        n = step_to_input(ir, n, ix, in);
+        if (n)
+            memcpy(ix, in, n->type->rank * sizeof *ix);
+    }
+    return n;
+}
+
+bool copy_in_runs(Lower *lo, const Node *n, const Ix *const *ix, uint32_t v, DType dt)
+{
+    const Ix *at[IR_MAX_RANK];
+    memcpy(at, ix, n->type->rank * sizeof *at);
+    const Node *input = copy_source(lo->ir, n, at);
+    const Dim *stride;
+    if (!input || input->type->dtype != dt)
+        return false;
+    const Ix *linear = ix_flatten(lo->ir, input->type->dims, at, input->type->rank);
+    return index_stride(lo, linear, v, &stride) && dim_equals(stride, 1) &&
+           index_aligned(lo, linear, v);
+}
+
+/* ---- threads of a block ---- */
+
+const KExpr *share_open(Lower *lo, const KExpr *thread, int64_t threads, int64_t count)
+{
+    Kernel *k = lo->k;
+    int64_t turns = ceil_div(count, threads);
+    scope_loop(lo, &(LoopSpec){.stem = "c",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_int(k, turns),
+                               .extent = dim_const(lo->ir, turns),
+                               .unroll = true});
+    const KExpr *turn = lo->var[lo->nvar - 1].at;
+    const KExpr *id = copy_let(lo, "id", ke_add(lo, thread, ke_mul(lo, turn, ke_int(k, threads))));
+    if (count % threads)
+        scope_if(lo, ke_test(k, "<", id, ke_int(k, count)));
+    else
+        scope_plain(lo);
+    return id;
+}
+
+void share_close(Lower *lo)
+{
+    scope_end(lo);
+    scope_end(lo);
+}

@@ -1,0 +1,23 @@
+/* gpu_copy.h: what blocks of threads on a GPU do with operands on their way to shared memory: whether they can be
+ * copied as they lie, and how threads share the work; private to codegen. */
+#ifndef MDL_GPU_COPY_H
+#define MDL_GPU_COPY_H
+
+#include "lower.h"
+
+/* The input that is read for n as it lies, through views and casts that only widen, with the index in it of
+ * what is at ix (IR_MAX_RANK long, changed) in n; or NULL. */
+const Node *copy_source(Ir *ir, const Node *n, const Ix **ix);
+/* Whether W elements along the vector variable v of n at ix lie together in an input of this type, at a multiple
+ * of their size. */
+bool copy_in_runs(Lower *lo, const Node *n, const Ix *const *ix, uint32_t v, DType dt);
+
+/* Opens the loop in which a block's threads share `count` items: the number of the item of this thread. */
+const KExpr *share_open(Lower *lo, const KExpr *thread, int64_t threads, int64_t count);
+void share_close(Lower *lo);
+
+/* A statement of a helper's call; a name for a value. */
+void copy_call(Lower *lo, const char *text, const KExpr *const *arg, uint32_t n);
+const KExpr *copy_let(Lower *lo, const char *stem, const KExpr *e);
+
+#endif
