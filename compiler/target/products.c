@@ -100,7 +100,7 @@ bool products_find(const Graph *body, Arena *arena, Products *out)
 DType products_operand(const Node *operand)
 {
     const Node *n = operand;
-    while (op_info(n->op)->cls == OC_VIEW && n->nin == 1)
+    while ((op_info(n->op)->cls == OC_VIEW && n->nin == 1) || op_info(n->op)->cls == OC_GATHER)
         n = n->in[0];
     if (op_info(n->op)->cls != OC_ELEM || n->nin != 1 || !node_is_cast(n))
         return operand->type->dtype;

@@ -22,7 +22,7 @@ typedef struct Products {
 /* False: too many dots, one is computed from another, or the dots of a set do not fit together. */
 bool products_find(const Graph *body, Arena *arena, Products *out);
 
-/* The element type that holds every value of an operand: of 16 bits, if views and an exact cast lead to it; else
+/* The element type that holds every value of an operand: of 16 bits, if views, gathers and an exact cast lead to it; else
  * the operand's own. */
 DType products_operand(const Node *operand);
 

@@ -1,0 +1,496 @@
+/* gpu_tile.c: a block of threads of a GPU computes a tile of bm x bn sums of products, of every dot of a set, over
+ * the whole depth; so no sum depends on how blocks run.
+ *
+ * A ring of `stages` buffers in shared memory holds bk steps of depth of both operands. What is read as it
+ * lies, 16 bit and in runs of 16 bytes, is copied by cp.async while earlier stages are multiplied; any other
+ * operand is computed, element by element, on the way. 16-bit operands go through the tensor cores, others
+ * through multiply-adds of f32 (mdl_tile.h). The sums then pass through shared memory, so that
+ * what follows sees rows of the result, and whatever it reads and writes is read and written in order. */
+#include "gpu_tile.h"
+#include "gpu_copy.h"
+
+#include <string.h>
+
+static int64_t width(const Lower *lo)
+{
+    return lo->k->width;
+}
+
+static int64_t operand_bytes(const TileSet *t)
+{
+    return dtype_info(t->operand)->bytes;
+}
+
+/* ---- shape ---- */
+
+DType tile_operand(const GemmSet *set)
+{
+    DType dt = products_operand(set->dot[0]->dot->in[0]);
+    for (uint32_t d = 0; d < set->n; d++)
+        for (uint32_t k = 0; k < 2; k++)
+            if (products_operand(set->dot[d]->dot->in[k]) != dt)
+                return DT_F32;
+    return dt == DT_BF16 || dt == DT_F16 ? dt : DT_F32;
+}
+
+/* Whether runs of W elements of a side lie together in an input of this type, each at a multiple of their
+ * size. */
+static bool runs_lie_together(Lower *lo, Gemm *g, GemmSide *s, bool along, DType dt)
+{
+    KPhase dry = {0};
+    const KExpr *zero = ke_int(lo->k, 0);
+    const Ix *rd[2], *ix[IR_MAX_RANK];
+    scope_begin(lo, &dry);
+    g->batch = scope_var(lo, zero, g->nbatch);
+    uint32_t v = 0;
+    for (int i = 0; i < 2; i++) {
+        const Dim *extent = i == 0 ? s->rows : g->depth;
+        bool lanes = (i == 1) == along;
+        rd[i] = lanes ? scope_vector_var(lo, zero, extent, NULL) : scope_var(lo, zero, extent);
+        if (lanes)
+            v = lo->nvar - 1;
+    }
+    gemm_side_index(lo, g, s, rd, ix);
+    return copy_in_runs(lo, s->node, ix, v, dt);
+}
+
+static void choose_part(Lower *lo, const TileSet *t, Gemm *g, Part *p, int64_t rows)
+{
+    GemmSide *s = p->side;
+    p->rows = s->panel = rows;
+    double by_rows = gemm_probe_side(lo, g, s, false), by_depth = gemm_probe_side(lo, g, s, true);
+    p->along = by_depth <= by_rows;
+    if (t->operand == DT_F32)
+        return;
+    p->async = runs_lie_together(lo, g, s, p->along, t->operand);
+    if (!p->async && runs_lie_together(lo, g, s, !p->along, t->operand)) {
+        p->along = !p->along;
+        p->async = true;
+    }
+}
+
+/* A matrix times a vector has the vector as its one row. */
+static void choose_left(Gemm *g)
+{
+    if (!dim_equals(g->right.rows, 1) || dim_equals(g->left.rows, 1))
+        return;
+    GemmSide s = g->left;
+    g->left = g->right;
+    g->right = s;
+    g->swapped = true;
+}
+
+static bool same_part(const Part *a, const Part *b)
+{
+    const GemmSide *x = a->side, *y = b->side;
+    return x->node == y->node && x->nbatch == y->nbatch && x->ndepth == y->ndepth &&
+           memcmp(x->batch, y->batch, x->nbatch * sizeof *x->batch) == 0 &&
+           memcmp(x->depth, y->depth, x->ndepth * sizeof *x->depth) == 0;
+}
+
+static void place_part(TileSet *t, Part *p, const Part *lender)
+{
+    p->lent = lender && same_part(p, lender);
+    p->at = p->lent ? lender->at : t->stage_bytes;
+    if (!p->lent)
+        t->stage_bytes += p->rows * t->bk * operand_bytes(t);
+    t->async = t->async || p->async;
+}
+
+static void shape_dot(Lower *lo, TileSet *t, uint32_t d)
+{
+    TileDot *dot = &t->dot[d];
+    dot->g = t->set->dot[d];
+    choose_left(dot->g);
+    dot->a.side = &dot->g->left;
+    dot->b.side = &dot->g->right;
+    choose_part(lo, t, dot->g, &dot->a, t->bm);
+    choose_part(lo, t, dot->g, &dot->b, t->bn);
+    place_part(t, &dot->a, d > 0 ? &t->dot[d - 1].a : NULL);
+    place_part(t, &dot->b, NULL);
+}
+
+void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
+{
+    uint32_t s = set->number;
+    *t = (TileSet){.set = set, .n = set->n, .operand = tile_operand(set)};
+    t->bm = lower_config_of(lo, s, "bm");
+    t->bn = lower_config_of(lo, s, "bn");
+    t->bk = lower_config_of(lo, s, "bk");
+    t->stages = lower_config_of(lo, s, "stages");
+    t->wm = lower_config_of(lo, s, "warps_m");
+    t->wn = lower_config_of(lo, s, "warps_n");
+    t->threads = t->wm * t->wn * 32;
+    t->sums = t->bm * t->bn / t->threads;
+    t->pitch = t->bn + width(lo);
+    for (uint32_t d = 0; d < t->n; d++)
+        shape_dot(lo, t, d);
+    t->row_floats = t->bm * t->pitch;
+}
+
+int64_t tile_count(Lower *lo, const Dim *rows, int64_t tile)
+{
+    return larger(ceil_div(dim_hi(lo->ir, rows), tile), 1);
+}
+
+const Dim *tile_tasks(Lower *lo, const TileSet *t)
+{
+    const Gemm *g = t->dot[0].g;
+    int64_t tiles = tile_count(lo, g->left.rows, t->bm) * tile_count(lo, g->right.rows, t->bn);
+    return dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, tiles));
+}
+
+static int64_t shared_bytes(const TileSet *t)
+{
+    return larger(t->stages * t->stage_bytes, t->n * t->row_floats * 4);
+}
+
+/* ---- one stage ---- */
+
+/* A run of W elements that a thread brings: its place in the tile and in the matrix. */
+typedef struct Run {
+    const TileSet *t;
+    Gemm *g;
+    const Part *p;
+    const KExpr *row_in, *k_in, *row, *depth;
+    const KExpr *to; /* in the stage: byte, or f32: element */
+} Run;
+
+/* Neighbouring threads take neighbouring runs of memory; an f32 tile is turned on the way, there they take
+ * neighbouring rows, which are in different banks. */
+static void place_run(Lower *lo, Run *r, const KExpr *id)
+{
+    Kernel *k = lo->k;
+    const Part *p = r->p;
+    int64_t w = width(lo), per = p->along ? r->t->bk / w : p->rows / w;
+    bool turned = p->along && r->t->operand == DT_F32;
+    const KExpr *n = ke_int(k, turned ? p->rows : per);
+    const KExpr *major = copy_let(lo, "major", ke_index(k, turned ? KI_MOD : KI_DIV, id, n));
+    const KExpr *minor = copy_let(lo, "minor", ke_index(k, turned ? KI_DIV : KI_MOD, id, n));
+    const KExpr *lane0 = ke_mul(lo, minor, ke_int(k, w));
+    r->row_in = p->along ? major : lane0;
+    r->k_in = p->along ? lane0 : major;
+    if (r->t->operand != DT_F32) {
+        const KExpr *arg[] = {major, minor, ke_int(k, per)};
+        r->to = ke_text(k, KT_I64, "mdl_chunk(%0, %1, %2)", arg, 3);
+    } else {
+        r->to = ke_add(lo, ke_mul(lo, r->k_in, ke_int(k, p->rows)), r->row_in);
+    }
+}
+
+static const KExpr *depth_end(Lower *lo, const TileSet *t, const Gemm *g)
+{
+    return t->depth_end ? t->depth_end : ke_extent(lo->k, g->depth);
+}
+
+static const KExpr *rows_end(Lower *lo, const TileSet *t, const Gemm *g, const GemmSide *s)
+{
+    return t->rows_end && s == &g->left ? t->rows_end : ke_extent(lo->k, s->rows);
+}
+
+/* How many elements of the run exist: of those along it; the other index is tested apart. */
+static const KExpr *elements_left(Lower *lo, const Run *r)
+{
+    const KExpr *at = r->p->along ? r->depth : r->row;
+    const KExpr *end =
+        r->p->along ? depth_end(lo, r->t, r->g) : rows_end(lo, r->t, r->g, r->p->side);
+    return ke_sub(lo, end, at);
+}
+
+static bool runs_are_whole(const Lower *lo, const Run *r)
+{
+    int64_t n;
+    bool known = r->p->along ? !r->t->depth_end : !r->t->rows_end || r->p->side != &r->g->left;
+    return known && dim_is_const(r->p->along ? r->g->depth : r->p->side->rows, &n) &&
+           n % width(lo) == 0;
+}
+
+static const KExpr *inside(Lower *lo, const Run *r)
+{
+    Kernel *k = lo->k;
+    const KExpr *rows = ke_test(k, "<", r->row, rows_end(lo, r->t, r->g, r->p->side));
+    return ke_test(k, "&&", rows, ke_test(k, "<", r->depth, depth_end(lo, r->t, r->g)));
+}
+
+/* Row and depth of the run as indices; lanes go along it. */
+static void run_index(Lower *lo, const Run *r, const KExpr *lanes, const Ix **rd)
+{
+    const Part *p = r->p;
+    const Dim *rows = p->side->rows, *depth = r->g->depth;
+    rd[0] = p->along ? scope_var(lo, r->row, rows) : scope_vector_var(lo, r->row, rows, lanes);
+    rd[1] =
+        p->along ? scope_vector_var(lo, r->depth, depth, lanes) : scope_var(lo, r->depth, depth);
+}
+
+static void copy_run(Lower *lo, const Run *r, const KExpr *to)
+{
+    Kernel *k = lo->k;
+    const Ix *rd[2], *ix[IR_MAX_RANK];
+    const KExpr *limit = ke_int(k, width(lo)), *some = limit;
+    if (!runs_are_whole(lo, r))
+        some = ke_min(lo, limit, elements_left(lo, r));
+    const KExpr *arg[] = {inside(lo, r), ke_mul(lo, some, ke_int(k, operand_bytes(r->t)))};
+    const KExpr *bytes = copy_let(lo, "bytes", ke_text(k, KT_I64, "(%0 ? %1 : 0)", arg, 2));
+    run_index(lo, r, NULL, rd);
+    gemm_side_index(lo, r->g, r->p->side, rd, ix);
+    const Node *n = copy_source(lo->ir, r->p->side->node, ix);
+    ASSERT(n);
+    /* a run that is not there is not read: any address will do */
+    const KExpr *at = lower_index(lo, ix_flatten(lo->ir, n->type->dims, ix, n->type->rank));
+    const KExpr *pick[] = {ke_test(k, ">", bytes, ke_int(k, 0)), at};
+    const KExpr *place = copy_let(lo, "place", ke_text(k, KT_I64, "(%0 ? %1 : 0)", pick, 2));
+    const KExpr *copy[] = {ke_addr(k, r->t->tiles, to), ke_addr(k, lo->in[n->id], place), bytes};
+    copy_call(lo, "mdl_cp_async16(%0, %1, (int)%2)", copy, 3);
+}
+
+static void store_run(Lower *lo, const Run *r, const KExpr *to, const KExpr *x)
+{
+    Kernel *k = lo->k;
+    const KExpr *arg[] = {ke_addr(k, r->t->tiles, to), x, ke_int(k, r->p->rows),
+                          ke_int(k, width(lo))};
+    if (r->t->operand == DT_BF16)
+        copy_call(lo, "mdl_storea_bf16((uint16_t *)%0, %1)", arg, 2);
+    else if (r->t->operand == DT_F16)
+        copy_call(lo, "mdl_storea_f16((uint16_t *)%0, %1)", arg, 2);
+    else if (r->p->along)
+        copy_call(lo, "mdl_scatter_f32((float *)%0, %2, %1, %3)", arg, 4);
+    else
+        copy_call(lo, "mdl_storea_f32((float *)%0, %1)", arg, 2);
+}
+
+static void compute_run(Lower *lo, const Run *r, const KExpr *to)
+{
+    Kernel *k = lo->k;
+    const KExpr *x = ks_var(k, lo->scope->block, "run", ke_num(k, KT_VF, 0));
+    scope_if(lo, inside(lo, r));
+    const KExpr *lanes = NULL;
+    if (!runs_are_whole(lo, r))
+        lanes = copy_let(lo, "lanes", ke_min(lo, ke_int(k, width(lo)), elements_left(lo, r)));
+    const Ix *rd[2];
+    run_index(lo, r, lanes, rd);
+    const KExpr *e = lower_spread(lo, gemm_element(lo, r->g, r->p->side, rd));
+    if (lanes) { /* what is computed of nothing need not be zero */
+        const KExpr *first = ke_apply(lo, KT_VI, "mdl_first_vi(%0)", lanes, NULL);
+        const KExpr *arg[] = {first, e, ke_num(k, KT_VF, 0)};
+        e = ke_text(k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
+    }
+    ks_set(k, lo->scope->block, x, e);
+    scope_end(lo);
+    store_run(lo, r, to, x);
+}
+
+static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Part *p,
+                       const KExpr *stage, const KExpr *k0)
+{
+    Kernel *k = lo->k;
+    if (p->lent)
+        return;
+    const KExpr *id = share_open(lo, t->thread, t->threads, p->rows * t->bk / width(lo));
+    Run r = {.t = t, .g = dot->g, .p = p};
+    place_run(lo, &r, id);
+    r.row = copy_let(lo, "row", ke_add(lo, p->first, r.row_in));
+    r.depth = copy_let(lo, "depth", ke_add(lo, k0, r.k_in));
+    const KExpr *scale = ke_int(k, t->operand == DT_F32 ? 4 : 1);
+    const KExpr *base = ke_add(lo, ke_mul(lo, stage, ke_int(k, t->stage_bytes)), ke_int(k, p->at));
+    const KExpr *to = ke_add(lo, base, ke_mul(lo, r.to, scale));
+    if (p->async)
+        copy_run(lo, &r, to);
+    else
+        compute_run(lo, &r, to);
+    share_close(lo);
+}
+
+/* Brings steps [k0, k0 + bk) of the depth to a stage. */
+static void bring_stage(Lower *lo, const TileSet *t, const KExpr *stage, const KExpr *k0)
+{
+    for (uint32_t d = 0; d < t->n; d++) {
+        bring_part(lo, t, &t->dot[d], &t->dot[d].a, stage, k0);
+        bring_part(lo, t, &t->dot[d], &t->dot[d].b, stage, k0);
+    }
+}
+
+static void commit(Lower *lo, const TileSet *t)
+{
+    if (t->async)
+        copy_call(lo, "mdl_cp_commit()", NULL, 0);
+}
+
+/* What was brought `ahead` stages before the last is there, for all threads. */
+static void wait_stage(Lower *lo, const TileSet *t, int64_t ahead)
+{
+    if (t->async)
+        copy_call(lo, arena_printf(lo->arena, "mdl_cp_wait(%lld)", (long long)ahead), NULL, 0);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+}
+
+/* ---- sums ---- */
+
+static void begin_sums(Lower *lo, TileSet *t)
+{
+    Kernel *k = lo->k;
+    for (uint32_t d = 0; d < t->n; d++) {
+        TileDot *dot = &t->dot[d];
+        dot->tile = kernel_name(k, "tile");
+        const char *text =
+            arena_printf(lo->arena, "const MdlTile %s = {%lld, %lld, %lld, %lld, %lld, %d, %d}",
+                         dot->tile, (long long)t->bm, (long long)t->bn, (long long)t->bk,
+                         (long long)t->wm, (long long)t->wn, dot->a.along, dot->b.along);
+        copy_call(lo, text, NULL, 0);
+        dot->acc = ks_local(k, lo->scope->block, "acc", KT_F32, t->sums);
+        scope_loop(lo, &(LoopSpec){.stem = "i",
+                                   .lo = ke_int(k, 0),
+                                   .hi = ke_int(k, t->sums),
+                                   .extent = dim_const(lo->ir, t->sums),
+                                   .unroll = true});
+        const KExpr *i = lo->var[lo->nvar - 1].at;
+        ks_store(k, lo->scope->block, dot->acc, i, ke_num(k, KT_F32, 0));
+        scope_end(lo);
+    }
+}
+
+static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
+{
+    Kernel *k = lo->k;
+    const char *how = t->operand == DT_BF16  ? "mdl_mma_tile_bf16(%0, %1, %2, "
+                      : t->operand == DT_F16 ? "mdl_mma_tile_f16(%0, %1, %2, "
+                                             : "mdl_fma_tile_f32(%0, (const float *)%1, "
+                                               "(const float *)%2, ";
+    const KExpr *base = copy_let(lo, "base", ke_mul(lo, stage, ke_int(k, t->stage_bytes)));
+    for (uint32_t d = 0; d < t->n; d++) {
+        const TileDot *dot = &t->dot[d];
+        const KExpr *arg[] = {ke_addr(k, dot->acc, ke_int(k, 0)),
+                              ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->a.at))),
+                              ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->b.at)))};
+        copy_call(lo, arena_printf(lo->arena, "%s%s)", how, dot->tile), arg, 3);
+    }
+}
+
+static const KExpr *number_of_steps(Lower *lo, const TileSet *t)
+{
+    Kernel *k = lo->k;
+    const KExpr *up = ke_add(lo, depth_end(lo, t, t->dot[0].g), ke_int(k, t->bk - 1));
+    return ke_index(k, KI_DIV, up, ke_int(k, t->bk));
+}
+
+static void walk_depth(Lower *lo, const TileSet *t)
+{
+    Kernel *k = lo->k;
+    int64_t ahead = t->stages - 1;
+    const KExpr *ring = ke_int(k, t->stages), *bk = ke_int(k, t->bk);
+    scope_loop(lo, &(LoopSpec){.stem = "s",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_int(k, ahead),
+                               .extent = dim_const(lo->ir, ahead)});
+    const KExpr *s = lo->var[lo->nvar - 1].at;
+    bring_stage(lo, t, s, copy_let(lo, "k0", ke_mul(lo, s, bk)));
+    commit(lo, t);
+    scope_end(lo);
+    const KExpr *steps = copy_let(lo, "steps", number_of_steps(lo, t));
+    int64_t most = larger(ceil_div(dim_hi(lo->ir, t->dot[0].g->depth), t->bk), 1);
+    scope_loop(lo, &(LoopSpec){.stem = "step",
+                               .lo = ke_int(k, 0),
+                               .hi = steps,
+                               .extent = dim_const(lo->ir, most)});
+    const KExpr *step = lo->var[lo->nvar - 1].at;
+    wait_stage(lo, t, ahead - 1);
+    const KExpr *next = copy_let(lo, "next", ke_add(lo, step, ke_int(k, ahead)));
+    scope_if(lo, ke_test(k, "<", next, steps));
+    const KExpr *stage = copy_let(lo, "stage", ke_index(k, KI_MOD, next, ring));
+    bring_stage(lo, t, stage, copy_let(lo, "k0", ke_mul(lo, next, bk)));
+    scope_end(lo);
+    commit(lo, t);
+    multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
+    scope_end(lo);
+}
+
+/* ---- the sums as rows ---- */
+
+static void lay_sums_down(Lower *lo, const TileSet *t)
+{
+    Kernel *k = lo->k;
+    wait_stage(lo, t, 0);
+    for (uint32_t d = 0; d < t->n; d++) {
+        const TileDot *dot = &t->dot[d];
+        const char *how = t->operand == DT_F32 ? "fma" : "mma";
+        const char *text =
+            arena_printf(lo->arena, "mdl_%s_rows(%%0, %%1, %%2, %s)", how, dot->tile);
+        const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, d * t->row_floats)),
+                              ke_int(k, t->pitch), ke_addr(k, dot->acc, ke_int(k, 0))};
+        copy_call(lo, text, arg, 3);
+    }
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+}
+
+void tile_open_sums(Lower *lo, const TileSet *t, TileSpot *spot)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->dot[0].g;
+    int64_t w = width(lo), per = t->bn / w, columns;
+    const KExpr *id = share_open(lo, t->thread, t->threads, t->bm * per);
+    spot->r = copy_let(lo, "r", ke_index(k, KI_DIV, id, ke_int(k, per)));
+    const KExpr *c = ke_mul(lo, ke_index(k, KI_MOD, id, ke_int(k, per)), ke_int(k, w));
+    spot->c = copy_let(lo, "c", c);
+    spot->row = copy_let(lo, "row", ke_add(lo, t->m0, spot->r));
+    spot->column = copy_let(lo, "column", ke_add(lo, t->n0, spot->c));
+    const KExpr *n = ke_extent(k, g->right.rows);
+    const KExpr *rows = ke_test(k, "<", spot->row, rows_end(lo, t, g, &g->left));
+    scope_if(lo, ke_test(k, "&&", rows, ke_test(k, "<", spot->column, n)));
+    spot->lanes = NULL;
+    if (!dim_is_const(g->right.rows, &columns) || columns % w != 0)
+        spot->lanes = copy_let(lo, "lanes", ke_min(lo, ke_int(k, w), ke_sub(lo, n, spot->column)));
+}
+
+const KExpr *tile_sum(Lower *lo, const TileSet *t, uint32_t d, const TileSpot *spot)
+{
+    Kernel *k = lo->k;
+    const KExpr *at = ke_add(lo, ke_mul(lo, spot->r, ke_int(k, t->pitch)), spot->c);
+    const KExpr *place = ke_add(lo, at, ke_int(k, d * t->row_floats));
+    return copy_let(lo, "dot", ke_aligned(k, ke_vload(k, t->rows, place, NULL)));
+}
+
+void tile_close_sums(Lower *lo)
+{
+    scope_end(lo);
+    share_close(lo);
+}
+
+/* ---- the tile ---- */
+
+/* The ring and, in its place, the sums as rows. */
+void tile_make_shared(Lower *lo, TileSet *sets, uint32_t n, KPhase *phase)
+{
+    Kernel *k = lo->k;
+    int64_t most = 0;
+    for (uint32_t s = 0; s < n; s++)
+        most = larger(most, shared_bytes(&sets[s]));
+    uint32_t tiles = kernel_shared(k, "tiles", DT_U8, most);
+    KBuf b = k->bufs.at[tiles];
+    b.name = kernel_name(k, "rows");
+    b.dtype = DT_F32;
+    b.count = dim_const(lo->ir, most / 4);
+    uint32_t rows = kernel_buf(k, &b);
+    ASSERT(phase->shared <= lo->target->l1);
+    for (uint32_t s = 0; s < n; s++) {
+        sets[s].tiles = tiles;
+        sets[s].rows = rows;
+        ASSERT(sets[s].threads == phase->threads);
+    }
+}
+
+void tile_place(Lower *lo, TileSet *t, const KExpr *m0, const KExpr *n0)
+{
+    t->m0 = copy_let(lo, "m0", m0);
+    t->n0 = copy_let(lo, "n0", n0);
+    t->thread = copy_let(lo, "thread", ke_text(lo->k, KT_I64, "mdl_thread()", NULL, 0));
+    for (uint32_t d = 0; d < t->n; d++) {
+        t->dot[d].a.first = t->m0;
+        t->dot[d].b.first = t->n0;
+    }
+}
+
+void tile_compute(Lower *lo, TileSet *t)
+{
+    begin_sums(lo, t);
+    walk_depth(lo, t);
+    lay_sums_down(lo, t);
+}

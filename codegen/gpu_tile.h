@@ -1,0 +1,68 @@
+/* gpu_tile.h: a tile of sums of products that a block of threads of a GPU computes, for all kernels that need
+ * one: what is multiplied and where the tile lies is said by nodes and indices, what becomes of the sums by
+ * the kernel. gpu_tile.c tells the idea; private to codegen. */
+#ifndef MDL_GPU_TILE_H
+#define MDL_GPU_TILE_H
+
+#include "gemm.h"
+
+/* An operand of the tile. */
+typedef struct Part {
+    GemmSide *side;
+    int64_t rows; /* of the tile */
+    bool along;   /* runs, in memory and in the tile, go along the depth; else along the rows */
+    bool async;   /* copied as it lies */
+    bool lent;    /* the dot before has the same */
+    int64_t at;   /* its first byte in a stage */
+    const KExpr *first; /* row of the matrix */
+} Part;
+
+typedef struct TileDot {
+    Gemm *g;
+    Part a, b;
+    uint32_t acc;     /* sums of this thread */
+    const char *tile; /* name of its MdlTile */
+} TileDot;
+
+/* What blocks of one set do. */
+typedef struct TileSet {
+    const GemmSet *set;
+    TileDot dot[PRODUCTS_TOGETHER];
+    uint32_t n;
+    DType operand; /* DT_BF16, DT_F16; DT_F32: multiply-adds */
+    int64_t bm, bn, bk, stages, wm, wn, pitch;
+    int64_t threads, sums; /* of a block; of a thread, for one dot */
+    int64_t stage_bytes, row_floats;
+    bool async;
+    uint32_t tiles, rows; /* shared: the ring; the sums as rows, in the same place */
+    const KExpr *thread, *m0, *n0;
+    /* Rows of the left operand, and steps of depth, that there are; NULL: as many as the extents say. */
+    const KExpr *rows_end, *depth_end;
+} TileSet;
+
+/* The 16-bit type of all operands of a set, which a kernel with 8 lanes multiplies on tensor cores; or DT_F32. */
+DType tile_operand(const GemmSet *set);
+/* Tile sizes and operands of a set, from the configuration of its number. */
+void tile_shape(Lower *lo, TileSet *t, const GemmSet *set);
+/* Tiles that `rows` are cut into, at the upper end; tasks of a set: all tiles of all batch members. */
+int64_t tile_count(Lower *lo, const Dim *rows, int64_t tile);
+const Dim *tile_tasks(Lower *lo, const TileSet *t);
+/* The phase made last has room for the ring of any of the sets and, in its place, the sums as rows. */
+void tile_make_shared(Lower *lo, TileSet *sets, uint32_t n, KPhase *phase);
+/* This block computes the tile at (m0, n0). */
+void tile_place(Lower *lo, TileSet *t, const KExpr *m0, const KExpr *n0);
+/* Multiplies over the whole depth; the sums then lie in shared memory as rows, which all threads see. */
+void tile_compute(Lower *lo, TileSet *t);
+
+/* W neighbouring sums: where they are in the tile and in the result. */
+typedef struct TileSpot {
+    const KExpr *r, *c, *row, *column;
+    const KExpr *lanes; /* how many exist; NULL: all W */
+} TileSpot;
+/* Opens the loop in which the block's threads share the tile's sums, in the order of the result's rows, and
+ * closes it; and a sum of dot d, a vector. */
+void tile_open_sums(Lower *lo, const TileSet *t, TileSpot *spot);
+const KExpr *tile_sum(Lower *lo, const TileSet *t, uint32_t d, const TileSpot *spot);
+void tile_close_sums(Lower *lo);
+
+#endif
