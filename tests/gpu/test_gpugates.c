@@ -56,6 +56,7 @@ static void check_program(GpuCase *g, const char *file)
         for (uint32_t k = 0; k < p->nkernels; k++)
             texts[k] = (GpuText){plan_text(p, p->kernels[k].name),
                                  plan_text(p, plan_variant(p, k, 0)->source)};
+        g->cache = MDL_KERNEL_CACHE; /* for the other presets, too */
         GpuBuild b = gpu_must_build(g, gpu_archs[a], texts, p->nkernels);
         for (uint32_t k = 0; k < p->nkernels; k++) {
             const PlanVariant *v = plan_variant(p, k, 0);
