@@ -6,6 +6,7 @@
 #include "devices.h"
 #include "gpuargs.h"
 #include "setting.h"
+#include "tensors.h"
 #include <errno.h>
 #include <sys/mman.h>
 #if defined(__SANITIZE_ADDRESS__)
@@ -36,6 +37,7 @@ struct Module {
     Units *units;
     SimtLaunch *phases; /* by plan phase */
     uint32_t *nbuf;     /* by kernel */
+    KernelTensors *tensors;
 };
 
 static const char *simt_here(Err *err)
@@ -206,6 +208,7 @@ static Module *simt_module(Device *d, const Plan *plan, uint32_t target, Err *er
     const char **texts = NEW_ARRAY(arena, const char *, plan->nkernels + (size_t)1);
     for (uint32_t k = 0; k < plan->nkernels; k++)
         texts[k] = plan_text(plan, plan_variant(plan, k, target)->source);
+    m->tensors = tensors_of_plan(arena, plan);
     bool ok = gpuargs_count(plan, m->nbuf, err);
     if (ok)
         m->units = simt_load(texts, plan->nkernels, d->setting.mode, &d->opt, err);
@@ -302,10 +305,14 @@ static void simt_run(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
     const PlanVariant *v = plan_variant(m->plan, kernel, m->target);
     const char *name = plan_text(m->plan, m->plan->kernels[kernel].name);
     MdlGpuArgs at = gpuargs_of(args, m->nbuf[kernel]);
+    SimtArgument tensors[MDL_GPU_BUFS];
+    uint32_t ntensors = tensors_of_launch(m->tensors, kernel, &at, tensors);
     for (at.round = 0; at.round <= v->again; at.round++)
         for (uint32_t i = 0; i < v->nphase && d->failed.kind == ERR_NONE; i++) {
             SimtLaunch phase = m->phases[v->phase0 + i];
             at.tasks = tasks[i];
+            phase.arguments = tensors;
+            phase.narguments = ntensors;
             phase.blocks = plan_blocks(&m->plan->phases[v->phase0 + i], tasks[i]);
             d->launches++;
             if (d->setting.orders > 1)

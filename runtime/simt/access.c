@@ -30,11 +30,48 @@ NO_RETURN static void out_of_bounds(Simt *s, const Access *a, const char *name, 
     launch_stop(s);
 }
 
+static bool lies_in(const Access *a, const SimtArgument *arg)
+{
+    uintptr_t offset = (uintptr_t)a->at - (uintptr_t)arg->at;
+    return offset < arg->bytes && a->bytes <= arg->bytes - offset;
+}
+
+static size_t distance(const Access *a, const SimtArgument *arg)
+{
+    uintptr_t at = (uintptr_t)a->at, lo = (uintptr_t)arg->at;
+    return at < lo ? lo - at : at - lo < arg->bytes ? 0 : at - lo - arg->bytes;
+}
+
+/* Which arguments the kernel has in that region; it must not leave them. */
+static void check_arguments(Simt *s, const Access *a, const Region *r)
+{
+    const SimtLaunch *l = s->launch;
+    const SimtArgument *near = NULL;
+    if (s->argument < l->narguments && lies_in(a, &l->arguments[s->argument]))
+        return;
+    for (uint32_t i = 0; i < l->narguments; i++) {
+        const SimtArgument *arg = &l->arguments[i];
+        if (lies_in(a, arg)) {
+            s->argument = i;
+            return;
+        }
+        if ((uintptr_t)arg->at - (uintptr_t)r->lo < r->bytes &&
+            (!near || distance(a, arg) < distance(a, near)))
+            near = arg;
+    }
+    if (near)
+        out_of_bounds(s, a, near->name, (long long)((const char *)a->at - (const char *)near->at),
+                      near->bytes);
+}
+
 static void check_global(Simt *s, const Access *a)
 {
     const Region *r = region_find(&s->regions, a->at);
-    if (r && (const char *)a->at + a->bytes <= r->lo + r->bytes)
+    if (r && (const char *)a->at + a->bytes <= r->lo + r->bytes) {
+        if (s->launch->check)
+            check_arguments(s, a, r);
         return;
+    }
     r = r ? r : region_near(&s->regions, a->at);
     if (r)
         out_of_bounds(s, a, r->name, (long long)((const char *)a->at - r->lo), r->bytes);

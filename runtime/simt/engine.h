@@ -167,8 +167,9 @@ struct Simt {
     /* the launch */
     const SimtLaunch *launch;
     MdlGpuArgs args;
-    uint64_t random; /* state; 0: in order */
-    bool stopped;    /* by a fault: nothing runs any more */
+    uint32_t argument; /* in which the last access was */
+    uint64_t random;   /* state; 0: in order */
+    bool stopped;      /* by a fault: nothing runs any more */
     /* the block */
     int nthread, live, nready, first_ready;
     uint16_t ready[MAX_THREADS]; /* a ring */

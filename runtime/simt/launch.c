@@ -131,6 +131,7 @@ bool simt_launch(Simt *s, const SimtLaunch *launch)
     s->random = launch->seed ? launch->seed * UINT64_C(0x9e3779b97f4a7c15) | 1 : 0;
     s->stopped = false;
     s->nreport = s->nfound = 0;
+    s->argument = 0;
     s->face.thread = s->face.block = 0;
     s->here = &s->main;
     s->main.bytes = 0; /* the caller's stack, which ASan tells */

@@ -15,12 +15,22 @@ typedef void (*SimtKernel)(const MdlGpuArgs *args);
 
 enum { SIMT_MAX_REPORTS = 8 };
 
+/* Memory that an argument stands for. */
+typedef struct SimtArgument {
+    const void *at;
+    size_t bytes;
+    const char *name;
+} SimtArgument;
+
 typedef struct SimtLaunch {
     const char *name;
     SimtKernel kernel;
     void (*enter)(void *engine); /* mdl_engine_enter of its object */
     const char *object;          /* its path, for lines of reports; NULL: offsets are reported */
     const MdlGpuArgs *args;
+    /* Of a buffer in which one of these lies, a checked kernel may touch these alone. */
+    const SimtArgument *arguments;
+    uint32_t narguments;
     int64_t blocks;
     int threads;   /* of a block: whole warps, at most 1024 */
     size_t shared; /* bytes of a block */

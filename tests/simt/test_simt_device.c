@@ -166,16 +166,21 @@ static void a_plan_runs_in_every_mode(void **state)
         run_plan("asan");
 }
 
-/* A kernel that reads behind its tensor: the results cannot be had, and nothing else is run. */
-static void a_fault_fails_what_comes_behind(void **state)
+/* The text of the first kernel with another expression. */
+static const char *scale_with(Arena *arena, const char *old, const char *with)
 {
-    (void)state;
+    const char *at = strstr(gpu_scale, old);
+    assert_non_null(at);
+    return arena_printf(arena, "%.*s%s%s", (int)(at - gpu_scale), gpu_scale, with,
+                        at + strlen(old));
+}
+
+/* Results cannot be had, and nothing else is run. */
+static void assert_fails(const char *setting, const char *old, const char *with, const char *why)
+{
     Arena *arena = arena_new();
-    const char *at = strstr(gpu_scale, "a->buf[1])[i]");
-    const char *text = arena_printf(arena, "%.*sa->buf[1])[i + 100000]%s", (int)(at - gpu_scale),
-                                    gpu_scale, at + strlen("a->buf[1])[i]"));
-    Plan *plan = gpu_plan(arena, text);
-    Runtime *rt = open_simt(plan, "check");
+    Plan *plan = gpu_plan(arena, scale_with(arena, old, with));
+    Runtime *rt = open_simt(plan, setting);
     _Alignas(64) float x[N] = {0};
     const void *inputs[] = {x};
     const int64_t syms[] = {ROWS};
@@ -185,12 +190,25 @@ static void a_fault_fails_what_comes_behind(void **state)
                rt_lend_result(rt, SE_MICRO, 0, &loan, &err);
     assert_false(ran);
     assert_int_equal(err.kind, ERR_DEVICE);
-    if (!strstr(err.text, "kernel scale") || !strstr(err.text, "k_scale, line ") ||
-        !strstr(err.text, "out of bounds: read of 4 bytes"))
+    if (!strstr(err.text, "kernel scale") || !strstr(err.text, why))
         fail_msg("%s", err.text);
     rt_close(rt);
     plan_free(plan);
     arena_free(arena);
+}
+
+static void a_fault_fails_what_comes_behind(void **state)
+{
+    (void)state;
+    assert_fails("check", "a->buf[1])[i]", "a->buf[1])[i + 100000]", "k_scale, line ");
+    assert_fails("check", "a->buf[1])[i]", "a->buf[1])[i + 100000]",
+                 "out of bounds: read of 4 bytes");
+    /* What lies there is memory of another tensor. */
+    assert_fails("check", "a->buf[1])[i]", "a->buf[1])[i + 8]",
+                 "at fc.weight +32, which has 32 bytes");
+    assert_fails("check", "[task * 8 + i] =", "[task * 4 + i] =", "race: write at ");
+    assert_fails("orders=5", "(float)a->block[1]",
+                 "(float)mdl_atomic_add_i32((int32_t *)a->workspace, 1)", "depend on the order");
 }
 
 static void assert_refused(const char *text)
