@@ -63,7 +63,9 @@ typedef struct MdlArgs {
 
 #include "mdl_check.h"
 #include "mdl_simt.h"
+
 #include "mdl_sort.h"
+
 #include "mdl_bins.h"
 #include "mdl_tile.h"
 
