@@ -5,6 +5,7 @@
 #include "devices.h"
 #include "gpuargs.h"
 #include "gpubuild.h"
+#include "nvrtc.h"
 
 struct Device {
     DeviceOptions opt;
@@ -46,6 +47,16 @@ static const char *gpu_here(Err *err)
     const char *isa = find_gpu(arena, &api, &gpu, err) ? cuda_isa(&gpu, err) : NULL;
     arena_free(arena);
     return isa;
+}
+
+static bool gpu_ready(Err *err)
+{
+    Arena *arena = arena_new();
+    CudaApi api;
+    CudaDevice gpu;
+    bool ok = find_gpu(arena, &api, &gpu, err) && nvrtc_open(arena, api.version / 1000, err);
+    arena_free(arena);
+    return ok;
 }
 
 static int gpu_suits(Device *d, const char *isa, Err *err)
@@ -301,6 +312,7 @@ const DeviceVtable device_cuda = {
     .kind = PLAN_CUDA,
     .separate = true,
     .here = gpu_here,
+    .ready = gpu_ready,
     .suits = gpu_suits,
     .open = gpu_open,
     .close = gpu_close,

@@ -63,6 +63,8 @@ typedef struct DeviceVtable {
     /* The instruction set that kernels for this machine should be made for; NULL: it does not work here,
      * and *err (ERR_DEVICE, with help) says why. */
     const char *(*here)(Err *err);
+    /* Whether kernels that are in no cache can be made here. NULL: as far as that is known without trying. */
+    bool (*ready)(Err *err);
     /* How well kernels for an instruction set suit it; the greatest is taken; 0: they do not run, *err. */
     int (*suits)(Device *d, const char *isa, Err *err);
     Device *(*open)(const DeviceOptions *opt, Err *err);

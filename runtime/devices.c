@@ -31,6 +31,11 @@ bool rt_device_find(const char *name, RtDevice *out)
     return *out != RT_AUTO || strcmp(name, "auto") == 0;
 }
 
+static bool is_ready(const Known *k, Err *err)
+{
+    return !k->v->ready || k->v->ready(err);
+}
+
 static bool pass_on(const Err *from, Err *err)
 {
     err_set(err, from->kind, "%s", from->text);
@@ -48,7 +53,7 @@ bool rt_device_here(RtDevice wish, RtHere *out, Err *err)
         if (wish == RT_AUTO ? !k->automatic : wish != k->id)
             continue;
         const char *isa = k->v->here(&why);
-        if (isa) {
+        if (isa && (wish != RT_AUTO || is_ready(k, &why))) {
             *out = (RtHere){k->id, k->v->kind, isa};
             return true;
         }
@@ -64,6 +69,14 @@ static bool has_kind(const Plan *plan, PlanTargetKind kind)
 {
     for (uint32_t t = 0; t < plan->ntargets; t++)
         if (plan->targets[t].kind == kind)
+            return true;
+    return false;
+}
+
+static bool has_other(const Plan *plan, PlanTargetKind kind)
+{
+    for (uint32_t t = 0; t < plan->ntargets; t++)
+        if (plan->targets[t].kind != kind)
             return true;
     return false;
 }
@@ -127,7 +140,8 @@ bool device_choose(const Plan *plan, RtDevice wish, const DeviceOptions *opt, De
         bool asked = wish == k->id;
         if (!asked && (wish != RT_AUTO || !k->automatic || !has_kind(plan, k->v->kind)))
             continue;
-        if (device_try(plan, k->v, opt, out, &why))
+        bool waits = !asked && has_other(plan, k->v->kind) && !is_ready(k, &why);
+        if (!waits && device_try(plan, k->v, opt, out, &why))
             return true;
         if (first.kind == ERR_NONE)
             first = why;

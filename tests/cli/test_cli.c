@@ -62,7 +62,7 @@ static const Usage usages[] = {
     {{"train", "a.mdl", "--threads=2x"}, "got `2x`", ""},
     {{"train", "a.mdl", "--seed=-1"}, "--seed takes a whole number from 0", ""},
     {{"train", "a.mdl", "--device", "gpu"}, ", got `gpu`", ""},
-    {{"compile", "a.mdl", "--device", "gpu"}, "--device is one of auto|cpu", ""},
+    {{"compile", "a.mdl", "--device", "gpu"}, "--device is one of auto|", ""},
     {{"compile", "a.mdl", "--target", "gpu"},
      "--target takes cpu or cuda, got `gpu`",
      "--target cpu:avx2,cuda:sm_80"},

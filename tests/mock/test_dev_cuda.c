@@ -429,9 +429,79 @@ static void texts_can_be_refused(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- choosing it ---- */
+
+/* The sample's own kernels as a second target. */
+static void add_cpu(PlanBuilder *b)
+{
+    static const char *const sources[] = {sample_scale, sample_total, sample_step, sample_row};
+    uint32_t n = b->variants.n, nphase = b->phases.n;
+    PlanVariant *gpu = COPY_ARRAY(b->arena, PlanVariant, b->variants.at, n);
+    planb_target(b, PLAN_CPU, "generic");
+    VEC_LAST(&b->targets).workspace_bytes = 64;
+    b->variants.n = 0;
+    for (uint32_t i = 0; i < nphase; i++) {
+        PlanPhase p = {.symbol = b->phases.at[i].symbol, .tasks = b->phases.at[i].tasks};
+        VEC_PUSH(b->arena, &b->phases, p);
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        PlanVariant cpu = gpu[k];
+        cpu.source = planb_text(b, sources[k]);
+        cpu.phase0 += nphase;
+        cpu.scratch = 32;
+        b->kernels.at[k].variant0 = b->variants.n;
+        VEC_PUSH(b->arena, &b->variants, gpu[k]);
+        VEC_PUSH(b->arena, &b->variants, cpu);
+    }
+}
+
+static uint32_t automatic_target(const Plan *plan)
+{
+    Err err = {0};
+    Runtime *rt = rt_open(plan, &(RtOptions){.quiet = true, .threads = 1}, &err);
+    if (!rt)
+        fail_msg("%s", err.text);
+    uint32_t target = rt_target(rt);
+    rt_close(rt);
+    return target;
+}
+
+static RtDevice automatic_device(void)
+{
+    RtHere here;
+    Err err = {0};
+    assert_true(rt_device_here(RT_AUTO, &here, &err));
+    return here.device;
+}
+
+/* A GPU is taken where driver, device and NVRTC are there; what is asked for says what is missing. */
+static void it_is_taken_where_it_works(void **state)
+{
+    PlanBuilder *b = builder(*state);
+    RtHere here;
+    Err err = {0};
+    add_cpu(b);
+    Plan *plan = plan_of(b);
+    assert_int_equal(automatic_device(), RT_CUDA);
+    assert_int_equal(automatic_target(plan), 0);
+    assert_true(rt_device_here(RT_CUDA, &here, &err));
+    assert_int_equal(here.kind, PLAN_CUDA);
+    setenv("MDL_NVRTC", "/nowhere", 1);
+    assert_int_equal(automatic_device(), RT_CPU);
+    assert_int_equal(automatic_target(plan), 1);
+    assert_true(rt_device_here(RT_CUDA, &here, &err));
+    setenv("MDL_LIBCUDA", "/nowhere", 1);
+    assert_int_equal(automatic_device(), RT_CPU);
+    assert_int_equal(automatic_target(plan), 1);
+    assert_false(rt_device_here(RT_CUDA, &here, &err));
+    assert_int_equal(err.kind, ERR_DEVICE);
+    plan_free(plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(it_is_taken_where_it_works, setup, teardown),
         TEST(a_plan_runs),
         TEST(a_loop_goes_round),
         TEST(large_copies_come_back),
