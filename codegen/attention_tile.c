@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { WARP = 32 };
+
 /* ---- operands into panels ---- */
 
 static const KExpr *operand(Lower *lo, const LinesSpec *s, const Ix *line, const Ix *column)
@@ -225,31 +227,66 @@ static void narrow(Lower *lo, const KExpr *var, KIndexOp op, const KExpr *x)
     ks_set(lo->k, lo->scope->block, var, ke_index(lo->k, op, var, x));
 }
 
+typedef struct RowSpan {
+    const KExpr *low, *high; /* no key is seen outside of [low, high) ... */
+    bool rest;               /* .. nor all of these */
+} RowSpan;
+
 /* What query t sees of [0, S). */
-static void row_bounds(Lower *lo, const BlockSpec *s, const Ix *t, const KExpr *end, Span4 *out)
+static RowSpan row_bounds(Lower *lo, const BlockSpec *s, const Ix *t)
 {
     Kernel *k = lo->k;
     NodeBounds bounds;
-    scope_plain(lo);
+    const KExpr *end = ke_extent(k, s->att->s), *low = ke_int(k, 0), *high = end;
     const Ix *ix[] = {s->b, s->h, t, scope_var(lo, ke_int(k, 0), s->att->s)};
     node_bounds(lo->ir, s->att->mask, ix, lo->nvar - 1, &bounds);
-    out->rest = bounds.rest;
-    const KExpr *low = ke_int(k, 0), *high = end, *one = ke_int(k, 1);
     for (uint32_t i = 0; i < bounds.n; i++) {
         const NodeBound *b = &bounds.bound[i];
         const KExpr *x = bound_value(lo, b);
         if (b->upper)
-            high = ke_min(lo, high, ke_add(lo, x, one));
+            high = ke_min(lo, high, ke_add(lo, x, ke_int(k, 1)));
         else
             low = ke_index(k, KI_MAX, low, x);
     }
-    low = ks_let(k, lo->scope->block, "low", ke_min(lo, low, end));
-    high = ks_let(k, lo->scope->block, "high", ke_index(k, KI_MAX, high, ke_int(k, 0)));
-    narrow(lo, out->lo_min, KI_MIN, low);
-    narrow(lo, out->lo_max, KI_MAX, low);
-    narrow(lo, out->hi_min, KI_MIN, high);
-    narrow(lo, out->hi_max, KI_MAX, high);
+    RowSpan row = {.rest = bounds.rest};
+    row.low = ks_let(k, lo->scope->block, "low", ke_min(lo, low, end));
+    row.high = ks_let(k, lo->scope->block, "high", ke_index(k, KI_MAX, high, ke_int(k, 0)));
+    return row;
+}
+
+/* A loop over the queries of a block, or over this thread's share of them. */
+static const Ix *open_rows(Lower *lo, const BlockSpec *s, const KExpr *first, int64_t step)
+{
+    scope_loop(lo, &(LoopSpec){.stem = "i",
+                               .lo = first,
+                               .hi = s->rows,
+                               .extent = dim_const(lo->ir, s->most),
+                               .step = step});
+    const Ix *t = scope_var(lo, ke_add(lo, s->t0, lo->var[lo->nvar - 1].at), s->att->t);
+    scope_plain(lo);
+    return t;
+}
+
+static void close_rows(Lower *lo)
+{
     scope_end(lo);
+    scope_end(lo);
+}
+
+static bool sees_all(const Attention *a)
+{
+    double all;
+    return !a->mask || (node_is_const(a->mask, &all) && all != 0);
+}
+
+/* The lanes of a warp have what all of them have found. */
+static void join_warp(Lower *lo, const Span4 *s)
+{
+    const KExpr *const of[] = {s->lo_min, s->hi_min, s->lo_max, s->hi_max};
+    for (size_t i = 0; i < COUNT(of); i++) {
+        const char *text = i < 2 ? "mdl_warp_least(%0)" : "mdl_warp_most(%0)";
+        ks_set(lo->k, lo->scope->block, of[i], ke_apply(lo, KT_I64, text, of[i], NULL));
+    }
 }
 
 void tile_bounds(Lower *lo, const BlockSpec *s, Span4 *out)
@@ -257,8 +294,7 @@ void tile_bounds(Lower *lo, const BlockSpec *s, Span4 *out)
     Kernel *k = lo->k;
     KBlock *block = lo->scope->block;
     const KExpr *zero = ke_int(k, 0), *end = ke_extent(k, s->att->s);
-    double all;
-    if (!s->att->mask || (node_is_const(s->att->mask, &all) && all != 0)) {
+    if (sees_all(s->att)) {
         *out = (Span4){zero, zero, end, end, false};
         return;
     }
@@ -266,10 +302,38 @@ void tile_bounds(Lower *lo, const BlockSpec *s, Span4 *out)
                    .lo_max = ks_var(k, block, "lo_max", zero),
                    .hi_min = ks_var(k, block, "hi_min", end),
                    .hi_max = ks_var(k, block, "hi_max", zero)};
-    scope_loop(
-        lo,
-        &(LoopSpec){.stem = "i", .lo = zero, .hi = s->rows, .extent = dim_const(lo->ir, s->most)});
-    const Ix *t = scope_var(lo, ke_add(lo, s->t0, lo->var[lo->nvar - 1].at), s->att->t);
-    row_bounds(lo, s, t, end, out);
+    const Ix *t = open_rows(lo, s, s->lane ? s->lane : zero, s->lane ? WARP : 1);
+    RowSpan row = row_bounds(lo, s, t);
+    out->rest = row.rest;
+    narrow(lo, out->lo_min, KI_MIN, row.low);
+    narrow(lo, out->lo_max, KI_MAX, row.low);
+    narrow(lo, out->hi_min, KI_MIN, row.high);
+    narrow(lo, out->hi_max, KI_MAX, row.high);
+    close_rows(lo);
+    if (s->lane)
+        join_warp(lo, out);
+}
+
+bool tile_queries(Lower *lo, const QueriesSpec *s, const KExpr **first, const KExpr **end)
+{
+    Kernel *k = lo->k;
+    KBlock *block = lo->scope->block;
+    const KExpr *zero = ke_int(k, 0), *all = ke_extent(k, s->block.att->t);
+    if (sees_all(s->block.att)) {
+        *first = zero;
+        *end = all;
+        return false;
+    }
+    *first = ks_var(k, block, "first", all);
+    *end = ks_var(k, block, "end", zero);
+    const Ix *t = open_rows(lo, &s->block, s->thread, s->threads);
+    RowSpan row = row_bounds(lo, &s->block, t);
+    const KExpr *before = ke_test(k, "<", row.low, s->u1);
+    scope_if(lo, ke_test(k, "&&", before, ke_test(k, ">", row.high, s->u0)));
+    const KExpr *at = lower_index(lo, t);
+    narrow(lo, *first, KI_MIN, at);
+    narrow(lo, *end, KI_MAX, ke_add(lo, at, ke_int(k, 1)));
     scope_end(lo);
+    close_rows(lo);
+    return true;
 }

@@ -66,7 +66,17 @@ typedef struct BlockSpec {
     const Ix *b, *h;
     const KExpr *t0, *rows; /* queries [t0, t0 + rows) */
     int64_t most;           /* rows at most */
+    const KExpr *lane;      /* of a warp that shares the rows; NULL: one thread has all */
 } BlockSpec;
 void tile_bounds(Lower *lo, const BlockSpec *s, Span4 *out);
+
+/* Which queries may see a key of [u0, u1): all of a head are looked at by the threads of a block. */
+typedef struct QueriesSpec {
+    BlockSpec block; /* all queries */
+    const KExpr *u0, *u1, *thread;
+    int64_t threads;
+} QueriesSpec;
+/* None outside of [*first, *end), variables that hold what this thread found; false: all, for all threads. */
+bool tile_queries(Lower *lo, const QueriesSpec *s, const KExpr **first, const KExpr **end);
 
 #endif

@@ -201,6 +201,8 @@ void lower_update(Lower *lo);
 void lower_xent(Lower *lo);
 void gpu_gemm(Lower *lo);
 void gpu_scatter(Lower *lo);
+void gpu_attention(Lower *lo);
+void gpu_attention_bwd(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 

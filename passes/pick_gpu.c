@@ -1,5 +1,6 @@
 /* pick_gpu.c: the configuration of each kernel class on a GPU: how many threads share a row, how folds are cut
  * so that every multiprocessor has work, and which tile a product has. */
+#include "attention.h"
 #include "internal.h"
 #include "pick.h"
 #include "products.h"
@@ -153,6 +154,65 @@ static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
     memcpy(config, ints, sizeof ints);
 }
 
+/* ---- attention ---- */
+
+/* Rows that a block holds, 16 a warp, and columns of a step, for heads of up to so many elements. */
+typedef struct GpuAttend {
+    int64_t width, rows, cols, stages;
+} GpuAttend;
+
+static const GpuAttend attend_tiles[] = {{64, 128, 64, 2}, {128, 64, 64, 2}, {256, 64, 32, 2}};
+static const GpuAttend attend_floats[] = {{128, 64, 32, 2}, {256, 64, 16, 2}};
+
+static const GpuAttend attend_bwd_tiles[] = {{64, 64, 64, 2}, {128, 64, 32, 2}, {256, 64, 32, 2}};
+static const GpuAttend attend_bwd_floats[] = {{64, 64, 32, 2}, {128, 64, 16, 2}, {256, 32, 16, 2}};
+
+static bool attend_on_tensor_cores(const Node *const *operand, uint32_t n)
+{
+    DType dt = products_operand(operand[0]);
+    for (uint32_t i = 1; i < n; i++)
+        if (products_operand(operand[i]) != dt)
+            return false;
+    return dt == DT_BF16 || dt == DT_F16;
+}
+
+/* Fewer rows where there are fewer, or more blocks are wanted. */
+static void attend_config(const PassCx *cx, const GpuAttend *from, const Attention *a,
+                          int64_t lines, int64_t *config)
+{
+    int64_t d = dim_hi(cx->ir, a->d), e = dim_hi(cx->ir, a->e), width = d > e ? d : e;
+    const GpuAttend *t = from;
+    while (t->width < width)
+        t++;
+    int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
+    int64_t rows = t->rows, cores = cx->target->cores;
+    while (rows > 16 && (rows / 2 >= lines || (rows > 32 && heads * ceil_of(lines, rows) < cores)))
+        rows /= 2;
+    const int64_t ints[] = {rows, t->cols, t->stages};
+    memcpy(config, ints, sizeof ints);
+}
+
+static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
+{
+    Attention a;
+    if (!attention_find(body, &a))
+        BUG("pick: no attention in '%s'", body->name ? body->name : "?");
+    const Node *operand[] = {a.dot->in[0], a.dot->in[1], a.out->in[1]};
+    bool tensor = attend_on_tensor_cores(operand, COUNT(operand));
+    attend_config(cx, tensor ? attend_tiles : attend_floats, &a, dim_hi(cx->ir, a.t), config);
+}
+
+static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
+{
+    AttentionBwd b;
+    if (!attention_find_bwd(body, &b))
+        BUG("pick: no gradient of attention in '%s'", body->name ? body->name : "?");
+    const Node *operand[] = {b.a.dot->in[0], b.a.dot->in[1], b.grad->in[0], b.grad->in[1]};
+    bool tensor = attend_on_tensor_cores(operand, COUNT(operand));
+    int64_t t = dim_hi(cx->ir, b.a.t), s = dim_hi(cx->ir, b.a.s);
+    attend_config(cx, tensor ? attend_bwd_tiles : attend_bwd_floats, &b.a, t > s ? t : s, config);
+}
+
 /* ---- all classes ---- */
 
 void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
@@ -172,6 +232,12 @@ void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
     case KC_GEMM:
         gpu_gemm_tile(cx, body, config);
         return;
+    case KC_ATTENTION:
+        gpu_attention(cx, body, config);
+        return;
+    case KC_ATTENTION_BWD:
+        gpu_attention_bwd(cx, body, config);
+        return;
     case KC_MULTI_MAP:
     case KC_MULTI_SUMSQ:
         config[0] = CHUNK;
@@ -181,8 +247,6 @@ void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
     case KC_PREFIX:
     case KC_SORT:
     case KC_UPDATE:
-    case KC_ATTENTION:
-    case KC_ATTENTION_BWD:
     case KC_XENT:
     case KC_XENT_GRAD:
     case KC_XENT_BOTH:

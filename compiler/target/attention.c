@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MIN_QUERIES = 8, MAX_WIDTH = 512 };
+enum { MIN_QUERIES = 8, MAX_WIDTH = 512, MAX_GPU_WIDTH = 256 };
 
 const Node *attention_next(const Graph *g, OpClass cls, const Node *after)
 {
@@ -140,6 +140,19 @@ bool attention_split(Graph *g, Attention *a)
     return graph_select(g, a->mask, a->score, least) == a->z;
 }
 
+bool attention_scaled(const Graph *body, const Attention *a, double *by)
+{
+    Graph probe = graph_probe(body), *g = &probe;
+    const Node *product = graph_reshape(g, a->dot, 4, a->score->type->dims), *n = a->score;
+    *by = 1;
+    if (n == product)
+        return true;
+    for (uint32_t i = 0; i < 2 && n->nin == 2; i++)
+        if (n->in[i] == product && node_is_const(n->in[1 - i], by))
+            return graph_binary(g, OP_MUL, n->in[0], n->in[1]) == n && *by > 0;
+    return false;
+}
+
 static bool find_scores(const Graph *body, Graph *g, Attention *a)
 {
     const Dim *dims[] = {a->b, dim_mul(body->ir, a->kv, a->g), a->t, a->s};
@@ -205,9 +218,11 @@ static bool is_size(const Dim *d, int64_t most)
     return dim_is_const(d, &n) && n > 0 && n <= most;
 }
 
-bool attention_sizes_fit(const Ir *ir, const Attention *a)
+/* On a GPU the outputs of 16 rows are in the registers of a warp. */
+bool attention_sizes_fit(const Target *t, const Ir *ir, const Attention *a)
 {
-    return is_size(a->d, MAX_WIDTH) && is_size(a->e, MAX_WIDTH) && is_size(a->kv, INT32_MAX) &&
+    int64_t most = t->kind == TK_CUDA ? MAX_GPU_WIDTH : MAX_WIDTH;
+    return is_size(a->d, most) && is_size(a->e, most) && is_size(a->kv, INT32_MAX) &&
            is_size(a->g, INT32_MAX) && dim_hi(ir, a->t) >= MIN_QUERIES &&
            dim_hi(ir, a->s) >= MIN_QUERIES;
 }
@@ -216,7 +231,6 @@ bool attention_sizes_fit(const Ir *ir, const Attention *a)
 bool claim_attention(const Target *t, const Graph *body)
 {
     Attention a;
-    UNUSED(t);
-    return attention_find(body, &a) && attention_sizes_fit(body->ir, &a) &&
+    return attention_find(body, &a) && attention_sizes_fit(t, body->ir, &a) &&
            has_vector(a.y->type->dtype);
 }

@@ -20,6 +20,9 @@ typedef struct Attention {
 
 bool attention_find(const Graph *body, Attention *out);
 
+/* Whether scores are products times a number > 0. */
+bool attention_scaled(const Graph *body, const Attention *a, double *by);
+
 /* A gradient [b, rows, heads, columns], and the product of matrices that it is but for views and casts;
  * absent: node NULL. Results are elementwise functions of it, of rank 4 too, of which each element may
  * read any columns of the gradient's same row. */
@@ -53,7 +56,7 @@ const Node *attention_rows(Graph *probe, const Node *x, const Node *like);
  * read by index; also a fold `row` that was made before, NULL: none. Without `from`: whether all can. */
 bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, const Node *to,
                     const Node *row);
-bool attention_sizes_fit(const Ir *ir, const Attention *a);
+bool attention_sizes_fit(const Target *t, const Ir *ir, const Attention *a);
 bool claim_attention(const Target *t, const Graph *body);
 
 #endif

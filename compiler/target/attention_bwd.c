@@ -1,7 +1,7 @@
 /* attention_bwd.c: the backward of attention by its body; see attention.c. */
 #include "attention.h"
 
-enum { MAX_QUERY_BYTES = 256 << 20 }; /* of the heads that share keys: scratch of a task */
+enum { MAX_QUERY_BYTES = 256 << 20 }; /* of the heads that share keys: scratch of a task on a CPU */
 
 static bool has_lanes(DType dt)
 {
@@ -260,8 +260,7 @@ bool attention_find_bwd(const Graph *body, AttentionBwd *b)
 bool claim_attention_bwd(const Target *t, const Graph *body)
 {
     AttentionBwd b;
-    UNUSED(t);
-    if (!attention_find_bwd(body, &b) || !attention_sizes_fit(body->ir, &b.a))
+    if (!attention_find_bwd(body, &b) || !attention_sizes_fit(t, body->ir, &b.a))
         return false;
     double queries = (double)dim_hi(body->ir, b.a.g) * (double)dim_hi(body->ir, b.a.t);
     double width = 2 * (double)dim_hi(body->ir, b.a.d) + (double)dim_hi(body->ir, b.a.e);
@@ -271,5 +270,5 @@ bool claim_attention_bwd(const Target *t, const Graph *body)
         if (!has_lanes(type->dtype) || !dim_is_const(type->dims[3], &columns))
             return false;
     }
-    return queries * width * sizeof(float) <= MAX_QUERY_BYTES;
+    return t->kind == TK_CUDA || queries * width * sizeof(float) <= MAX_QUERY_BYTES;
 }

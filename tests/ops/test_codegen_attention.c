@@ -1,21 +1,9 @@
 /* LIBS: mdl_runtime mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_attention.c: attention of models/std/ops.mdl, claimed and lowered, against the interpreter
  * on its body: masks, scores, shared heads, odd widths, tails, for every instruction set of this machine. */
-#define _GNU_SOURCE
-#include "../unit/elabcase.h"
-#include "kernelcase.h"
-#include "passes.h"
+#include "attentioncase.h"
 
 static const char *const isas[] = {"avx512", "avx2", "generic"};
-
-enum { MAX_TENSORS = 9, MAX_FORMS = 32 };
-
-typedef struct Form {
-    const char *text; /* fn f of q, k, v and what else it takes */
-    int b, t, s, h, kv, d, e;
-    const char *types; /* of the elements, as written in `text` by %s; NULL: f32 */
-    bool open;         /* no class claims it */
-} Form;
 
 static const Form forms[] = {
     {"attention(q, k, v)", 2, 33, 47, 4, 2, 16, 16, NULL, false},
@@ -45,8 +33,6 @@ static const Form forms[] = {
     {"attention(q, k, v)", 1, 20, 20, 1, 1, 8, 8, "f16", false},
     {"attention(q, k, v)", 1, 1, 200, 1, 1, 8, 8, NULL, true},
 };
-
-#define BWD "attention_bwd(q, k, v, lse, y, dy"
 
 static const Form backward[] = {
     {BWD ")", 2, 33, 47, 4, 2, 16, 16, NULL, false},
@@ -84,68 +70,6 @@ static const Form stored[] = {
 /* Kernels beside it. */
 static const uint32_t stored_maps[COUNT(stored)] = {1, 0, 1};
 
-static const char *form_text(Arena *arena, const Form *f)
-{
-    const char *dt = f->types ? f->types : "f32";
-    StrBuf sb = sb_new(arena);
-    sb_printf(&sb, "fn f(q: %s[%d, %d, %d, %d], k: %s[%d, %d, %d, %d], v: %s[%d, %d, %d, %d]", dt,
-              f->b, f->t, f->h, f->d, dt, f->b, f->s, f->kv, f->d, dt, f->b, f->s, f->kv, f->e);
-    if (strstr(f->text, "lse"))
-        sb_printf(&sb, ", lse: f32[%d, %d, %d], y: %s[%d, %d, %d, %d], dy: %s[%d, %d, %d, %d]",
-                  f->b, f->h, f->t, dt, f->b, f->t, f->h, f->e, dt, f->b, f->t, f->h, f->e);
-    if (strstr(f->text, "pos"))
-        sb_printf(&sb, ", pos: i32[%d, %d]", f->b, f->t);
-    if (strstr(f->text, "ok"))
-        sb_printf(&sb, ", ok: bool[%d, %d]", f->b, f->s);
-    if (strstr(f->text, "w["))
-        sb_printf(&sb, ", w: [%d]", f->h);
-    sb_printf(&sb, ")%s %s\n", f->text[0] == '{' ? "" : " =", f->text);
-    return sb_text(&sb);
-}
-
-/* The program's fn as a graph. */
-static const Graph *elaborate(Lab *l, const Form *f)
-{
-    static const char *const names[] = {"q", "k", "v", "lse", "y", "dy", "pos", "ok", "w"};
-    static const char *const marks[] = {"", "", "", "lse", "lse", "lse", "pos", "ok", "w["};
-    const int64_t dims[][4] = {{f->b, f->t, f->h, f->d},
-                               {f->b, f->s, f->kv, f->d},
-                               {f->b, f->s, f->kv, f->e},
-                               {f->b, f->h, f->t},
-                               {f->b, f->t, f->h, f->e},
-                               {f->b, f->t, f->h, f->e},
-                               {f->b, f->t},
-                               {f->b, f->s},
-                               {f->h}};
-    static const uint32_t ranks[] = {4, 4, 4, 3, 4, 4, 2, 2, 1};
-    DType dt = DT_F32;
-    dtype_find(f->types ? f->types : "f32", &dt);
-    const DType types[] = {dt, dt, dt, DT_F32, dt, dt, DT_I32, DT_BOOL, DT_F32};
-    CallInput in[MAX_TENSORS];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < MAX_TENSORS; i++)
-        if (strstr(f->text, marks[i]))
-            in[n++] = (CallInput){names[i], types[i], ranks[i], dims[i]};
-    bool blame;
-    Program *p = front_call(
-        l->front, &(FrontCall){.function = "f", .inputs = in, .ninput = n, .mode = MODE_EVAL},
-        &blame);
-    if (!p)
-        fail_msg("%s: %s", f->text, lab_reports(l));
-    l->program = p;
-    return p->entries.at[0];
-}
-
-/* The group of that class in the fused graph, or NULL. */
-static const Node *group_of(const Graph *g, const char *cls)
-{
-    for (uint32_t i = 0; i < g->nodes.n; i++)
-        if (op_info(g->nodes.at[i]->op)->cls == OC_GROUP &&
-            strcmp(node_sym(g->nodes.at[i], "class"), cls) == 0)
-            return g->nodes.at[i];
-    return NULL;
-}
-
 static uint32_t count_maps(const Graph *g)
 {
     uint32_t n = 0;
@@ -153,25 +77,6 @@ static uint32_t count_maps(const Graph *g)
         n += op_info(g->nodes.at[i]->op)->cls == OC_GROUP &&
              strcmp(node_sym(g->nodes.at[i], "class"), "map") == 0;
     return n;
-}
-
-static void add_case(Harness *h, const Node *group, const char *name)
-{
-    const Def *def = node_def(group);
-    const Attr *config = node_ints(group, "config");
-    CaseSpec spec = {.name = name,
-                     .body = graph_rewrite(def->body, h->arena, NULL, NULL),
-                     .cls = node_sym(group, "class"),
-                     .nconfig = config->n,
-                     .tol = 3e-5,
-                     .lo = -1,
-                     .hi = 1};
-    for (uint32_t i = 0; i < def->body->inputs.n; i++)
-        if (dtype_info(def->body->inputs.at[i]->type->dtype)->bytes == 2)
-            spec.tol = 2e-2;
-    for (uint32_t i = 0; i < config->n; i++)
-        spec.config[i] = config->ints[i];
-    case_add(h, &spec);
 }
 
 /* Every so many forms: compiling is what takes time. */
@@ -198,7 +103,7 @@ static void run_forms(const char *isa, const Form *all, size_t nform, size_t eve
         if (all == stored && count_maps(fused) != stored_maps[i])
             fail_msg("%s: %u maps", f->text, count_maps(fused));
         h->ir = l->ir;
-        add_case(h, group, arena_printf(h->arena, "attention_%zu", i));
+        add_case(h, group, arena_printf(h->arena, "attention_%zu", i), 2e-2);
     }
     harness_run(h);
     for (size_t i = 0; i < nform; i += every)
@@ -228,42 +133,6 @@ static void test_stored(void **state)
 
 /* ---- run-time sizes ---- */
 
-static const struct {
-    const char *name;
-    int most, now;
-} symbols[] = {{"B", 13, 2}, {"T", 53, 37}, {"S", 59, 22}};
-
-/* The graph as text, in which the sizes that stand for symbols are symbols. */
-static const Graph *with_symbols(Harness *h, const Graph *g)
-{
-    StrBuf sb = sb_new(h->arena), out = sb_new(h->arena);
-    graph_print(g, NULL, &sb);
-    const char *text = sb_text(&sb);
-    for (size_t i = 0; i < COUNT(symbols); i++) {
-        harness_dim(h, symbols[i].name, 1, symbols[i].most, symbols[i].now);
-        sb_printf(&out, "sym %s 1..%d\n", symbols[i].name, symbols[i].most);
-    }
-    for (const char *at = text; *at; at++) {
-        bool extent = at > text && strchr("[ ", at[-1]) && *at >= '1' && *at <= '9';
-        char *end;
-        long n = extent ? strtol(at, &end, 10) : 0;
-        size_t i = 0;
-        while (i < COUNT(symbols) && !(n == symbols[i].most && strchr(",]", *end)))
-            i++;
-        if (i == COUNT(symbols)) {
-            sb_putc(&out, *at);
-            continue;
-        }
-        sb_puts(&out, symbols[i].name);
-        at = end - 1;
-    }
-    Graph *back =
-        graph_parse(h->ir, h->arena, diags_source(h->ir->diags, "g", sb_text(&out), out.n));
-    if (!back)
-        fail_msg("%s", diags_render(h->ir->diags, h->arena, DIAG_SHORT, false));
-    return back;
-}
-
 static void test_run_time_sizes(void **state)
 {
     UNUSED(state);
@@ -283,7 +152,7 @@ static void test_run_time_sizes(void **state)
         assert_non_null(fused);
         const Node *group = group_of(fused, i < 2 ? "attention" : "attention_bwd");
         assert_non_null(group);
-        add_case(h, group, "sizes");
+        add_case(h, group, "sizes", 2e-2);
         harness_run(h);
         lab_close(&l);
     }

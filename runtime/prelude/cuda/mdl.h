@@ -129,5 +129,6 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 #include "mdl_sort.h"
 #include "mdl_bins.h"
 #include "mdl_tile.h"
+#include "mdl_attend.h"
 
 #endif

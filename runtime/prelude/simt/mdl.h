@@ -68,5 +68,6 @@ typedef struct MdlArgs {
 
 #include "mdl_bins.h"
 #include "mdl_tile.h"
+#include "mdl_attend.h"
 
 #endif

@@ -1,0 +1,277 @@
+/* gpu_attention.c: attention without its scores on a GPU (online softmax: Milakov and Gimelshein 2018; tiles in
+ * registers: Dao 2023, FlashAttention-2).
+ *
+ * A block has a tile of queries of one head, 16 a warp, and walks over tiles of keys and values that a ring of
+ * copies brings to shared memory. Scores, weights and outputs stay in the accumulators of the warp that owns
+ * the rows: no weight passes through memory. Tiles that the mask leaves out are not read; only where a tile is
+ * cut, or where scores are more than a multiple of the products, elements are looked at one by one. Each row
+ * is summed in the order of its keys by one warp, so results depend on nothing else.
+ *
+ * 16-bit operands go through tensor cores, where weights are rounded to the operands' type; others through
+ * multiply-adds of f32.
+ *
+ * Config: rows (queries of a block), cols (keys of a step), stages of the ring. */
+#include "gpu_attend.h"
+
+#include <math.h>
+
+static const double LOG2E = 1.4426950408889634;
+
+typedef struct Fwd {
+    Attend t;
+    Attention a;
+    AttendSide q, k, v;
+    bool scaled; /* scores are products times `unit` */
+    double unit;
+    uint32_t s, o, top, sum;
+    const KExpr *t0, *u0;
+    Span4 span;
+    int64_t tiles; /* of keys */
+    bool cut;      /* the elements in work are of a tile that is */
+} Fwd;
+
+static int64_t pitch_of(const Lower *lo, const Fwd *f)
+{
+    return f->v.width + lo->k->width;
+}
+
+static int64_t query_bytes(const Fwd *f)
+{
+    return f->t.rows * attend_row_bytes(&f->q);
+}
+
+static int64_t key_bytes(const Fwd *f)
+{
+    return f->t.cols * attend_row_bytes(&f->k);
+}
+
+static int64_t stage_bytes(const Fwd *f)
+{
+    return key_bytes(f) + f->t.cols * attend_row_bytes(&f->v);
+}
+
+static void describe(Lower *lo, Fwd *f)
+{
+    bool found = attention_find(lo->body, &f->a);
+    ASSERT(found && !lo->scalar);
+    const Attention *a = &f->a;
+    const Node *operand[] = {a->dot->in[0], a->dot->in[1], a->out->in[1]};
+    attend_describe(lo, &f->t, a, operand, COUNT(operand));
+    f->q = (AttendSide){.node = operand[0], .queries = true, .lines = a->t, .columns = a->d};
+    f->k = (AttendSide){.node = operand[1], .lines = a->s, .columns = a->d};
+    f->v = (AttendSide){.node = operand[2], .columns_first = true, .lines = a->s, .columns = a->e};
+    attend_side(lo, &f->t, &f->q);
+    attend_side(lo, &f->t, &f->k);
+    attend_side(lo, &f->t, &f->v);
+    f->scaled = attention_scaled(lo->body, a, &f->unit);
+    f->unit = f->scaled ? f->unit : 1;
+    f->t.shared = larger(query_bytes(f) + f->t.stages * stage_bytes(f),
+                         f->t.rows * pitch_of(lo, f) * (int64_t)sizeof(float));
+    double t = (double)dim_hi(lo->ir, a->t), s = (double)dim_hi(lo->ir, a->s);
+    double heads = (double)dim_hi(lo->ir, a->b) * (double)f->t.heads;
+    lo->k->flops += 2 * heads * t * s * (double)(dim_fixed(a->d) + dim_fixed(a->e));
+    f->tiles = larger(ceil_div(dim_hi(lo->ir, a->s), f->t.cols), 1);
+}
+
+/* ---- a tile of keys ---- */
+
+static void bring_keys(Lower *lo, void *user, const KExpr *base, const KExpr *step)
+{
+    const Fwd *f = user;
+    const KExpr *first = copy_let(lo, "first", ke_mul(lo, step, ke_int(lo->k, f->t.cols)));
+    attend_bring(lo, &f->t, &f->k, base, first, f->t.cols);
+    attend_bring(lo, &f->t, &f->v, ke_add(lo, base, ke_int(lo->k, key_bytes(f))), first, f->t.cols);
+}
+
+static void score_element(Lower *lo, const AttendElement *e, void *user)
+{
+    const Fwd *f = user;
+    const Attention *a = &f->a;
+    Kernel *k = lo->k;
+    uint32_t given = f->scaled ? a->score->id : a->dot->id;
+    const Ix *ix[] = {f->t.b, f->t.h, e->t, e->u};
+    lo->seed[given] = copy_let(lo, "product", ke_load(k, f->s, e->at));
+    lo->seed_scope = lo->scope;
+    const KExpr *z = lower_value(lo, f->cut ? a->z : a->score, ix);
+    lo->seed[given] = NULL;
+    lo->seed_scope = NULL;
+    if (e->inside) {
+        const KExpr *arg[] = {e->inside, z, ke_num(k, KT_F32, -HUGE_VAL)};
+        z = ke_text(k, KT_F32, "mdl_select_f32(%0, %1, %2)", arg, 3);
+    }
+    ks_store(k, lo->scope->block, f->s, e->at, z);
+}
+
+static void score_elements(Lower *lo, Fwd *f, const KExpr *cut)
+{
+    AttendEach each = {.t0 = f->t0, .u0 = f->u0, .fn = score_element, .user = f};
+    scope_if(lo, cut);
+    each.cut = f->cut = true;
+    attend_each(lo, &f->t, &each);
+    scope_end(lo);
+    if (f->scaled)
+        return;
+    scope_if(lo, ke_apply(lo, KT_BOOL, "!%0", cut, NULL));
+    each.cut = f->cut = false;
+    attend_each(lo, &f->t, &each);
+    scope_end(lo);
+}
+
+static void softmax(Lower *lo, const Fwd *f)
+{
+    Kernel *k = lo->k;
+    const KExpr *zero = ke_int(k, 0);
+    const KExpr *arg[] = {ke_addr(k, f->s, zero), ke_addr(k, f->top, zero),
+                          ke_addr(k, f->sum, zero), ke_addr(k, f->o, zero),
+                          ke_num(k, KT_F32, f->unit * LOG2E)};
+    copy_call(lo,
+              arena_printf(lo->arena, "mdl_attend_softmax(%%0, %%1, %%2, %%3, %%4, %lld, %lld)",
+                           (long long)f->t.cols, (long long)f->v.width),
+              arg, 5);
+}
+
+static void use_keys(Lower *lo, void *user, const KExpr *base, const KExpr *step)
+{
+    Fwd *f = user;
+    Kernel *k = lo->k;
+    const KExpr *cols = ke_int(k, f->t.cols);
+    f->u0 = copy_let(lo, "u0", ke_mul(lo, step, cols));
+    attend_scores(lo, &f->t, f->s, ke_int(k, 0), base, &f->k);
+    const KExpr *cut = ke_num(k, KT_BOOL, 1);
+    if (!f->span.rest) {
+        const KExpr *left = ke_test(k, "<", f->u0, f->span.lo_max);
+        const KExpr *right = ke_test(k, ">", ke_add(lo, f->u0, cols), f->span.hi_min);
+        cut = copy_let(lo, "cut", ke_test(k, "||", left, right));
+    }
+    score_elements(lo, f, cut);
+    softmax(lo, f);
+    attend_values(lo, &f->t, f->o, f->s, ke_add(lo, base, ke_int(k, key_bytes(f))), &f->v);
+}
+
+/* ---- results ---- */
+
+/* One lane of the four that have a row stores it. */
+static void store_lse(Lower *lo, const Fwd *f)
+{
+    Kernel *k = lo->k;
+    const Attention *a = &f->a;
+    scope_loop(lo, &(LoopSpec){.stem = "r",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_int(k, 2),
+                               .extent = dim_const(lo->ir, 2),
+                               .unroll = true});
+    const KExpr *r = lo->var[lo->nvar - 1].at;
+    const KExpr *t = ke_add(lo, ke_add(lo, f->t0, f->t.row), ke_mul(lo, r, ke_int(k, 8)));
+    t = copy_let(lo, "t", t);
+    const KExpr *first = ke_test(k, "==", f->t.column, ke_int(k, 0));
+    scope_if(lo, ke_test(k, "&&", first, ke_test(k, "<", t, ke_extent(k, a->t))));
+    const Ix *ix[] = {f->t.b, f->t.h, scope_var(lo, t, a->t)};
+    const KExpr *top =
+        ke_apply(lo, KT_F32, "(%0 * %1)", ke_load(k, f->top, r), ke_num(k, KT_F32, f->unit));
+    lo->seed[a->top->id] = copy_let(lo, "top", top);
+    lo->seed[a->sum->id] = copy_let(lo, "sum", ke_load(k, f->sum, r));
+    lo->seed_scope = lo->scope;
+    lower_store(lo, a->lse_at, ix, lower_value(lo, a->lse, ix));
+    lo->seed[a->top->id] = lo->seed[a->sum->id] = NULL;
+    lo->seed_scope = NULL;
+    scope_end(lo);
+    scope_end(lo);
+}
+
+static void store_vector(Lower *lo, const Fwd *f, const KExpr *row, const KExpr *column)
+{
+    Kernel *k = lo->k;
+    const Attention *a = &f->a;
+    int64_t w = k->width, e = dim_fixed(a->e);
+    const KExpr *lanes = NULL, *t = copy_let(lo, "t", ke_add(lo, f->t0, row));
+    const KExpr *inside = ke_test(k, "<", t, ke_extent(k, a->t));
+    scope_if(lo, inside);
+    if (e % w)
+        lanes = copy_let(lo, "lanes", ke_min(lo, ke_int(k, w), ke_sub(lo, ke_int(k, e), column)));
+    const Ix *ix[] = {f->t.b, scope_var(lo, t, a->t), f->t.h,
+                      scope_vector_var(lo, column, a->e, lanes)};
+    const KExpr *at = ke_add(lo, ke_mul(lo, row, ke_int(k, pitch_of(lo, f))), column);
+    const KExpr *x = ke_aligned(k, ke_vload(k, f->t.floats, at, NULL));
+    lo->seed[a->out->id] = copy_let(lo, "o", x);
+    lo->seed_scope = lo->scope;
+    lower_store(lo, a->y_at, ix, lower_value(lo, a->y, ix));
+    lo->seed[a->out->id] = NULL;
+    lo->seed_scope = NULL;
+    scope_end(lo);
+}
+
+static void store_results(Lower *lo, const Fwd *f)
+{
+    Kernel *k = lo->k;
+    int64_t per = ceil_div(dim_fixed(f->a.e), k->width);
+    const KExpr *zero = ke_int(k, 0), *sum = ke_addr(k, f->sum, zero);
+    const KExpr *finish[] = {sum, ke_addr(k, f->o, zero), ke_int(k, f->v.width)};
+    copy_call(lo, "mdl_attend_finish(%0, %1, %2)", finish, 3);
+    if (f->a.lse)
+        store_lse(lo, f);
+    attend_wait(lo);
+    const KExpr *lay[] = {ke_addr(k, f->t.floats, zero), ke_int(k, pitch_of(lo, f)),
+                          ke_addr(k, f->o, zero), ke_int(k, f->v.width)};
+    copy_call(lo, "mdl_attend_lay(%0, %1, %2, %3)", lay, 4);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    const KExpr *id = share_open(lo, f->t.thread, f->t.threads, f->t.rows * per);
+    const KExpr *row = copy_let(lo, "i", ke_index(k, KI_DIV, id, ke_int(k, per)));
+    const KExpr *column = ke_mul(lo, ke_index(k, KI_MOD, id, ke_int(k, per)), ke_int(k, k->width));
+    store_vector(lo, f, row, copy_let(lo, "j", column));
+    share_close(lo);
+}
+
+/* ---- a tile of queries ---- */
+
+static void begin_sums(Lower *lo, Fwd *f)
+{
+    f->s = attend_sums(lo, "s", f->t.cols);
+    f->o = attend_sums(lo, "o", f->v.width);
+    f->top = attend_sums(lo, "top", 4);
+    f->sum = attend_sums(lo, "sum", 4);
+    attend_fill(lo, f->o, f->v.width / 2, 0);
+    attend_fill(lo, f->top, 2, -HUGE_VAL);
+    attend_fill(lo, f->sum, 2, 0);
+}
+
+static void query_tile(Lower *lo, Fwd *f)
+{
+    Kernel *k = lo->k;
+    Attend *t = &f->t;
+    const KExpr *zero = ke_int(k, 0), *cols = ke_int(k, t->cols);
+    attend_places(lo, t);
+    begin_sums(lo, f);
+    attend_bring(lo, t, &f->q, zero, f->t0, t->rows);
+    const KExpr *left = ke_sub(lo, ke_extent(k, f->a.t), f->t0);
+    BlockSpec b = {.att = &f->a, .b = t->b, .h = t->h, .t0 = f->t0, .most = t->rows};
+    b.rows = copy_let(lo, "count", ke_min(lo, left, ke_int(k, t->rows)));
+    b.lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0));
+    tile_bounds(lo, &b, &f->span);
+    const KExpr *up = ke_add(lo, f->span.hi_max, ke_int(k, t->cols - 1));
+    AttendRing ring = {.from = copy_let(lo, "from", ke_index(k, KI_DIV, f->span.lo_min, cols)),
+                       .to = copy_let(lo, "to", ke_index(k, KI_DIV, up, cols)),
+                       .most = f->tiles,
+                       .at = query_bytes(f),
+                       .bytes = stage_bytes(f),
+                       .bring = bring_keys,
+                       .use = use_keys,
+                       .user = f};
+    attend_walk(lo, t, &ring);
+    store_results(lo, f);
+}
+
+void gpu_attention(Lower *lo)
+{
+    Fwd f = {0};
+    Kernel *k = lo->k;
+    describe(lo, &f);
+    const Attention *a = &f.a;
+    int64_t tiles = larger(ceil_div(dim_hi(lo->ir, a->t), f.t.rows), 1);
+    const Dim *tasks = dim_mul(lo->ir, a->b, dim_const(lo->ir, f.t.heads * tiles));
+    KPhase *phase = kernel_phase(k, "", tasks, "a tile of queries of a head per block");
+    const KExpr *tile = attend_begin(lo, &f.t, phase, false, tiles);
+    f.t0 = copy_let(lo, "t0", ke_mul(lo, tile, ke_int(k, f.t.rows)));
+    scope_if(lo, ke_test(k, "<", f.t0, ke_extent(k, a->t)));
+    query_tile(lo, &f);
+    scope_end(lo);
+}

@@ -1,0 +1,515 @@
+/* gpu_attention_bwd.c: the gradients of attention without scores in memory, on a GPU (Dao 2023, but deterministic).
+ *
+ * Three kinds of phases. The first gives what each query and its gradient share (a warp a query). Blocks of the
+ * second hold a tile of keys and values, 16 a warp, while the queries of the heads that share them pass by; in
+ * their registers are weights of keys by queries, which are the left side of what is added to the gradients of
+ * the keys and the values. Blocks of the third hold queries while keys and values pass by, and add to the
+ * gradients of the queries. So scores are made twice, 7 products instead of 5, but every sum is in the registers
+ * of one warp and in one order: no atomics, the same bits always.
+ *
+ * Where heads are too wide for both sums of the second phase, it is one phase for the keys and one for the values.
+ * Tiles that the mask leaves out are not multiplied, and queries before the first and behind the last that see a
+ * block's keys are not read. Of 16-bit operands, weights and their gradients are rounded to the operands' type.
+ *
+ * Config: rows (what a block holds), cols (what passes by in a step), stages of the ring. */
+#include "gpu_attend.h"
+
+#include <string.h>
+
+enum { WARP = 32, MOST_SUMS = 256 /* columns of the gradients in registers */ };
+static const double LOG2E = 1.4426950408889634;
+
+typedef struct Bwd {
+    Attend t;
+    AttentionBwd b;
+    AttendSide q, k, v, dy;
+    uint32_t share;          /* workspace, by head and query */
+    bool dk, dv;             /* what the blocks of this phase make; neither: dq */
+    uint32_t s, ds;          /* accumulators: scores, then weights; their gradients */
+    uint32_t sums_d, sums_e; /* of dk or dq; of dv */
+    const KExpr *held;       /* the first key or query of the block */
+    const KExpr *t0, *u0;    /* of the step's tile */
+    const KExpr *lane;
+    Span4 span;
+    bool cut;
+} Bwd;
+
+static const AttendSide *held_side(const Bwd *f, bool second)
+{
+    if (f->dk || f->dv)
+        return second ? &f->v : &f->k;
+    return second ? &f->dy : &f->q;
+}
+
+static const AttendSide *step_side(const Bwd *f, bool second)
+{
+    if (f->dk || f->dv)
+        return second ? &f->dy : &f->q;
+    return second ? &f->v : &f->k;
+}
+
+/* Byte of the second side of what a block holds, of what a stage holds; their sizes. */
+static int64_t held_second(const Bwd *f)
+{
+    return f->t.rows * attend_row_bytes(held_side(f, false));
+}
+
+static int64_t held_bytes(const Bwd *f)
+{
+    return held_second(f) + f->t.rows * attend_row_bytes(held_side(f, true));
+}
+
+static int64_t step_second(const Bwd *f)
+{
+    return f->t.cols * attend_row_bytes(step_side(f, false));
+}
+
+static int64_t step_bytes(const Bwd *f)
+{
+    return step_second(f) + f->t.cols * attend_row_bytes(step_side(f, true));
+}
+
+static int64_t pitch_of(const Lower *lo, const AttendSide *s)
+{
+    return s->width + lo->k->width;
+}
+
+static void describe(Lower *lo, Bwd *f)
+{
+    bool found = attention_find_bwd(lo->body, &f->b);
+    ASSERT(found && !lo->scalar);
+    const Attention *a = &f->b.a;
+    const Node *operand[] = {a->dot->in[0], a->dot->in[1], f->b.grad->in[0], f->b.grad->in[1]};
+    attend_describe(lo, &f->t, a, operand, COUNT(operand));
+    f->q = (AttendSide){.node = operand[0], .queries = true, .lines = a->t, .columns = a->d};
+    f->k = (AttendSide){.node = operand[1], .lines = a->s, .columns = a->d};
+    f->dy = (AttendSide){.node = operand[2], .queries = true, .lines = a->t, .columns = a->e};
+    f->v = (AttendSide){.node = operand[3], .lines = a->s, .columns = a->e};
+    AttendSide *sides[] = {&f->q, &f->k, &f->dy, &f->v};
+    for (size_t i = 0; i < COUNT(sides); i++)
+        attend_side(lo, &f->t, sides[i]);
+    double t = (double)dim_hi(lo->ir, a->t), s = (double)dim_hi(lo->ir, a->s);
+    double heads = (double)dim_hi(lo->ir, a->b) * (double)f->t.heads;
+    lo->k->flops += 2 * heads * t * s * (double)(3 * dim_fixed(a->d) + 2 * dim_fixed(a->e));
+}
+
+/* ---- what queries share with their gradients ---- */
+
+typedef struct Share {
+    const Bwd *f;
+    const Ix *b, *h, *t;
+    const KExpr *sum; /* a VAR: of each lane */
+} Share;
+
+static void share_lanes(Lower *lo, const Ix *j, void *user)
+{
+    const Share *s = user;
+    Kernel *k = lo->k;
+    const LowerVar v = lo->var[lo->nvar - 1];
+    const Ix *ix[] = {s->b, s->h, s->t, j};
+    const KExpr *x = lower_spread(lo, lower_value(lo, s->f->b.share->in[0], ix));
+    if (v.lanes) {
+        const KExpr *arg[] = {ke_apply(lo, KT_VI, "mdl_first_vi(%0)", v.lanes, NULL), x,
+                              ke_num(k, KT_VF, 0)};
+        x = ke_text(k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
+    }
+    ks_set(k, lo->scope->block, s->sum, ke_apply(lo, KT_VF, "(%0 + %1)", s->sum, x));
+}
+
+static void share_phase(Lower *lo, Bwd *f)
+{
+    Kernel *k = lo->k;
+    const Attention *a = &f->b.a;
+    const Dim *heads = dim_const(lo->ir, f->t.heads);
+    const Dim *rows = dim_mul(lo->ir, dim_mul(lo->ir, a->b, heads), a->t);
+    f->share = kernel_workspace(k, "share", DT_F32, rows);
+    KPhase *phase = kernel_phase(k, "share", rows, "a query and its gradient per warp");
+    scope_begin(lo, phase);
+    team_begin(lo, phase, WARP);
+    const KExpr *task = lower_task(lo), *n = ke_extent(k, a->t), *h = ke_int(k, f->t.heads);
+    const KExpr *of = copy_let(lo, "of", ke_index(k, KI_DIV, task, n));
+    Share s = {.f = f};
+    s.b = scope_var(lo, copy_let(lo, "b", ke_index(k, KI_DIV, of, h)), a->b);
+    s.h = scope_var(lo, copy_let(lo, "h", ke_index(k, KI_MOD, of, h)), heads);
+    s.t = scope_var(lo, copy_let(lo, "t", ke_index(k, KI_MOD, task, n)), a->t);
+    s.sum = ks_var(k, lo->scope->block, "share", ke_num(k, KT_VF, 0));
+    int64_t e = dim_fixed(a->e);
+    LanesSpec spec = {.stem = "j",
+                      .lo = ke_int(k, 0),
+                      .hi = ke_int(k, e),
+                      .extent = a->e,
+                      .whole = e % k->width == 0};
+    lower_lanes(lo, &spec, share_lanes, &s);
+    const KExpr *sum = tile_fold_lanes(lo, "share", s.sum, "(%0 + %1)");
+    sum = copy_let(lo, "share", ke_apply(lo, KT_F32, "mdl_warp_sum(%0)", sum, NULL));
+    team_first(lo);
+    ks_store(k, lo->scope->block, f->share, task, sum);
+    scope_end(lo);
+    lo->team = 0;
+    lo->rank = NULL;
+}
+
+/* ---- a tile of scores ---- */
+
+/* An element that does not exist has no weight. */
+static const KExpr *inside(Lower *lo, const AttendElement *e, const KExpr *x)
+{
+    if (!e->inside)
+        return x;
+    const KExpr *arg[] = {e->inside, x, ke_num(lo->k, KT_F32, 0)};
+    return ke_text(lo->k, KT_F32, "mdl_select_f32(%0, %1, %2)", arg, 3);
+}
+
+static const KExpr *share_of(Lower *lo, const Bwd *f, const Ix *t)
+{
+    Kernel *k = lo->k;
+    const KExpr *of = ke_mul(lo, lower_index(lo, f->t.b), ke_int(k, f->t.heads));
+    of = ke_mul(lo, ke_add(lo, of, lower_index(lo, f->t.h)), ke_extent(k, f->b.a.t));
+    return ke_load(k, f->share, ke_add(lo, of, lower_index(lo, t)));
+}
+
+static bool needs_grads(const Bwd *f)
+{
+    return f->dk || !f->dv;
+}
+
+static void weight_element(Lower *lo, const AttendElement *e, void *user)
+{
+    const Bwd *f = user;
+    const AttentionBwd *b = &f->b;
+    Kernel *k = lo->k;
+    KBlock *block = lo->scope->block;
+    const Ix *ix[] = {f->t.b, f->t.h, e->t, e->u};
+    const KExpr *ds = NULL;
+    lo->seed_scope = lo->scope;
+    lo->seed[b->a.dot->id] = copy_let(lo, "product", ke_load(k, f->s, e->at));
+    lo->seed[b->a.z->id] = lower_value(lo, f->cut ? b->a.z : b->a.score, ix);
+    const KExpr *x = lower_value(lo, b->p->in[0], ix);
+    x = ke_apply(lo, KT_F32, "mdl_exp2_fast(%0 * %1)", x, ke_num(k, KT_F32, LOG2E));
+    lo->seed[b->p->id] = copy_let(lo, "p", x);
+    if (needs_grads(f)) {
+        lo->seed[b->grad->id] = copy_let(lo, "grad", ke_load(k, f->ds, e->at));
+        lo->seed[b->share->id] = copy_let(lo, "share", share_of(lo, f, e->t));
+        ds = lower_value(lo, b->ds, ix);
+    }
+    if (f->dv)
+        ks_store(k, block, f->s, e->at, inside(lo, e, lo->seed[b->p->id]));
+    if (ds)
+        ks_store(k, block, f->ds, e->at, inside(lo, e, ds));
+    lo->seed[b->a.dot->id] = lo->seed[b->grad->id] = lo->seed[b->share->id] = NULL;
+    lo->seed[b->a.z->id] = lo->seed[b->p->id] = NULL;
+    lo->seed_scope = NULL;
+}
+
+static void weight_elements(Lower *lo, Bwd *f, const KExpr *cut)
+{
+    AttendEach each = {
+        .t0 = f->t0, .u0 = f->u0, .turned = f->dk || f->dv, .fn = weight_element, .user = f};
+    scope_if(lo, cut);
+    each.cut = f->cut = true;
+    attend_each(lo, &f->t, &each);
+    scope_end(lo);
+    int64_t always;
+    if (ke_is_int(cut, &always))
+        return;
+    scope_if(lo, ke_apply(lo, KT_BOOL, "!%0", cut, NULL));
+    each.cut = f->cut = false;
+    attend_each(lo, &f->t, &each);
+    scope_end(lo);
+}
+
+/* Whether elements of queries [t0, t0 + nt) by keys [u0, u0 + nu) must be looked at one by one. */
+static const KExpr *is_cut(Lower *lo, const Bwd *f, int64_t nt, int64_t nu)
+{
+    Kernel *k = lo->k;
+    if (f->span.rest)
+        return ke_num(k, KT_BOOL, 1);
+    const KExpr *left = ke_test(k, "<", f->u0, f->span.lo_max);
+    const KExpr *right = ke_test(k, ">", ke_add(lo, f->u0, ke_int(k, nu)), f->span.hi_min);
+    const KExpr *cut = ke_test(k, "||", left, right);
+    if (f->dk || f->dv) {
+        const KExpr *end = ke_add(lo, f->t0, ke_int(k, nt));
+        cut = ke_test(k, "||", cut, ke_test(k, ">", end, ke_extent(k, f->b.a.t)));
+    }
+    return copy_let(lo, "cut", cut);
+}
+
+static void multiply_tile(Lower *lo, Bwd *f, const KExpr *base, const KExpr *cut)
+{
+    Kernel *k = lo->k;
+    const Attend *t = &f->t;
+    const KExpr *second = ke_add(lo, base, ke_int(k, step_second(f)));
+    attend_scores(lo, t, f->s, ke_int(k, 0), base, step_side(f, false));
+    if (needs_grads(f))
+        attend_scores(lo, t, f->ds, ke_int(k, held_second(f)), second, step_side(f, true));
+    weight_elements(lo, f, cut);
+    if (f->dv)
+        attend_values(lo, t, f->sums_e, f->s, second, step_side(f, true));
+    if (needs_grads(f))
+        attend_values(lo, t, f->sums_d, f->ds, base, step_side(f, false));
+}
+
+static void bring_step(Lower *lo, void *user, const KExpr *base, const KExpr *step)
+{
+    const Bwd *f = user;
+    const Attend *t = &f->t;
+    const KExpr *first = copy_let(lo, "first", ke_mul(lo, step, ke_int(lo->k, t->cols)));
+    attend_bring(lo, t, step_side(f, false), base, first, t->cols);
+    attend_bring(lo, t, step_side(f, true), ke_add(lo, base, ke_int(lo->k, step_second(f))), first,
+                 t->cols);
+}
+
+static void bring_held(Lower *lo, const Bwd *f)
+{
+    const Attend *t = &f->t;
+    attend_bring(lo, t, held_side(f, false), ke_int(lo->k, 0), f->held, t->rows);
+    attend_bring(lo, t, held_side(f, true), ke_int(lo->k, held_second(f)), f->held, t->rows);
+}
+
+/* ---- results ---- */
+
+typedef struct Store {
+    const Bwd *f;
+    const AttentionPart *part;
+    const AttendSide *side; /* lines like those of the gradient */
+    uint32_t sums;
+    const Ix *head, *line; /* line: in shared memory */
+} Store;
+
+/* A gradient at any column of the row in work. */
+static const KExpr *load_line(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    const Store *s = lo->user;
+    if (n != s->part->dot)
+        return NULL;
+    const Ix *at = ix_mul(lo->ir, s->line, dim_const(lo->ir, pitch_of(lo, s->side)));
+    const KExpr *e = lower_load(lo, s->f->t.floats, ix_add(lo->ir, at, ix[n->type->rank - 1]));
+    return e ? e : lower_by_lane(lo, n, ix);
+}
+
+/* Results of as many columns. */
+static void store_columns(Lower *lo, Store *s, const Dim *columns, uint64_t which)
+{
+    Kernel *k = lo->k;
+    const Bwd *f = s->f;
+    int64_t w = k->width, n = dim_fixed(columns), per = ceil_div(n, w);
+    const KExpr *id = share_open(lo, f->t.thread, f->t.threads, f->t.rows * per);
+    const KExpr *i = copy_let(lo, "i", ke_index(k, KI_DIV, id, ke_int(k, per)));
+    const KExpr *j = ke_mul(lo, ke_index(k, KI_MOD, id, ke_int(k, per)), ke_int(k, w));
+    j = copy_let(lo, "j", j);
+    const KExpr *line = copy_let(lo, "line", ke_add(lo, f->held, i)), *lanes = NULL;
+    scope_if(lo, ke_test(k, "<", line, ke_extent(k, s->side->lines)));
+    if (n % w)
+        lanes = copy_let(lo, "lanes", ke_min(lo, ke_int(k, w), ke_sub(lo, ke_int(k, n), j)));
+    s->line = scope_var(lo, i, dim_const(lo->ir, f->t.rows));
+    const Ix *ix[] = {f->t.b, scope_var(lo, line, s->side->lines), s->head,
+                      scope_vector_var(lo, j, columns, lanes)};
+    lo->kept = load_line;
+    lo->user = s;
+    lo->seed_scope = lo->scope;
+    lower_results(lo, which, ix);
+    lo->seed_scope = NULL;
+    lo->kept = NULL;
+    lo->user = NULL;
+    scope_end(lo);
+    share_close(lo);
+}
+
+static void store_part(Lower *lo, Store *s)
+{
+    Kernel *k = lo->k;
+    const KExpr *zero = ke_int(k, 0);
+    const KExpr *lay[] = {ke_addr(k, s->f->t.floats, zero), ke_int(k, pitch_of(lo, s->side)),
+                          ke_addr(k, s->sums, zero), ke_int(k, s->side->width)};
+    attend_wait(lo);
+    copy_call(lo, "mdl_attend_lay(%0, %1, %2, %3)", lay, 4);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    uint64_t left = s->part->results;
+    for (uint32_t r = 0; left; r++) {
+        const Dim *columns = left >> r & 1 ? lo->body->results.at[r].node->type->dims[3] : NULL;
+        uint64_t which = 0;
+        for (uint32_t i = r; columns && left >> i; i++)
+            if ((left >> i & 1) && lo->body->results.at[i].node->type->dims[3] == columns)
+                which |= UINT64_C(1) << i;
+        left &= ~which;
+        if (columns)
+            store_columns(lo, s, columns, which);
+    }
+}
+
+/* ---- blocks ---- */
+
+static const KExpr *begin_blocks(Lower *lo, Bwd *f, const char *suffix, const char *doc)
+{
+    Kernel *k = lo->k;
+    const Attention *a = &f->b.a;
+    bool keys = f->dk || f->dv;
+    const Dim *lines = keys ? a->s : a->t;
+    int64_t tiles = larger(ceil_div(dim_hi(lo->ir, lines), f->t.rows), 1);
+    int64_t pitch = larger(pitch_of(lo, &f->q), pitch_of(lo, &f->dy));
+    f->t.shared = larger(held_bytes(f) + f->t.stages * step_bytes(f),
+                         f->t.rows * pitch * (int64_t)sizeof(float));
+    const Dim *heads = dim_const(lo->ir, (keys ? f->t.kv : f->t.heads) * tiles);
+    KPhase *phase = kernel_phase(k, suffix, dim_mul(lo->ir, a->b, heads), doc);
+    const KExpr *tile = attend_begin(lo, &f->t, phase, keys, tiles);
+    f->held = copy_let(lo, "held", ke_mul(lo, tile, ke_int(k, f->t.rows)));
+    scope_if(lo, ke_test(k, "<", f->held, ke_extent(k, lines)));
+    attend_places(lo, &f->t);
+    f->lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0));
+    f->s = attend_sums(lo, "p", f->t.cols);
+    if (needs_grads(f)) {
+        f->ds = attend_sums(lo, "ds", f->t.cols);
+        f->sums_d = attend_sums(lo, keys ? "dk" : "dq", f->q.width);
+        attend_fill(lo, f->sums_d, f->q.width / 2, 0);
+    }
+    if (f->dv) {
+        f->sums_e = attend_sums(lo, "dv", f->dy.width);
+        attend_fill(lo, f->sums_e, f->dy.width / 2, 0);
+    }
+    bring_held(lo, f);
+    return tile;
+}
+
+static void find_span(Lower *lo, Bwd *f, const KExpr *t0, int64_t most)
+{
+    Kernel *k = lo->k;
+    BlockSpec b = {.att = &f->b.a, .b = f->t.b, .h = f->t.h, .t0 = t0, .most = most};
+    const KExpr *left = ke_sub(lo, ke_extent(k, f->b.a.t), t0);
+    b.rows = copy_let(lo, "count", ke_min(lo, left, ke_int(k, most)));
+    b.lane = f->lane;
+    tile_bounds(lo, &b, &f->span);
+}
+
+static int64_t steps_of(Lower *lo, const Bwd *f, const Dim *lines)
+{
+    return larger(ceil_div(dim_hi(lo->ir, lines), f->t.cols), 1);
+}
+
+static AttendRing ring_of(Bwd *f, int64_t most)
+{
+    return (AttendRing){
+        .most = most, .at = held_bytes(f), .bytes = step_bytes(f), .bring = bring_step, .user = f};
+}
+
+/* ---- gradients of keys and values ---- */
+
+static void use_queries(Lower *lo, void *user, const KExpr *base, const KExpr *step)
+{
+    Bwd *f = user;
+    Kernel *k = lo->k;
+    int64_t rows = f->t.rows;
+    f->u0 = f->held;
+    f->t0 = copy_let(lo, "t0", ke_mul(lo, step, ke_int(k, f->t.cols)));
+    find_span(lo, f, f->t0, f->t.cols);
+    const KExpr *before = ke_test(k, "<", f->u0, f->span.hi_max);
+    const KExpr *behind = ke_test(k, ">", ke_add(lo, f->u0, ke_int(k, rows)), f->span.lo_min);
+    const KExpr *cut = is_cut(lo, f, f->t.cols, rows);
+    scope_if(lo, ke_test(k, "&&", before, behind));
+    multiply_tile(lo, f, base, cut);
+    scope_end(lo);
+}
+
+/* The steps of queries that see any key of the block. */
+static void choose_steps(Lower *lo, Bwd *f, AttendRing *ring)
+{
+    Kernel *k = lo->k;
+    const Attention *a = &f->b.a;
+    const KExpr *cols = ke_int(k, f->t.cols), *more = ke_int(k, f->t.cols - 1);
+    QueriesSpec s = {.thread = f->t.thread, .threads = f->t.threads, .u0 = f->held};
+    s.block = (BlockSpec){.att = a, .b = f->t.b, .h = f->t.h, .t0 = ke_int(k, 0)};
+    s.block.rows = ke_extent(k, a->t);
+    s.block.most = larger(dim_hi(lo->ir, a->t), 1);
+    s.u1 = ke_min(lo, ke_add(lo, f->held, ke_int(k, f->t.rows)), ke_extent(k, a->s));
+    const KExpr *first, *end;
+    if (tile_queries(lo, &s, &first, &end)) {
+        const char *text = "mdl_block_least(%0, (int64_t *)%1, %2)";
+        const KExpr *room = ke_addr(k, f->t.tiles, ke_int(k, ring->at));
+        const KExpr *arg[] = {first, room, ke_int(k, f->t.threads / WARP)};
+        ks_set(k, lo->scope->block, first, ke_text(k, KT_I64, text, arg, 3));
+        arg[0] = ke_sub(lo, ke_int(k, 0), end);
+        ks_set(k, lo->scope->block, end,
+               ke_sub(lo, ke_int(k, 0), ke_text(k, KT_I64, text, arg, 3)));
+    }
+    ring->from = copy_let(lo, "from", ke_index(k, KI_DIV, first, cols));
+    ring->to = copy_let(lo, "to", ke_index(k, KI_DIV, ke_add(lo, end, more), cols));
+}
+
+static void keys_phase(Lower *lo, Bwd *f, bool dk, bool dv)
+{
+    Kernel *k = lo->k;
+    const Attention *a = &f->b.a;
+    f->dk = dk && f->b.dk.results;
+    f->dv = dv && f->b.dv.results;
+    if (!f->dk && !f->dv)
+        return;
+    begin_blocks(lo, f, !f->dk ? "values" : "keys",
+                 "a tile of keys and values of a head per block");
+    f->t.g = scope_loop(
+        lo,
+        &(LoopSpec){.stem = "g", .lo = ke_int(k, 0), .hi = ke_int(k, f->t.group), .extent = a->g});
+    const KExpr *h = ke_mul(lo, lower_index(lo, f->t.n), ke_int(k, f->t.group));
+    h = copy_let(lo, "head", ke_add(lo, h, lower_index(lo, f->t.g)));
+    f->t.h = scope_var(lo, h, dim_const(lo->ir, f->t.heads));
+    AttendRing ring = ring_of(f, steps_of(lo, f, a->t));
+    ring.use = use_queries;
+    choose_steps(lo, f, &ring);
+    attend_walk(lo, &f->t, &ring);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    scope_end(lo);
+    Store s = {.f = f, .head = f->t.n};
+    s.part = &f->b.dk;
+    s.side = &f->k;
+    s.sums = f->sums_d;
+    if (f->dk)
+        store_part(lo, &s);
+    s.part = &f->b.dv;
+    s.side = &f->v;
+    s.sums = f->sums_e;
+    if (f->dv)
+        store_part(lo, &s);
+    scope_end(lo);
+}
+
+/* ---- gradients of queries ---- */
+
+static void use_keys(Lower *lo, void *user, const KExpr *base, const KExpr *step)
+{
+    Bwd *f = user;
+    f->t0 = f->held;
+    f->u0 = copy_let(lo, "u0", ke_mul(lo, step, ke_int(lo->k, f->t.cols)));
+    multiply_tile(lo, f, base, is_cut(lo, f, f->t.rows, f->t.cols));
+}
+
+static void queries_phase(Lower *lo, Bwd *f)
+{
+    Kernel *k = lo->k;
+    f->dk = f->dv = false;
+    if (!f->b.dq.results)
+        return;
+    begin_blocks(lo, f, "queries", "a tile of queries of a head per block");
+    find_span(lo, f, f->held, f->t.rows);
+    const KExpr *cols = ke_int(k, f->t.cols);
+    const KExpr *up = ke_add(lo, f->span.hi_max, ke_int(k, f->t.cols - 1));
+    AttendRing ring = ring_of(f, steps_of(lo, f, f->b.a.s));
+    ring.use = use_keys;
+    ring.from = copy_let(lo, "from", ke_index(k, KI_DIV, f->span.lo_min, cols));
+    ring.to = copy_let(lo, "to", ke_index(k, KI_DIV, up, cols));
+    attend_walk(lo, &f->t, &ring);
+    store_part(
+        lo, &(Store){.f = f, .part = &f->b.dq, .side = &f->q, .sums = f->sums_d, .head = f->t.h});
+    scope_end(lo);
+}
+
+void gpu_attention_bwd(Lower *lo)
+{
+    Bwd f = {0};
+    describe(lo, &f);
+    share_phase(lo, &f);
+    if (f.q.width + f.dy.width <= MOST_SUMS) {
+        keys_phase(lo, &f, true, true);
+    } else {
+        keys_phase(lo, &f, true, false);
+        keys_phase(lo, &f, false, true);
+    }
+    queries_phase(lo, &f);
+}

@@ -1,0 +1,93 @@
+/* LIBS: mdl_runtime mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* Attention on a GPU, by the text that it runs: operands of 16 and 32 bits, sizes that fill no tile, shared heads,
+ * masks that cut tiles, leave them out, or leave a query without keys, sizes that are known when it runs. */
+#include "attentioncase.h"
+
+static const Form forward[] = {
+    {"attention(q, k, v)", 2, 33, 47, 4, 2, 16, 16, NULL, false},
+    {"attention(q, k, v)", 1, 15, 300, 3, 1, 7, 41, NULL, false},
+    {"attention(q, k, v, mask: causal(pos) and window(9))", 2, 200, 200, 2, 2, 8, 12, NULL, false},
+    {"attention(q, k, v, mask: packed(pos))", 2, 37, 37, 2, 2, 8, 8, NULL, false},
+    {"attention(q, k, v, mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.125 * (h "
+     "+ 1) * (t - u))",
+     2, 75, 75, 4, 2, 16, 16, NULL, false},
+    {"attention(q, k, v)", 1, 20, 20, 1, 1, 256, 200, NULL, false},
+    {"attention(q, k, v, scale: 0.2)", 2, 70, 150, 4, 2, 64, 64, "bf16", false},
+    {"attention(q, k, v, mask: causal(pos))", 1, 140, 140, 2, 1, 128, 128, "bf16", false},
+    {"attention(q, k, v, mask: causal(pos) and window(9))", 2, 100, 100, 2, 2, 8, 40, "f16", false},
+    {"attention(q, k, v, mask: padding(ok))", 2, 21, 150, 2, 1, 7, 41, "bf16", false},
+    {"attention(q, k, v, mask: packed(pos))", 2, 70, 70, 2, 1, 16, 32, "bf16", false},
+    {"attention(q, k, v, mask: (b, t, u) => u < t - 5 and not (u > 3))", 1, 40, 40, 2, 1, 16, 16,
+     "f16", false},
+    {"attention(q, k, v, score: (s, b, h, t, u) => silu(s) + w[h])", 1, 30, 75, 4, 2, 80, 96,
+     "bf16", false},
+    {"attention(q, k, v)", 1, 20, 70, 2, 1, 256, 256, "bf16", false},
+};
+
+static const Form backward[] = {
+    {BWD ")", 2, 33, 47, 4, 2, 16, 16, NULL, false},
+    {BWD ", mask: causal(pos))", 2, 130, 130, 2, 1, 8, 40, NULL, false},
+    {BWD ", mask: causal(pos) and window(9))", 1, 100, 100, 2, 2, 7, 20, NULL, false},
+    {BWD ", mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.1 * (t - u))", 2, 75,
+     75, 4, 2, 16, 16, NULL, false},
+    {BWD ")", 1, 30, 20, 1, 1, 200, 256, NULL, false},
+    {BWD ", scale: 0.2)", 2, 70, 90, 4, 2, 64, 64, "bf16", false},
+    {BWD ", mask: causal(pos))", 1, 140, 140, 2, 1, 128, 128, "bf16", false},
+    {BWD ", mask: padding(ok))", 2, 21, 150, 2, 1, 7, 41, "f16", false},
+    {BWD ", mask: causal(pos) or padding(ok))", 1, 40, 40, 4, 1, 16, 32, "bf16", false},
+    {BWD ", mask: causal(pos))", 1, 40, 40, 2, 1, 256, 256, "bf16", false},
+};
+
+/* Tensor cores take weights and their gradients rounded to the operands' type, to a part u of them: a sum of n of
+ * them errs by about u sqrt(n) of their size, the largest of some ten thousand sums by 5 times that. Weights add up
+ * to at most 1 in the forward; in the backward, where lse is as random as the rest, they and their gradients are
+ * around 1. Results are rounded once more. */
+static double tolerance(const Form *f)
+{
+    double u = f->types && strcmp(f->types, "bf16") == 0 ? 0x1p-9 : 0x1p-11;
+    int queries = f->t * f->h / f->kv, n = queries > f->s ? queries : f->s;
+    return strstr(f->text, "attention_bwd") ? u * (2 + 5 * sqrt(n)) : 4 * u;
+}
+
+static void run_forms(const Form *all, size_t n, const char *cls)
+{
+    Harness *h = harness_new("sm_80");
+    Lab labs[MAX_FORMS];
+    for (size_t i = 0; i < n; i++) {
+        Lab *l = &labs[i];
+        *l = lab_open(form_text(h->arena, &all[i]));
+        const Graph *g = elaborate(l, &all[i]);
+        PassCx *cx = passes_begin(l->ir, l->arena, l->program, &h->target);
+        const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
+        assert_non_null(fused);
+        const Node *group = group_of(fused, cls);
+        if (!group)
+            fail_msg("%s: not claimed", all[i].text);
+        h->ir = l->ir;
+        add_case(h, group, arena_printf(h->arena, "%s_%zu", cls, i), tolerance(&all[i]));
+    }
+    harness_run(h);
+    for (size_t i = 0; i < n; i++)
+        lab_close(&labs[i]);
+}
+
+static void test_forward(void **state)
+{
+    UNUSED(state);
+    run_forms(forward, COUNT(forward), "attention");
+}
+
+static void test_backward(void **state)
+{
+    UNUSED(state);
+    run_forms(backward, COUNT(backward), "attention_bwd");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_backward),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
