@@ -22,7 +22,7 @@ static const Node *step_to_input(Ir *ir, const Node *n, const Ix *const *ix, con
     const OpInfo *info = op_info(n->op);
     if (info->cls == OC_VIEW && info->at && n->nin == 1)
         info->at(ir, n, 0, ix, in);
-    else if (node_is_cast(n) && dtype_info(n->in[0]->type->dtype)->bytes == 2)
+    else if (node_widens(n))
         memcpy(in, ix, n->type->rank * sizeof *in);
     else
         return NULL;

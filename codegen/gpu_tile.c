@@ -120,6 +120,7 @@ void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
     t->stages = lower_config_of(lo, s, "stages");
     t->wm = lower_config_of(lo, s, "warps_m");
     t->wn = lower_config_of(lo, s, "warps_n");
+    t->groups = t->operand != DT_F32 && lower_config_of(lo, s, "groups") != 0;
     t->threads = t->wm * t->wn * 32;
     t->sums = t->bm * t->bn / t->threads;
     t->pitch = t->bn + width(lo);
@@ -171,8 +172,10 @@ static void place_run(Lower *lo, Run *r, const KExpr *id)
     r->row_in = p->along ? major : lane0;
     r->k_in = p->along ? lane0 : major;
     if (r->t->operand != DT_F32) {
-        const KExpr *arg[] = {major, minor, ke_int(k, per)};
-        r->to = ke_text(k, KT_I64, "mdl_chunk(%0, %1, %2)", arg, 3);
+        const KExpr *arg[] = {major, minor, ke_int(k, per),
+                              ke_int(k, p->along ? p->rows : r->t->bk)};
+        const char *text = r->t->groups ? "mdl_line(%0, %1, %3)" : "mdl_chunk(%0, %1, %2)";
+        r->to = ke_text(k, KT_I64, text, arg, 4);
     } else {
         r->to = ke_add(lo, ke_mul(lo, r->k_in, ke_int(k, p->rows)), r->row_in);
     }
@@ -320,6 +323,8 @@ static void wait_stage(Lower *lo, const TileSet *t, int64_t ahead)
 {
     if (t->async)
         copy_call(lo, arena_printf(lo->arena, "mdl_cp_wait(%lld)", (long long)ahead), NULL, 0);
+    if (t->groups)
+        copy_call(lo, "mdl_fence_async()", NULL, 0);
     copy_call(lo, "mdl_syncthreads()", NULL, 0);
 }
 
@@ -351,17 +356,17 @@ static void begin_sums(Lower *lo, TileSet *t)
 static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
 {
     Kernel *k = lo->k;
-    const char *how = t->operand == DT_BF16  ? "mdl_mma_tile_bf16(%0, %1, %2, "
-                      : t->operand == DT_F16 ? "mdl_mma_tile_f16(%0, %1, %2, "
-                                             : "mdl_fma_tile_f32(%0, (const float *)%1, "
-                                               "(const float *)%2, ";
+    const char *how = t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
+    const char *cast = t->operand == DT_F32 ? "(const float *)" : "";
     const KExpr *base = copy_let(lo, "base", ke_mul(lo, stage, ke_int(k, t->stage_bytes)));
     for (uint32_t d = 0; d < t->n; d++) {
         const TileDot *dot = &t->dot[d];
         const KExpr *arg[] = {ke_addr(k, dot->acc, ke_int(k, 0)),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->a.at))),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->b.at)))};
-        copy_call(lo, arena_printf(lo->arena, "%s%s)", how, dot->tile), arg, 3);
+        const char *text = arena_printf(lo->arena, "mdl_%s_tile_%s(%%0, %s%%1, %s%%2, %s)", how,
+                                        dtype_info(t->operand)->name, cast, cast, dot->tile);
+        copy_call(lo, text, arg, 3);
     }
 }
 
@@ -370,6 +375,13 @@ static const KExpr *number_of_steps(Lower *lo, const TileSet *t)
     Kernel *k = lo->k;
     const KExpr *up = ke_add(lo, depth_end(lo, t, t->dot[0].g), ke_int(k, t->bk - 1));
     return ke_index(k, KI_DIV, up, ke_int(k, t->bk));
+}
+
+/* Warpgroups multiply on their own: until here. */
+static void end_products(Lower *lo, const TileSet *t)
+{
+    if (t->groups)
+        copy_call(lo, "mdl_wgmma_wait(0)", NULL, 0);
 }
 
 static void walk_depth(Lower *lo, const TileSet *t)
@@ -392,15 +404,20 @@ static void walk_depth(Lower *lo, const TileSet *t)
                                .hi = steps,
                                .extent = dim_const(lo->ir, most)});
     const KExpr *step = lo->var[lo->nvar - 1].at;
+    end_products(lo, t);
     wait_stage(lo, t, ahead - 1);
+    if (t->groups) /* begun before the next stage is brought */
+        multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
     const KExpr *next = copy_let(lo, "next", ke_add(lo, step, ke_int(k, ahead)));
     scope_if(lo, ke_test(k, "<", next, steps));
     const KExpr *stage = copy_let(lo, "stage", ke_index(k, KI_MOD, next, ring));
     bring_stage(lo, t, stage, copy_let(lo, "k0", ke_mul(lo, next, bk)));
     scope_end(lo);
     commit(lo, t);
-    multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
+    if (!t->groups)
+        multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
     scope_end(lo);
+    end_products(lo, t);
 }
 
 /* ---- the sums as rows ---- */
@@ -411,7 +428,7 @@ static void lay_sums_down(Lower *lo, const TileSet *t)
     wait_stage(lo, t, 0);
     for (uint32_t d = 0; d < t->n; d++) {
         const TileDot *dot = &t->dot[d];
-        const char *how = t->operand == DT_F32 ? "fma" : "mma";
+        const char *how = t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
         const char *text =
             arena_printf(lo->arena, "mdl_%s_rows(%%0, %%1, %%2, %s)", how, dot->tile);
         const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, d * t->row_floats)),

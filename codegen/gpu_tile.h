@@ -30,6 +30,8 @@ typedef struct TileSet {
     TileDot dot[PRODUCTS_TOGETHER];
     uint32_t n;
     DType operand; /* DT_BF16, DT_F16; DT_F32: multiply-adds */
+    bool
+        groups; /* warpgroups multiply what lies in lines of 128 bytes, while the next stage comes */
     int64_t bm, bn, bk, stages, wm, wn, pitch;
     int64_t threads, sums; /* of a block; of a thread, for one dot */
     int64_t stage_bytes, row_floats;

@@ -69,6 +69,15 @@ static uint32_t *single_readers(Fuse *fx)
     return reader;
 }
 
+/* Whether elementwise nodes of one reader each follow the node. */
+static bool chain_goes_on(const Fuse *fx, uint32_t node, const uint32_t *reader)
+{
+    uint32_t next = reader[node];
+    return next != FUSE_NONE && fx->chain[next] == FUSE_NONE &&
+           fuse_class(fuse_node(fx, next)) == OC_ELEM &&
+           type_same_dims(fuse_node(fx, next)->type, fuse_node(fx, node)->type);
+}
+
 static void grow_chain(Fuse *fx, const Node *dot, const uint32_t *reader)
 {
     uint32_t group = fx->owner[dot->id], at = dot->id;
@@ -80,6 +89,8 @@ static void grow_chain(Fuse *fx, const Node *dot, const uint32_t *reader)
         if (fuse_class(n) != OC_ELEM || !type_same_dims(n->type, dot->type) ||
             (n->inst && !dot->inst))
             break;
+        if (node_widens(n) && !chain_goes_on(fx, next, reader))
+            break; /* what is kept is narrow: readers widen it */
         fx->chain[next] = group;
         fuse_note(fx, group, "merged %s as epilogue: only reader", fuse_label(fx, next));
         at = next;
@@ -155,7 +166,7 @@ static uint32_t keep_map(Fuse *fx, const Node *n, const Verdict *why)
 static bool fits_operand(const Fuse *fx, const Node *n)
 {
     const Cone *c = &fx->cone[n->id];
-    return fuse_is_trivial(fx, n) || (c->cost <= CHEAP_OPERAND && !c->direct);
+    return fuse_is_trivial(fx, n) || node_widens(n) || (c->cost <= CHEAP_OPERAND && !c->direct);
 }
 
 static bool fits_epilogue(const Fuse *fx, const Node *n, const Use *u)

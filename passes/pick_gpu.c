@@ -83,16 +83,21 @@ static void gpu_row_col(PassCx *cx, const Graph *body, int64_t *config)
 
 typedef struct GpuTile {
     int64_t bm, bn, bk, stages, wm, wn;
+    int64_t groups; /* of four warps multiply: wgmma */
 } GpuTile;
 
-/* Best first: larger tiles read each operand fewer times. */
-static const GpuTile tensor_tiles[] = {{128, 128, 32, 4, 2, 4}, {128, 64, 32, 4, 4, 2},
-                                       {64, 128, 32, 4, 2, 4},  {64, 64, 32, 4, 2, 2},
-                                       {32, 64, 64, 4, 1, 2},   {16, 64, 64, 4, 1, 2}};
+/* Best first: larger tiles read each operand fewer times. Warpgroups take lines of 64 steps of depth. */
+static const GpuTile group_tiles[] = {{128, 256, 64, 4, 8, 1, 1}, {128, 128, 64, 3, 8, 1, 1},
+                                      {128, 64, 64, 4, 8, 1, 1},  {64, 128, 64, 4, 4, 1, 1},
+                                      {64, 64, 64, 4, 4, 1, 1},   {32, 64, 64, 4, 1, 2, 0},
+                                      {16, 64, 64, 4, 1, 2, 0}};
+static const GpuTile tensor_tiles[] = {{128, 128, 32, 4, 2, 4, 0}, {128, 64, 32, 4, 4, 2, 0},
+                                       {64, 128, 32, 4, 2, 4, 0},  {64, 64, 32, 4, 2, 2, 0},
+                                       {32, 64, 64, 4, 1, 2, 0},   {16, 64, 64, 4, 1, 2, 0}};
 /* 8 x 8 sums a thread, or 4 x 8. */
-static const GpuTile float_tiles[] = {{128, 128, 16, 2, 8, 1}, {128, 64, 16, 2, 4, 1},
-                                      {64, 64, 16, 2, 2, 1},   {32, 64, 16, 2, 1, 1},
-                                      {64, 64, 16, 2, 4, 1},   {32, 64, 16, 2, 2, 1}};
+static const GpuTile float_tiles[] = {{128, 128, 16, 2, 8, 1, 0}, {128, 64, 16, 2, 4, 1, 0},
+                                      {64, 64, 16, 2, 2, 1, 0},   {32, 64, 16, 2, 1, 1, 0},
+                                      {64, 64, 16, 2, 4, 1, 0},   {32, 64, 16, 2, 2, 1, 0}};
 
 /* Time of the product, up to a factor: rounds of tiles on all multiprocessors, each as long as what it
  * multiplies and reads. */
@@ -105,20 +110,38 @@ static double tile_time(const GpuTile *t, const Target *target, const PickExtent
     return waves * (double)n * (area + 64 * edge + 1024);
 }
 
-static const GpuTile *choose_gpu_tile(const Target *target, const PickExtents *e, int64_t n,
-                                      bool tensor)
+/* Shared memory of the ring, when no dot lends another its operand, and of the sums as rows. */
+static int64_t tile_shared(const GpuTile *t, int64_t n, bool tensor)
 {
-    const GpuTile *from = tensor ? tensor_tiles : float_tiles, *best = NULL;
-    size_t count = tensor ? COUNT(tensor_tiles) : COUNT(float_tiles);
+    int64_t ring = t->stages * n * (t->bm + t->bn) * t->bk * (tensor ? 2 : 4);
+    int64_t rows = n * t->bm * (t->bn + 8) * 4;
+    return ring > rows ? ring : rows;
+}
+
+/* The tile with fewer stages where these do not fit. */
+static GpuTile fit_stages(const GpuTile *t, const Target *target, int64_t n, bool tensor)
+{
+    GpuTile fit = *t;
+    while (fit.stages > 2 && tile_shared(&fit, n, tensor) > (int64_t)target->l1)
+        fit.stages--;
+    return fit;
+}
+
+static GpuTile choose_gpu_tile(const Target *target, const PickExtents *e, int64_t n, bool tensor)
+{
+    bool groups = strcmp(target->isa, "sm_90a") == 0;
+    const GpuTile *from = !tensor ? float_tiles : groups ? group_tiles : tensor_tiles;
+    size_t count = !tensor ? COUNT(float_tiles) : groups ? COUNT(group_tiles) : COUNT(tensor_tiles);
+    GpuTile best = {0};
     double least = 0;
     for (size_t i = 0; i < count; i++) {
-        const GpuTile *t = &from[i];
-        int64_t sums = t->bm * t->bn / (t->wm * t->wn * WARP) * n;
-        int64_t rows = n * t->bm * (t->bn + 8) * 4;
-        if (i + 1 < count && (sums > 128 || rows > (int64_t)target->l1))
+        const GpuTile t = fit_stages(&from[i], target, n, tensor);
+        int64_t sums = t.bm * t.bn / (t.wm * t.wn * WARP) * n;
+        bool fits = sums <= 128 && tile_shared(&t, n, tensor) <= (int64_t)target->l1;
+        if (!fits && (i + 1 < count || best.bm))
             continue;
-        double time = tile_time(t, target, e, n);
-        if (best && time >= least)
+        double time = tile_time(&t, target, e, n);
+        if (best.bm && time >= least)
             continue;
         best = t;
         least = time;
@@ -149,8 +172,8 @@ static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
         most = n > most ? n : most;
         tensor = tensor && on_tensor_cores(p.dot[d]);
     }
-    const GpuTile *t = choose_gpu_tile(cx->target, &e, most, tensor);
-    const int64_t ints[] = {t->bm, t->bn, t->bk, t->stages, t->wm, t->wn};
+    const GpuTile t = choose_gpu_tile(cx->target, &e, most, tensor);
+    const int64_t ints[] = {t.bm, t.bn, t.bk, t.stages, t.wm, t.wn, t.groups};
     memcpy(config, ints, sizeof ints);
 }
 

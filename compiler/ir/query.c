@@ -22,6 +22,12 @@ bool node_is_cast(const Node *n)
     return n->op == OP_CAST;
 }
 
+bool node_widens(const Node *n)
+{
+    DType from = n->op == OP_CAST ? n->in[0]->type->dtype : DT_F32;
+    return n->type->dtype == DT_F32 && dtype_is_float(from) && dtype_info(from)->bytes == 2;
+}
+
 bool node_is_reshape(const Node *n)
 {
     return n->op == OP_RESHAPE;

@@ -102,9 +102,5 @@ DType products_operand(const Node *operand)
     const Node *n = operand;
     while ((op_info(n->op)->cls == OC_VIEW && n->nin == 1) || op_info(n->op)->cls == OC_GATHER)
         n = n->in[0];
-    if (op_info(n->op)->cls != OC_ELEM || n->nin != 1 || !node_is_cast(n))
-        return operand->type->dtype;
-    DType from = n->in[0]->type->dtype;
-    bool exact = (from == DT_BF16 || from == DT_F16) && operand->type->dtype == DT_F32;
-    return exact ? from : operand->type->dtype;
+    return node_widens(n) ? n->in[0]->type->dtype : operand->type->dtype;
 }

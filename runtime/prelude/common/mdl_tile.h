@@ -5,7 +5,10 @@
  * A 16-bit tile lies in rows of 16-byte chunks, exchanged within a row (mdl_chunk) so that the eight rows of a
  * matrix that ldmatrix reads are in different banks. `along` 1: rows of the tile are rows of the matrix and run
  * along the depth; 0: they are steps of depth and run along the matrix's rows.
- * A tile of f32 is always of the second kind, in order. */
+ * A tile of f32 is always of the second kind, in order.
+ *
+ * For wgmma rows are of 128 bytes, eight chunks, exchanged in the same way (mdl_line), which is the hardware's
+ * swizzle of 128 bytes; what is wider lies in panels of 128 bytes, one behind the other. */
 #ifndef MDL_TILE_H
 #define MDL_TILE_H
 
@@ -14,6 +17,12 @@ MDL_FN int mdl_chunk(int row, int chunk, int chunks)
 {
     int turn = chunks >= 8 ? row & 7 : chunks == 4 ? row >> 1 & 3 : chunks == 2 ? row >> 2 & 1 : 0;
     return (row * chunks + (chunk ^ turn)) * 16;
+}
+
+/* Byte offset of a chunk in lines of eight; a panel has `lines` of them. */
+MDL_FN int mdl_line(int line, int chunk, int lines)
+{
+    return chunk / 8 * (lines * 128) + line * 128 + (chunk % 8 ^ (line & 7)) * 16;
 }
 
 typedef struct __attribute__((aligned(8))) MdlPair {
@@ -102,6 +111,94 @@ MDL_FN void mdl_mma_rows(float *rows, int pitch, const float *acc, MdlTile t)
         }
     }
 }
+
+/* ---- warpgroups: m64nNk16 (sm_90a) ---- */
+
+#if !defined(MDL_WITHOUT_WGMMA) && (!defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL))
+
+/* A descriptor for the block of 16 steps of depth from k on of a tile of lines: along the depth, from row
+ * `row` on; else of all its rows. PTX ISA 9.7.15.5.1.2: between groups of eight lines lie 1024 bytes, between
+ * panels all lines of one. */
+MDL_FN uint64_t mdl_lines_along(const char *tile, int row, int k)
+{
+    return mdl_wgmma_desc(tile + row * 128 + k * 2, 16, 1024, 128);
+}
+
+MDL_FN uint64_t mdl_lines_across(const char *tile, int bk, int k)
+{
+    return mdl_wgmma_desc(tile + k * 128, bk * 128, 1024, 128);
+}
+
+/* A block of 64 x bn sums of a warpgroup += a b; a in shared memory, or in registers where its tile runs along
+ * its rows. */
+#define MDL_WGMMA_STEP(T, n)                                                                       \
+    MDL_FN void mdl_wgmma_step_##T##_##n(float *d, const char *a, const char *b, MdlTile t, int m, \
+                                         int k)                                                    \
+    {                                                                                              \
+        if (t.a_along && t.b_along) {                                                              \
+            mdl_wgmma_##T##_n##n(d, mdl_lines_along(a, m, k), mdl_lines_along(b, 0, k), 1);        \
+        } else if (t.a_along) {                                                                    \
+            mdl_wgmma_##T##_n##n##_t(d, mdl_lines_along(a, m, k), mdl_lines_across(b, t.bk, k),    \
+                                     1);                                                           \
+        } else {                                                                                   \
+            uint32_t r[4];                                                                         \
+            int lane = mdl_lane(), of = lane >> 3, in = lane & 7;                                  \
+            int chunk = (m + mdl_warp() % 4 * 16) / 8 + (of & 1);                                  \
+            mdl_ldmatrix_x4_trans(r, a + mdl_line(k + in + (of >> 1) * 8, chunk, t.bk));           \
+            if (t.b_along)                                                                         \
+                mdl_wgmma_##T##_rs_n##n(d, r, mdl_lines_along(b, 0, k), 1);                        \
+            else                                                                                   \
+                mdl_wgmma_##T##_rs_n##n##_t(d, r, mdl_lines_across(b, t.bk, k), 1);                \
+        }                                                                                          \
+    }
+/* acc[bm / groups / 64][bn / 8][4] += a b, begun: mdl_wgmma_wait ends it. wm counts warps, four a group. */
+#define MDL_WGMMA_TILE(T)                                                               \
+    MDL_WGMMA_STEP(T, 64)                                                               \
+    MDL_WGMMA_STEP(T, 128)                                                              \
+    MDL_WGMMA_STEP(T, 256)                                                              \
+    MDL_FN void mdl_wgmma_tile_##T(float *acc, const void *a, const void *b, MdlTile t) \
+    {                                                                                   \
+        int blocks = t.bm / (t.wm / 4) / 64, first = mdl_warp() / 4 * blocks * 64;      \
+        mdl_wgmma_fence();                                                              \
+        MDL_UNROLL                                                                      \
+        for (int k = 0; k < t.bk; k += 16) {                                            \
+            MDL_UNROLL                                                                  \
+            for (int i = 0; i < blocks; i++) {                                          \
+                float *d = acc + i * (t.bn / 2);                                        \
+                if (t.bn == 64)                                                         \
+                    mdl_wgmma_step_##T##_64(d, (const char *)a, (const char *)b, t,     \
+                                            first + i * 64, k);                         \
+                else if (t.bn == 128)                                                   \
+                    mdl_wgmma_step_##T##_128(d, (const char *)a, (const char *)b, t,    \
+                                             first + i * 64, k);                        \
+                else                                                                    \
+                    mdl_wgmma_step_##T##_256(d, (const char *)a, (const char *)b, t,    \
+                                             first + i * 64, k);                        \
+            }                                                                           \
+        }                                                                               \
+        mdl_wgmma_commit();                                                             \
+    }
+MDL_WGMMA_TILE(bf16)
+MDL_WGMMA_TILE(f16)
+
+/* The sums as rows: each warp of a group has 16 of a block's 64, as mma.sync has them. */
+MDL_FN void mdl_wgmma_rows(float *rows, int pitch, const float *acc, MdlTile t)
+{
+    int warp = mdl_warp(), lane = mdl_lane(), blocks = t.bm / (t.wm / 4) / 64;
+    int m = warp / 4 * blocks * 64 + warp % 4 * 16 + lane / 4, n = lane % 4 * 2;
+    MDL_UNROLL
+    for (int i = 0; i < blocks; i++) {
+        MDL_UNROLL
+        for (int j = 0; j < t.bn / 8; j++) {
+            const float *c = acc + i * (t.bn / 2) + j * 4;
+            float *row = rows + (m + i * 64) * pitch + n + j * 8;
+            mdl_store2_f32(row, c[0], c[1]);
+            mdl_store2_f32(row + 8 * pitch, c[2], c[3]);
+        }
+    }
+}
+
+#endif
 
 /* ---- multiply-adds of f32 ---- */
 
