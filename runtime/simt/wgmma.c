@@ -204,6 +204,7 @@ static void issue(MdlEngine *e, const MdlWgmma *w, int line)
         p->sums->products++;
         g->n++;
     }
+    ASSERT(p->sums);
     if (p->line != line || !is_same(&p->what, w) || p->group != g->groups[t])
         disagree(s, p, line);
     if (!p->sums->d[t])

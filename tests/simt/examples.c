@@ -19,7 +19,7 @@ static double error_map(void *const *buf, const int64_t *block)
     const float *x = buf[0], *b = buf[1], *y = buf[2];
     double most = 0;
     for (int64_t i = 0; i < block[0]; i++)
-        most = worse(most, y[i], x[i] * x[i] + b[i % block[1]]);
+        most = worse(most, y[i], (double)(x[i] * x[i] + b[i % block[1]]));
     return most;
 }
 
