@@ -10,6 +10,8 @@ typedef struct CudaModuleOf *CudaModule;
 typedef struct CudaFunctionOf *CudaFunction;
 typedef struct CudaStreamOf *CudaStream;
 typedef struct CudaEventOf *CudaEvent;
+typedef struct CudaGraphOf *CudaGraph;
+typedef struct CudaGraphExecOf *CudaGraphExec;
 typedef unsigned long long CudaAddress;
 
 /* CUresult */
@@ -41,7 +43,8 @@ enum {
     CUDA_ATTR_SHARED_OPTIN = 97,
     CUDA_FUNCTION_MAX_SHARED = 8,
     CUDA_STREAM_NON_BLOCKING = 1,
-    CUDA_EVENT_NO_TIMING = 2
+    CUDA_EVENT_NO_TIMING = 2,
+    CUDA_CAPTURE_OF_THREAD = 1 /* other threads may call what a capture forbids */
 };
 
 typedef struct CudaApi {

@@ -4,7 +4,7 @@
 #include "cuda_queue.h"
 #include <time.h>
 
-enum { STAGE_BYTES = 4 << 20, SPINS = 200, LIMIT_SECONDS = 60 };
+enum { STAGE_BYTES = 4 << 20, SPIN_NS = 2000000, SLEEP_NS = 30000, LIMIT_SECONDS = 60 };
 
 static int64_t now_ns(void)
 {
@@ -67,19 +67,18 @@ static bool look(CudaQueue *q)
     return true;
 }
 
-/* First without sleep, since most launches are short; then with more and more of it. */
+/* First without sleep, since a launch is short and a token is waited for; then with some. */
 static bool wait_for(CudaQueue *q, uint64_t mark)
 {
-    long sleep_ns = 10000;
-    for (uint32_t turn = 0; q->failed.kind == ERR_NONE; turn++) {
+    const int64_t from = now_ns();
+    while (q->failed.kind == ERR_NONE) {
         if (!look(q) || q->reached >= mark)
             break;
-        if (q->limit && now_ns() - q->since > q->limit)
+        int64_t now = now_ns();
+        if (q->limit && now - q->since > q->limit)
             return fail_late(q);
-        if (turn < SPINS)
-            continue;
-        nanosleep(&(struct timespec){.tv_nsec = sleep_ns}, NULL);
-        sleep_ns = sleep_ns < 500000 ? sleep_ns * 2 : sleep_ns;
+        if (now - from > SPIN_NS)
+            nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
     }
     return q->failed.kind == ERR_NONE;
 }
@@ -107,6 +106,8 @@ bool cuda_queue_did(CudaQueue *q, const char *call, const char *what, int result
         return fail_under_way(q, result); /* the call only tells */
     if (result != CUDA_OK)
         return cuda_failed(q->api, call, what, result, &q->failed);
+    if (q->keeps)
+        return true;
     if (q->set - q->reached == CUDA_MARKS && !wait_for(q, q->reached + 1))
         return false;
     CudaMark *m = mark_at(q, q->set);

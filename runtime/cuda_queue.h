@@ -26,6 +26,7 @@ typedef struct CudaQueue {
     int64_t since;              /* when the last one was reached, or work began; ns */
     int64_t limit;              /* of the time for one mark; 0: none */
     bool each;                  /* waits after each mark */
+    bool keeps;                 /* launches are kept, not run: nothing is marked */
     CudaStage stages[CUDA_STAGES];
     uint32_t stage; /* the next one */
     Err failed;     /* nothing is done any more */

@@ -1,7 +1,7 @@
 /* dev_cuda.c: an NVIDIA GPU as a device, through its driver (cuda_api.h) and one queue of work
  * (cuda_queue.h). Kernels come from the plan's text by way of NVRTC (gpubuild.h). What fails while nobody can
  * be told is kept, and told by the next transfer or sync; nothing runs behind it. */
-#include "cuda_queue.h"
+#include "cuda_graph.h"
 #include "devices.h"
 #include "gpuargs.h"
 #include "gpubuild.h"
@@ -13,6 +13,7 @@ struct Device {
     CudaApi api;
     CudaDevice gpu;
     CudaQueue queue;
+    CudaGraphs graphs;
 };
 
 typedef struct Phase {
@@ -68,6 +69,7 @@ static void gpu_close(Device *d)
 {
     if (!d)
         return;
+    cuda_graph_forget(&d->graphs, &d->queue);
     cuda_queue_close(&d->queue, d->gpu.device);
     arena_free(d->arena);
     free(d);
@@ -82,6 +84,7 @@ static Device *gpu_open(const DeviceOptions *opt, Err *err)
     }
     d->opt = *opt;
     d->arena = arena_new();
+    d->graphs.arena = d->arena;
     if (find_gpu(d->arena, &d->api, &d->gpu, err) && cuda_isa(&d->gpu, err) &&
         cuda_queue_open(&d->queue, &d->api, d->gpu.device, err))
         return d;
@@ -180,6 +183,7 @@ static void gpu_unload(Device *d, Module *m)
     Err ignored = {0};
     if (!m)
         return;
+    cuda_graph_forget(&d->graphs, &d->queue);
     if (cuda_queue_wait(&d->queue, &ignored) && cuda_queue_enter(&d->queue))
         for (uint32_t i = 0; i < m->nunit; i++)
             if (m->units[i])
@@ -302,6 +306,26 @@ static void gpu_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *arg
         }
 }
 
+static bool gpu_record(Device *d, uint32_t number, const char *what)
+{
+    return cuda_graph_begin(&d->graphs, &d->queue, number, what);
+}
+
+static void gpu_recorded(Device *d)
+{
+    cuda_graph_end(&d->graphs, &d->queue);
+}
+
+static bool gpu_replay(Device *d, uint32_t number)
+{
+    return cuda_graph_run(&d->graphs, &d->queue, number);
+}
+
+static void gpu_forget(Device *d)
+{
+    cuda_graph_forget(&d->graphs, &d->queue);
+}
+
 static int gpu_threads(const Device *d)
 {
     return d->gpu.multiprocessors;
@@ -325,6 +349,10 @@ const DeviceVtable device_cuda = {
     .load = gpu_load,
     .unload = gpu_unload,
     .launch = gpu_launch,
+    .record = gpu_record,
+    .recorded = gpu_recorded,
+    .replay = gpu_replay,
+    .forget = gpu_forget,
     .sync = gpu_sync,
     .threads = gpu_threads,
 };

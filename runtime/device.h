@@ -84,6 +84,13 @@ typedef struct DeviceVtable {
      * in phase i of the variant (on a GPU, in plan_blocks of them blocks); and as often again as it says. */
     void (*launch)(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
                    const int64_t *tasks);
+    /* Of devices that can keep launches, to run them again at once; else NULL. record: what is launched and
+     * copied from here to `recorded` is kept under a small number (and runs then); false: it is run as always.
+     * replay: false: nothing is kept under the number. forget: what was kept, since its numbers changed. */
+    bool (*record)(Device *d, uint32_t number, const char *what);
+    void (*recorded)(Device *d);
+    bool (*replay)(Device *d, uint32_t number);
+    void (*forget)(Device *d);
     /* Waits for all that was launched. False: something failed, and what came behind it was not done. */
     bool (*sync)(Device *d, Err *err);
     int (*threads)(const Device *d);

@@ -154,6 +154,9 @@ static bool place_rows(Runtime *rt, Entry *e, Err *err)
     return e->device_rows || err_context(err, "tables");
 }
 
+static void forget_launches(Runtime *rt);
+static bool is_fixed(const Runtime *rt, const Entry *e);
+
 static bool upload_rows(Runtime *rt, const Entry *e, Err *err)
 {
     return e->device_rows == e->rows || !e->nrow ||
@@ -179,6 +182,7 @@ static bool resolve_entry(Runtime *rt, uint32_t entry, Err *err)
     for (uint32_t s = 0; s < from->nstep; s++)
         set_launch(rt, entry, s, &buf, &row);
     link_loops(rt, entry);
+    e->fixed = is_fixed(rt, e);
     ASSERT(e->npatch == n.patches && buf == e->bufs + n.bufs && row == e->rows + n.rows);
     return upload_rows(rt, e, err);
 }
@@ -339,6 +343,7 @@ static bool bind_extents(Runtime *rt, const RtCall *call, Err *err)
     if (!changed)
         return true;
     rt->have_syms = false;
+    forget_launches(rt);
     for (uint32_t k = 0; k < p->nkernels; k++)
         if (!count_tasks(rt, plan_variant(p, k, rt->target), err))
             return false;
@@ -502,12 +507,8 @@ static bool bind_block(Runtime *rt, const RtCall *call, Err *err)
            rt->v->upload(rt->device, rt->device_block, rt->block, block_bytes(rt), err);
 }
 
-bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
+static bool run_launches(Runtime *rt, uint32_t entry, Err *err)
 {
-    ASSERT(entry < rt->plan->nentries);
-    if (!bind_extents(rt, call, err) || !bind_inputs(rt, entry, call, err) ||
-        !bind_block(rt, call, err))
-        return false;
     const Entry *e = &rt->entries[entry];
     int64_t before = now_ns();
     for (uint32_t i = 0; i < e->nlaunch;) {
@@ -530,7 +531,70 @@ bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
             break;
         }
     }
-    return rt->v->sync(rt->device, err);
+    return true;
+}
+
+/* ---- launches that are kept ---- */
+
+/* Tables that change from round to round are uploaded between launches. */
+static bool is_fixed(const Runtime *rt, const Entry *e)
+{
+    for (uint32_t i = 0; i < e->nlaunch; i++)
+        if (e->launches[i].kind == PT_LOOP && rt->loops[e->launches[i].kernel].rows_change)
+            return false;
+    return rt->v->record != NULL;
+}
+
+static void forget_launches(Runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->plan->nentries; i++)
+        rt->entries[i].ran = false;
+    if (rt->v->forget)
+        rt->v->forget(rt->device);
+}
+
+/* As run_launches, to be done again by replay(). */
+static bool record_launches(Runtime *rt, uint32_t entry, Err *err)
+{
+    Entry *e = &rt->entries[entry];
+    const uint32_t n = rt->plan->nkernels;
+    const char *name = plan_text(rt->plan, rt->plan->entries[entry].name);
+    if (!rt->v->record(rt->device, entry, name))
+        return run_launches(rt, entry, err);
+    if (!e->launched)
+        e->launched = NEW_ARRAY(rt->arena, uint32_t, n + (size_t)1);
+    for (uint32_t k = 0; k < n; k++)
+        e->launched[k] = (uint32_t)rt->times[k].launches;
+    bool ok = run_launches(rt, entry, err);
+    rt->v->recorded(rt->device);
+    for (uint32_t k = 0; k < n; k++)
+        e->launched[k] = (uint32_t)rt->times[k].launches - e->launched[k];
+    return ok;
+}
+
+/* The first call with its extents runs as it is; the second is recorded, and from then on it is one. */
+static bool run_entry(Runtime *rt, uint32_t entry, Err *err)
+{
+    Entry *e = &rt->entries[entry];
+    if (!e->fixed || rt->watch || rt->before)
+        return run_launches(rt, entry, err);
+    if (e->ran && rt->v->replay(rt->device, entry)) {
+        for (uint32_t k = 0; k < rt->plan->nkernels; k++)
+            rt->times[k].launches += e->launched[k];
+        return true;
+    }
+    bool ok = e->ran ? record_launches(rt, entry, err) : run_launches(rt, entry, err);
+    e->ran = true;
+    return ok;
+}
+
+bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
+{
+    ASSERT(entry < rt->plan->nentries);
+    if (!bind_extents(rt, call, err) || !bind_inputs(rt, entry, call, err) ||
+        !bind_block(rt, call, err))
+        return false;
+    return run_entry(rt, entry, err) && rt->v->sync(rt->device, err);
 }
 
 /* ---- looking ---- */

@@ -42,6 +42,9 @@ typedef struct Entry {
     Patch *patches;
     void **inputs; /* where the device reads them in this call */
     uint32_t nlaunch, npatch;
+    bool fixed;         /* its launches are the same from call to call, but for the extents */
+    bool ran;           /* with the extents of the last call */
+    uint32_t *launched; /* by kernel: how often one call does; NULL while nobody counted */
 } Entry;
 
 struct Runtime {

@@ -53,6 +53,16 @@ typedef struct Op {
     MdlGpuArgs *args;
 } Op;
 
+typedef VEC(Op) Ops;
+
+struct CudaGraphOf {
+    Ops ops;
+};
+
+struct CudaGraphExecOf {
+    Ops ops;
+};
+
 /* The driver is one for the process, as the true one is. */
 typedef struct Driver {
     Arena *arena;
@@ -60,9 +70,10 @@ typedef struct Driver {
     VEC(Block) blocks;
     VEC(CudaModule) modules;
     size_t used;
-    VEC(Op) ops;
+    Ops ops;
+    CudaGraph capture; /* what is pushed goes there; or NULL */
     uint64_t done;
-    long launched;
+    long launched, graphs;
     int sticky; /* the error of a kernel: every call gives it */
     bool current;
 } Driver;
@@ -221,7 +232,8 @@ static void run_all(Driver *d)
 
 static int push(Driver *d, Op op)
 {
-    VEC_PUSH(d->arena, &d->ops, op);
+    Ops *to = d->capture ? &d->capture->ops : &d->ops;
+    VEC_PUSH(d->arena, to, op);
     return CUDA_OK;
 }
 
@@ -308,6 +320,7 @@ int cuDevicePrimaryCtxRelease_v2(int device)
     d->ops.n = 0;
     d->done = d->used = 0;
     d->sticky = 0;
+    d->capture = NULL;
     return CUDA_OK;
 }
 
@@ -446,7 +459,7 @@ int cuEventRecord(CudaEvent e, CudaStream s)
 {
     Driver *d = driver();
     CHECK("cuEventRecord");
-    if (!s)
+    if (!s || d->capture)
         return INVALID;
     push(d, (Op){.kind = OP_NOTHING});
     e->op = d->ops.n;
@@ -456,9 +469,76 @@ int cuEventRecord(CudaEvent e, CudaStream s)
 int cuEventQuery(CudaEvent e)
 {
     Driver *d = driver();
-    run_one(d);
     CHECK("cuEventQuery");
+    if (d->capture)
+        return INVALID;
+    run_one(d);
+    if (d->sticky)
+        return d->sticky;
     return d->done >= e->op ? CUDA_OK : CUDA_NOT_READY;
+}
+
+/* ---- graphs: what is captured is not done, and done as often as it is launched ---- */
+
+int cuStreamBeginCapture_v2(CudaStream s, int mode)
+{
+    Driver *d = driver();
+    CHECK("cuStreamBeginCapture");
+    if (!s || mode != CUDA_CAPTURE_OF_THREAD || d->capture)
+        return INVALID;
+    d->capture = NEW(d->arena, struct CudaGraphOf);
+    return CUDA_OK;
+}
+
+int cuStreamEndCapture(CudaStream s, CudaGraph *g)
+{
+    Driver *d = driver();
+    *g = s ? d->capture : NULL;
+    d->capture = NULL;
+    CHECK("cuStreamEndCapture");
+    return *g ? CUDA_OK : INVALID;
+}
+
+int cuGraphInstantiateWithFlags(CudaGraphExec *e, CudaGraph g, unsigned long long flags)
+{
+    CHECK("cuGraphInstantiate");
+    if (flags)
+        return INVALID;
+    *e = NEW(driver()->arena, struct CudaGraphExecOf);
+    (*e)->ops = g->ops;
+    return CUDA_OK;
+}
+
+int cuGraphDestroy(CudaGraph g)
+{
+    g->ops.n = 0;
+    return CUDA_OK;
+}
+
+int cuGraphLaunch(CudaGraphExec e, CudaStream s)
+{
+    Driver *d = driver();
+    CHECK("cuGraphLaunch");
+    if (!s || d->capture)
+        return INVALID;
+    for (uint32_t i = 0; i < e->ops.n; i++)
+        push(d, e->ops.at[i]);
+    d->graphs++;
+    return CUDA_OK;
+}
+
+int cuGraphExecDestroy(CudaGraphExec e)
+{
+    run_all(driver());
+    e->ops.n = 0;
+    return CUDA_OK;
+}
+
+/* For tests: how many graphs were launched. */
+EXPORT long mock_graphs(void);
+long mock_graphs(void)
+{
+    return driver()->graphs;
 }
 
 /* ---- kernels ---- */

@@ -3,6 +3,7 @@
  * results of the CPU, and all that can go wrong has its message. */
 #include "../unit/sampleplan.h"
 #include "devices.h"
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -224,6 +225,57 @@ static void a_loop_goes_round(void **state)
         }
         assert_true(rt_return(rt, &got, &err));
     }
+    rt_close(rt);
+    plan_free(plan);
+}
+
+static long graphs(void)
+{
+    void *mock = dlopen(MDL_BINARY_DIR "/tests/mock/mdl_fakecuda.so", RTLD_NOW | RTLD_LOCAL);
+    long (*count)(void);
+    void *found = mock ? dlsym(mock, "mock_graphs") : NULL;
+    assert_non_null(found);
+    memcpy(&count, &found, sizeof(count));
+    dlclose(mock);
+    return count();
+}
+
+/* From the second call on it is one graph, of the extents that it has; a watched call is not. */
+static void launches_are_kept(void **state)
+{
+    Gpu *g = *state;
+    Plan *plan = plan_of(builder(g));
+    Runtime *rt = open_plan(plan);
+    float x[ROWS * SAMPLE_COLUMNS], w[SAMPLE_COLUMNS], got;
+    const void *inputs[] = {x};
+    int64_t rows = ROWS;
+    RtCall call = {.inputs = inputs, .syms = &rows, .step = 5, .first = true};
+    Err err = {0};
+    long before = graphs();
+    fill(x, w);
+    put_state(rt, SS_WEIGHT, w);
+    for (int i = 0; i < 4; i++)
+        assert_true(rt_run(rt, SE_MICRO, &call, &err));
+    assert_int_equal(graphs() - before, 3);
+    check_micro(rt, x, w);
+    assert_int_equal(rt_kernel_times(rt)[0].launches, 4);
+    rows = 1;
+    x[0] += 1;
+    assert_true(rt_run(rt, SE_MICRO, &call, &err));
+    take_state(rt, SS_SUM, &got);
+    float first = got;
+    call.step = 6; /* what changes from call to call is not kept */
+    for (int i = 0; i < 3; i++)
+        assert_true(rt_run(rt, SE_MICRO, &call, &err));
+    take_state(rt, SS_SUM, &got);
+    assert_true(fabsf(got - first - SAMPLE_COLUMNS) < 1e-3f);
+    assert_int_equal(graphs() - before, 6);
+    for (int i = 0; i < 3; i++)
+        assert_true(rt_run(rt, SE_WALK, &call, &err));
+    assert_int_equal(graphs() - before, 8);
+    setenv("MDL_MOCK_FAIL", "k_total_1:700", 1);
+    assert_false(rt_run(rt, SE_MICRO, &call, &err));
+    assert_non_null(strstr(err.text, "running of the launches of micro: CUDA_ERROR_ILLEGAL"));
     rt_close(rt);
     plan_free(plan);
 }
@@ -504,6 +556,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_is_taken_where_it_works, setup, teardown),
         TEST(a_plan_runs),
         TEST(a_loop_goes_round),
+        TEST(launches_are_kept),
         TEST(large_copies_come_back),
         TEST(memory_of_the_device_is_closed),
         TEST(a_fault_of_a_kernel_is_told),
