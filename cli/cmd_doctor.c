@@ -4,6 +4,7 @@
 #include "compile.h"
 #include "cuda_api.h"
 #include "nvrtc.h"
+#include "runtime.h"
 #include "target.h"
 #include <stdarg.h>
 #include <sys/statvfs.h>
@@ -109,6 +110,19 @@ static void check_gpus(const Doctor *d)
         check_gpu(&api, i);
 }
 
+/* What it compiles for this processor needs the C compiler, which has a line of its own. */
+static void check_emulator(void)
+{
+    Err err = {0};
+    RtHere here;
+    if (rt_device_here(RT_SIMT, &here, &err))
+        good("emulator",
+             "--device simt runs kernels of GPUs (%s unless the plan says) on this processor",
+             here.isa);
+    else
+        absent("emulator", &err);
+}
+
 static void check_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
@@ -174,6 +188,7 @@ bool cmd_doctor(Cli *cli, Err *err)
     check_compiler(&d);
     check_nvrtc(&d);
     check_gpus(&d);
+    check_emulator();
     check_folder(&d, "here", ".");
     check_path_list(&d, "MDL_DATA", "data");
     check_path_list(&d, "MDL_PATH", "imports");

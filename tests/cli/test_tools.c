@@ -303,6 +303,9 @@ static void doctor_says_what_of_a_gpu_is_absent(void **state)
     check_has(out, "absent   NVRTC        no NVRTC: $MDL_NVRTC is /nowhere/libnvrtc.so");
     check_has(out, "pip install nvidia-cuda-nvrtc-cu12");
     check_has(out, "absent   CUDA driver  no CUDA driver: /nowhere/libcuda.so");
+    check_has(out, "ok       emulator     --device simt runs kernels of GPUs (sm_80 unless");
+    tool->env[5] = "MDL_SIMT=nonsense";
+    check_has(GOOD(tool, "doctor"), "absent   emulator     ");
 }
 
 int main(void)
