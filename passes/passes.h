@@ -14,9 +14,9 @@
 typedef struct PassCx {
     Ir *ir;
     Arena *arena;
-    const Program *program;  /* read-only */
-    const Target *target;    /* NULL is fine before expand */
-    const Target *others;    /* that kernels are made for as well; set by who has them */
+    const Program *program; /* read-only */
+    const Target *target;   /* NULL is fine before expand */
+    const Target *others;   /* that kernels are made for as well; set by who has them */
     uint32_t nother;
     struct RuleCache *rules; /* parsed gradient texts; made by passes_begin */
     Map *claims; /* Def -> the class that claims it + 1 (COUNT: none); made by claim.c */

@@ -69,9 +69,8 @@ static void expect_text(const char *out, Bytes want)
     assert_memory_equal(out, want.data, n < want.n ? n : want.n);
 }
 
-static void test_as_transformers(void **state)
+static void expect_as_transformers(Tool *tool, const char *device)
 {
-    Tool *tool = *state;
     for (size_t i = 0; i < COUNT(models); i++) {
         size_t n;
         Bytes text = whole_text(tool, models[i].name, &n);
@@ -79,9 +78,19 @@ static void test_as_transformers(void **state)
                    arena_printf(tool->arena, "%s" GREEDY " ; context = 96 }\n", models[i].program));
         const char *out =
             GOOD(tool, "generate", "a.mdl", "--weights", recorded(tool, models[i].name), "--prompt",
-                 prompt_of(tool, text, n));
+                 prompt_of(tool, text, n), "--device", device);
         expect_text(out, text);
     }
+}
+
+static void test_as_transformers(void **state)
+{
+    expect_as_transformers(*state, "cpu");
+}
+
+static void test_as_transformers_on_a_gpu(void **state)
+{
+    expect_as_transformers(*state, "simt");
 }
 
 /* Without anything kept: each byte is the best after all before it. */
@@ -234,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_as_transformers, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(test_as_transformers_on_a_gpu, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_as_recomputed, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_small_context, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_sampling, setup, tool_teardown),
