@@ -100,6 +100,29 @@ static void each_variant_computes_what_its_own_plan_does(void **state)
     }
 }
 
+/* The groups of the CPU, and the kernels of a GPU. */
+static void one_plan_runs_on_cpu_and_gpu(void **state)
+{
+    static const CompileTarget both[] = {{PLAN_CPU, "generic"}, {PLAN_CUDA, "sm_80"}};
+    UNUSED(state);
+    MachineOptions cpu = {.threads = 2,
+                          .cache = MDL_KERNEL_CACHE,
+                          .targets = both,
+                          .ntarget = COUNT(both),
+                          .device = &device_cpu};
+    MachineOptions gpu = cpu;
+    gpu.device = &device_simt;
+    for (uint32_t i = 0; i < RECORDED_MODELS; i++) {
+        const RecordedModel *model = &recorded_models[i];
+        Lab *lab = lab_open_model(model);
+        Difference d = compare(lab, train(lab, model, &cpu), train(lab, model, &gpu));
+        assert_true(d.bits);
+        if (!(d.most < 1e-3))
+            fail_msg("%s: %g", model->program, d.most);
+        lab_close(lab);
+    }
+}
+
 static void the_best_variant_is_taken(void **state)
 {
     static const CompileTarget both[] = {{PLAN_CPU, "generic"}, {PLAN_CPU, "avx2"}};
@@ -162,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_variant_computes_what_its_own_plan_does),
+        cmocka_unit_test(one_plan_runs_on_cpu_and_gpu),
         cmocka_unit_test(the_best_variant_is_taken),
         cmocka_unit_test(memory_of_its_own_changes_no_bit),
         cmocka_unit_test(a_training_with_memory_of_its_own_has_the_same_bits),
