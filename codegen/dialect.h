@@ -12,6 +12,7 @@ typedef struct Dialect {
     const char *head;              /* function head; %f is the name, %t threads, %b blocks */
     const char *open;              /* first line of a body */
     const char *unroll;            /* line before a loop to unroll */
+    const char *rolled;            /* .. to leave as it is */
     const char *aligned;           /* behind a local array */
     bool casts;                    /* pointers do not convert by themselves */
     const char *restricted;        /* qualifier of pointers to memory nobody else sees */

@@ -21,6 +21,7 @@ const Dialect dialect_c = {
     .head = "MDL_KERNEL void %f(const MdlArgs *a, int64_t task, void *scratch)",
     .open = "",
     .unroll = "#pragma GCC unroll 16\n",
+    .rolled = "#pragma GCC unroll 1\n",
     .aligned = " __attribute__((aligned(64)))",
     .restricted = "restrict ",
     .vload = "mdl_load_%n(%p)",

@@ -22,6 +22,7 @@ const Dialect dialect_cuda = {
     .head = "MDL_GPU_KERNEL(%f, %t, %b)",
     .open = "    const MdlArgs *a = MDL_ARGS;\n",
     .unroll = "MDL_UNROLL\n",
+    .rolled = "MDL_ROLLED\n",
     .aligned = "",
     .casts = true,
     .restricted = "",

@@ -298,6 +298,8 @@ static void emit_for(Emit *e, const KStmt *s)
     int64_t step;
     if (s->unroll)
         sb_puts(&e->sb, e->d->unroll);
+    if (s->rolled)
+        sb_puts(&e->sb, e->d->rolled);
     indent(e);
     sb_printf(&e->sb, "for (%s %s = ", e->d->type[KT_I64], s->name);
     emit_expr(e, s->lo, PREC_ANY);

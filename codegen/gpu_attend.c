@@ -200,10 +200,9 @@ void attend_bring(Lower *lo, const Attend *t, const AttendSide *s, const KExpr *
 {
     Kernel *k = lo->k;
     Run r = {.t = t, .s = s, .columns = dim_fixed(s->columns)};
-    const KExpr *id = share_open(lo, t->thread, t->threads, count * s->used);
-    const KExpr *used = ke_int(k, s->used);
-    const KExpr *major = copy_let(lo, "major", ke_index(k, KI_DIV, id, used));
-    const KExpr *minor = copy_let(lo, "minor", ke_index(k, KI_MOD, id, used));
+    const KExpr *major, *minor;
+    ShareSpec share = {t->thread, t->threads, count * s->used, true};
+    share_open_rows(lo, &share, s->used, &major, &minor);
     const KExpr *arg[] = {major, minor, ke_int(k, s->chunks)};
     r.to = ke_add(lo, base, ke_text(k, KT_I64, "mdl_chunk(%0, %1, %2)", arg, 3));
     r.line = copy_let(lo, "line", ke_add(lo, first, major));

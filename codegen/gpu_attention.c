@@ -214,10 +214,10 @@ static void store_results(Lower *lo, const Fwd *f)
                           ke_addr(k, f->o, zero), ke_int(k, f->v.width)};
     copy_call(lo, "mdl_attend_lay(%0, %1, %2, %3)", lay, 4);
     copy_call(lo, "mdl_syncthreads()", NULL, 0);
-    const KExpr *id = share_open(lo, f->t.thread, f->t.threads, f->t.rows * per);
-    const KExpr *row = copy_let(lo, "i", ke_index(k, KI_DIV, id, ke_int(k, per)));
-    const KExpr *column = ke_mul(lo, ke_index(k, KI_MOD, id, ke_int(k, per)), ke_int(k, k->width));
-    store_vector(lo, f, row, copy_let(lo, "j", column));
+    const KExpr *row, *column;
+    ShareSpec share = {f->t.thread, f->t.threads, f->t.rows * per, true};
+    share_open_rows(lo, &share, per, &row, &column);
+    store_vector(lo, f, row, copy_let(lo, "j", ke_mul(lo, column, ke_int(k, k->width))));
     share_close(lo);
 }
 

@@ -293,10 +293,10 @@ static void store_columns(Lower *lo, Store *s, const Dim *columns, uint64_t whic
     Kernel *k = lo->k;
     const Bwd *f = s->f;
     int64_t w = k->width, n = dim_fixed(columns), per = ceil_div(n, w);
-    const KExpr *id = share_open(lo, f->t.thread, f->t.threads, f->t.rows * per);
-    const KExpr *i = copy_let(lo, "i", ke_index(k, KI_DIV, id, ke_int(k, per)));
-    const KExpr *j = ke_mul(lo, ke_index(k, KI_MOD, id, ke_int(k, per)), ke_int(k, w));
-    j = copy_let(lo, "j", j);
+    const KExpr *i, *j;
+    ShareSpec share = {f->t.thread, f->t.threads, f->t.rows * per, true};
+    share_open_rows(lo, &share, per, &i, &j);
+    j = copy_let(lo, "j", ke_mul(lo, j, ke_int(k, w)));
     const KExpr *line = copy_let(lo, "line", ke_add(lo, f->held, i)), *lanes = NULL;
     scope_if(lo, ke_test(k, "<", line, ke_extent(k, s->side->lines)));
     if (n % w)

@@ -55,22 +55,45 @@ bool copy_in_runs(Lower *lo, const Node *n, const Ix *const *ix, uint32_t v, DTy
 
 /* ---- threads of a block ---- */
 
-const KExpr *share_open(Lower *lo, const KExpr *thread, int64_t threads, int64_t count)
+/* The loop over the turns: what this thread has in the first one, and `step` more in each further. */
+static const KExpr *open_turns(Lower *lo, const ShareSpec *s, const KExpr *first, int64_t step,
+                               int64_t count)
 {
     Kernel *k = lo->k;
-    int64_t turns = ceil_div(count, threads);
+    int64_t turns = ceil_div(count, step);
     scope_loop(lo, &(LoopSpec){.stem = "c",
                                .lo = ke_int(k, 0),
                                .hi = ke_int(k, turns),
                                .extent = dim_const(lo->ir, turns),
-                               .unroll = true});
+                               .unroll = !s->rolled,
+                               .rolled = s->rolled});
     const KExpr *turn = lo->var[lo->nvar - 1].at;
-    const KExpr *id = copy_let(lo, "id", ke_add(lo, thread, ke_mul(lo, turn, ke_int(k, threads))));
-    if (count % threads)
+    const KExpr *id = copy_let(lo, "id", ke_add(lo, first, ke_mul(lo, turn, ke_int(k, step))));
+    if (count % step)
         scope_if(lo, ke_test(k, "<", id, ke_int(k, count)));
     else
         scope_plain(lo);
     return id;
+}
+
+const KExpr *share_open(Lower *lo, const ShareSpec *s)
+{
+    return open_turns(lo, s, s->thread, s->threads, s->count);
+}
+
+void share_open_rows(Lower *lo, const ShareSpec *s, int64_t per, const KExpr **row,
+                     const KExpr **item)
+{
+    const KExpr *n = ke_int(lo->k, per);
+    if (s->threads % per == 0) {
+        *item = copy_let(lo, "item", ke_index(lo->k, KI_MOD, s->thread, n));
+        const KExpr *first = copy_let(lo, "first", ke_index(lo->k, KI_DIV, s->thread, n));
+        *row = open_turns(lo, s, first, s->threads / per, s->count / per);
+        return;
+    }
+    const KExpr *id = share_open(lo, s);
+    *row = copy_let(lo, "row", ke_index(lo->k, KI_DIV, id, n));
+    *item = copy_let(lo, "item", ke_index(lo->k, KI_MOD, id, n));
 }
 
 void share_close(Lower *lo)

@@ -12,8 +12,17 @@ const Node *copy_source(Ir *ir, const Node *n, const Ix **ix);
  * of their size. */
 bool copy_in_runs(Lower *lo, const Node *n, const Ix *const *ix, uint32_t v, DType dt);
 
-/* Opens the loop in which a block's threads share `count` items: the number of the item of this thread. */
-const KExpr *share_open(Lower *lo, const KExpr *thread, int64_t threads, int64_t count);
+/* How a block's threads share items. rolled: one after the other, which takes fewest registers. */
+typedef struct ShareSpec {
+    const KExpr *thread;
+    int64_t threads, count;
+    bool rolled;
+} ShareSpec;
+/* Opens the loop: the number of the item of this thread. */
+const KExpr *share_open(Lower *lo, const ShareSpec *s);
+/* The same for rows of items: *row and *item, which is the same in all turns where that can be. */
+void share_open_rows(Lower *lo, const ShareSpec *s, int64_t per, const KExpr **row,
+                     const KExpr **item);
 void share_close(Lower *lo);
 
 /* A statement of a helper's call; a name for a value. */

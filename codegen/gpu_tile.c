@@ -288,7 +288,9 @@ static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Pa
     Kernel *k = lo->k;
     if (p->lent)
         return;
-    const KExpr *id = share_open(lo, t->thread, t->threads, p->rows * t->bk / width(lo));
+    const KExpr *id = share_open(lo, &(ShareSpec){.thread = t->thread,
+                                                  .threads = t->threads,
+                                                  .count = p->rows * t->bk / width(lo)});
     Run r = {.t = t, .g = dot->g, .p = p};
     place_run(lo, &r, id);
     r.row = copy_let(lo, "row", ke_add(lo, p->first, r.row_in));
@@ -443,7 +445,8 @@ void tile_open_sums(Lower *lo, const TileSet *t, TileSpot *spot)
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
     int64_t w = width(lo), per = t->bn / w, columns;
-    const KExpr *id = share_open(lo, t->thread, t->threads, t->bm * per);
+    const KExpr *id = share_open(
+        lo, &(ShareSpec){.thread = t->thread, .threads = t->threads, .count = t->bm * per});
     spot->r = copy_let(lo, "r", ke_index(k, KI_DIV, id, ke_int(k, per)));
     const KExpr *c = ke_mul(lo, ke_index(k, KI_MOD, id, ke_int(k, per)), ke_int(k, w));
     spot->c = copy_let(lo, "c", c);

@@ -162,6 +162,7 @@ const Ix *scope_loop(Lower *lo, const LoopSpec *spec)
     if (spec->step)
         s->step = ke_int(lo->k, spec->step);
     s->unroll = spec->unroll;
+    s->rolled = spec->rolled;
     push_stmt(lo, &holder);
     const KExpr *at = ke_var(lo->k, KT_I64, name);
     return add_var(lo, &(LowerVar){.at = at,

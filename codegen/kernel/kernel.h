@@ -53,7 +53,7 @@ struct KExpr {
 };
 
 typedef enum KStmtKind {
-    KS_FOR,   /* for (name = lo; name < hi; name += step) body; unroll: pragma */
+    KS_FOR,   /* for (name = lo; name < hi; name += step) body; unroll, rolled: pragmas */
     KS_IF,    /* if (cond) body */
     KS_LET,   /* const T name = value */
     KS_VAR,   /* T name = value (assigned later) */
@@ -70,8 +70,8 @@ struct KStmt {
     Sym name;
     KType type;
     const KExpr *lo, *hi, *step;
-    bool unroll;
-    const KExpr *value; /* LET, VAR, SET, STORE, CALL, IF condition */
+    bool unroll, rolled; /* FOR: copies of the body pay; would only take registers */
+    const KExpr *value;  /* LET, VAR, SET, STORE, CALL, IF condition */
     uint32_t buf;
     const KExpr *index;
     const KExpr *lanes;

@@ -89,7 +89,7 @@ static void block(Printer *p, const KBlock *b, int depth);
 
 static void print_for(Printer *p, const KStmt *s, int depth)
 {
-    sb_printf(p->sb, "%sfor %s in ", s->unroll ? "unrolled " : "", s->name);
+    sb_printf(p->sb, "%sfor %s in ", s->unroll ? "unrolled " : s->rolled ? "rolled " : "", s->name);
     expr(p, s->lo);
     sb_puts(p->sb, " .. ");
     expr(p, s->hi);

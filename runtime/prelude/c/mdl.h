@@ -15,6 +15,7 @@
 /* Kernels are looked up by name whatever the default visibility is. */
 #define MDL_KERNEL __attribute__((visibility("default")))
 #define MDL_UNROLL _Pragma("GCC unroll 16")
+#define MDL_ROLLED _Pragma("GCC unroll 1")
 
 /* ---- kernel ABI (runtime/device.h declares the same layout) ---- */
 

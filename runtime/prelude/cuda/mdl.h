@@ -24,6 +24,7 @@ typedef unsigned long uint64_t;
 
 #define MDL_FN      static __device__ __forceinline__
 #define MDL_UNROLL  _Pragma("unroll")
+#define MDL_ROLLED  _Pragma("unroll 1")
 /* Not only for wgmma: TMA and transaction barriers came with the same machine. */
 #if __CUDA_ARCH__ >= 900
 #define MDL_SM90

@@ -11,6 +11,7 @@
 
 #define MDL_FN     static inline __attribute__((always_inline, unused))
 #define MDL_UNROLL _Pragma("GCC unroll 16")
+#define MDL_ROLLED _Pragma("GCC unroll 1")
 #if defined(__SANITIZE_THREAD__)
 #define MDL_SIMT_FN static __attribute__((noinline, unused, no_sanitize("thread")))
 #else
