@@ -54,6 +54,7 @@ typedef struct GemmSet {
     uint32_t n, number;
     uint64_t results; /* of the kernel, a bit each */
     double work;      /* instructions of the epilogue, per element */
+    bool as_it_is;    /* the sides keep their places */
 } GemmSet;
 
 /* Sets have their own tasks, in one launch. */

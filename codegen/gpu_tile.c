@@ -101,7 +101,8 @@ static void shape_dot(Lower *lo, TileSet *t, uint32_t d)
 {
     TileDot *dot = &t->dot[d];
     dot->g = t->set->dot[d];
-    choose_left(dot->g);
+    if (!t->set->as_it_is)
+        choose_left(dot->g);
     dot->a.side = &dot->g->left;
     dot->b.side = &dot->g->right;
     choose_part(lo, t, dot->g, &dot->a, t->bm);

@@ -203,6 +203,7 @@ void gpu_gemm(Lower *lo);
 void gpu_scatter(Lower *lo);
 void gpu_attention(Lower *lo);
 void gpu_attention_bwd(Lower *lo);
+void gpu_xent(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 

@@ -4,6 +4,7 @@
 #include "internal.h"
 #include "pick.h"
 #include "products.h"
+#include "xent.h"
 
 #include <string.h>
 
@@ -236,6 +237,26 @@ static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
     attend_config(cx, tensor ? attend_bwd_tiles : attend_bwd_floats, &b.a, t > s ? t : s, config);
 }
 
+/* ---- linear cross-entropy ---- */
+
+enum { XENT_KEPT = 256 << 20, XENT_ROWS = 16384, XENT_SMALL = 64 };
+
+/* One tile for its three products. Rows of a round: for the derivative, as many as keep its scores within bounds. */
+static void gpu_xent_tile(PassCx *cx, const Graph *body, bool gradient, int64_t *config)
+{
+    static const GpuTile tensor[] = {{128, 128, 32, 4, 2, 4}, {64, 64, 32, 4, 2, 2}};
+    static const GpuTile floats[] = {{128, 128, 16, 2, 8, 1}, {64, 64, 16, 2, 2, 1}};
+    Xent x;
+    if (!xent_match(body, &x))
+        BUG("pick: '%s' is no linear cross-entropy", body->name ? body->name : "?");
+    int64_t rows = dim_hi(cx->ir, x.rows), scores = XENT_KEPT / 4 / x.classes;
+    bool small = rows <= XENT_SMALL || x.depth <= XENT_SMALL || x.classes <= XENT_SMALL;
+    const GpuTile *t = on_tensor_cores(x.dot) ? &tensor[small] : &floats[small];
+    const int64_t ints[] = {t->bm, t->bn, t->bk, t->stages, t->wm, t->wn};
+    memcpy(config, ints, sizeof ints);
+    config[6] = pick_clamp(gradient ? scores / t->bm * t->bm : XENT_ROWS, t->bm, XENT_ROWS);
+}
+
 /* ---- all classes ---- */
 
 void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
@@ -270,9 +291,11 @@ void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
     case KC_PREFIX:
     case KC_SORT:
     case KC_UPDATE:
+        return;
     case KC_XENT:
     case KC_XENT_GRAD:
     case KC_XENT_BOTH:
+        gpu_xent_tile(cx, body, cls != KC_XENT, config);
         return;
     case KC_COUNT:
         break;

@@ -191,20 +191,43 @@ static const Node *read_sum(Reader *r, const Node *p, const Node *sum)
     return two(r, OP_ADD, two(r, OP_ADD, product, hit), by_class(r, share));
 }
 
+/* n with its axes permuted, which may be written before a cast. */
+static const Node *turned(Reader *r, const Node *n, const int64_t *perm)
+{
+    const Node *t = graph_permute(&r->probe, n, perm);
+    if (t || !node_is_cast(n))
+        return t;
+    t = graph_permute(&r->probe, n->in[0], perm);
+    return t ? graph_cast(&r->probe, n->type->dtype, t) : NULL;
+}
+
 static const Node *axis_first(Reader *r, const Node *n)
 {
     int64_t perm[IR_MAX_RANK] = {r->lead};
     for (uint32_t i = 0; i < r->lead; i++)
         perm[i + 1] = i;
-    return graph_permute(&r->probe, n, perm);
+    return turned(r, n, perm);
+}
+
+/* As it is multiplied: rounded like the scores. */
+static const Node *rounded(Reader *r, const Node *dz)
+{
+    const Node *score = r->x->score;
+    if (score == r->x->dot)
+        return dz;
+    const Node *half = graph_cast(&r->probe, score->in[0]->type->dtype, dz);
+    return half ? graph_cast(&r->probe, DT_F32, half) : NULL;
 }
 
 static bool read_products(Reader *r, const Node *dz)
 {
     Xent *x = r->x;
-    static const int64_t turned[] = {1, 0};
+    dz = rounded(r, dz);
+    if (!dz)
+        return false;
+    static const int64_t across[] = {1, 0};
     DotAxes by = {.ncontract = 1, .a_contract = {r->lead}, .b_contract = {1}};
-    const Node *wt = graph_permute(&r->probe, x->w, turned);
+    const Node *wt = turned(r, x->w, across);
     x->dx = wt ? graph_dot(&r->probe, dz, wt, &by) : NULL;
     by = (DotAxes){.ncontract = r->lead};
     for (uint32_t i = 0; i < r->lead; i++)
@@ -232,13 +255,27 @@ static bool read_gradient(Reader *r)
 
 /* ---- the whole ---- */
 
-static bool is_known(const Xent *x, const Node *n)
+static bool is_half_of(const Node *n, const Node *of)
+{
+    return of && node_is_cast(n) && n->in[0] == of && dtype_is_float(n->type->dtype) &&
+           dtype_info(n->type->dtype)->bytes == 2;
+}
+
+bool xent_is_result(const Graph *body, uint32_t r, const Node *n)
+{
+    const Node *result = body->results.at[r].node;
+    return n && (result == n || is_half_of(result, n));
+}
+
+static bool is_known(Xent *x, const Node *n)
 {
     const Node *const all[] = {x->log_sum, x->hit, x->mean, x->max, x->dx, x->dw};
     for (size_t i = 0; i < COUNT(all); i++)
         if (all[i] == n)
             return true;
-    return false;
+    bool narrow = is_half_of(n, x->dx) || is_half_of(n, x->dw);
+    x->narrow = x->narrow || narrow;
+    return narrow;
 }
 
 bool xent_match(const Graph *body, Xent *out)
@@ -270,22 +307,21 @@ bool xent_claim_forward(const Target *t, const Graph *body)
     return xent_match(body, &x) && x.log_sum && !x.dx && !x.dw && worth_it(&x);
 }
 
-/* Sums over blocks of rows stay in the result, which must not round them. */
-static bool exact_sums(const Xent *x)
+/* On the CPU sums over blocks of rows stay in the result, which must not round them; a GPU has room for them. */
+static bool can_sum(const Target *t, const Xent *x)
 {
-    return (x->dx || x->dw) && x->score == x->dot;
+    bool exact = x->score == x->dot && !x->narrow;
+    return (x->dx || x->dw) && (exact || t->kind == TK_CUDA);
 }
 
 bool xent_claim_gradient(const Target *t, const Graph *body)
 {
     Xent x;
-    UNUSED(t);
-    return xent_match(body, &x) && !x.log_sum && exact_sums(&x) && worth_it(&x);
+    return xent_match(body, &x) && !x.log_sum && can_sum(t, &x) && worth_it(&x);
 }
 
 bool xent_claim_both(const Target *t, const Graph *body)
 {
     Xent x;
-    UNUSED(t);
-    return xent_match(body, &x) && x.log_sum && exact_sums(&x) && worth_it(&x);
+    return xent_match(body, &x) && x.log_sum && can_sum(t, &x) && worth_it(&x);
 }

@@ -16,7 +16,8 @@ typedef struct Xent {
      * first three, by row, and results */
     const Node *given_log_sum, *given_max;
     const Node *dlog_sum, *dhit, *dmean;
-    const Node *dx, *dw;
+    const Node *dx, *dw; /* f32; .. */
+    bool narrow;         /* .. but a result is one of them as 16-bit numbers */
     int64_t classes, depth;
     const Dim *rows;
 } Xent;
@@ -24,6 +25,8 @@ typedef struct Xent {
 /* What body is; false: something else. No calls are left in it; operands may be computed from its
  * inputs, and some results may be missing. */
 bool xent_match(const Graph *body, Xent *out);
+/* Result r of the body is n, or n as 16-bit numbers. */
+bool xent_is_result(const Graph *body, uint32_t r, const Node *n);
 
 bool xent_claim_forward(const Target *t, const Graph *body);
 bool xent_claim_gradient(const Target *t, const Graph *body);

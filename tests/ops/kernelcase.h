@@ -125,6 +125,8 @@ typedef struct CaseSpec {
     const char *cls;
     int64_t config[5];
     uint32_t nconfig;
+    int64_t gpu[8]; /* of a GPU, where `pick` is not to choose */
+    uint32_t ngpu;
     double tol;
     double lo, hi;            /* range of random floats; 0, 0 means -2..2 */
     uint32_t count;           /* sets; 0 means 1 */
@@ -170,8 +172,11 @@ static KCase *case_add(Harness *h, const CaseSpec *s)
         c->hi = 2;
     }
     bug_push(s->name);
-    KernelConfig config = h->target.kind == TK_CUDA ? gpu_config(ir, h->arena, group, &h->target)
-                                                    : codegen_config(group);
+    KernelConfig config = codegen_config(group);
+    if (h->target.kind == TK_CUDA && s->ngpu)
+        config = (KernelConfig){COPY_ARRAY(h->arena, int64_t, s->gpu, s->ngpu), s->ngpu};
+    else if (h->target.kind == TK_CUDA)
+        config = gpu_config(ir, h->arena, group, &h->target);
     c->k = codegen_lower(ir, h->arena, group, config, &h->target);
     bug_pop();
     VEC_PUSH(h->arena, &h->cases, c);

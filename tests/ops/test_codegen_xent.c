@@ -85,6 +85,14 @@ static Graph *body_of(Harness *h, const Def *def, const Variant *v)
     return g;
 }
 
+/* Rounds of 64 rows on a GPU, when there are more. */
+static void choose_gpu(CaseSpec *c, const Variant *v)
+{
+    static const int64_t halves[] = {64, 64, 32, 4, 2, 2, 64}, floats[] = {64, 64, 16, 2, 2, 1, 64};
+    memcpy(c->gpu, v->dt == DT_F32 ? floats : halves, sizeof halves);
+    c->ngpu = COUNT(halves);
+}
+
 static void add_case(Harness *h, Front *front, const Size *s, const Variant *v)
 {
     static const char *const classes[] = {"xent", "xent_grad", "xent_both", "xent_both"};
@@ -98,10 +106,14 @@ static void add_case(Harness *h, Front *front, const Size *s, const Variant *v)
     c.config[0] = s->mr;
     c.config[1] = s->nr;
     c.config[2] = s->rows;
+    if (s->a * (s->b ? s->b : 1) > 64)
+        choose_gpu(&c, v);
     c.tol = v->rounded ? 0.02 * sqrt(s->depth) : 2e-6 * (8 + sqrt(s->a * s->depth));
-    if (v->half == GRADIENT) { /* what it is given is no maximum: exponentials must not be huge */
+    if (v->half == GRADIENT || (v->dt != DT_F32 && v->half != FORWARD)) {
+        /* what it is given is no maximum: exponentials must not be huge; nor what is rounded */
         c.lo = -0.6;
         c.hi = 0.6;
+        c.tol = v->dt == DT_F32 ? c.tol : v->half == GRADIENT ? 0.06 : 0.015;
     }
     case_add(h, &c);
 }
@@ -141,11 +153,45 @@ static void test_gradient(void **state)
     run(all, COUNT(all));
 }
 
+/* The derivative with 16-bit operands is the GPU's: tensor cores, scores that are kept as the body rounds them,
+ * sums over rounds apart from a result of 16 bits. */
+static void test_gpu(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        Size s;
+        Variant v;
+    } all[] = {
+        {{5, 0, 3, 7, 0, 0, 0}, {FORWARD, DT_F32, false, false, 0}},
+        {{37, 0, 33, 70, 0, 0, 0}, {FORWARD, DT_F32, false, true, 0}},
+        {{3, 7, 24, 129, 0, 0, 0}, {FORWARD, DT_BF16, true, false, 0}},
+        {{1, 0, 1, 2, 0, 0, 0}, {BOTH, DT_F32, false, false, 0}},
+        {{37, 0, 33, 70, 0, 0, 0}, {BOTH, DT_F32, false, true, 0}},
+        {{150, 0, 16, 72, 0, 0, 0}, {BOTH, DT_F32, false, false, 0}},
+        {{3, 50, 9, 67, 0, 0, 0}, {GRADIENT, DT_F32, false, false, 'w'}},
+        {{37, 0, 20, 131, 0, 0, 0}, {GRADIENT, DT_BF16, true, false, 0}},
+        {{3, 50, 24, 136, 0, 0, 0}, {BOTH, DT_BF16, true, false, 0}},
+        {{3, 50, 24, 136, 0, 0, 0}, {GRADIENTS_OF_BOTH, DT_F16, true, false, 0}},
+        {{70, 0, 8, 64, 0, 0, 0}, {BOTH, DT_BF16, false, false, 'x'}},
+    };
+    static const char *const archs[] = {"sm_80", "sm_90a"};
+    for (size_t a = 0; a < COUNT(archs); a++) {
+        Harness *h = harness_new(archs[a]);
+        Front *front = front_new(h->ir);
+        for (size_t i = a; i < COUNT(all); i += COUNT(archs))
+            add_case(h, front, &all[i].s, &all[i].v);
+        harness_run(h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
         cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_gpu),
     };
+    if (getenv("T6"))
+        cmocka_set_test_filter(getenv("T6"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

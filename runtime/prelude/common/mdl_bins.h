@@ -9,6 +9,12 @@
 
 enum { MDL_BINS = 32 };
 
+/* How many lanes before this one have their bit set. */
+MDL_FN int mdl_bits_before(uint32_t lanes)
+{
+    return mdl_bits(lanes & ((UINT32_C(1) << mdl_lane()) - 1));
+}
+
 MDL_FN void mdl_bins_count(int32_t *state, int at)
 {
     state[1] += mdl_bits(mdl_ballot(at < 0));
@@ -38,14 +44,13 @@ MDL_FN void mdl_bins_begin(int32_t *state)
 MDL_FN int mdl_bins_place(int32_t *state, int at)
 {
     int place = -1;
-    uint32_t before = (UINT32_C(1) << mdl_lane()) - 1;
     uint32_t left = mdl_ballot(at >= 0 && at < MDL_BINS);
     while (left) {
         int bin = mdl_shfl_i32(at, mdl_lowest(left));
         int next = mdl_shfl_i32(state[0], bin);
         uint32_t same = mdl_ballot(at == bin);
         if (at == bin)
-            place = next + mdl_bits(same & before);
+            place = next + mdl_bits_before(same);
         if (mdl_lane() == bin)
             state[0] += mdl_bits(same);
         left &= ~same;

@@ -129,6 +129,7 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 #define MDL_SORT_FN static __device__
 #include "mdl_attend.h"
 #include "mdl_bins.h"
+#include "mdl_scores.h"
 #include "mdl_sort.h"
 #include "mdl_tile.h"
 

@@ -1,0 +1,237 @@
+/* gpu_xent_tile.c: tiles of the products of a linear cross-entropy: scores, and with their cotangents the
+ * gradients of w and of x. What blocks do next to each other shares the larger operand. */
+#include "gpu_xent.h"
+
+enum { THREADS = 256 };
+
+static void call(Lower *lo, const char *text, const KExpr *const *arg, uint32_t n)
+{
+    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, text, arg, n));
+}
+
+/* Tiles of a phase: rows and columns. */
+typedef struct Grid {
+    TileSet *t;
+    int64_t down, across;
+} Grid;
+
+static Grid open_grid(Lower *lo, GpuXent *c, uint32_t which, const char *suffix)
+{
+    Grid g = {.t = &c->tile[which]};
+    const Gemm *dot = g.t->dot[0].g;
+    g.down = tile_count(lo, dot->left.rows, g.t->bm);
+    g.across = tile_count(lo, dot->right.rows, g.t->bn);
+    KPhase *phase = gpu_xent_phase(lo, c, suffix, dim_const(lo->ir, g.down * g.across));
+    phase->threads = phase->team = (uint32_t)g.t->threads;
+    tile_make_shared(lo, g.t, 1, phase);
+    gemm_set_batch(g.t->set, scope_var(lo, ke_int(lo->k, 0), dim_const(lo->ir, 1)));
+    return g;
+}
+
+/* Of the task, neighbours of which are side by side or one below the other. */
+static const KExpr *tile_row(Lower *lo, const Grid *g, bool side_by_side)
+{
+    const KExpr *n = ke_int(lo->k, side_by_side ? g->across : g->down);
+    const KExpr *row = ke_index(lo->k, side_by_side ? KI_DIV : KI_MOD, lower_task(lo), n);
+    return ke_mul(lo, row, ke_int(lo->k, g->t->bm));
+}
+
+static const KExpr *tile_column(Lower *lo, const Grid *g, bool side_by_side)
+{
+    const KExpr *n = ke_int(lo->k, side_by_side ? g->across : g->down);
+    const KExpr *column = ke_index(lo->k, side_by_side ? KI_MOD : KI_DIV, lower_task(lo), n);
+    return ke_mul(lo, column, ke_int(lo->k, g->t->bn));
+}
+
+/* ---- scores ---- */
+
+/* The sums as scores, rounded where the body rounds them; kept for the derivative. */
+static void keep_scores(Lower *lo, const GpuXent *c, const TileSet *t)
+{
+    Kernel *k = lo->k;
+    bool round = c->half != DT_F32;
+    if (!round && !c->gradient)
+        return;
+    TileSpot spot;
+    tile_open_sums(lo, t, &spot);
+    const KExpr *z = lower_fit(lo, c->half, tile_sum(lo, t, 0, &spot));
+    z = ks_let(k, lo->scope->block, "z", z);
+    if (c->gradient) {
+        const KExpr *line = ke_mul(lo, spot.row, ke_int(k, c->x.classes));
+        KStmt *s =
+            ks_store(k, lo->scope->block, lo->in[c->z->id], ke_add(lo, line, spot.column), z);
+        s->lanes = spot.lanes;
+        s->aligned = !spot.lanes;
+    }
+    if (round && c->x.log_sum) {
+        const KExpr *at = ke_add(lo, ke_mul(lo, spot.r, ke_int(k, t->pitch)), spot.c);
+        ks_store(k, lo->scope->block, t->rows, at, z)->aligned = true;
+    }
+    tile_close_sums(lo);
+    call(lo, "mdl_syncthreads()", NULL, 0);
+}
+
+static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t)
+{
+    Kernel *k = lo->k;
+    const KExpr *bm = ke_int(k, t->bm), *bn = ke_int(k, t->bn);
+    const KExpr *rows = ke_min(lo, bm, ke_sub(lo, c->n, t->m0));
+    const KExpr *columns = ke_min(lo, bn, ke_sub(lo, ke_int(k, c->x.classes), t->n0));
+    const char *tile = kernel_name(k, "scores");
+    const KExpr *shape[] = {rows, columns, t->n0};
+    call(lo,
+         arena_printf(lo->arena,
+                      "const MdlScores %s = {(int)(%%0), (int)(%%1), %lld, (int)%%2, %lld}", tile,
+                      (long long)t->pitch, (long long)t->threads / 32),
+         shape, 3);
+    const KExpr *part = ke_mul(lo, t->m0, ke_int(k, c->tiles));
+    part = ke_mul(lo, ke_add(lo, part, ke_index(k, KI_DIV, t->n0, bn)), ke_int(k, 4));
+    const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, 0)), ke_addr(k, c->target, t->m0),
+                          ke_addr(k, c->parts, part), ke_int(k, 4 * c->tiles)};
+    call(lo, arena_printf(lo->arena, "mdl_scores_fold(%%0, %s, %%1, %%2, %%3)", tile), arg, 4);
+}
+
+/* Blocks one below the other share their classes. */
+void gpu_xent_scores(Lower *lo, GpuXent *c)
+{
+    Kernel *k = lo->k;
+    Grid g = open_grid(lo, c, XENT_SCORES, "scores");
+    const KExpr *m0 = ks_let(k, lo->scope->block, "top", tile_row(lo, &g, false));
+    g.t->rows_end = c->n;
+    scope_if(lo, ke_test(k, "<", m0, c->n));
+    tile_place(lo, g.t, m0, tile_column(lo, &g, false));
+    tile_compute(lo, g.t);
+    keep_scores(lo, c, g.t);
+    if (c->x.log_sum)
+        fold_scores(lo, c, g.t);
+    scope_end(lo);
+}
+
+/* ---- cotangents of the scores ---- */
+
+typedef struct Turn {
+    const GpuXent *c;
+    const KExpr *row;
+} Turn;
+
+static void turn_lanes(Lower *lo, const Ix *class, void *user)
+{
+    const Turn *t = user;
+    const GpuXent *c = t->c;
+    Kernel *k = lo->k;
+    const LowerVar v = lo->var[lo->nvar - 1];
+    UNUSED(class);
+    uint32_t z = lo->in[c->z->id];
+    const KExpr *at = ke_add(lo, ke_mul(lo, t->row, ke_int(k, c->x.classes)), v.at);
+    const KExpr *load = ke_vload(k, z, at, v.lanes);
+    bool aligned = !v.lanes && c->x.classes % k->width == 0;
+    const KExpr *arg[] = {aligned ? ke_aligned(k, load) : load,
+                          ke_addr(k, c->stats, ke_mul(lo, t->row, ke_int(k, XENT_STATS))),
+                          ke_load(k, c->target, t->row), v.at};
+    KStmt *s = ks_store(k, lo->scope->block, z, at,
+                        ke_text(k, KT_VF, "mdl_scores_turn(%0, %1, %2, %3)", arg, 4));
+    s->lanes = v.lanes;
+    s->aligned = aligned;
+}
+
+void gpu_xent_turn(Lower *lo, GpuXent *c)
+{
+    int64_t vectors = ceil_div(c->x.classes, lo->k->width);
+    Turn t = {.c = c};
+    KPhase *phase = gpu_xent_phase(lo, c, "turn", dim_const(lo->ir, c->chunk * vectors));
+    phase->threads = THREADS;
+    LanesSpec spec = gpu_xent_line(lo, dim_const(lo->ir, c->x.classes), &t.row);
+    scope_if(lo, ke_test(lo->k, "<", t.row, c->n));
+    lower_lanes(lo, &spec, turn_lanes, &t);
+    scope_end(lo);
+}
+
+/* ---- gradient of the weights ---- */
+
+/* Adds what the rounds before have left, and leaves the sum to those behind. */
+static const KExpr *add_rounds(Lower *lo, const GpuXent *c, const TileSpot *spot, const KExpr *x)
+{
+    Kernel *k = lo->k;
+    uint32_t r = gpu_xent_result(lo, c->x.dw), kept = c->keeps_sums ? c->sums : lo->out[r];
+    if (k->again == 0)
+        return x;
+    const KExpr *sum = ks_var(k, lo->scope->block, "sum", x);
+    const KExpr *line = ke_mul(lo, spot->row, ke_int(k, c->x.depth));
+    const KExpr *at = ks_let(k, lo->scope->block, "at", ke_add(lo, line, spot->column));
+    scope_if(lo, ke_test(k, ">", kernel_round(k), ke_int(k, 0)));
+    const KExpr *old = ke_vload(k, kept, at, spot->lanes);
+    ks_set(k, lo->scope->block, sum, ke_apply(lo, KT_VF, "(%0 + %1)", old, sum));
+    scope_end(lo);
+    if (c->keeps_sums)
+        ks_store(k, lo->scope->block, kept, at, sum)->lanes = spot->lanes;
+    return sum;
+}
+
+static void store_weights(Lower *lo, const GpuXent *c, const TileSet *t)
+{
+    Kernel *k = lo->k;
+    uint32_t r = gpu_xent_result(lo, c->x.dw);
+    const Gemm *g = t->dot[0].g;
+    TileSpot spot;
+    tile_open_sums(lo, t, &spot);
+    const KExpr *sum = add_rounds(lo, c, &spot, tile_sum(lo, t, 0, &spot));
+    if (c->keeps_sums)
+        scope_if(lo, ke_test(k, "==", kernel_round(k), ke_int(k, k->again)));
+    else
+        scope_plain(lo);
+    const Ix *ix[] = {scope_var(lo, spot.row, g->left.rows),
+                      scope_vector_var(lo, spot.column, g->right.rows, spot.lanes)};
+    lower_store(lo, r, ix, sum);
+    scope_end(lo);
+    tile_close_sums(lo);
+}
+
+void gpu_xent_weights(Lower *lo, GpuXent *c)
+{
+    Kernel *k = lo->k;
+    if (gpu_xent_result(lo, c->x.dw) == NO_VAR)
+        return;
+    Grid g = open_grid(lo, c, XENT_WEIGHTS, "weights");
+    g.t->depth_end = c->n;
+    const KExpr *some = ke_test(k, ">", c->n, ke_int(k, 0));
+    some = ke_test(k, "||", some, ke_test(k, "==", kernel_round(k), ke_int(k, 0)));
+    if (c->keeps_sums)
+        some = ke_test(k, "||", some, ke_test(k, "==", kernel_round(k), ke_int(k, k->again)));
+    scope_if(lo, some);
+    tile_place(lo, g.t, tile_row(lo, &g, true), tile_column(lo, &g, true));
+    tile_compute(lo, g.t);
+    store_weights(lo, c, g.t);
+    scope_end(lo);
+}
+
+/* ---- gradient of the rows ---- */
+
+static void store_inputs(Lower *lo, const GpuXent *c, const TileSet *t)
+{
+    uint32_t r = gpu_xent_result(lo, c->x.dx);
+    const Type *type = lo->body->results.at[r].node->type;
+    const Ix *ix[IR_MAX_RANK];
+    TileSpot spot;
+    tile_open_sums(lo, t, &spot);
+    const KExpr *row = gpu_xent_wide(lo, lo->in[c->list->id], spot.row);
+    row = ks_let(lo->k, lo->scope->block, "of", row);
+    ix_unflatten(lo->ir, scope_var(lo, row, c->rows), type->dims, type->rank - 1, ix);
+    ix[type->rank - 1] = scope_vector_var(lo, spot.column, c->features, spot.lanes);
+    lower_store(lo, r, ix, tile_sum(lo, t, 0, &spot));
+    tile_close_sums(lo);
+}
+
+void gpu_xent_inputs(Lower *lo, GpuXent *c)
+{
+    Kernel *k = lo->k;
+    if (gpu_xent_result(lo, c->x.dx) == NO_VAR)
+        return;
+    Grid g = open_grid(lo, c, XENT_INPUTS, "inputs");
+    const KExpr *m0 = ks_let(k, lo->scope->block, "top", tile_row(lo, &g, true));
+    g.t->rows_end = c->n;
+    scope_if(lo, ke_test(k, "<", m0, c->n));
+    tile_place(lo, g.t, m0, tile_column(lo, &g, true));
+    tile_compute(lo, g.t);
+    store_inputs(lo, c, g.t);
+    scope_end(lo);
+}
