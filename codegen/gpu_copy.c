@@ -20,7 +20,7 @@ const KExpr *copy_let(Lower *lo, const char *stem, const KExpr *e)
 static const Node *step_to_input(Ir *ir, const Node *n, const Ix *const *ix, const Ix **in)
 {
     const OpInfo *info = op_info(n->op);
-    if (info->cls == OC_VIEW && info->at && n->nin == 1)
+    if ((info->cls == OC_VIEW && info->at && n->nin == 1) || info->cls == OC_GATHER)
         info->at(ir, n, 0, ix, in);
     else if (node_widens(n))
         memcpy(in, ix, n->type->rank * sizeof *in);

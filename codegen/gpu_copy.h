@@ -5,7 +5,7 @@
 
 #include "lower.h"
 
-/* The input that is read for n as it lies, through views and casts that only widen, with the index in it of
+/* The input that is read for n as it lies, through views, gathers and casts that only widen, with the index in it of
  * what is at ix (IR_MAX_RANK long, changed) in n; or NULL. */
 const Node *copy_source(Ir *ir, const Node *n, const Ix **ix);
 /* Whether W elements along the vector variable v of n at ix lie together in an input of this type, at a multiple
