@@ -121,7 +121,8 @@ void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
     t->stages = lower_config_of(lo, s, "stages");
     t->wm = lower_config_of(lo, s, "warps_m");
     t->wn = lower_config_of(lo, s, "warps_n");
-    t->groups = t->operand != DT_F32 && lower_config_of(lo, s, "groups") != 0;
+    t->groups = t->operand != DT_F32 && lower_has_config(lo, "groups") &&
+                lower_config_of(lo, s, "groups") != 0;
     t->threads = t->wm * t->wn * 32;
     t->sums = t->bm * t->bn / t->threads;
     t->pitch = t->bn + width(lo);

@@ -85,22 +85,34 @@ int64_t lower_config(const Lower *lo, const char *name)
     return lower_config_of(lo, 0, name);
 }
 
-int64_t lower_config_of(const Lower *lo, uint32_t part, const char *name)
+/* The place of a member in the tuple, or -1. */
+static int64_t config_place(const Lower *lo, const char *name)
 {
-    const ClassConfig *members = &class_info(lo->cls)->config[lo->target->kind];
-    const char *at = members->members;
+    const char *at = class_info(lo->cls)->config[lo->target->kind].members;
     size_t n = strlen(name);
-    uint32_t from = part * members->n;
-    from = from < lo->config.n ? from : 0;
-    for (uint32_t i = 0; *at; i++) {
+    for (int64_t i = 0; *at; i++) {
         size_t len = strcspn(at, " ");
-        if (len == n && memcmp(at, name, n) == 0) {
-            ASSERT(from + i < lo->config.n);
-            return lo->config.ints[from + i];
-        }
+        if (len == n && memcmp(at, name, n) == 0)
+            return i;
         at += len + strspn(at + len, " ");
     }
-    BUG("codegen: class %s has no config member %s", class_info(lo->cls)->name, name);
+    return -1;
+}
+
+bool lower_has_config(const Lower *lo, const char *name)
+{
+    return config_place(lo, name) >= 0;
+}
+
+int64_t lower_config_of(const Lower *lo, uint32_t part, const char *name)
+{
+    int64_t place = config_place(lo, name);
+    if (place < 0)
+        BUG("codegen: class %s has no config member %s", class_info(lo->cls)->name, name);
+    uint32_t from = part * class_info(lo->cls)->config[lo->target->kind].n;
+    from = from < lo->config.n ? from : 0;
+    ASSERT(from + place < lo->config.n);
+    return lo->config.ints[from + place];
 }
 
 /* ---- scopes ---- */

@@ -216,6 +216,8 @@ void lower_count_work(Lower *lo);
 /* ---- small helpers (lower.c) ---- */
 
 int64_t lower_config(const Lower *lo, const char *name); /* member of the config tuple */
+bool lower_has_config(const Lower *lo,
+                      const char *name); /* whether the class has it on this target */
 /* The same of one part of the kernel; there may be a tuple for each part, or one for all. */
 int64_t lower_config_of(const Lower *lo, uint32_t part, const char *name);
 const Dim *dims_product(Ir *ir, const Dim *const *dims, uint32_t n);

@@ -244,8 +244,8 @@ enum { XENT_KEPT = 256 << 20, XENT_ROWS = 16384, XENT_SMALL = 64 };
 /* One tile for its three products. Rows of a round: for the derivative, as many as keep its scores within bounds. */
 static void gpu_xent_tile(PassCx *cx, const Graph *body, bool gradient, int64_t *config)
 {
-    static const GpuTile tensor[] = {{128, 128, 32, 4, 2, 4}, {64, 64, 32, 4, 2, 2}};
-    static const GpuTile floats[] = {{128, 128, 16, 2, 8, 1}, {64, 64, 16, 2, 2, 1}};
+    static const GpuTile tensor[] = {{128, 128, 32, 4, 2, 4, 0}, {64, 64, 32, 4, 2, 2, 0}};
+    static const GpuTile floats[] = {{128, 128, 16, 2, 8, 1, 0}, {64, 64, 16, 2, 2, 1, 0}};
     Xent x;
     if (!xent_match(body, &x))
         BUG("pick: '%s' is no linear cross-entropy", body->name ? body->name : "?");

@@ -127,10 +127,12 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 #include "mdl_wgmma.h"
 
 #define MDL_SORT_FN static __device__
+#include "mdl_sort.h"
+
+#include "mdl_tile.h"
+
 #include "mdl_attend.h"
 #include "mdl_bins.h"
 #include "mdl_scores.h"
-#include "mdl_sort.h"
-#include "mdl_tile.h"
 
 #endif

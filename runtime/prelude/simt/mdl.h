@@ -67,9 +67,10 @@ typedef struct MdlArgs {
 
 #include "mdl_sort.h"
 
+#include "mdl_tile.h"
+
+#include "mdl_attend.h"
 #include "mdl_bins.h"
 #include "mdl_scores.h"
-#include "mdl_tile.h"
-#include "mdl_attend.h"
 
 #endif
