@@ -39,14 +39,17 @@ static const char program[] =
     "}\n"
     "generate text { model = tiny ; tokenizer = bytes() }\n";
 
+static const CompileTarget targets[] = {
+    {PLAN_CPU, NULL}, {PLAN_CUDA, "sm_80"}, {PLAN_CUDA, "sm_90a"}};
+
 /* Groups of entry `name` with so many layers and rows of a pass. */
-static int groups(const char *name, int layers, int micro)
+static int groups(const CompileTarget *target, const char *name, int layers, int micro)
 {
     char path[] = "/tmp/mdl-layers-XXXXXX.mdl", text[2048];
     int fd = mkstemps(path, 4), n = snprintf(text, sizeof text, program, layers, micro);
     assert_true(fd >= 0 && write(fd, text, (size_t)n) == n);
     close(fd);
-    CompileOptions options = {.path = path};
+    CompileOptions options = {.path = path, .targets = target, .ntarget = 1};
     Compile *c = compile_new(&options);
     Err err = {0};
     bool ok = compile_load(c, &err);
@@ -67,10 +70,13 @@ static int groups(const char *name, int layers, int micro)
 
 static void check(const char *entry, int micro, int most)
 {
-    int more = groups(entry, 3, micro) - groups(entry, 2, micro);
-    print_message("%s: %d kernels a layer\n", entry, more);
-    if (more > most)
-        fail_msg("%s: %d kernels a layer, at most %d", entry, more, most);
+    for (size_t t = 0; t < COUNT(targets); t++) {
+        int more = groups(&targets[t], entry, 3, micro) - groups(&targets[t], entry, 2, micro);
+        const char *isa = targets[t].isa ? targets[t].isa : "the CPU";
+        print_message("%s on %s: %d kernels a layer\n", entry, isa, more);
+        if (more > most)
+            fail_msg("%s on %s: %d kernels a layer, at most %d", entry, isa, more, most);
+    }
 }
 
 static void test_forward(void **state)

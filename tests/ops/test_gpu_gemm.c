@@ -36,7 +36,12 @@ static const Node *operand(Harness *h, Graph *g, const char *name, const int *di
     return graph_cast(g, DT_F32, graph_cast(g, m->dt, x));
 }
 
-static void add_product(Harness *h, const Shape *s, const Mode *m)
+/* bm bn bk stages warps_m warps_n groups */
+typedef struct Tile {
+    int64_t at[7];
+} Tile;
+
+static void add_product(Harness *h, const Shape *s, const Mode *m, const Tile *tile)
 {
     Ir *ir = h->ir;
     Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
@@ -62,7 +67,12 @@ static void add_product(Harness *h, const Shape *s, const Mode *m)
     double tol = m->extra == EPILOGUE ? 1e-2 : 2e-4;
     if (m->extra == COMPUTED && m->dt != DT_F32) /* what is expected rounds nothing */
         tol = m->dt == DT_BF16 ? 2e-2 : 3e-3;
-    case_add(h, &(CaseSpec){.name = "product", .body = g, .cls = "gemm", .tol = tol});
+    CaseSpec spec = {.name = "product", .body = g, .cls = "gemm", .tol = tol};
+    if (tile) {
+        memcpy(spec.gpu, tile, sizeof *tile);
+        spec.ngpu = COUNT(tile->at);
+    }
+    case_add(h, &spec);
 }
 
 static void test_types_and_orders(void **state)
@@ -76,15 +86,54 @@ static void test_types_and_orders(void **state)
             for (int order = 0; order < 4; order++)
                 for (int extra = 0; extra < EXTRAS; extra++, c++) {
                     Mode m = {types[t], (order & 1) != 0, (order & 2) != 0, (Extra)extra};
-                    add_product(h, &shapes[c % COUNT(shapes)], &m);
-                    add_product(h, &shapes[(c + 3) % COUNT(shapes)], &m);
+                    add_product(h, &shapes[c % COUNT(shapes)], &m, NULL);
+                    add_product(h, &shapes[(c + 3) % COUNT(shapes)], &m, NULL);
                 }
         harness_run(h);
     }
 }
 
+/* Every tile over more steps than its ring has stages, with another one cut at each edge. */
+static void run_tiles(const char *arch, const Tile *tiles, size_t n, DType dt)
+{
+    Harness *h = harness_new(arch);
+    for (size_t i = 0; i < n; i++) {
+        const int64_t *t = tiles[i].at;
+        for (int order = 0; order < 4; order++) {
+            Mode m = {dt, (order & 1) != 0, (order & 2) != 0, order == 3 ? EPILOGUE : AS_IT_IS};
+            Shape s = {.m = (int)t[0] + 8, .n = (int)t[1] + 16};
+            s.k = (int)(t[2] * (t[3] + 1)) + 8;
+            add_product(h, &s, &m, &tiles[i]);
+        }
+    }
+    harness_run(h);
+}
+
+static void test_tiles(void **state)
+{
+    UNUSED(state);
+    static const Tile groups[] = {{{128, 256, 64, 4, 8, 1, 1}},
+                                  {{128, 128, 64, 3, 8, 1, 1}},
+                                  {{128, 64, 64, 4, 8, 1, 1}},
+                                  {{64, 128, 64, 4, 4, 1, 1}},
+                                  {{128, 64, 64, 2, 4, 1, 1}}};
+    static const Tile tensor[] = {{{128, 128, 32, 4, 2, 4, 0}},
+                                  {{128, 64, 32, 3, 4, 2, 0}},
+                                  {{64, 128, 32, 4, 2, 4, 0}},
+                                  {{64, 64, 32, 4, 2, 2, 0}},
+                                  {{32, 64, 64, 2, 1, 2, 0}}};
+    static const Tile floats[] = {{{128, 128, 16, 2, 8, 1, 0}},
+                                  {{128, 64, 16, 3, 4, 1, 0}},
+                                  {{64, 64, 16, 2, 4, 1, 0}},
+                                  {{32, 64, 16, 2, 2, 1, 0}}};
+    run_tiles("sm_90a", groups, COUNT(groups), DT_BF16);
+    run_tiles("sm_80", tensor, COUNT(tensor), DT_F16);
+    run_tiles("sm_80", floats, COUNT(floats), DT_F32);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_types_and_orders)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_types_and_orders),
+                                       cmocka_unit_test(test_tiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
