@@ -12,6 +12,7 @@ typedef struct GpuCases {
     Units *units;
     Map *text; /* kernel name -> number of its text + 1 */
     SimtMode mode;
+    uint32_t nmemory;
 } GpuCases;
 
 /* What `pick` chooses: cases give configurations of the CPU. */
@@ -33,6 +34,16 @@ static inline GpuCases *gpu_compile(Arena *arena, const char *const *texts, uint
     if (!g->units)
         fail_msg("%s", err.text);
     return g;
+}
+
+/* Kernels may touch it, and what else they touch is a fault. */
+static inline void gpu_memory(GpuCases *g, void *at, size_t size)
+{
+    Err err = {0};
+    char name[32];
+    snprintf(name, sizeof(name), "memory %u", ++g->nmemory);
+    if (!simt_add_buffer(g->simt, at, size, name, &err))
+        fail_msg("%s", err.text);
 }
 
 static inline void gpu_free(GpuCases *g)

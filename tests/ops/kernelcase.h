@@ -199,6 +199,7 @@ static void harness_compile_gpu(Harness *h)
         map_put(seen, MAP_KEY(k->name), (void *)(uintptr_t)n);
     }
     h->gpu = gpu_compile(h->arena, texts, n);
+    gpu_memory(h->gpu, h->block, sizeof(h->block));
     h->gpu->text = seen;
 }
 
@@ -250,6 +251,8 @@ static char *own_memory(Harness *h, size_t size)
         fail_msg("no memory");
     memset(p, 0xA5, size > 0 ? size : 1);
     VEC_PUSH(h->arena, &h->owned, p);
+    if (h->gpu)
+        gpu_memory(h->gpu, p, size);
     return p;
 }
 
@@ -357,7 +360,8 @@ static void bind_args(Harness *h, const KCase *c, CaseRun *r)
             shared++;
         uint32_t per = sumsq ? 1 : count > 1 ? (nin - nform) / (count - 1) : nform - shared;
         uint32_t res = sumsq ? 0 : nout / count;
-        CaseRow *row = NEW_ARRAY(h->arena, CaseRow, rows);
+        CaseRow *row = (CaseRow *)(void *)own_memory(h, rows * sizeof(CaseRow));
+        memset(row, 0, rows * sizeof(CaseRow));
         int64_t task = 0;
         for (uint32_t s = 0; s < rows; s++) {
             for (uint32_t i = 0; i < per; i++)
