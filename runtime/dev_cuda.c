@@ -204,7 +204,7 @@ static bool build(const Device *d, const Module *m, GpuBuild *out, Err *err)
                                  .newest = d->api.version / 1000,
                                  .progress = d->opt.progress,
                                  .user = d->opt.user};
-    return gpubuild_run(m->arena, texts, p->nkernels, &opt, out, err);
+    return gpubuild_run(m->arena, (GpuTexts){texts, p->nkernels}, &opt, out, err);
 }
 
 static bool load_units(const Device *d, Module *m, const GpuBuild *b, Err *err)

@@ -160,13 +160,12 @@ static bool compile(const Build *b, Arena *arena, uint32_t i, Err *err)
                           .header_names = b->header_names,
                           .header_texts = mdl_prelude_cuda_texts,
                           .options = u->options};
-    Bytes image;
-    const char *log;
+    NvrtcResult made;
     Cubin cubin;
-    if (!nvrtc_compile(b->nvrtc, arena, &in, &image, &log, err) ||
-        !cubin_parse(arena, image.data, image.n, &cubin, err))
+    if (!nvrtc_compile(b->nvrtc, arena, &in, &made, err) ||
+        !cubin_parse(arena, made.cubin.data, made.cubin.n, &cubin, err))
         return false;
-    cubin_add_log(arena, log, &cubin);
+    cubin_add_log(arena, made.log, &cubin);
     JitcacheEntry e = entry_of(b, u);
     return jitcache_write(arena, &e, cubin_pack(arena, &cubin), err);
 }
@@ -254,16 +253,15 @@ static bool build(Build *b, Arena *keep, Err *err)
     return true;
 }
 
-bool gpubuild_run(Arena *arena, const GpuText *texts, uint32_t n, const GpuBuildOptions *opt,
-                  GpuBuild *out, Err *err)
+bool gpubuild_run(Arena *arena, GpuTexts texts, const GpuBuildOptions *opt, GpuBuild *out, Err *err)
 {
     Build b = {.opt = opt, .arena = arena_new(), .out = out};
     pthread_mutex_init(&b.lock, NULL);
-    *out = (GpuBuild){.unit_of = NEW_ARRAY(arena, uint32_t, n + (size_t)1)};
+    *out = (GpuBuild){.unit_of = NEW_ARRAY(arena, uint32_t, texts.n + (size_t)1)};
     b.dir = opt->cache_dir ? opt->cache_dir : path_cache(b.arena);
     bool ok = jitcache_open(b.dir, err);
-    if (ok && n) {
-        make_units(&b, texts, n);
+    if (ok && texts.n) {
+        make_units(&b, texts.at, texts.n);
         out->units = NEW_ARRAY(arena, Cubin, b.nunit);
         out->nunit = b.nunit;
         b.nvrtc = nvrtc_open(b.arena, opt->newest, &b.no_nvrtc);

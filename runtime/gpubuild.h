@@ -9,6 +9,11 @@ typedef struct GpuText {
     const char *name, *text;
 } GpuText;
 
+typedef struct GpuTexts {
+    const GpuText *at;
+    uint32_t n;
+} GpuTexts;
+
 typedef struct GpuBuildOptions {
     const char *arch;      /* "sm_80", "sm_90a" */
     const char *cache_dir; /* NULL: path_cache() */
@@ -29,7 +34,7 @@ typedef struct GpuBuild {
 
 /* When all units are in the cache, NVRTC need not be there. ERR_DEVICE: no NVRTC, it refuses a text (the
  * message has kernel and line), the cache cannot be used; ERR_INTERRUPTED. */
-bool gpubuild_run(Arena *arena, const GpuText *texts, uint32_t n, const GpuBuildOptions *opt,
-                  GpuBuild *out, Err *err);
+bool gpubuild_run(Arena *arena, GpuTexts texts, const GpuBuildOptions *opt, GpuBuild *out,
+                  Err *err);
 
 #endif

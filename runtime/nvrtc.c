@@ -236,27 +236,26 @@ static bool take_cubin(const Nvrtc *n, Arena *arena, NvrtcProgram p, Bytes *out,
     return result == 0 || failed(n, "nvrtcGetCUBIN", result, err);
 }
 
-bool nvrtc_compile(const Nvrtc *n, Arena *arena, const NvrtcText *in, Bytes *cubin,
-                   const char **log, Err *err)
+bool nvrtc_compile(const Nvrtc *n, Arena *arena, const NvrtcText *in, NvrtcResult *out, Err *err)
 {
     const char *options[MAX_OPTIONS];
     NvrtcProgram p = NULL;
     int noption = list_options(n, arena, in, options), headers = 0;
     while (in->header_names[headers])
         headers++;
-    *log = "";
+    *out = (NvrtcResult){.log = ""};
     int result =
         n->call.create(&p, in->text, in->name, headers, in->header_texts, in->header_names);
     if (result != 0)
         return failed(n, "nvrtcCreateProgram", result, err);
     result = n->call.compile(p, noption, options);
-    *log = log_of(n, arena, p);
+    out->log = log_of(n, arena, p);
     bool ok = result == 0;
     if (ok)
-        ok = take_cubin(n, arena, p, cubin, err);
+        ok = take_cubin(n, arena, p, &out->cubin, err);
     else
         err_set(err, ERR_DEVICE, "NVRTC %s refused %s for %s:\n%s", n->version, in->name, in->arch,
-                **log ? first_lines(arena, *log) : n->call.error_text(result));
+                *out->log ? first_lines(arena, out->log) : n->call.error_text(result));
     n->call.destroy(&p);
     return ok;
 }

@@ -27,9 +27,12 @@ typedef struct NvrtcText {
 /* What every text is compiled with, beside the architecture; ends with NULL. */
 extern const char *const nvrtc_options[];
 
-/* A cubin, and the compiler's log (also on failure). Several threads may compile at once. ERR_DEVICE with
- * the first lines of the log. */
-bool nvrtc_compile(const Nvrtc *n, Arena *arena, const NvrtcText *in, Bytes *cubin,
-                   const char **log, Err *err);
+typedef struct NvrtcResult {
+    Bytes cubin;
+    const char *log; /* of the compiler, also on failure */
+} NvrtcResult;
+
+/* Several threads may compile at once. ERR_DEVICE with the first lines of the log. */
+bool nvrtc_compile(const Nvrtc *n, Arena *arena, const NvrtcText *in, NvrtcResult *out, Err *err);
 
 #endif

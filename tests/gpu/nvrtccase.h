@@ -44,19 +44,19 @@ static int gpu_teardown(void **state)
     return ok ? 0 : -1;
 }
 
-static inline bool gpu_build(GpuCase *g, const char *arch, const GpuText *texts, uint32_t n,
-                             GpuBuild *out, Err *err)
+static inline bool gpu_build(const GpuCase *g, const char *arch, GpuTexts texts, GpuBuild *out,
+                             Err *err)
 {
     const GpuBuildOptions opt = {.arch = arch, .cache_dir = g->cache};
-    return gpubuild_run(g->arena, texts, n, &opt, out, err);
+    return gpubuild_run(g->arena, texts, &opt, out, err);
 }
 
-static inline GpuBuild gpu_must_build(GpuCase *g, const char *arch, const GpuText *texts,
+static inline GpuBuild gpu_must_build(const GpuCase *g, const char *arch, const GpuText *texts,
                                       uint32_t n)
 {
     GpuBuild out;
     Err err = {0};
-    if (!gpu_build(g, arch, texts, n, &out, &err))
+    if (!gpu_build(g, arch, (GpuTexts){texts, n}, &out, &err))
         fail_msg("%s", err.text);
     return out;
 }

@@ -68,7 +68,7 @@ static void what_is_cached_needs_no_nvrtc(void **state)
     assert_int_equal(out.compiled, 0);
     assert_null(out.nvrtc);
     texts[0].text = copy_text(g->arena, "k_other");
-    assert_false(gpu_build(g, "sm_80", texts, COPIES, &out, &err));
+    assert_false(gpu_build(g, "sm_80", (GpuTexts){texts, COPIES}, &out, &err));
     assert_int_equal(err.kind, ERR_DEVICE);
     assert_non_null(strstr(err.text, "no NVRTC: $MDL_NVRTC is /nonexistent"));
     assert_non_null(strstr(err.help, "nvidia-cuda-nvrtc"));
@@ -121,12 +121,12 @@ static void a_mistake_is_named_by_kernel_and_line(void **state)
     };
     if (!g->nvrtc)
         skip();
-    assert_false(gpu_build(g, "sm_80", texts, 2, &out, &err));
+    assert_false(gpu_build(g, "sm_80", (GpuTexts){texts, 2}, &out, &err));
     assert_int_equal(err.kind, ERR_DEVICE);
     assert_non_null(strstr(err.text, "k_bad(5): error"));
     assert_non_null(strstr(err.text, "\"nothing\" is undefined"));
     err = (Err){0};
-    assert_false(gpu_build(g, "sm_13", texts, 1, &out, &err));
+    assert_false(gpu_build(g, "sm_13", (GpuTexts){texts, 1}, &out, &err));
     assert_non_null(strstr(err.text, "refused k_good for sm_13"));
 }
 
@@ -140,7 +140,7 @@ static void what_an_architecture_lacks_is_refused(void **state)
     if (!g->nvrtc)
         skip();
     gpu_must_build(g, "sm_90a", &text, 1);
-    assert_false(gpu_build(g, "sm_80", &text, 1, &out, &err));
+    assert_false(gpu_build(g, "sm_80", (GpuTexts){&text, 1}, &out, &err));
     assert_non_null(strstr(err.text, "\"mdl_prefetch_map\" is undefined"));
 }
 
@@ -204,7 +204,7 @@ static void lines_of_the_model_are_another_build(void **state)
     if (!g->nvrtc)
         skip();
     gpu_must_build(g, "sm_80", &text, 1);
-    assert_true(gpubuild_run(g->arena, &text, 1, &opt, &out, &err));
+    assert_true(gpubuild_run(g->arena, (GpuTexts){&text, 1}, &opt, &out, &err));
     assert_int_equal(out.compiled, 1);
 }
 

@@ -614,6 +614,7 @@ int cuFuncSetAttribute(CudaFunction f, int attribute, int value)
     return CUDA_OK;
 }
 
+/* The arguments are NVIDIA's. NOLINTNEXTLINE(readability-function-size) */
 int cuLaunchKernel(CudaFunction f, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                    unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared,
                    CudaStream s, void **args, void **extra)

@@ -13,13 +13,6 @@
 
 #include <cmocka.h>
 
-/* The leak checker of gcc 12 does not find the thread-local memory of what dlopen opens. */
-const char *__lsan_default_options(void);
-const char *__lsan_default_options(void)
-{
-    return "use_tls=0";
-}
-
 #define HEAD "#define MDL_W 4\n#include \"mdl.h\"\n"
 
 /* The sample's kernels for a GPU: four tasks a block, in teams of eight threads. */
