@@ -156,6 +156,7 @@ static bool told(const Cli *cli, CompileTarget *out, Err *err)
 bool targets_choose(Cli *cli, CompileOptions *opt, Err *err)
 {
     opt->isa = cli->value[OPT_isa];
+    opt->prelude_hash = rt_prelude_hash;
     if (!cli->targets->all.n && !interprets(cli)) {
         CompileTarget one;
         if (!(runs(cli) ? here(cli, &one, err) : told(cli, &one, err)))

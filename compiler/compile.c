@@ -596,6 +596,8 @@ static void fill_meta(Compile *c, PlanBuilder *b)
     m->source_path = planb_text(b, c->opt.path);
     m->compiler = planb_text(b, MDL_VERSION);
     m->source_hash = compile_hash(c);
+    for (uint32_t t = 0; t < b->targets.n && c->opt.prelude_hash; t++)
+        b->targets.at[t].prelude_hash = c->opt.prelude_hash((PlanTargetKind)b->targets.at[t].kind);
 }
 
 /* Whether kernels need so much beside tensors that the budget, without that, asks for another plan. */

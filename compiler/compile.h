@@ -42,7 +42,9 @@ typedef struct CompileOptions {
     /* Every kernel gets a variant for each; the first decides what is fused, order and memory. */
     const CompileTarget *targets;
     uint32_t ntarget; /* 0: one, the CPU */
-    uint64_t skip;    /* bit per pass (compile_pass_find); required passes run all the same */
+    /* Of what kernels include, to be remembered in plans; may be NULL. */
+    uint64_t (*prelude_hash)(PlanTargetKind kind);
+    uint64_t skip; /* bit per pass (compile_pass_find); required passes run all the same */
     /* Called with the graph of each entry after each pass; may be NULL. */
     void (*after_pass)(void *user, uint32_t pass, const struct Graph *g);
     bool shapes;     /* keep what compile_shapes shows */

@@ -1,6 +1,7 @@
 /* devices.c: which device a plan runs on, and for which of its targets. Every reason against a device is
  * kept until another one is found, so that who asks for too much learns why, and what to do. */
 #include "devices.h"
+#include "prelude.h"
 
 typedef struct Known {
     RtDevice id;
@@ -40,6 +41,19 @@ static bool pass_on(const Err *from, Err *err)
 {
     err_set(err, from->kind, "%s", from->text);
     return *from->help ? err_help(err, "%s", from->help) : false;
+}
+
+uint64_t rt_prelude_hash(PlanTargetKind kind)
+{
+    static const struct {
+        const char *const *names, *const *texts;
+    } all[] = {[PLAN_CPU] = {mdl_prelude_c_names, mdl_prelude_c_texts},
+               [PLAN_CUDA] = {mdl_prelude_cuda_names, mdl_prelude_cuda_texts}};
+    uint64_t hash = 0;
+    for (uint32_t i = 0; all[kind].names[i]; i++)
+        hash = hash_mix(hash_mix(hash, hash_text(path_base(all[kind].names[i]))),
+                        hash_text(all[kind].texts[i]));
+    return hash;
 }
 
 /* ---- without a plan ---- */

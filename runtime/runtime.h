@@ -39,6 +39,8 @@ typedef struct RtHere {
     const char *isa;
 } RtHere;
 bool rt_device_here(RtDevice wish, RtHere *out, Err *err);
+/* Of the texts that kernels of a kind include: what a plan remembers (PlanTarget.prelude_hash). */
+uint64_t rt_prelude_hash(PlanTargetKind kind);
 
 /* ---- exec.c: one plan on one device ---- */
 

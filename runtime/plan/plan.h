@@ -121,7 +121,7 @@ typedef enum PlanTargetKind { PLAN_CPU, PLAN_CUDA } PlanTargetKind;
 typedef struct PlanTarget {
     uint32_t kind;            /* PlanTargetKind */
     PStr isa;                 /* "avx512", "avx2", "generic"; "sm_80", "sm_90a" */
-    uint64_t prelude_hash;    /* of the prelude that the compiler knew; 0: of none */
+    uint64_t prelude_hash;    /* of what kernels included when it was made; 0: not known */
     uint64_t workspace_bytes; /* the most that a variant needs */
 } PlanTarget;
 

@@ -104,7 +104,8 @@ static void a_plan_may_have_several_targets(void **state)
     check_has(GOOD(tool, "dump", "both/plans/mlp.plan"), " for generic, sm_80; hash ");
     Outcome o = RUN(tool, "diff", "x/plans/mlp.plan", "both/plans/mlp.plan");
     check_code(&o, 7);
-    check_has(o.out, "+ target cuda  sm_80");
+    check_has(o.out, "+ target cuda  sm_80, prelude ");
+    check_lacks(o.out, "prelude 0000000000000000");
     check_has(o.out, " for cuda  gemm, source ");
     check_lacks(o.out, "~ "); /* the kernels of the CPU are the same */
     GOOD(tool, "train", "x");

@@ -49,6 +49,8 @@ static void devices_have_names(void **state)
     assert_int_equal(here.kind, PLAN_CPU);
     assert_true(jit_isa_rank(here.isa, NULL) > 0);
     assert_true(rt_device_here(RT_AUTO, &here, &err));
+    assert_true(rt_prelude_hash(PLAN_CPU) && rt_prelude_hash(PLAN_CUDA));
+    assert_true(rt_prelude_hash(PLAN_CPU) != rt_prelude_hash(PLAN_CUDA));
 }
 
 static Plan *finish(PlanBuilder *b)

@@ -152,6 +152,52 @@ static void the_print_has_every_part(void **state)
 
 /* ---- damage ---- */
 
+/* Where there are several, every figure has its target. */
+static void the_print_names_targets(void **state)
+{
+    PlanBuilder *b = sample_builder(*state, "generic");
+    PlanVariant *cpu = COPY_ARRAY(b->arena, PlanVariant, b->variants.at, b->variants.n);
+    uint32_t n = b->variants.n, nphase = b->phases.n;
+    planb_target(b, PLAN_CUDA, "sm_80");
+    VEC_LAST(&b->targets).workspace_bytes = 128;
+    b->variants.n = 0;
+    for (uint32_t i = 0; i < nphase; i++) {
+        PlanPhase p = b->phases.at[i];
+        p.threads = 128;
+        p.team = 32;
+        p.shared = 2048;
+        VEC_PUSH(b->arena, &b->phases, p);
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        PlanVariant gpu = cpu[k];
+        gpu.phase0 += nphase;
+        gpu.workspace = 128;
+        b->kernels.at[k].variant0 = b->variants.n;
+        VEC_PUSH(b->arena, &b->variants, cpu[k]);
+        VEC_PUSH(b->arena, &b->variants, gpu);
+    }
+    Bytes file = planb_finish(b);
+    Err err = {0};
+    Plan *plan = plan_from_bytes(file.data, file.n, &err);
+    if (!plan)
+        fail_msg("%s", err.text);
+    StrBuf all = sb_new(*state);
+    plan_print(plan, PP_SUMMARY | PP_GROUPS | PP_SOURCE | PP_MEMORY, &all);
+    static const char *const wanted[] = {
+        "for generic, sm_80; hash ",
+        "workspace 64 B (generic), 128 B (sm_80)",
+        "\n  generic; tasks B; scratch 32 B; workspace 64 B\n",
+        "\n  sm_80; tasks B of 32 threads in blocks of 128 with 2048 B",
+        "(map) for generic ---- */",
+        "(map) for sm_80 ---- */"};
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        if (!strstr(sb_text(&all), wanted[i]))
+            fail_msg("no `%s` in\n%s", wanted[i], sb_text(&all));
+    assert_int_equal(plan_blocks(&plan->phases[nphase], 9), 3);
+    assert_int_equal(plan_blocks(&plan->phases[0], 9), 9);
+    plan_free(plan);
+}
+
 static void truncated_files_are_refused(void **state)
 {
     Bytes file = sample(*state);
@@ -602,6 +648,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bytes_need_no_alignment, setup, teardown),
         cmocka_unit_test_setup_teardown(texts_are_interned, setup, teardown),
         cmocka_unit_test_setup_teardown(the_print_has_every_part, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_print_names_targets, setup, teardown),
         cmocka_unit_test_setup_teardown(truncated_files_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(the_message_says_how_much_is_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(longer_files_are_refused, setup, teardown),
