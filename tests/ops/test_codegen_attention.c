@@ -47,26 +47,6 @@ static const Form backward[] = {
     {BWD ", mask: causal(pos))", 2, 50, 50, 2, 1, 8, 8, "bf16", false},
 };
 
-#define GRADIENTS "{\n  dq, dk, dv = " BWD
-#define TURN      "  c[b, t, i]: f32[2, 50, 4] = cos(pos[b, t] * (i + 1))\n"
-
-/* What is made of a gradient's columns when it is stored. */
-static const Form stored[] = {
-    /* rotations back, in halves and in pairs, the gradient itself beside it */
-    {GRADIENTS ", mask: causal(pos))\n" TURN "  u, w = unbind(dq as [2, 50, 4, 2, 4], axis: 3)\n"
-               "  m, n = unbind(dk as [2, 50, 2, 4, 2], axis: 4)\n"
-               "  lo[b, t, h, i] = u[b, t, h, i] * c[b, t, i] + w[b, t, h, i]\n"
-               "  hi[b, t, h, i] = w[b, t, h, i] * c[b, t, i] - u[b, t, h, i]\n"
-               "  even[b, t, h, i] = m[b, t, h, i] * c[b, t, i] + n[b, t, h, i]\n"
-               "  (lo, hi, even, dk, dv * 3)\n}",
-     2, 50, 50, 4, 2, 8, 8, NULL, false},
-    {GRADIENTS ")\n  (dq * 0.5, dk + tanh(dk), dv as f32)\n}", 1, 20, 37, 2, 2, 7, 41, "bf16",
-     false},
-    /* other rows, and two gradients at once, are a kernel of their own */
-    {GRADIENTS
-     ")\n  a[b, t, h, i]: f32[1, 20, 2, 8] = dq[b, 19 - t, h, i] * 2\n  (a, dq * dk, dv)\n}",
-     1, 20, 20, 2, 2, 8, 8, NULL, false},
-};
 /* Kernels beside it. */
 static const uint32_t stored_maps[COUNT(stored)] = {1, 0, 1};
 

@@ -83,11 +83,44 @@ static void test_backward(void **state)
     run_forms(backward, COUNT(backward), "attention_bwd");
 }
 
+/* Rotations back, and what else is made of a gradient's row, in the kernel itself. */
+static void test_stored(void **state)
+{
+    UNUSED(state);
+    run_forms(stored, 2, "attention_bwd");
+}
+
+static void test_run_time_sizes(void **state)
+{
+    UNUSED(state);
+    static const Form all[] = {
+        {"attention(q, k, v, mask: causal(pos))", 13, 53, 59, 4, 2, 16, 24, "bf16", false},
+        {BWD ", mask: padding(ok))", 13, 53, 59, 2, 1, 16, 24, "f16", false},
+    };
+    for (size_t i = 0; i < COUNT(all); i++) {
+        Harness *h = harness_new("sm_80");
+        Lab l = lab_open(form_text(h->arena, &all[i]));
+        const Graph *g = elaborate(&l, &all[i]);
+        h->ir = l.ir;
+        g = with_symbols(h, g);
+        PassCx *cx = passes_begin(l.ir, l.arena, l.program, &h->target);
+        const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
+        assert_non_null(fused);
+        const Node *group = group_of(fused, i == 0 ? "attention" : "attention_bwd");
+        assert_non_null(group);
+        add_case(h, group, "sizes", tolerance(&all[i]));
+        harness_run(h);
+        lab_close(&l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
         cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_stored),
+        cmocka_unit_test(test_run_time_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,6 +129,7 @@ MDL_FN void mdl_attend_scores_f32(float *x, const void *a, const void *b, int n,
 {
     int lane = mdl_lane(), row = mdl_warp() * 16 + lane / 4, column = lane % 4 * 2;
     mdl_attend_zero(x, n / 2);
+    MDL_ROLLED
     for (int k = 0; k < depth / 4; k++) {
         MdlQuad up = *(const MdlQuad *)((const char *)a + mdl_chunk(row, k, chunks));
         MdlQuad low = *(const MdlQuad *)((const char *)a + mdl_chunk(row + 8, k, chunks));
@@ -146,7 +147,8 @@ MDL_FN void mdl_attend_scores_f32(float *x, const void *a, const void *b, int n,
     }
 }
 
-/* A weight is had by one lane of the four that need it. */
+/* A weight is had by one lane of the four that need it. Of the place of a pair of columns only the last bit of its
+ * chunk depends on the lane: all else is known when this is compiled. */
 MDL_FN void mdl_attend_values_f32(float *x, const float *p, const void *b, int n, int columns,
                                   int chunks)
 {
@@ -156,10 +158,12 @@ MDL_FN void mdl_attend_values_f32(float *x, const float *p, const void *b, int n
         const float *q = p + k / 8 * 4 + k % 2;
         float up = mdl_shfl_f32(q[0], first + k % 8 / 2);
         float low = mdl_shfl_f32(q[2], first + k % 8 / 2);
+        int turn = mdl_turn(k, chunks);
+        const char *row = (const char *)b + (half ^ (turn & 1)) * 16 + in;
         MDL_UNROLL
         for (int j = 0; j < columns / 8; j++) {
-            const char *at = (const char *)b + mdl_chunk(k, j * 2 + half, chunks) + in;
-            MdlPair y = *(const MdlPair *)at;
+            int chunk = k * chunks + ((j * 2) ^ (turn & ~1));
+            MdlPair y = *(const MdlPair *)(row + chunk * 16);
             float *to = x + j * 4;
             to[0] = mdl_fma_f32(up, y.x, to[0]);
             to[1] = mdl_fma_f32(up, y.y, to[1]);

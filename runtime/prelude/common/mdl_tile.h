@@ -12,11 +12,16 @@
 #ifndef MDL_TILE_H
 #define MDL_TILE_H
 
-/* Byte offset of a chunk of a row of `chunks` chunks. */
+/* With which the chunks of a row, of `chunks`, are exchanged: chunk c lies where c ^ turn would. */
+MDL_FN int mdl_turn(int row, int chunks)
+{
+    return chunks >= 8 ? row & 7 : chunks == 4 ? row >> 1 & 3 : chunks == 2 ? row >> 2 & 1 : 0;
+}
+
+/* Byte offset of a chunk. */
 MDL_FN int mdl_chunk(int row, int chunk, int chunks)
 {
-    int turn = chunks >= 8 ? row & 7 : chunks == 4 ? row >> 1 & 3 : chunks == 2 ? row >> 2 & 1 : 0;
-    return (row * chunks + (chunk ^ turn)) * 16;
+    return (row * chunks + (chunk ^ mdl_turn(row, chunks))) * 16;
 }
 
 /* Byte offset of a chunk in lines of eight; a panel has `lines` of them. */
