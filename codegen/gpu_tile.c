@@ -95,6 +95,7 @@ static void place_part(TileSet *t, Part *p, const Part *lender)
     if (!p->lent)
         t->stage_bytes += p->rows * t->bk * operand_bytes(t);
     t->async = t->async || p->async;
+    t->computed = t->computed || !p->async;
 }
 
 static void shape_dot(Lower *lo, TileSet *t, uint32_t d)
@@ -381,7 +382,13 @@ static const KExpr *number_of_steps(Lower *lo, const TileSet *t)
     return ke_index(k, KI_DIV, up, ke_int(k, t->bk));
 }
 
-/* Warpgroups multiply on their own: until here. */
+/* Warpgroups multiply on their own, until they are waited for: while the next stage is copied, but what computes
+ * would need the registers of the sums. */
+static bool goes_on(const TileSet *t)
+{
+    return t->groups && !t->computed;
+}
+
 static void end_products(Lower *lo, const TileSet *t)
 {
     if (t->groups)
@@ -408,9 +415,8 @@ static void walk_depth(Lower *lo, const TileSet *t)
                                .hi = steps,
                                .extent = dim_const(lo->ir, most)});
     const KExpr *step = lo->var[lo->nvar - 1].at;
-    end_products(lo, t);
     wait_stage(lo, t, ahead - 1);
-    if (t->groups) /* begun before the next stage is brought */
+    if (goes_on(t))
         multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
     const KExpr *next = copy_let(lo, "next", ke_add(lo, step, ke_int(k, ahead)));
     scope_if(lo, ke_test(k, "<", next, steps));
@@ -418,10 +424,10 @@ static void walk_depth(Lower *lo, const TileSet *t)
     bring_stage(lo, t, stage, copy_let(lo, "k0", ke_mul(lo, next, bk)));
     scope_end(lo);
     commit(lo, t);
-    if (!t->groups)
+    if (!goes_on(t))
         multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
-    scope_end(lo);
     end_products(lo, t);
+    scope_end(lo);
 }
 
 /* ---- the sums as rows ---- */

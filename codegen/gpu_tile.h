@@ -35,7 +35,7 @@ typedef struct TileSet {
     int64_t bm, bn, bk, stages, wm, wn, pitch;
     int64_t threads, sums; /* of a block; of a thread, for one dot */
     int64_t stage_bytes, row_floats;
-    bool async;
+    bool async, computed; /* some operand is copied; some is computed on the way */
     uint32_t tiles, rows; /* shared: the ring; the sums as rows, in the same place */
     const KExpr *thread, *m0, *n0;
     /* Rows of the left operand, and steps of depth, that there are; NULL: as many as the extents say. */

@@ -20,6 +20,7 @@ struct Compile {
     uint32_t ntarget; /* 0: not chosen yet */
     /* of the stage or call elaborated last */
     PlanBuilder *builder;
+    bool kernels; /* nothing will be run */
     Program *program;
     PassCx *passes;
     const char *stage;        /* or what the call is of */
@@ -547,7 +548,7 @@ bool compile_lower(Compile *c, Err *err)
 {
     if (c->memplans)
         return true;
-    if (!front_runnable(c->front, c->program))
+    if (!c->kernels && !front_runnable(c->front, c->program))
         return finish(c, false, "front_runnable", err);
     const MemPlan **plans = lower_all(c, err);
     if (!plans)
@@ -655,6 +656,13 @@ static bool build(Compile *c, PlanBuilder *b, uint32_t nentry, Bytes *out, Err *
 bool compile_plan(Compile *c, Bytes *out, Err *err)
 {
     return compile_lower(c, err) && build(c, c->builder, c->program->entries.n, out, err);
+}
+
+bool compile_kernels(Compile *c, Bytes *out, Err *err)
+{
+    c->kernels = true;
+    return compile_lower(c, err) &&
+           build(c, planb_new(c->arena), c->program->entries.n, out, err);
 }
 
 bool compile_states(Compile *c, Bytes *out, Err *err)

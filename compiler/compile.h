@@ -133,6 +133,9 @@ bool compile_call(Compile *c, const CompileCall *call, Err *err);
 bool compile_plan(Compile *c, Bytes *out, Err *err);
 /* A plan with the program's states and nothing to run: for initial values and weights without
  * kernels, data or a C compiler. */
+/* The same of entries and kernels alone, without data and run: also of a program that uses what cannot be run
+ * yet, so that its kernels can be looked at. */
+bool compile_kernels(Compile *c, Bytes *out, Err *err);
 bool compile_states(Compile *c, Bytes *out, Err *err);
 
 /* ---- passes, by name ---- */

@@ -128,9 +128,20 @@ static GpuTile fit_stages(const GpuTile *t, const Target *target, int64_t n, boo
     return fit;
 }
 
-static GpuTile choose_gpu_tile(const Target *target, const PickExtents *e, int64_t n, bool tensor)
+/* Of the products of a set: of 16-bit operands, and operands that are only read. */
+typedef struct GpuProduct {
+    PickExtents size;
+    int64_t n;
+    bool tensor, read;
+} GpuProduct;
+
+enum { MOST_SUMS = 128 }; /* of a thread */
+
+static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
 {
-    bool groups = strcmp(target->isa, "sm_90a") == 0;
+    int64_t n = of->n;
+    bool tensor = of->tensor;
+    bool groups = of->read && strcmp(target->isa, "sm_90a") == 0; /* wgmma shares no registers */
     const GpuTile *from = !tensor ? float_tiles : groups ? group_tiles : tensor_tiles;
     size_t count = !tensor ? COUNT(float_tiles) : groups ? COUNT(group_tiles) : COUNT(tensor_tiles);
     GpuTile best = {0};
@@ -138,10 +149,10 @@ static GpuTile choose_gpu_tile(const Target *target, const PickExtents *e, int64
     for (size_t i = 0; i < count; i++) {
         const GpuTile t = fit_stages(&from[i], target, n, tensor);
         int64_t sums = t.bm * t.bn / (t.wm * t.wn * WARP) * n;
-        bool fits = sums <= 128 && tile_shared(&t, n, tensor) <= (int64_t)target->l1;
+        bool fits = sums <= MOST_SUMS && tile_shared(&t, n, tensor) <= (int64_t)target->l1;
         if (!fits && (i + 1 < count || best.bm))
             continue;
-        double time = tile_time(&t, target, e, n);
+        double time = tile_time(&t, target, &of->size, n);
         if (best.bm && time >= least)
             continue;
         best = t;
@@ -164,7 +175,7 @@ static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
         BUG("pick: the products of '%s' do not fit together", body->name ? body->name : "?");
     uint32_t together[PRODUCTS_MOST] = {0}, most = 1;
     PickExtents e = {0};
-    bool tensor = true;
+    bool tensor = true, read = true;
     for (uint32_t d = 0; d < p.n; d++) {
         PickExtents one = pick_extents(cx->ir, p.dot[d]);
         e.m = one.m > e.m ? one.m : e.m;
@@ -172,8 +183,9 @@ static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
         uint32_t n = ++together[p.set[d]];
         most = n > most ? n : most;
         tensor = tensor && on_tensor_cores(p.dot[d]);
+        read = read && products_read(p.dot[d]->in[0]) && products_read(p.dot[d]->in[1]);
     }
-    const GpuTile t = choose_gpu_tile(cx->target, &e, most, tensor);
+    const GpuTile t = choose_gpu_tile(cx->target, &(GpuProduct){e, most, tensor, read});
     const int64_t ints[] = {t.bm, t.bn, t.bk, t.stages, t.wm, t.wn, t.groups};
     memcpy(config, ints, sizeof ints);
 }

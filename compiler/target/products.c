@@ -104,3 +104,15 @@ DType products_operand(const Node *operand)
         n = n->in[0];
     return node_widens(n) ? n->in[0]->type->dtype : operand->type->dtype;
 }
+
+bool products_read(const Node *operand)
+{
+    const Node *n = operand;
+    for (;;) {
+        OpClass cls = op_info(n->op)->cls;
+        bool moves = (cls == OC_VIEW || cls == OC_GATHER) && op_info(n->op)->at && n->nin > 0;
+        if (!moves && !node_widens(n))
+            return cls == OC_LEAF;
+        n = n->in[0];
+    }
+}

@@ -26,6 +26,9 @@ bool products_find(const Graph *body, Arena *arena, Products *out);
  * the operand's own. */
 DType products_operand(const Node *operand);
 
+/* Whether an operand is an input that views, gathers and exact casts alone lead to: nothing is computed. */
+bool products_read(const Node *operand);
+
 /* Of two dots: equal extents and equal meaning of the axes of their results. */
 bool products_match(const Node *a, const Node *b);
 

@@ -10,14 +10,28 @@
 
 enum { MOST_SHARED = 232448, MOST_SHARED_SM80 = 166912 };
 
-static Plan *compile_for(Arena *arena, const char *path, const char *arch)
+/* What of a program is compiled: its stage of that name, NULL: its only one; or its first `generate` block. */
+typedef struct Part {
+    const char *file, *stage;
+    bool generate;
+    const char *sets[3];
+} Part;
+
+static Plan *compile_for(Arena *arena, const Part *part, const char *arch)
 {
+    const char *path = path_join(arena, MDL_SOURCE_DIR, part->file);
     CompileTarget target = {.kind = PLAN_CUDA, .isa = arch};
     CompileOptions opt = {.path = path, .targets = &target, .ntarget = 1, .memory = UINT64_MAX};
+    opt.sets = part->sets;
+    while (part->sets[opt.nset])
+        opt.nset++;
     Compile *c = compile_new(&opt);
     Err err = {0};
     Bytes bytes;
-    if (!compile_load(c, &err) || !compile_stage(c, NULL, &err) || !compile_plan(c, &bytes, &err))
+    bool ok = compile_load(c, &err);
+    ok =
+        ok && (part->generate ? compile_generate(c, 0, &err) : compile_stage(c, part->stage, &err));
+    if (!ok || !compile_kernels(c, &bytes, &err))
         fail_msg("%s: %s\n%s", path, err.text,
                  diags_render(compile_diags(c), arena, DIAG_SHORT, false));
     Plan *plan = plan_from_bytes(COPY_ARRAY(arena, char, bytes.data, bytes.n), bytes.n, &err);
@@ -27,63 +41,84 @@ static Plan *compile_for(Arena *arena, const char *path, const char *arch)
     return plan;
 }
 
-static void check_kernel(const Plan *p, const char *arch, const PlanPhase *f, const CubinKernel *k)
+/* Whether it spills nothing; all that do are named. */
+static bool check_kernel(const Plan *p, const char *arch, const PlanPhase *f, const CubinKernel *k)
 {
     const char *name = plan_text(p, f->symbol);
     if (!k)
         fail_msg("%s: %s is not in its machine code", arch, name);
+    uint32_t spilled = k->spill_stores + k->spill_loads;
     if (getenv("MDL_GPU_TABLE"))
         printf("%-8s %-60s %4u threads %4u registers %7u shared %4u frame %4u spilled\n", arch,
-               name, f->threads, k->registers, f->shared + k->shared, k->frame,
-               k->spill_stores + k->spill_loads);
+               name, f->threads, k->registers, f->shared + k->shared, k->frame, spilled);
     uint32_t most = strcmp(arch, "sm_80") == 0 ? MOST_SHARED_SM80 : MOST_SHARED;
-    if (k->spill_stores + k->spill_loads > 0)
-        print_error("%s: %s spills %u bytes\n", arch, name, k->spill_stores + k->spill_loads);
-    assert_int_equal(k->spill_stores + k->spill_loads, 0);
+    if (spilled > 0)
+        print_error("%s: %s spills %u bytes\n", arch, name, spilled);
     assert_true(f->shared + k->shared <= most);
     assert_true(k->registers * f->threads <= 65536);
+    return spilled == 0;
 }
 
-static void check_program(GpuCase *g, const char *file)
+static bool check_part(GpuCase *g, const Part *part, const char *arch)
+{
+    Plan *p = compile_for(g->arena, part, arch);
+    GpuText *texts = NEW_ARRAY(g->arena, GpuText, p->nkernels + 1);
+    for (uint32_t k = 0; k < p->nkernels; k++)
+        texts[k] = (GpuText){plan_text(p, p->kernels[k].name),
+                             plan_text(p, plan_variant(p, k, 0)->source)};
+    g->cache = MDL_KERNEL_CACHE; /* for the other presets, too */
+    GpuBuild b = gpu_must_build(g, arch, texts, p->nkernels);
+    bool good = true;
+    for (uint32_t k = 0; k < p->nkernels; k++) {
+        const PlanVariant *v = plan_variant(p, k, 0);
+        const Cubin *unit = &b.units[b.unit_of[k]];
+        if (strstr(unit->warnings, "C75"))
+            fail_msg("%s: %s", plan_text(p, p->kernels[k].name), unit->warnings);
+        for (uint32_t i = v->phase0; i < v->phase0 + v->nphase; i++)
+            good = check_kernel(p, arch, &p->phases[i],
+                                cubin_kernel(unit, plan_text(p, p->phases[i].symbol))) &&
+                   good;
+    }
+    plan_free(p);
+    return good;
+}
+
+static void check_parts(GpuCase *g, const Part *parts, size_t n)
 {
     if (!g->nvrtc)
         skip();
-    const char *path = path_join(g->arena, MDL_SOURCE_DIR, file);
     setenv("MDL_PATH", path_join(g->arena, MDL_SOURCE_DIR, "models"), 1);
-    for (size_t a = 0; a < COUNT(gpu_archs); a++) {
-        Plan *p = compile_for(g->arena, path, gpu_archs[a]);
-        GpuText *texts = NEW_ARRAY(g->arena, GpuText, p->nkernels + 1);
-        for (uint32_t k = 0; k < p->nkernels; k++)
-            texts[k] = (GpuText){plan_text(p, p->kernels[k].name),
-                                 plan_text(p, plan_variant(p, k, 0)->source)};
-        g->cache = MDL_KERNEL_CACHE; /* for the other presets, too */
-        GpuBuild b = gpu_must_build(g, gpu_archs[a], texts, p->nkernels);
-        for (uint32_t k = 0; k < p->nkernels; k++) {
-            const PlanVariant *v = plan_variant(p, k, 0);
-            const Cubin *unit = &b.units[b.unit_of[k]];
-            if (strstr(unit->warnings, "C75"))
-                fail_msg("%s: %s", plan_text(p, p->kernels[k].name), unit->warnings);
-            for (uint32_t i = v->phase0; i < v->phase0 + v->nphase; i++)
-                check_kernel(p, gpu_archs[a], &p->phases[i],
-                             cubin_kernel(unit, plan_text(p, p->phases[i].symbol)));
-        }
-        plan_free(p);
-    }
+    bool good = true;
+    for (size_t a = 0; a < COUNT(gpu_archs); a++)
+        for (size_t i = 0; i < n; i++)
+            good = check_part(g, &parts[i], gpu_archs[a]) && good;
+    assert_true(good);
 }
 
-static void gpt2_training(void **state)
+static void training_steps(void **state)
 {
-    check_program(*state, "bench/gpt2_step.mdl");
+    static const Part parts[] = {{.file = "bench/gpt2_step.mdl"},
+                                 {.file = "bench/mistral_step.mdl"}};
+    check_parts(*state, parts, COUNT(parts));
 }
 
-static void mistral_training(void **state)
+static void llava_med(void **state)
 {
-    check_program(*state, "bench/mistral_step.mdl");
+    static const Part parts[] = {{.file = "models/llava_med.mdl", .stage = "align"},
+                                 {.file = "models/llava_med.mdl", .stage = "instruct"}};
+    check_parts(*state, parts, COUNT(parts));
+}
+
+static void model_files(void **state)
+{
+    static const Part parts[] = {{.file = "models/gpt2.mdl"},
+                                 {.file = "models/gpt2.mdl", .generate = true}};
+    check_parts(*state, parts, COUNT(parts));
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gpt2_training),
-                                       cmocka_unit_test(mistral_training)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(training_steps),
+                                       cmocka_unit_test(llava_med), cmocka_unit_test(model_files)};
     return cmocka_run_group_tests(tests, gpu_setup, gpu_teardown);
 }

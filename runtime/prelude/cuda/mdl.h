@@ -19,6 +19,7 @@ typedef unsigned long uint64_t;
 #define INT32_MAX   2147483647
 #define INT64_MIN   (-9223372036854775807L - 1)
 #define INT64_MAX   9223372036854775807L
+#define INT64_C(x)  x##L
 #define UINT32_C(x) x##U
 #define UINT64_C(x) x##UL
 
