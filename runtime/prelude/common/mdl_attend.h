@@ -75,49 +75,47 @@ MDL_FN float mdl_warp_sum(float x)
 /* ---- tensor cores ---- */
 
 /* x = a bT: of 16 rows of a, the warp's, and n of b (a multiple of 16), over `depth` columns (the same). */
-#define MDL_ATTEND_SCORES(name)                                                          \
-    MDL_FN void mdl_attend_scores_##name(float *x, const void *a, const void *b, int n,  \
-                                         int depth, int chunks)                          \
-    {                                                                                    \
-        const MdlTile t = mdl_attend_rows_along(chunks);                                 \
-        int row = mdl_warp() * 16;                                                       \
-        mdl_attend_zero(x, n / 2);                                                       \
-        MDL_UNROLL                                                                       \
-        for (int k = 0; k < depth; k += 16) {                                            \
-            uint32_t ra[4], rb[4];                                                       \
-            mdl_load_a(ra, (const char *)a, t, row, k);                                  \
-            MDL_UNROLL                                                                   \
-            for (int j = 0; j < n; j += 16) {                                            \
-                mdl_load_b(rb, (const char *)b, t, j, k);                                \
-                mdl_mma_##name(x + j / 2, ra, rb);                                       \
-                mdl_mma_##name(x + j / 2 + 4, ra, rb + 2);                               \
-            }                                                                            \
-        }                                                                                \
+#define MDL_ATTEND_SCORES(name)                                                                    \
+    MDL_FN void mdl_attend_scores_##name(float *x, const void *a, const void *b, int n, int depth, \
+                                         int chunks)                                               \
+    {                                                                                              \
+        const MdlTile t = mdl_attend_rows_along(chunks);                                           \
+        int row = mdl_warp() * 16;                                                                 \
+        mdl_attend_zero(x, n / 2);                                                                 \
+        MDL_UNROLL                                                                                 \
+        for (int k = 0; k < depth; k += 16) {                                                      \
+            uint32_t ra[4], rb[4];                                                                 \
+            mdl_load_a(ra, (const char *)a, t, row, k);                                            \
+            MDL_UNROLL                                                                             \
+            for (int j = 0; j < n; j += 16) {                                                      \
+                mdl_load_b(rb, (const char *)b, t, j, k);                                          \
+                mdl_mma_##name(x + j / 2, ra, rb);                                                 \
+                mdl_mma_##name(x + j / 2 + 4, ra, rb + 2);                                         \
+            }                                                                                      \
+        }                                                                                          \
     }
 MDL_ATTEND_SCORES(bf16)
 MDL_ATTEND_SCORES(f16)
 
 /* x += p b: p 16 rows of n weights in registers, rounded to the operands' type, b n rows of `columns` (both
  * multiples of 16). */
-#define MDL_ATTEND_VALUES(name)                                                          \
-    MDL_FN void mdl_attend_values_##name(float *x, const float *p, const void *b, int n, \
-                                         int columns, int chunks)                        \
-    {                                                                                    \
-        const MdlTile t = mdl_attend_rows_across(chunks);                                \
-        MDL_UNROLL                                                                       \
-        for (int k = 0; k < n; k += 16) {                                                \
-            const float *q = p + k / 2;                                                  \
-            uint32_t rb[4], ra[4] = {mdl_pack_##name(q[0], q[1]),                        \
-                                     mdl_pack_##name(q[2], q[3]),                        \
-                                     mdl_pack_##name(q[4], q[5]),                        \
-                                     mdl_pack_##name(q[6], q[7])};                       \
-            MDL_UNROLL                                                                   \
-            for (int j = 0; j < columns; j += 16) {                                      \
-                mdl_load_b(rb, (const char *)b, t, j, k);                                \
-                mdl_mma_##name(x + j / 2, ra, rb);                                       \
-                mdl_mma_##name(x + j / 2 + 4, ra, rb + 2);                               \
-            }                                                                            \
-        }                                                                                \
+#define MDL_ATTEND_VALUES(name)                                                                 \
+    MDL_FN void mdl_attend_values_##name(float *x, const float *p, const void *b, int n,        \
+                                         int columns, int chunks)                               \
+    {                                                                                           \
+        const MdlTile t = mdl_attend_rows_across(chunks);                                       \
+        MDL_UNROLL                                                                              \
+        for (int k = 0; k < n; k += 16) {                                                       \
+            const float *q = p + k / 2;                                                         \
+            uint32_t rb[4], ra[4] = {mdl_pack_##name(q[0], q[1]), mdl_pack_##name(q[2], q[3]),  \
+                                     mdl_pack_##name(q[4], q[5]), mdl_pack_##name(q[6], q[7])}; \
+            MDL_UNROLL                                                                          \
+            for (int j = 0; j < columns; j += 16) {                                             \
+                mdl_load_b(rb, (const char *)b, t, j, k);                                       \
+                mdl_mma_##name(x + j / 2, ra, rb);                                              \
+                mdl_mma_##name(x + j / 2 + 4, ra, rb + 2);                                      \
+            }                                                                                   \
+        }                                                                                       \
     }
 MDL_ATTEND_VALUES(bf16)
 MDL_ATTEND_VALUES(f16)
@@ -154,21 +152,25 @@ MDL_FN void mdl_attend_values_f32(float *x, const float *p, const void *b, int n
 {
     int lane = mdl_lane(), first = lane & ~3, half = lane % 4 / 2, in = lane % 2 * 8;
     MDL_UNROLL
-    for (int k = 0; k < n; k++) {
-        const float *q = p + k / 8 * 4 + k % 2;
-        float up = mdl_shfl_f32(q[0], first + k % 8 / 2);
-        float low = mdl_shfl_f32(q[2], first + k % 8 / 2);
-        int turn = mdl_turn(k, chunks);
-        const char *row = (const char *)b + (half ^ (turn & 1)) * 16 + in;
-        MDL_UNROLL
-        for (int j = 0; j < columns / 8; j++) {
-            int chunk = k * chunks + ((j * 2) ^ (turn & ~1));
-            MdlPair y = *(const MdlPair *)(row + chunk * 16);
-            float *to = x + j * 4;
-            to[0] = mdl_fma_f32(up, y.x, to[0]);
-            to[1] = mdl_fma_f32(up, y.y, to[1]);
-            to[2] = mdl_fma_f32(low, y.x, to[2]);
-            to[3] = mdl_fma_f32(low, y.y, to[3]);
+    for (int g = 0; g < n / 8; g++) {
+        const float *q = p + g * 4;
+        MDL_ROLLED /* or all rows would be read ahead, into registers that are not there */
+            for (int i = 0; i < 8; i++)
+        {
+            float up = mdl_shfl_f32(i % 2 ? q[1] : q[0], first + i / 2);
+            float low = mdl_shfl_f32(i % 2 ? q[3] : q[2], first + i / 2);
+            int k = g * 8 + i, turn = mdl_turn(k, chunks);
+            const char *row = (const char *)b + (half ^ (turn & 1)) * 16 + in;
+            MDL_UNROLL
+            for (int j = 0; j < columns / 8; j++) {
+                int chunk = k * chunks + ((j * 2) ^ (turn & ~1));
+                MdlPair y = *(const MdlPair *)(row + chunk * 16);
+                float *to = x + j * 4;
+                to[0] = mdl_fma_f32(up, y.x, to[0]);
+                to[1] = mdl_fma_f32(up, y.y, to[1]);
+                to[2] = mdl_fma_f32(low, y.x, to[2]);
+                to[3] = mdl_fma_f32(low, y.y, to[3]);
+            }
         }
     }
 }
