@@ -59,12 +59,40 @@ static void with_asan(void **state)
     run_examples(*state, SIMT_ASAN);
 }
 
+static void assert_not_launched(Emulator *e, const Kernel *k, Case c, const char *why)
+{
+    int64_t block[2] = {0, 4};
+    c.name = "map";
+    c.args.block = block;
+    assert_false(case_run(e, k, &c));
+    if (!strstr(simt_report(e->simt, 0), why))
+        fail_msg("%s", simt_report(e->simt, 0));
+    assert_null(simt_report(e->simt, 1));
+}
+
+/* What a GPU refuses is refused; no block at all is fine. */
+static void limits_of_launches(void **state)
+{
+    Emulator *e = *state;
+    Kernel k = kernel_compile(e, example_text(e, "map"), SIMT_PLAIN);
+    assert_not_launched(e, &k, (Case){.threads = 48, .blocks = 1}, "launch: a block of 48 threads");
+    assert_not_launched(e, &k, (Case){.threads = 0, .blocks = 1}, "launch: a block of 0 threads");
+    assert_not_launched(e, &k, (Case){.threads = 2048, .blocks = 1}, "launch: a block of 2048");
+    assert_not_launched(e, &k, (Case){.threads = 64, .blocks = -1}, "launch: -1 blocks");
+    assert_not_launched(e, &k, (Case){.threads = 64, .blocks = 1, .shared = 300000},
+                        "launch: a block with 300000 bytes");
+    const Case none = {.name = "map", .threads = 64};
+    assert_true(case_run(e, &k, &none));
+    kernel_free(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_they_are),
         cmocka_unit_test(checked),
         cmocka_unit_test(with_asan),
+        cmocka_unit_test(limits_of_launches),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
