@@ -335,6 +335,7 @@ const DeviceVtable device_cuda = {
     .name = "cuda",
     .kind = PLAN_CUDA,
     .separate = true,
+    .queued = true,
     .here = gpu_here,
     .ready = gpu_ready,
     .suits = gpu_suits,

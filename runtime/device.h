@@ -60,6 +60,9 @@ typedef struct DeviceVtable {
     /* The host cannot read its memory: addresses are good for the functions here alone. Then tables, the
      * argument block and inputs lie there too; MdlArgs.buf, a list of addresses, is the host's. */
     bool separate;
+    /* launch returns before the kernel is done. So what kernels take is measured in some calls alone, in which
+     * each is waited for. */
+    bool queued;
     /* The instruction set that kernels for this machine should be made for; NULL: it does not work here,
      * and *err (ERR_DEVICE, with help) says why. */
     const char *(*here)(Err *err);

@@ -42,8 +42,9 @@ typedef struct Entry {
     Patch *patches;
     void **inputs; /* where the device reads them in this call */
     uint32_t nlaunch, npatch;
-    bool fixed;         /* its launches are the same from call to call, but for the extents */
-    bool ran;           /* with the extents of the last call */
+    bool fixed; /* its launches are the same from call to call, but for the extents */
+    bool ran;   /* with the extents of the last call */
+    uint64_t calls;
     uint32_t *launched; /* by kernel: how often one call does; NULL while nobody counted */
 } Entry;
 
@@ -66,6 +67,7 @@ struct Runtime {
     uint32_t *slot_sym; /* by slot: the symbol it holds */
     int64_t *tasks;     /* by phase, for `syms` */
     RtKernelTime *times;
+    bool timing;             /* of the call that runs */
     RtWatchFn watch, before; /* or NULL */
     void *watch_user, *before_user;
 };

@@ -70,10 +70,11 @@ typedef void (*RtWatchFn)(void *user, uint32_t entry, uint32_t launch);
 void rt_watch(Runtime *rt, RtWatchFn fn, void *user);
 /* The same before every launch. */
 void rt_watch_before(Runtime *rt, RtWatchFn fn, void *user);
-/* Seconds spent and launches done per kernel since rt_open, by plan kernel index. */
+/* Launches done per kernel since rt_open, by plan kernel index, and the seconds of those that were timed: on
+ * the CPU all, on a device with a queue those of watched calls and of one early call of each entry. */
 typedef struct RtKernelTime {
     double seconds;
-    uint64_t launches;
+    uint64_t launches, timed;
 } RtKernelTime;
 const RtKernelTime *rt_kernel_times(const Runtime *rt);
 

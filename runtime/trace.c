@@ -132,12 +132,15 @@ bool trace_write_kernels(Runtime *rt, const char *path, Err *err)
     const Plan *p = rt_plan(rt);
     const RtKernelTime *times = rt_kernel_times(rt);
     Total *all = NEW_ARRAY(arena, Total, p->nkernels + (size_t)1);
-    for (uint32_t k = 0; k < p->nkernels; k++)
+    for (uint32_t k = 0; k < p->nkernels; k++) {
         all[k] = (Total){&p->kernels[k], times[k]};
+        if (times[k].timed)
+            all[k].time.seconds *= (double)times[k].launches / (double)times[k].timed;
+    }
     qsort(all, p->nkernels, sizeof *all, by_time);
     StrBuf sb = sb_new(arena);
     sb_puts(&sb, "[");
-    for (uint32_t k = 0; k < p->nkernels && all[k].time.launches; k++) {
+    for (uint32_t k = 0; k < p->nkernels && all[k].time.timed; k++) {
         const char *name = plan_text(p, all[k].kernel->name);
         const char *cls = plan_text(p, all[k].kernel->cls);
         sb_puts(&sb, k ? ",\n{\"kernel\":" : "\n{\"kernel\":");

@@ -233,7 +233,8 @@ static long graphs(void)
     return count();
 }
 
-/* From the second call on it is one graph, of the extents that it has; a watched call is not. */
+/* From the second call on it is one graph, of the extents that it has; a watched call is not, nor the third,
+ * which is timed. */
 static void launches_are_kept(void **state)
 {
     Gpu *g = *state;
@@ -249,7 +250,7 @@ static void launches_are_kept(void **state)
     put_state(rt, SS_WEIGHT, w);
     for (int i = 0; i < 4; i++)
         assert_true(rt_run(rt, SE_MICRO, &call, &err));
-    assert_int_equal(graphs() - before, 3);
+    assert_int_equal(graphs() - before, 2);
     check_micro(rt, x, w);
     assert_int_equal(rt_kernel_times(rt)[0].launches, 4);
     rows = 1;
@@ -262,10 +263,10 @@ static void launches_are_kept(void **state)
         assert_true(rt_run(rt, SE_MICRO, &call, &err));
     take_state(rt, SS_SUM, &got);
     assert_true(fabsf(got - first - SAMPLE_COLUMNS) < 1e-3f);
-    assert_int_equal(graphs() - before, 6);
+    assert_int_equal(graphs() - before, 5);
     for (int i = 0; i < 3; i++)
         assert_true(rt_run(rt, SE_WALK, &call, &err));
-    assert_int_equal(graphs() - before, 8);
+    assert_int_equal(graphs() - before, 6);
     setenv("MDL_MOCK_FAIL", "k_total_1:700", 1);
     assert_false(rt_run(rt, SE_MICRO, &call, &err));
     assert_non_null(strstr(err.text, "running of the launches of micro: CUDA_ERROR_ILLEGAL"));
@@ -474,6 +475,39 @@ static void texts_can_be_refused(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- times ---- */
+
+static void nobody(void *user, uint32_t entry, uint32_t launch)
+{
+    UNUSED(user);
+    UNUSED(entry);
+    UNUSED(launch);
+}
+
+/* Launches that are waited for: one early call of each entry, and those that are watched. */
+static void some_calls_are_timed(void **state)
+{
+    Plan *plan = plan_of(builder(*state));
+    Runtime *rt = open_plan(plan);
+    float x[ROWS * SAMPLE_COLUMNS] = {0};
+    const void *inputs[] = {x};
+    int64_t rows = ROWS;
+    Err err = {0};
+    for (uint64_t call = 1; call <= 8; call++) {
+        rt_watch(rt, call == 7 ? nobody : NULL, NULL);
+        assert_true(
+            rt_run(rt, SE_MICRO, &(RtCall){.inputs = inputs, .syms = &rows, .first = true}, &err));
+        for (uint32_t k = 0; k < 2; k++) {
+            const RtKernelTime *t = &rt_kernel_times(rt)[k];
+            assert_int_equal(t->launches, call);
+            assert_int_equal(t->timed, (call >= 3) + (call >= 7));
+            assert_true(t->timed ? t->seconds > 0 : t->seconds == 0);
+        }
+    }
+    rt_close(rt);
+    plan_free(plan);
+}
+
 /* ---- choosing it ---- */
 
 /* The sample's own kernels as a second target. */
@@ -547,6 +581,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_taken_where_it_works, setup, teardown),
+        cmocka_unit_test_setup_teardown(some_calls_are_timed, setup, teardown),
         TEST(a_plan_runs),
         TEST(a_loop_goes_round),
         TEST(launches_are_kept),
