@@ -492,9 +492,10 @@ static bool end_round(Runtime *rt, const Entry *e, uint32_t *at, Err *err)
 /* What has failed is told at the end of the call. */
 static void wait_for_queue(Runtime *rt)
 {
-    Err ignored = {0};
-    if (rt->v->queued)
+    if (rt->v->queued) {
+        Err ignored = {0}; /* as large as a message: made only where it is needed */
         rt->v->sync(rt->device, &ignored);
+    }
 }
 
 static void run_launch(Runtime *rt, const Entry *e, uint32_t step, int64_t *before)
