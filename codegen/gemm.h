@@ -100,6 +100,8 @@ static inline bool gemm_in_parts(const Gemm *g)
 /* gemm_skinny.c: whether the product has one row of tiles that reads a right operand in order; then its
  * shape is set. */
 bool gemm_skinny(Lower *lo, const GemmSet *set);
+/* Elements of a side along the depth: lanes past it are zero, whatever an operand's value there would be. */
+const KExpr *gemm_depth_lanes(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd);
 typedef struct GemmTask GemmTask;
 /* Lanes along depth: sums of one tile over one block. */
 void gemm_tile_of_dots(Lower *lo, GemmTask *t);

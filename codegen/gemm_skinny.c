@@ -122,8 +122,7 @@ bool gemm_skinny(Lower *lo, const GemmSet *set)
 
 /* ---- dot products ---- */
 
-/* Lanes past the depth are zero on both sides, whatever an operand's value there would be. */
-static const KExpr *lanes_of(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd)
+const KExpr *gemm_depth_lanes(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd)
 {
     uint32_t depth = index_vector_var(lo, &rd[1], 1);
     const KExpr *lanes = lo->var[depth].lanes, *x = lower_spread(lo, gemm_element(lo, g, s, rd));
@@ -170,7 +169,7 @@ static void pack_lines(Lower *lo, const Ix *depth, void *user)
                                .extent = dim_const(lo->ir, left->panel)});
     const KExpr *r = lo->var[lo->nvar - 1].at;
     const Ix *row = scope_var(lo, ke_add(lo, l->p->row, r), left->rows);
-    const KExpr *x = lanes_of(lo, l->g, left, (const Ix *[]){row, depth});
+    const KExpr *x = gemm_depth_lanes(lo, l->g, left, (const Ix *[]){row, depth});
     const KExpr *at = ke_add(lo, l->p->base, line_at(lo, left, step, r));
     ks_store(k, lo->scope->block, left->pack, at, x);
     scope_end(lo);
@@ -197,7 +196,7 @@ static void dot_step(Lower *lo, const Ix *depth, void *user)
     Kernel *k = lo->k;
     const KExpr *b[MAX_DOTS], *step = ke_sub(lo, lo->var[lo->nvar - 1].at, t->k0);
     for (int64_t j = 0; j < g->dots; j++)
-        b[j] = lanes_of(lo, g, &g->right, (const Ix *[]){d->column[j], depth});
+        b[j] = gemm_depth_lanes(lo, g, &g->right, (const Ix *[]){d->column[j], depth});
     for (int64_t i = 0; i < g->left.panel; i++) {
         const KExpr *at = ke_add(lo, t->abase, line_at(lo, &g->left, step, ke_int(k, i)));
         const KExpr *a = ks_let(k, lo->scope->block, "a", ke_vload(k, g->left.pack, at, NULL));

@@ -70,7 +70,7 @@ static void choose_part(Lower *lo, const TileSet *t, Gemm *g, Part *p, int64_t r
 }
 
 /* A matrix times a vector has the vector as its one row. */
-static void choose_left(Gemm *g)
+void tile_choose_left(Gemm *g)
 {
     if (!dim_equals(g->right.rows, 1) || dim_equals(g->left.rows, 1))
         return;
@@ -103,7 +103,7 @@ static void shape_dot(Lower *lo, TileSet *t, uint32_t d)
     TileDot *dot = &t->dot[d];
     dot->g = t->set->dot[d];
     if (!t->set->as_it_is)
-        choose_left(dot->g);
+        tile_choose_left(dot->g);
     dot->a.side = &dot->g->left;
     dot->b.side = &dot->g->right;
     choose_part(lo, t, dot->g, &dot->a, t->bm);

@@ -44,6 +44,8 @@ typedef struct TileSet {
 
 /* The 16-bit type of all operands of a set, which a kernel with 8 lanes multiplies on tensor cores; or DT_F32. */
 DType tile_operand(const GemmSet *set);
+/* A matrix times a vector has the vector as its one row. */
+void tile_choose_left(Gemm *g);
 /* Tile sizes and operands of a set, from the configuration of its number. */
 void tile_shape(Lower *lo, TileSet *t, const GemmSet *set);
 /* Tiles that `rows` are cut into, at the upper end; tasks of a set: all tiles of all batch members. */
@@ -66,5 +68,8 @@ typedef struct TileSpot {
 void tile_open_sums(Lower *lo, const TileSet *t, TileSpot *spot);
 const KExpr *tile_sum(Lower *lo, const TileSet *t, uint32_t d, const TileSpot *spot);
 void tile_close_sums(Lower *lo);
+
+/* gpu_skinny.c: computes all products if they have few rows; false: others are to do it. */
+bool gpu_skinny(Lower *lo, const GemmKernel *kn);
 
 #endif

@@ -111,13 +111,12 @@ static void test_layouts(void **state)
 }
 
 /* Rows from none on; columns from one tile on; depth from one on. */
-static void test_dynamic(void **state)
+static void dynamic_on(const char *isa)
 {
-    UNUSED(state);
     static const int values[][3] = {
         {0, 64, 1}, {1, 65, 16}, {3, 300, 17}, {7, 333, 600}, {8, 64, 599}};
     for (size_t v = 0; v < COUNT(values); v++) {
-        Harness *h = harness_new(NULL);
+        Harness *h = harness_new(isa);
         const Dim *m = harness_dim(h, "B", 0, 8, values[v][0]), *one = extent(h, 1);
         const Dim *n = harness_dim(h, "N", 64, 333, values[v][1]);
         const Dim *k = harness_dim(h, "K", 1, 600, values[v][2]);
@@ -132,11 +131,17 @@ static void test_dynamic(void **state)
     }
 }
 
-/* A matrix times a vector: the matrix is the right side. */
-static void test_vector(void **state)
+static void test_dynamic(void **state)
 {
     UNUSED(state);
-    Harness *h = harness_new(NULL);
+    dynamic_on(NULL);
+    dynamic_on("sm_80");
+}
+
+/* A matrix times a vector: the matrix is the right side. */
+static void vectors_on(const char *isa)
+{
+    Harness *h = harness_new(isa);
     for (int64_t axis = 0; axis < 2; axis++) {
         Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
         const Node *a = graph_input(g, sym(h->ir->syms, "a"), shape(h, DT_F32, 2, 301, 205));
@@ -151,12 +156,53 @@ static void test_vector(void **state)
     harness_run(h);
 }
 
+static void test_vector(void **state)
+{
+    UNUSED(state);
+    vectors_on(NULL);
+    vectors_on("sm_80");
+}
+
+/* Columns for some blocks of a GPU, sums of two products, weights of 16 and of 8 bits with scales. */
+static const Node *weights(Harness *h, Graph *g, const char *name, DType dt, bool turned)
+{
+    const Type *t = turned ? shape(h, dt, 2, 203, 344) : shape(h, dt, 2, 344, 203);
+    const Node *w = graph_cast(g, DT_F32, graph_input(g, sym(h->ir->syms, name), t));
+    if (dt != DT_I8)
+        return w;
+    const Node *scale = graph_input(g, sym(h->ir->syms, "scale"), shape(h, DT_F32, 1, 203));
+    const int64_t axis[] = {turned ? 0 : 1};
+    return graph_binary(g, OP_MUL, w, graph_expand(g, scale, 2, w->type->dims, axis));
+}
+
+static void test_weights(void **state)
+{
+    UNUSED(state);
+    static const DType types[] = {DT_BF16, DT_I8, DT_F16};
+    Harness *h = harness_new("sm_90a");
+    for (size_t t = 0; t < COUNT(types); t++)
+        for (int turned = 0; turned < 2; turned++) {
+            Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+            const Type *left = shape(h, DT_BF16, 2, t == 0 ? 1 : 3, 344);
+            const Node *x = graph_input(g, sym(h->ir->syms, "x"), left);
+            x = graph_cast(g, DT_F32, x);
+            DotAxes axes = {.ncontract = 1, .a_contract = {1}, .b_contract = {turned}};
+            const Node *y = graph_dot(g, x, weights(h, g, "w", types[t], turned), &axes);
+            const Node *z = graph_dot(g, x, weights(h, g, "u", DT_BF16, turned), &axes);
+            y = graph_binary(g, OP_MUL, graph_unary(g, OP_SIGMOID, y), z);
+            graph_result(g, sym(h->ir->syms, "y"), graph_cast(g, DT_BF16, y));
+            case_add(h, &(CaseSpec){.name = "weights", .body = g, .cls = "gemm", .tol = 0.01});
+        }
+    harness_run(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_dynamic),
         cmocka_unit_test(test_vector),
+        cmocka_unit_test(test_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

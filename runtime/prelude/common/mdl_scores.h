@@ -6,14 +6,6 @@
 
 #define MDL_LEAST_SCORE (-3.402823466e38f)
 
-MDL_FN float mdl_warp_sum_f32(float x)
-{
-    MDL_UNROLL
-    for (int h = 16; h > 0; h /= 2)
-        x += mdl_shfl_xor_f32(x, h);
-    return x;
-}
-
 MDL_FN float mdl_warp_max_f32(float x)
 {
     MDL_UNROLL

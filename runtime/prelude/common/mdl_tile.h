@@ -30,6 +30,23 @@ MDL_FN int mdl_line(int line, int chunk, int lines)
     return chunk / 8 * (lines * 128) + line * 128 + (chunk % 8 ^ (line & 7)) * 16;
 }
 
+/* The sum of a warp's values, in all lanes; of the lanes of a vector. */
+MDL_FN float mdl_warp_sum_f32(float x)
+{
+    MDL_UNROLL
+    for (int h = 16; h > 0; h /= 2)
+        x += mdl_shfl_xor_f32(x, h);
+    return x;
+}
+
+MDL_FN float mdl_lane_sum_vf(vf x)
+{
+    MDL_UNROLL
+    for (int h = MDL_W / 2; h > 0; h /= 2)
+        x = x + mdl_swap_vf(x, h);
+    return mdl_lane0_vf(x);
+}
+
 typedef struct __attribute__((aligned(8))) MdlPair {
     float x, y;
 } MdlPair;
