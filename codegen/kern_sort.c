@@ -2,13 +2,17 @@
  *
  * A task takes lines one by one: it evaluates the operand once per element into keys whose unsigned order
  * is the wanted one (descending: all bits turned), orders them (runtime/prelude/c/mdl_sort.h) and stores
- * the indices. Sorting is stable, so nothing depends on who does what. */
+ * the indices. Sorting is stable, so nothing depends on who does what. On a GPU all threads of a block take
+ * a long line together (mdl_block_sort.h). */
 #include "lines.h"
+
+enum { LONG_LINE = 256, BLOCK_THREADS = 512, WARP = 32, BINS = 256 };
 
 typedef struct Sorted {
     Lines l;
     const Ix *outer, *inner;
     uint32_t keys, order; /* scratch, twice a line */
+    uint32_t counts;      /* shared: of the warps of a block */
 } Sorted;
 
 static void put_key(Lower *lo, const Ix *i, void *user)
@@ -40,18 +44,46 @@ static void put_index(Lower *lo, const Ix *i, void *user)
     lower_store(lo, 0, ix, at);
 }
 
-static void sort_line(Lower *lo, Sorted *s)
+static void order_keys(Lower *lo, const Sorted *s)
 {
     Kernel *k = lo->k;
     const KExpr *zero = ke_int(k, 0), *n = ke_extent(k, s->l.length);
+    const char *type = k->bufs.at[s->keys].dtype == DT_I64 ? "u64" : "u32";
+    const KExpr *arg[5] = {ke_addr(k, s->keys, zero), ke_addr(k, s->order, zero), n};
+    if (!lo->team) {
+        const char *text = arena_printf(lo->arena, "mdl_argsort_%s(%%0, %%1, %%2)", type);
+        ks_call(k, lo->scope->block, ke_text(k, KT_PTR, text, arg, 3));
+        return;
+    }
+    const char *text = arena_printf(lo->arena, "mdl_block_argsort_%s(%%0, %%1, %%2, %%3, %lld)",
+                                    type, (long long)lo->team / WARP);
+    arg[3] = ke_addr(k, s->counts, zero);
+    team_wait(lo);
+    ks_call(k, lo->scope->block, ke_text(k, KT_PTR, text, arg, 4));
+}
+
+static void sort_line(Lower *lo, Sorted *s)
+{
+    const KExpr *zero = ke_int(lo->k, 0), *n = ke_extent(lo->k, s->l.length);
     LanesSpec spec = {.stem = "i", .lo = zero, .hi = n, .extent = s->l.length};
     lower_lanes(lo, &spec, put_key, s);
-    const KExpr *arg[] = {ke_addr(k, s->keys, zero), ke_addr(k, s->order, zero), n};
-    bool wide = k->bufs.at[s->keys].dtype == DT_I64;
-    ks_call(k, lo->scope->block,
-            ke_text(k, KT_PTR, wide ? "mdl_argsort_u64(%0, %1, %2)" : "mdl_argsort_u32(%0, %1, %2)",
-                    arg, 3));
+    order_keys(lo, s);
     lower_lanes(lo, &spec, put_index, s);
+}
+
+/* A block per line, where lines are long. */
+static void open_phase(Lower *lo, Sorted *s, const Dim *tasks)
+{
+    KPhase *phase = kernel_phase(lo->k, "", tasks, "orders lines");
+    bool together = phase->threads && dim_hi(lo->ir, s->l.length) >= LONG_LINE;
+    if (together) {
+        phase->threads = BLOCK_THREADS;
+        s->counts =
+            kernel_shared(lo->k, "counts", DT_I32, (BLOCK_THREADS / WARP + 1) * (int64_t)BINS);
+    }
+    scope_begin(lo, phase);
+    if (together)
+        team_begin(lo, phase, BLOCK_THREADS);
 }
 
 void lower_sort(Lower *lo)
@@ -67,7 +99,7 @@ void lower_sort(Lower *lo)
     grain = grain > 0 ? grain : 1;
     const Dim *tasks =
         grain == 1 ? lines : dim_const(lo->ir, ceil_div(dim_hi(lo->ir, lines), grain));
-    scope_begin(lo, kernel_phase(k, "", tasks, "orders lines"));
+    open_phase(lo, &s, tasks);
     const KExpr *from = ke_mul(lo, lower_task(lo), ke_int(k, grain));
     const KExpr *to = ke_min(lo, ke_add(lo, from, ke_int(k, grain)), ke_extent(k, lines));
     const Ix *line =

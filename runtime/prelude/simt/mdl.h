@@ -71,6 +71,7 @@ typedef struct MdlArgs {
 
 #include "mdl_attend.h"
 #include "mdl_bins.h"
+#include "mdl_block_sort.h"
 #include "mdl_scores.h"
 
 #endif
