@@ -661,8 +661,7 @@ bool compile_plan(Compile *c, Bytes *out, Err *err)
 bool compile_kernels(Compile *c, Bytes *out, Err *err)
 {
     c->kernels = true;
-    return compile_lower(c, err) &&
-           build(c, planb_new(c->arena), c->program->entries.n, out, err);
+    return compile_lower(c, err) && build(c, planb_new(c->arena), c->program->entries.n, out, err);
 }
 
 bool compile_states(Compile *c, Bytes *out, Err *err)

@@ -5,10 +5,9 @@
 #include "kernelcase.h"
 
 static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
-static const int dims3[][3] = {{1, 1, 1},  {3, 5, 7},   {2, 16, 33}, {40, 9, 1},
-                               {0, 3, 4},  {5, 0, 3},   {4, 3, 0},   {33, 2, 3},
-                               {1, 70, 1}, {2, 300, 1}, {1, 3, 130}, {19, 64, 2},
-                              {1, 1501, 1}};
+static const int dims3[][3] = {{1, 1, 1},   {3, 5, 7},   {2, 16, 33}, {40, 9, 1}, {0, 3, 4},
+                               {5, 0, 3},   {4, 3, 0},   {33, 2, 3},  {1, 70, 1}, {2, 300, 1},
+                               {1, 3, 130}, {19, 64, 2}, {1, 1501, 1}};
 static const DType types[] = {DT_F32, DT_F64, DT_I32, DT_I64, DT_U8};
 
 typedef struct LineCase {
