@@ -92,7 +92,8 @@ static bool is_aligned_unit(Lower *lo, const Ix *e, uint32_t v)
 
 bool index_aligned(Lower *lo, const Ix *e, uint32_t v)
 {
-    return lo->k->threads && !lo->var[v].unaligned && is_aligned_unit(lo, e, v);
+    return lo->k->threads && !lo->config.loose && !lo->var[v].unaligned &&
+           is_aligned_unit(lo, e, v);
 }
 
 static bool stride_of_quotient(Lower *lo, const Ix *e, uint32_t v, const Dim **stride)

@@ -652,7 +652,7 @@ static void count_work(Lower *lo)
 KernelConfig codegen_config(const Node *group)
 {
     const Attr *config = node_ints(group, "config");
-    return (KernelConfig){config->ints, config->n};
+    return (KernelConfig){.ints = config->ints, .n = config->n};
 }
 
 Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig config,

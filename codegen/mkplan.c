@@ -268,11 +268,11 @@ static uint32_t value_tensor(EntryCx *en, const Node *value)
 
 /* ---- kernels ---- */
 
-static uint64_t kernel_key(const Node *n)
+static uint64_t kernel_key(const Node *n, bool loose)
 {
     const Attr *config = node_ints(n, "config");
     uint64_t key = hash_mix(node_def(n)->hash, hash_text(node_sym(n, "class")));
-    key = hash_mix(key, (uint64_t)node_int(n, "count"));
+    key = hash_mix(hash_mix(key, loose), (uint64_t)node_int(n, "count"));
     key = hash_mix(key, MAP_KEY(node_def(n)));
     for (uint32_t i = 0; i < config->n; i++) {
         key = hash_mix(key, (uint64_t)config->ints[i]);
@@ -375,25 +375,37 @@ static void add_variant(PlanCx *cx, const Kernel *k, uint32_t target)
 }
 
 /* The kernel for the targets behind the first, under the name that it has there. */
-static void add_other_variants(PlanCx *cx, const Node *n, const Kernel *first)
+static void add_other_variants(PlanCx *cx, const Node *n, const Kernel *first, bool loose)
 {
     for (uint32_t t = 1; t < cx->mk->ntarget; t++) {
         const Target *target = &cx->mk->targets[t];
         KernelConfig config = cx->mk->config_of(cx->mk->user, n, target);
+        config.loose = loose;
         Kernel *k = codegen_lower(cx->ir, cx->arena, n, config, target);
         rename_kernel(cx, k, first->name);
         add_variant(cx, k, t);
     }
 }
 
-static const Made *make_kernel(PlanCx *cx, const Node *n)
+/* On a GPU a vector must lie at a multiple of its size, which is not known of what moves in a loop. */
+static bool is_loose(const EntryCx *en)
 {
-    uint64_t key = kernel_key(n);
+    bool gpu = false;
+    for (uint32_t t = 0; t < en->cx->mk->ntarget; t++)
+        gpu = gpu || en->cx->mk->targets[t].kind == TK_CUDA;
+    return gpu && en->out;
+}
+
+static const Made *make_kernel(PlanCx *cx, const Node *n, bool loose)
+{
+    uint64_t key = kernel_key(n, loose);
     Made *made = map_get(cx->kernels, key);
     if (made) {
         return made;
     }
-    Kernel *k = codegen_lower(cx->ir, cx->arena, n, codegen_config(n), &cx->mk->targets[0]);
+    KernelConfig config = codegen_config(n);
+    config.loose = loose;
+    Kernel *k = codegen_lower(cx->ir, cx->arena, n, config, &cx->mk->targets[0]);
     make_unique(cx, k);
     PlanKernel pk = {.name = planb_text(cx->b, k->name),
                      .cls = planb_text(cx->b, node_sym(n, "class")),
@@ -403,7 +415,7 @@ static const Made *make_kernel(PlanCx *cx, const Node *n)
                      .bytes = k->bytes > 0 ? (uint64_t)k->bytes : 0};
     VEC_PUSH(cx->arena, &cx->b->kernels, pk);
     add_variant(cx, k, 0);
-    add_other_variants(cx, n, k);
+    add_other_variants(cx, n, k, loose);
     made = NEW(cx->arena, Made);
     *made = (Made){cx->b->kernels.n - 1, k};
     map_put(cx->kernels, key, made);
@@ -497,7 +509,7 @@ static void multi_args(EntryCx *en, const Node *n)
 static void add_launch(EntryCx *en, const Node *n)
 {
     PlanCx *cx = en->cx;
-    const Made *made = make_kernel(cx, n);
+    const Made *made = make_kernel(cx, n, is_loose(en));
     PlanStep step = {.kernel = made->index, .arg0 = cx->b->args.n};
     if (node_int(n, "count") > 1) {
         multi_args(en, n);

@@ -15,5 +15,5 @@ KernelConfig pick_for(PassCx *cx, const Node *group, const Target *target)
     int64_t *mine = NEW_ARRAY(cx->arena, int64_t, config.n);
     memcpy(mine, config.ints, config.n * sizeof *mine);
     mine[PICK_UPDATE_WHOLE] = node_ints(group, "config")->ints[PICK_UPDATE_WHOLE]; /* inplace.c */
-    return (KernelConfig){mine, config.n};
+    return (KernelConfig){.ints = mine, .n = config.n};
 }

@@ -62,6 +62,7 @@ typedef struct ClassInfo {
 typedef struct KernelConfig {
     const int64_t *ints;
     uint32_t n;
+    bool loose; /* operands may begin anywhere: slices of a loop's tensors */
 } KernelConfig;
 
 const ClassInfo *class_info(KernelClass c);

@@ -138,8 +138,18 @@ static int32_t atomic_add(MdlEngine *e, int32_t *p, int32_t v, int line)
     return old;
 }
 
+static void misaligned(MdlEngine *e, const void *p, int64_t bytes, const void *from)
+{
+    Simt *s = simt_of(e);
+    UNUSED(p);
+    report(s, FAULT_ALIGN, (Where){.from = from},
+           "a vector needs addresses that are multiples of %lld", (long long)bytes);
+    launch_stop(s);
+}
+
 void access_install(MdlEngine *e)
 {
     e->atomic_add = atomic_add;
     e->access = plain_access;
+    e->misaligned = misaligned;
 }

@@ -174,7 +174,8 @@ static KCase *case_add(Harness *h, const CaseSpec *s)
     bug_push(s->name);
     KernelConfig config = codegen_config(group);
     if (h->target.kind == TK_CUDA && s->ngpu)
-        config = (KernelConfig){COPY_ARRAY(h->arena, int64_t, s->gpu, s->ngpu), s->ngpu};
+        config =
+            (KernelConfig){.ints = COPY_ARRAY(h->arena, int64_t, s->gpu, s->ngpu), .n = s->ngpu};
     else if (h->target.kind == TK_CUDA)
         config = gpu_config(ir, h->arena, group, &h->target);
     c->k = codegen_lower(ir, h->arena, group, config, &h->target);

@@ -107,15 +107,20 @@ MDL_PICKS(f8e4m3, uint8_t, vf, fs, mdl_widen_f8e4m3)
 MDL_PICKS(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2)
 
 /* At an address that is a multiple of the vector's size in memory. */
+#ifndef MDL_MUST_BE_ALIGNED /* a device that cannot do without may look */
+#define MDL_MUST_BE_ALIGNED(p, bytes) ((void)0)
+#endif
 #ifndef MDL_OWN_ALIGNED
-#define MDL_ALIGNED(name, T, V)              \
-    MDL_FN V mdl_loada_##name(const T *p)    \
-    {                                        \
-        return mdl_load_##name(p);           \
-    }                                        \
-    MDL_FN void mdl_storea_##name(T *p, V x) \
-    {                                        \
-        mdl_store_##name(p, x);              \
+#define MDL_ALIGNED(name, T, V)                            \
+    MDL_FN V mdl_loada_##name(const T *p)                  \
+    {                                                      \
+        MDL_MUST_BE_ALIGNED(p, MDL_W *(int64_t)sizeof(T)); \
+        return mdl_load_##name(p);                         \
+    }                                                      \
+    MDL_FN void mdl_storea_##name(T *p, V x)               \
+    {                                                      \
+        MDL_MUST_BE_ALIGNED(p, MDL_W *(int64_t)sizeof(T)); \
+        mdl_store_##name(p, x);                            \
     }
 MDL_ALIGNED(f32, float, vf)
 MDL_ALIGNED(i32, int32_t, vi)

@@ -46,6 +46,18 @@ typedef struct MdlArgs {
     __attribute__((visibility("default"))) void name(const MdlArgs *mdl_args)
 #define MDL_ARGS mdl_args
 
+#include "mdl_engine.h"
+
+static __thread MdlEngine *mdl_engine;
+
+/* A GPU faults at a vector that is not at a multiple of its size. */
+MDL_SIMT_FN void mdl_must_be_aligned(const void *p, int64_t bytes)
+{
+    if ((uintptr_t)p % (uintptr_t)bytes)
+        mdl_engine->misaligned(mdl_engine, p, bytes, __builtin_return_address(0));
+}
+#define MDL_MUST_BE_ALIGNED(p, bytes) mdl_must_be_aligned((p), (bytes))
+
 #include "mdl_index.h"
 
 #include "mdl_vector.h"

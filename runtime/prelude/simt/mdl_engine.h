@@ -91,6 +91,8 @@ struct MdlEngine {
     void (*wgmma_wait)(MdlEngine *, int groups, int line);
     /* Of checked kernels: an access to memory. from: the address behind the instruction. */
     void (*access)(MdlEngine *, const void *p, int64_t bytes, int write, const void *from);
+    /* A vector is not where vectors may be. */
+    void (*misaligned)(MdlEngine *, const void *p, int64_t bytes, const void *from);
 };
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "mdl_engine.h"
 
-static __thread MdlEngine *mdl_engine;
 
 /* Called by the emulator before a launch, on the thread that runs it. */
 __attribute__((visibility("default"), no_sanitize("thread"))) void mdl_engine_enter(MdlEngine *e);
