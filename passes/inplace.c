@@ -223,13 +223,16 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
         return false; /* a later pass over the row may read what an earlier one wrote */
     if (!type_same_dims(a.formal->type, result->type))
         return false;
+    KernelClass cls;
+    bool whole = class_find(node_sym(group, "class"), &cls) && class_info(cls)->composite;
     Products p;
     bool products = products_find(body, scratch, &p);
     for (uint32_t i = 0; i < body->results.n; i++) {
         const Node *n = body->results.at[i].node;
         const Ix *const *at =
             column[n->id] ? space_column(&a.space, n->type) : space_identity(&a.space, n->type);
-        bool apart = products && p.result_set[i] != p.result_set[r]; /* in other tasks */
+        bool apart = products ? p.result_set[i] != p.result_set[r] /* in other tasks */
+                              : whole && i != r;                   /* in other phases */
         if (a.column && !column[n->id])
             continue; /* stored before */
         if (at && !apart)

@@ -198,10 +198,11 @@ typedef struct GpuAttend {
 } GpuAttend;
 
 static const GpuAttend attend_tiles[] = {{64, 128, 64, 2}, {128, 64, 64, 2}, {256, 64, 32, 2}};
-static const GpuAttend attend_floats[] = {{128, 64, 32, 2}, {256, 64, 16, 2}};
+/* Of f32 steps are short: the more weights a thread passes on, the more registers it takes. */
+static const GpuAttend attend_floats[] = {{256, 64, 16, 2}};
 
 static const GpuAttend attend_bwd_tiles[] = {{64, 64, 64, 2}, {128, 64, 32, 2}, {256, 64, 32, 2}};
-static const GpuAttend attend_bwd_floats[] = {{64, 64, 32, 2}, {128, 64, 16, 2}, {256, 32, 16, 2}};
+static const GpuAttend attend_bwd_floats[] = {{128, 64, 16, 2}, {256, 32, 16, 2}};
 
 static bool attend_on_tensor_cores(const Node *const *operand, uint32_t n)
 {
