@@ -6,7 +6,7 @@
 KernelConfig pick_for(PassCx *cx, const Node *group, const Target *target)
 {
     PassCx other = *cx;
-    KernelConfig config;
+    KernelConfig config = {0};
     KernelClass cls;
     other.target = target;
     config.ints = pick_config(&other, node_def(group), node_sym(group, "class"), &config.n);

@@ -25,8 +25,9 @@ typedef struct SimtArgument {
 typedef struct SimtLaunch {
     const char *name;
     SimtKernel kernel;
-    void (*enter)(void *engine); /* mdl_engine_enter of its object */
-    const char *object;          /* its path, for lines of reports; NULL: offsets are reported */
+    void (*enter)(
+        void *engine);  /* mdl_engine_enter of its object, which runs one launch at a time */
+    const char *object; /* its path, for lines of reports; NULL: offsets are reported */
     const MdlGpuArgs *args;
     /* Of a buffer in which one of these lies, a checked kernel may touch these alone. */
     const SimtArgument *arguments;

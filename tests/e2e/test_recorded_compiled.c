@@ -8,6 +8,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -206,5 +207,14 @@ int main(void)
         cmocka_unit_test(test_operations_generic),
         cmocka_unit_test(test_operations_unfused),
     };
+    const struct CMUnitTest gpu[] = {
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_gradients_unfused),
+        cmocka_unit_test(test_updates_with_1_and_2_threads),
+        cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_operations_unfused),
+    };
+    if (getenv("MDL_TEST_ISA")) /* what the CPU's instruction sets do is seen without it */
+        return cmocka_run_group_tests(gpu, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ typedef struct MdlArgs {
 
 #include "mdl_engine.h"
 
-static __thread MdlEngine *mdl_engine;
+static MdlEngine *mdl_engine; /* of the launch that runs */
 
 /* A GPU faults at a vector that is not at a multiple of its size. */
 MDL_SIMT_FN void mdl_must_be_aligned(const void *p, int64_t bytes)

@@ -4,8 +4,7 @@
 
 #include "mdl_engine.h"
 
-
-/* Called by the emulator before a launch, on the thread that runs it. */
+/* Called by the emulator before a launch. */
 __attribute__((visibility("default"), no_sanitize("thread"))) void mdl_engine_enter(MdlEngine *e);
 void mdl_engine_enter(MdlEngine *e)
 {
