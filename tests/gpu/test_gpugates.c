@@ -116,9 +116,23 @@ static void model_files(void **state)
     check_parts(*state, parts, COUNT(parts));
 }
 
+static void one_training_step(void **state)
+{
+    static const Part parts[] = {{.file = "bench/gpt2_step.mdl"}};
+    check_parts(*state, parts, COUNT(parts));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(training_steps),
-                                       cmocka_unit_test(llava_med), cmocka_unit_test(model_files)};
-    return cmocka_run_group_tests(tests, gpu_setup, gpu_teardown);
+    /* The same kernels for every build of the project: with sanitizers one program is enough. */
+    const struct CMUnitTest one[] = {cmocka_unit_test(one_training_step)};
+    const struct CMUnitTest all[] = {cmocka_unit_test(training_steps), cmocka_unit_test(llava_med),
+                                     cmocka_unit_test(model_files)};
+#ifdef __SANITIZE_ADDRESS__
+    UNUSED(all);
+    return cmocka_run_group_tests(one, gpu_setup, gpu_teardown);
+#else
+    UNUSED(one);
+    return cmocka_run_group_tests(all, gpu_setup, gpu_teardown);
+#endif
 }
