@@ -77,6 +77,14 @@ const KExpr *lower_lane_mask(Lower *lo, uint32_t v)
     return ke_apply(lo, KT_VI, "(%0 & %1)", lo->mask, first);
 }
 
+const KExpr *lower_first_lanes(Lower *lo, const KExpr *lanes, const KExpr *x, const KExpr *other)
+{
+    if (!lanes)
+        return x;
+    const KExpr *arg[] = {ke_apply(lo, KT_VI, "mdl_first_vi(%0)", lanes, NULL), x, other};
+    return ke_text(lo->k, x->type, "mdl_select%t(%0, %1, %2)", arg, 3);
+}
+
 const KExpr *lower_gather(Lower *lo, uint32_t buf, const Ix *linear, uint32_t v)
 {
     const KBuf *b = &lo->k->bufs.at[buf];

@@ -126,11 +126,7 @@ const KExpr *gemm_depth_lanes(Lower *lo, const Gemm *g, const GemmSide *s, const
 {
     uint32_t depth = index_vector_var(lo, &rd[1], 1);
     const KExpr *lanes = lo->var[depth].lanes, *x = lower_spread(lo, gemm_element(lo, g, s, rd));
-    if (!lanes)
-        return x;
-    const KExpr *arg[] = {ke_apply(lo, KT_VI, "mdl_first_vi(%0)", lanes, NULL), x,
-                          ke_num(lo->k, KT_VF, 0)};
-    return ke_text(lo->k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
+    return lower_first_lanes(lo, lanes, x, ke_num(lo->k, KT_VF, 0));
 }
 
 static LanesSpec depth_lanes(Lower *lo, const Gemm *g, const KExpr *k0, const KExpr *klen)

@@ -181,12 +181,8 @@ static void compute_run(Lower *lo, const Run *r)
         lanes = copy_let(lo, "lanes", run_lanes(lo, r));
     run_index(lo, r, lanes, ix);
     const KExpr *e = lower_spread(lo, lower_value(lo, r->s->node, ix));
-    if (lanes) { /* what is computed of nothing need not be zero */
-        const KExpr *first = ke_apply(lo, KT_VI, "mdl_first_vi(%0)", lanes, NULL);
-        const KExpr *arg[] = {first, e, ke_num(k, KT_VF, 0)};
-        e = ke_text(k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
-    }
-    ks_set(k, lo->scope->block, x, e);
+    /* what is computed of nothing need not be zero */
+    ks_set(k, lo->scope->block, x, lower_first_lanes(lo, lanes, e, ke_num(k, KT_VF, 0)));
     scope_end(lo);
     const KExpr *store[] = {ke_addr(k, r->t->tiles, r->to), x};
     const char *type = r->t->operand == DT_F32 ? "float" : "uint16_t";

@@ -108,11 +108,7 @@ static void share_lanes(Lower *lo, const Ix *j, void *user)
     const LowerVar v = lo->var[lo->nvar - 1];
     const Ix *ix[] = {s->b, s->h, s->t, j};
     const KExpr *x = lower_spread(lo, lower_value(lo, s->f->b.share->in[0], ix));
-    if (v.lanes) {
-        const KExpr *arg[] = {ke_apply(lo, KT_VI, "mdl_first_vi(%0)", v.lanes, NULL), x,
-                              ke_num(k, KT_VF, 0)};
-        x = ke_text(k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
-    }
+    x = lower_first_lanes(lo, v.lanes, x, ke_num(k, KT_VF, 0));
     ks_set(k, lo->scope->block, s->sum, ke_apply(lo, KT_VF, "(%0 + %1)", s->sum, x));
 }
 

@@ -275,12 +275,8 @@ static void compute_run(Lower *lo, const Run *r, const KExpr *to)
     const Ix *rd[2];
     run_index(lo, r, lanes, rd);
     const KExpr *e = lower_spread(lo, gemm_element(lo, r->g, r->p->side, rd));
-    if (lanes) { /* what is computed of nothing need not be zero */
-        const KExpr *first = ke_apply(lo, KT_VI, "mdl_first_vi(%0)", lanes, NULL);
-        const KExpr *arg[] = {first, e, ke_num(k, KT_VF, 0)};
-        e = ke_text(k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
-    }
-    ks_set(k, lo->scope->block, x, e);
+    /* what is computed of nothing need not be zero */
+    ks_set(k, lo->scope->block, x, lower_first_lanes(lo, lanes, e, ke_num(k, KT_VF, 0)));
     scope_end(lo);
     store_run(lo, r, to, x);
 }
@@ -358,10 +354,16 @@ static void begin_sums(Lower *lo, TileSet *t)
     }
 }
 
+/* Whose helpers of the prelude multiply. */
+static const char *product_kind(const TileSet *t)
+{
+    return t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
+}
+
 static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
 {
     Kernel *k = lo->k;
-    const char *how = t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
+    const char *how = product_kind(t);
     const char *cast = t->operand == DT_F32 ? "(const float *)" : "";
     const KExpr *base = copy_let(lo, "base", ke_mul(lo, stage, ke_int(k, t->stage_bytes)));
     for (uint32_t d = 0; d < t->n; d++) {
@@ -438,7 +440,7 @@ static void lay_sums_down(Lower *lo, const TileSet *t)
     wait_stage(lo, t, 0);
     for (uint32_t d = 0; d < t->n; d++) {
         const TileDot *dot = &t->dot[d];
-        const char *how = t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
+        const char *how = product_kind(t);
         const char *text =
             arena_printf(lo->arena, "mdl_%s_rows(%%0, %%1, %%2, %s)", how, dot->tile);
         const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, d * t->row_floats)),

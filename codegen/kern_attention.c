@@ -192,11 +192,8 @@ static void score_lanes(Lower *lo, const Ix *u, void *user)
     const KExpr *z = lower_spread(lo, lower_value(lo, n, ix));
     lo->seed[f->a.dot->id] = NULL;
     lo->seed_scope = NULL;
-    if (v.lanes) {
-        const KExpr *arg[] = {ke_apply(lo, KT_VI, "mdl_first_vi(%0)", v.lanes, NULL), z,
-                              ke_num(k, KT_VF, -HUGE_VAL)};
-        z = ks_let(k, block, "z", ke_text(k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3));
-    }
+    if (v.lanes)
+        z = ks_let(k, block, "z", lower_first_lanes(lo, v.lanes, z, ke_num(k, KT_VF, -HUGE_VAL)));
     ks_store(k, block, f->scores, at, z);
     ks_set(k, block, r->largest, ke_apply(lo, KT_VF, "mdl_most_vf(%0, %1)", z, r->largest));
 }

@@ -106,11 +106,7 @@ static void copy_queries(Lower *lo, Bwd *f, const Node *node, uint32_t buf, cons
 
 static const KExpr *in_range(Lower *lo, const LowerVar *v, const KExpr *x)
 {
-    if (!v->lanes)
-        return x;
-    const KExpr *arg[] = {ke_apply(lo, KT_VI, "mdl_first_vi(%0)", v->lanes, NULL), x,
-                          ke_num(lo->k, KT_VF, 0)};
-    return ke_text(lo->k, KT_VF, "mdl_select_vf(%0, %1, %2)", arg, 3);
+    return lower_first_lanes(lo, v->lanes, x, ke_num(lo->k, KT_VF, 0));
 }
 
 typedef struct Share {

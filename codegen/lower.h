@@ -157,6 +157,8 @@ const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear);
 const KExpr *lower_index_lanes(Lower *lo, const Ix *e, uint32_t v);
 /* The lanes of v that may be read, VI; NULL: all W. */
 const KExpr *lower_lane_mask(Lower *lo, uint32_t v);
+/* The vector x in its first lanes and other past them, where nothing was read; lanes NULL: x. */
+const KExpr *lower_first_lanes(Lower *lo, const KExpr *lanes, const KExpr *x, const KExpr *other);
 /* The element of each lane of v; NULL: lanes one by one. */
 const KExpr *lower_gather(Lower *lo, uint32_t buf, const Ix *linear, uint32_t v);
 /* Opens a loop over the lanes of vector variable v: *lane is its number, the result is ix at that

@@ -75,11 +75,8 @@ void acc_step(Lower *lo, const Acc *a, const AccStep *s)
         replace(lo, a, x, ks_let(lo->k, block, "at", step_index(lo, s, vector)));
         return;
     }
-    if (s->lanes && s->along && vector) {
-        const KExpr *first = ke_apply(lo, KT_VI, "mdl_first_vi(%0)", s->lanes, NULL);
-        const KExpr *arg[] = {first, x, acc_neutral(lo, a->n, true)};
-        x = ke_text(lo->k, x->type, "mdl_select%t(%0, %1, %2)", arg, 3);
-    }
+    if (s->along && vector)
+        x = lower_first_lanes(lo, s->lanes, x, acc_neutral(lo, a->n, true));
     acc_add(lo, a, x);
 }
 

@@ -93,7 +93,6 @@ static const char *const reserved[] = {
     "task",
     "scratch",
     "a",
-    "uint8_t",
     "int8_t",
     "int16_t",
     "uint16_t",
