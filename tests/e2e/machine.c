@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -15,8 +16,9 @@ static Machine start(const Lab *lab, Compile *c, Bytes bytes, const MachineOptio
     Machine m = {.lab = lab, .compile = c};
     m.plan = plan_from_bytes(bytes.data, bytes.n, &err);
     RtOptions rt = {.threads = opt->threads, .cache_dir = opt->cache, .quiet = true};
-    const DeviceVtable *v =
-        m.plan && m.plan->targets[0].kind == PLAN_CUDA ? &device_simt : &device_cpu;
+    const char *wanted = getenv("MDL_TEST_DEVICE");
+    const DeviceVtable *gpu = wanted && strcmp(wanted, "cuda") == 0 ? &device_cuda : &device_simt;
+    const DeviceVtable *v = m.plan && m.plan->targets[0].kind == PLAN_CUDA ? gpu : &device_cpu;
     m.rt = m.plan ? rt_open_on(m.plan, opt->device ? opt->device : v, &rt, &err) : NULL;
     if (!m.rt)
         fail_msg("%s", err.text);

@@ -1,13 +1,16 @@
-/* gpucase.h: the cases of kernelcase.h on the emulated GPU: the text that a GPU runs, compiled as C, block
- * by block, first in order and then in a random one. MDL_LONG: every access is checked, for bounds and races. */
+/* gpucase.h: the cases of kernelcase.h with a GPU's kernels. On the emulator: the text that a GPU runs, compiled
+ * as C, block by block, first in order and then in a random one. MDL_LONG: every access is checked, for bounds and
+ * races. With MDL_TEST_DEVICE=cuda: on the machine's GPU. */
 #ifndef MDL_GPUCASE_H
 #define MDL_GPUCASE_H
 
+#include "hardware.h"
 #include "passes.h"
 #include "pick.h"
 #include "simtload.h"
 
 typedef struct GpuCases {
+    Hardware *hardware; /* NULL: the emulator */
     Simt *simt;
     Units *units;
     Map *text; /* kernel name -> number of its text + 1 */
@@ -22,32 +25,52 @@ static inline KernelConfig gpu_config(Ir *ir, Arena *arena, const Node *group, c
     return pick_for(&cx, group, target);
 }
 
-static inline GpuCases *gpu_compile(Arena *arena, const char *const *texts, uint32_t n)
+/* texts: kernels, each once, for `isa`. */
+static inline GpuCases *gpu_compile(Arena *arena, GpuTexts texts, const char *isa)
 {
     GpuCases *g = NEW(arena, GpuCases);
     Err err = {0};
-    g->mode = getenv("MDL_LONG") ? SIMT_CHECK : SIMT_PLAIN;
-    DeviceOptions opt = {.cache_dir = MDL_KERNEL_CACHE, .quiet = true};
-    g->simt = simt_new(&err);
-    g->units = g->simt ? simt_load(texts, n, g->mode, &opt, &err) : NULL;
     g->text = map_new(arena);
-    if (!g->units)
+    if (hardware_wanted()) {
+        g->hardware = hardware_open(arena, texts, isa, MDL_KERNEL_CACHE, &err);
+    } else {
+        g->mode = getenv("MDL_LONG") ? SIMT_CHECK : SIMT_PLAIN;
+        DeviceOptions opt = {.cache_dir = MDL_KERNEL_CACHE, .quiet = true};
+        const char **text = NEW_ARRAY(arena, const char *, texts.n + 1);
+        for (uint32_t i = 0; i < texts.n; i++)
+            text[i] = texts.at[i].text;
+        g->simt = simt_new(&err);
+        g->units = g->simt ? simt_load(text, texts.n, g->mode, &opt, &err) : NULL;
+    }
+    if (!g->units && !g->hardware)
         fail_msg("%s", err.text);
     return g;
 }
 
-/* Kernels may touch it, and what else they touch is a fault. */
-static inline void gpu_memory(GpuCases *g, void *at, size_t size)
+/* 64-byte aligned memory that kernels may touch, and what else they touch is a fault; the caller frees it.
+ * Of hardware: pinned, and its own. */
+static inline void *gpu_memory(GpuCases *g, size_t size)
 {
     Err err = {0};
     char name[32];
-    snprintf(name, sizeof(name), "memory %u", ++g->nmemory);
-    if (!simt_add_buffer(g->simt, at, size, name, &err))
-        fail_msg("%s", err.text);
+    void *at = NULL;
+    if (g->hardware) {
+        at = hardware_memory(g->hardware, size, &err);
+    } else if (posix_memalign(&at, 64, size ? size : 1) == 0) {
+        snprintf(name, sizeof(name), "memory %u", ++g->nmemory);
+        if (!simt_add_buffer(g->simt, at, size, name, &err)) {
+            free(at);
+            at = NULL;
+        }
+    }
+    if (!at)
+        fail_msg("no memory: %s", err.text);
+    return at;
 }
 
 static inline void gpu_free(GpuCases *g)
 {
+    hardware_close(g->hardware);
     units_unload(g->units);
     simt_free(g->simt);
 }
@@ -56,12 +79,21 @@ static inline void gpu_free(GpuCases *g)
 static inline void gpu_phase(GpuCases *g, const KPhase *p, uint32_t text, const MdlGpuArgs *args,
                              int64_t tasks, bool shuffled)
 {
+    Err err = {0};
     SimtLaunch l = {.args = args,
                     .threads = (int)p->threads,
                     .shared = p->shared,
                     .seed = shuffled ? 20240607 : 0};
     int64_t each = p->threads / p->team;
     l.blocks = (tasks + each - 1) / each;
+    if (g->hardware) {
+        HardwareLaunch launch = {text, p->name, l.blocks, p->threads, p->shared};
+        if (!hardware_launch(g->hardware, &launch, args, &err)) {
+            hardware_close(g->hardware); /* with its context, in which nothing works any more */
+            fail_msg("%s", err.text);
+        }
+        return;
+    }
     if (!simt_find(g->units, text, p->name, g->mode, &l))
         fail_msg("no kernel %s", p->name);
     if (l.blocks > 0 && !simt_launch(g->simt, &l))

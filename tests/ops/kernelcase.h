@@ -64,7 +64,8 @@ typedef struct Harness {
     uint32_t nslot;
     int64_t block[CASE_SLOTS];
     VEC(char *) owned;
-    GpuCases *gpu; /* of a GPU target */
+    GpuCases *gpu;   /* of a GPU target */
+    uint32_t failed; /* comparisons */
 } Harness;
 
 static Harness *harness_new(const char *isa)
@@ -189,18 +190,17 @@ static KCase *case_add(Harness *h, const CaseSpec *s)
 static void harness_compile_gpu(Harness *h)
 {
     EmitCx cx = {.target = &h->target, .slots = h->slots, .nslot = h->nslot};
-    const char **texts = NEW_ARRAY(h->arena, const char *, h->cases.n + 1);
+    GpuText *texts = NEW_ARRAY(h->arena, GpuText, h->cases.n + 1);
     Map *seen = map_new(h->arena);
     uint32_t n = 0;
     for (uint32_t i = 0; i < h->cases.n; i++) {
         const Kernel *k = h->cases.at[i]->k;
         if (map_get(seen, MAP_KEY(k->name)))
             continue;
-        texts[n++] = codegen_emit(k, &cx, h->arena);
+        texts[n++] = (GpuText){k->name, codegen_emit(k, &cx, h->arena)};
         map_put(seen, MAP_KEY(k->name), (void *)(uintptr_t)n);
     }
-    h->gpu = gpu_compile(h->arena, texts, n);
-    gpu_memory(h->gpu, h->block, sizeof(h->block));
+    h->gpu = gpu_compile(h->arena, (GpuTexts){texts, n}, h->target.isa);
     h->gpu->text = seen;
 }
 
@@ -248,12 +248,13 @@ static void *harness_compile(Harness *h, const char *dir)
 static char *own_memory(Harness *h, size_t size)
 {
     char *p = NULL;
-    if (posix_memalign((void **)&p, 64, size > 0 ? size : 1) != 0)
+    if (h->gpu)
+        p = gpu_memory(h->gpu, size);
+    else if (posix_memalign((void **)&p, 64, size > 0 ? size : 1) != 0)
         fail_msg("no memory");
     memset(p, 0xA5, size > 0 ? size : 1);
-    VEC_PUSH(h->arena, &h->owned, p);
-    if (h->gpu)
-        gpu_memory(h->gpu, p, size);
+    if (!h->gpu || !h->gpu->hardware)
+        VEC_PUSH(h->arena, &h->owned, p);
     return p;
 }
 
@@ -381,7 +382,9 @@ static void bind_args(Harness *h, const KCase *c, CaseRun *r)
         r->args.nrow = rows;
     }
     r->args.buf = buf;
-    r->args.block = h->block;
+    int64_t *block = (int64_t *)(void *)own_memory(h, sizeof(h->block));
+    memcpy(block, h->block, sizeof(h->block));
+    r->args.block = block;
     r->args.workspace = own_memory(h, workspace_size(h, c));
 }
 
@@ -390,20 +393,36 @@ typedef struct Expected {
     double tol;
 } Expected;
 
-static void check_output(const KCase *c, const Type *t, const Expected *x, const char *got,
-                         uint32_t r)
+/* All cases run, also behind one that fails: what fails together says what is wrong. */
+PRINTF_LIKE(2, 3)
+static void case_fails(Harness *h, const char *fmt, ...)
 {
+    va_list ap;
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    h->failed++;
+}
+
+static void check_output(Harness *h, const KCase *c, const Expected *x, const char *got, uint32_t r)
+{
+    const Type *t = c->body->results.at[r].node->type;
     const Value *want = x->value;
     size_t size = dtype_info(t->dtype)->bytes * (size_t)want->count;
     for (size_t i = 0; i < CASE_GUARD; i++)
-        if ((unsigned char)got[size + i] != 0xA5)
-            fail_msg("%s: result %u was written %zu bytes behind its end", c->name, r, i);
+        if ((unsigned char)got[size + i] != 0xA5) {
+            case_fails(h, "%s: result %u was written %zu bytes behind its end", c->k->name, r, i);
+            return;
+        }
     for (int64_t i = 0; i < want->count; i++) {
         double g = dtype_load(t->dtype, got, (size_t)i), w = want->at[i];
         bool same = (isnan(g) && isnan(w)) || g == w || fabs(g - w) <= x->tol * (1 + fabs(w));
-        if (!same)
-            fail_msg("%s: result %u[%lld of %lld] is %.9g, want %.9g", c->name, r, (long long)i,
-                     (long long)want->count, g, w);
+        if (!same) {
+            case_fails(h, "%s: result %u[%lld of %lld] is %.9g, want %.9g", c->k->name, r,
+                       (long long)i, (long long)want->count, g, w);
+            return;
+        }
     }
 }
 
@@ -460,12 +479,12 @@ static void case_run(Harness *h, const KCase *c, void *dl)
         run_phases(h, c, dl, &r.args, pass == 1);
         for (uint32_t i = 0; i < nout; i++) {
             const Type *t = c->body->results.at[i].node->type;
-            check_output(c, t, &(Expected){r.want[i], tol}, r.out_buf[i], i);
+            check_output(h, c, &(Expected){r.want[i], tol}, r.out_buf[i], i);
             size_t size = dtype_info(t->dtype)->bytes * (size_t)r.want[i]->count;
             if (pass == 0)
                 first[i] = r.out_buf[i];
             else if (memcmp(first[i], r.out_buf[i], size) != 0)
-                fail_msg("%s: result %u depends on the order of tasks", c->name, i);
+                case_fails(h, "%s: result %u depends on the order of tasks", c->k->name, i);
         }
     }
 }
@@ -492,7 +511,10 @@ static void harness_run(Harness *h)
     }
     for (uint32_t i = 0; i < h->owned.n; i++)
         free(h->owned.at[i]);
+    uint32_t failed = h->failed, ncase = h->cases.n;
     arena_free(h->arena);
+    if (failed)
+        fail_msg("%u comparisons of %u cases failed", failed, ncase);
 }
 
 #endif

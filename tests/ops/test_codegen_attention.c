@@ -1,4 +1,4 @@
-/* LIBS: mdl_runtime mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_runtime mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_attention.c: attention of models/std/ops.mdl, claimed and lowered, against the interpreter
  * on its body: masks, scores, shared heads, odd widths, tails, for every instruction set of this machine. */
 #include "attentioncase.h"

@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_gemm.c: matrix products: layouts, batches, prologues, epilogues and odd sizes, with
  * several register tiles, for every instruction set this machine has. */
 #include "kernelcase.h"

@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_lines.c: prefix sums and products and orders along every axis, of all element types, with
  * ties, NaN, infinities and empty lines, for every instruction set this machine has: the bits of the
  * interpreter. */

@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_products.c: several products in one kernel: gate and up before one epilogue, sums of
  * products along their depths, projections of one value, gradients of their weights; odd sizes, run-time
  * extents, element types, register tiles of every instruction set. */

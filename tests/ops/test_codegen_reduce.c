@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_reduce.c: folds over every set of axes, softmax and layer norm in several passes,
  * folds to an index with ties, two phases, for every instruction set this machine has. */
 #include "kernelcase.h"

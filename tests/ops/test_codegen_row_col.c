@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_row_col.c: rows and columns of one space folded in one kernel: the derivative of a norm, with
  * gains and shifts, rows in one block and in many, long rows, results over rows, columns and both, for every
  * instruction set this machine has. */

@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_skinny.c: products whose rows fit one register tile, with right operands large enough
  * that they are read where they lie (codegen/gemm_skinny.c): both layouts, odd sizes, prologues that are
  * not finite past the end, epilogues, storage in 16 bits, run-time extents, every instruction set. */

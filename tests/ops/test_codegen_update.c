@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_update.c: rows written along every axis of a tensor, at every place they may lie and beyond, of
  * all element types, computed on the way: the bits of the interpreter. */
 #include "kernelcase.h"

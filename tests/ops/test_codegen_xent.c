@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_xent.c: linear cross-entropy and its derivative as kernels beside the bodies they claim:
  * odd sizes, several rounds, rows that are masked, targets that are no class, two axes of rows, 16-bit
  * operands, operands that are computed. */

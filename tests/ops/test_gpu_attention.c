@@ -1,4 +1,4 @@
-/* LIBS: mdl_runtime mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_runtime mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* Attention on a GPU, by the text that it runs: operands of 16 and 32 bits, sizes that fill no tile, shared heads,
  * masks that cut tiles, leave them out, or leave a query without keys, sizes that are known when it runs. */
 #include "attentioncase.h"

@@ -1,4 +1,4 @@
-/* LIBS: mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
+/* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* Products on a GPU: every element type and order of operands, sizes with and without runs of 16 bytes, operands
  * that are computed on the way, batches, epilogues. Sums of products of 16-bit numbers are f32 on tensor cores:
  * the tolerance is that of a sum of 100 rounded products. */
