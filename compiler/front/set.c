@@ -217,11 +217,11 @@ static bool unknown_setting(Settings *s, const char *path, uint32_t matches, Spa
     return false;
 }
 
-/* How good a match is, best first: an attribute that is given beats one that only could be (`batch` is
- * train's where eval has none), one of the program's file those of its imports. */
+/* How good a match is, best first: one of the program's file, which is what is run, beats those of its imports;
+ * then an attribute that is given one that only could be (`batch` is train's where eval has none). */
 static uint32_t rank_of(const Setting *x)
 {
-    return (x->slot ? 0 : 2) + (x->imported ? 1 : 0);
+    return (x->imported ? 2 : 0) + (x->slot ? 0 : 1);
 }
 
 static uint32_t find_setting(const Settings *s, const char *path, const Setting **out)

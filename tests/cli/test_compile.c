@@ -70,6 +70,20 @@ static void equal_layers_share_their_kernels(void **state)
     assert_string_equal(kernels[0], kernels[1]);
 }
 
+/* models/gpt2.mdl, which the program imports, gives its own train block a precision. */
+static void a_setting_is_of_the_program_before_its_imports(void **state)
+{
+    Tool *tool = *state;
+    static const char program[] = MDL_SOURCE_DIR "/bench/gpt2_step.mdl";
+    static const char *const paths[] = {"train.precision=bf16", "precision=bf16",
+                                        "train.net.precision=bf16"};
+    tool->env[4] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    tool->env[5] = NULL;
+    check_has(GOOD(tool, "dump", program), "masters 0;");
+    for (size_t i = 0; i < COUNT(paths); i++)
+        check_lacks(GOOD(tool, "dump", program, "--set", paths[i]), "masters 0;");
+}
+
 static void differences_of_plans_are_listed(void **state)
 {
     Tool *tool = *state;
@@ -234,6 +248,7 @@ int main(void)
         TEST(plans_are_the_same_bytes_each_time),
         TEST(a_folder_is_trained_without_the_source),
         TEST(equal_layers_share_their_kernels),
+        TEST(a_setting_is_of_the_program_before_its_imports),
         TEST(differences_of_plans_are_listed),
         TEST(a_plan_may_have_several_targets),
         TEST(composites_are_run_whole_where_all_targets_do),
