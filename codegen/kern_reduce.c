@@ -306,6 +306,7 @@ static void team_rows_phase(Lower *lo, Fold *f)
     fold_team(lo, phase);
     fold_set_row(lo, f, scope_var(lo, lower_task(lo), f->p.inner));
     fold_whole_range(lo, f);
+    fold_chunks(lo, f);
     fold_passes(lo, f);
     all_results(lo, f);
 }
@@ -492,32 +493,30 @@ static void fold_part(Lower *lo, Fold *f, const KExpr *lanes)
     scope_end(lo);
 }
 
+typedef struct Parts {
+    Fold *f;
+    FoldLines lines;
+} Parts;
+
 static void join_parts(Lower *lo, const Ix *p, void *user)
 {
-    Fold *f = user;
-    Kernel *k = lo->k;
-    const LowerVar v = lo->var[lo->nvar - 1];
-    bool vector = !lo->scalar;
+    Parts *parts = user;
+    Fold *f = parts->f;
     f->npoint = 1;
     ix_unflatten(lo->ir, p, f->pdims, f->np, f->point[0].p);
-    const KExpr *count = ke_extent(k, dims_product(lo->ir, f->pdims, f->np));
-    for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
-        const Node *n = lo->body->nodes.at[i];
-        if (op_info(n->op)->cls != OC_REDUCE)
-            continue;
-        Acc a = acc_begin(lo, n, vector);
-        scope_loop(lo, &(LoopSpec){.stem = "part",
-                                   .lo = ke_int(k, 0),
-                                   .hi = ke_int(k, f->split),
-                                   .extent = dim_const(lo->ir, f->split)});
-        const KExpr *at = ke_add(lo, ke_mul(lo, lo->var[lo->nvar - 1].at, count), v.at);
-        uint32_t buf = f->partial[i];
-        acc_add(lo, &a, vector ? ke_vload(k, buf, at, v.lanes) : ke_load(k, buf, at));
-        scope_end(lo);
-        f->point[0].seed[i] = acc_result(lo, &a);
-    }
+    fold_join_lines(lo, &parts->lines, f->point[0].seed);
     lo->seed_scope = lo->scope;
     fold_point_results(lo, f);
+}
+
+/* All folds of the body. */
+static const Node **collect_folds(const Lower *lo, uint32_t *n)
+{
+    const Node **fold = NEW_ARRAY(lo->arena, const Node *, lo->body->nodes.n + (size_t)1);
+    for (uint32_t i = 0; i < lo->body->nodes.n; i++)
+        if (op_info(lo->body->nodes.at[i]->op)->cls == OC_REDUCE)
+            fold[(*n)++] = lo->body->nodes.at[i];
+    return fold;
 }
 
 /* Of a GPU: a row and part per team, or a strip of columns and part per thread, strips next to each other. */
@@ -582,6 +581,9 @@ static void split_phases(Lower *lo, Fold *f)
     make_partials(lo, f);
     parts_phase(lo, f);
     const Dim *count = dims_product(lo->ir, f->pdims, f->np);
+    Parts parts = {f, {.partial = f->partial, .columns = count, .count = f->split}};
+    parts.lines.fold = collect_folds(lo, &parts.lines.nfold);
+    fold_group_lines(lo, &parts.lines);
     int64_t all = larger(dim_hi(lo->ir, count), 1), each = lo->scalar ? 1 : k->width;
     if (!k->threads)
         each = all;
@@ -592,7 +594,7 @@ static void split_phases(Lower *lo, Fold *f)
         spec.lo = ke_mul(lo, lower_task(lo), ke_int(k, each));
         spec.hi = ke_min(lo, ke_add(lo, spec.lo, ke_int(k, each)), spec.hi);
     }
-    lower_lanes(lo, &spec, join_parts, f);
+    lower_lanes(lo, &spec, join_parts, &parts);
 }
 
 /* Several accumulators hide the latency of cheap folds; costly ones hide it themselves. */

@@ -3,7 +3,7 @@
  *
  * Rows are folded one at a time, as kern_reduce.c does it; the last pass over a row, which stores what there
  * is of it, also adds to sums of the columns. A task is a block of rows, as many as the extents say, and has
- * a line of sums of its own; a second phase adds the lines in order. So nothing depends on the number of
+ * a line of sums of its own; a second phase adds the lines in order (reduce_join.c). So nothing depends on the number of
  * threads, and every operand is read once.
  *
  * Folds of columns alone (class `reduce`) go the same way where rows are long: a strip of columns would touch
@@ -54,9 +54,13 @@ static void rows_phase(Lower *lo, Fold *f, const Blocks *b)
     }
     const KExpr *columns = ke_extent(k, b->columns), *rows = ke_int(k, b->rows);
     f->sums = ks_let(k, &phase->body, "sums", ke_mul(lo, lower_task(lo), columns));
-    lower_lanes(lo,
-                &(LanesSpec){.stem = "r", .lo = ke_int(k, 0), .hi = columns, .extent = b->columns},
-                clear_lanes, f);
+    fold_chunks(lo, f);
+    if (f->nchunk)
+        fold_chunk_sums(lo, f);
+    else
+        lower_lanes(
+            lo, &(LanesSpec){.stem = "r", .hi = columns, .lo = ke_int(k, 0), .extent = b->columns},
+            clear_lanes, f);
     const KExpr *from = ke_mul(lo, lower_task(lo), rows);
     const KExpr *to = ke_min(lo, ke_add(lo, from, rows), ke_extent(k, f->p.inner));
     const Ix *p =
@@ -70,36 +74,22 @@ static void rows_phase(Lower *lo, Fold *f, const Blocks *b)
     scope_end(lo);
     scope_end(lo);
     fold_select(lo, f, NULL);
+    fold_store_chunk_sums(lo, f);
+    f->nchunk = 0;
 }
 
 typedef struct Join {
     Fold *f;
-    const Blocks *b;
+    const FoldLines *lines;
 } Join;
 
 static void join_lanes(Lower *lo, const Ix *r, void *user)
 {
     const Join *j = user;
     const Fold *f = j->f;
-    Kernel *k = lo->k;
-    const LowerVar v = lo->var[lo->nvar - 1];
-    bool vector = !lo->scalar;
     const Ix *ix[IR_MAX_RANK];
+    fold_join_lines(lo, j->lines, lo->seed);
     ix_unflatten(lo->ir, r, f->rdims, f->nr, ix);
-    for (uint32_t i = 0; i < f->nsum; i++) {
-        const Node *n = f->sum[i];
-        Acc a = acc_begin(lo, n, vector);
-        scope_loop(lo, &(LoopSpec){.stem = "block",
-                                   .lo = ke_int(k, 0),
-                                   .hi = ke_int(k, j->b->count),
-                                   .extent = dim_const(lo->ir, j->b->count)});
-        const KExpr *line = ke_mul(lo, lo->var[lo->nvar - 1].at, ke_extent(k, j->b->columns));
-        const KExpr *at = ke_add(lo, line, v.at);
-        uint32_t buf = f->partial[n->id];
-        acc_add(lo, &a, vector ? ke_vload(k, buf, at, v.lanes) : ke_load(k, buf, at));
-        scope_end(lo);
-        lo->seed[n->id] = acc_result(lo, &a);
-    }
     lo->seed_scope = lo->scope;
     lower_results(lo, f->column_results, ix);
     for (uint32_t i = 0; i < f->nsum; i++)
@@ -110,6 +100,8 @@ static void join_lanes(Lower *lo, const Ix *r, void *user)
 static void columns_phase(Lower *lo, Fold *f, const Blocks *b)
 {
     Kernel *k = lo->k;
+    FoldLines lines = {f->sum, f->nsum, f->partial, b->columns, b->count};
+    fold_group_lines(lo, &lines);
     int64_t strip = !k->threads ? STRIP : lo->scalar ? 1 : (int64_t)k->width;
     int64_t most = dim_hi(lo->ir, b->columns), strips = ceil_div(most > 0 ? most : 1, strip);
     KPhase *phase = kernel_phase(k, "", dim_const(lo->ir, strips), "joins the sums of columns");
@@ -118,7 +110,7 @@ static void columns_phase(Lower *lo, Fold *f, const Blocks *b)
     const KExpr *from = ks_let(k, &phase->body, "from", ke_mul(lo, lower_task(lo), size));
     const KExpr *end = ke_min(lo, ke_add(lo, from, size), ke_extent(k, b->columns));
     const KExpr *to = ks_let(k, &phase->body, "to", end);
-    Join j = {f, b};
+    Join j = {f, &lines};
     lower_lanes(lo, &(LanesSpec){.stem = "r", .lo = from, .hi = to, .extent = b->columns},
                 join_lanes, &j);
 }

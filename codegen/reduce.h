@@ -4,7 +4,9 @@
 
 #include "lower.h"
 
-enum { FOLD_MAX_POINTS = 4, FOLD_MAX_KEPT = 4 };
+enum { FOLD_MAX_POINTS = 4, FOLD_MAX_KEPT = 4, FOLD_MAX_CHUNKS = 8 };
+
+typedef struct Acc Acc;
 
 /* A dim list walked by one or two loops: `split` outer dims as one, the rest as one. */
 typedef struct Walked {
@@ -45,6 +47,10 @@ typedef struct Fold {
         uint32_t buf;
     } kept[FOLD_MAX_KEPT];
     uint32_t nkept, pass;
+    /* a row in registers (reduce_chunk.c): the vectors of it that are this thread's; none: loops */
+    const Ix *chunk[FOLD_MAX_CHUNKS];
+    uint32_t nchunk;
+    Acc *chunk_sum;        /* [chunk][sum of columns] */
     const Ix *const *here; /* full index of the element in work */
     const Ix *linear;      /* its place in a kept row */
     Point point[FOLD_MAX_POINTS];
@@ -84,12 +90,33 @@ void fold_point_results(Lower *lo, Fold *f);
 /* The body sees the folds of this point from now on; NULL: of none. */
 void fold_select(Lower *lo, const Fold *f, const Point *p);
 
+/* reduce_chunk.c: from here on, where that pays, rows are in registers: what they keep dies with the scope. */
+void fold_chunks(Lower *lo, Fold *f);
+/* Sums of columns in registers, from zero; and into their line of the partial results. */
+void fold_chunk_sums(Lower *lo, Fold *f);
+void fold_store_chunk_sums(Lower *lo, const Fold *f);
+
+/* reduce_join.c */
+
+/* Partial results of folds: `count` lines of `columns`, in a buffer for each fold (by node id). */
+typedef struct FoldLines {
+    const Node *const *fold;
+    uint32_t nfold;
+    const uint32_t *partial;
+    const Dim *columns;
+    int64_t count;
+} FoldLines;
+/* Before the phase that joins: on a GPU many lines become fewer by a phase of their own. */
+void fold_group_lines(Lower *lo, FoldLines *lines);
+/* The folds of the column that is the innermost variable, by node id. */
+void fold_join_lines(Lower *lo, const FoldLines *lines, const KExpr **seed);
+
 /* reduce_acc.c: accumulators of one fold */
-typedef struct Acc {
+struct Acc {
     const Node *n;
     const KExpr *value, *index; /* VARs; index: folds to an index */
     const char *text;           /* how two values join; NULL: as n says */
-} Acc;
+};
 Acc acc_begin(Lower *lo, const Node *n, bool vector);
 /* x at R position `at` (I64, or lanes from it on when `along`). lanes: how many count; NULL: all. */
 typedef struct AccStep {

@@ -21,7 +21,8 @@ struct Pass {
     StepFn step;
     const Ix *outer;
     uint32_t copies;
-    Acc *acc; /* [copy or point][fold of the level] */
+    uint32_t chunk; /* of a row in registers, in work */
+    Acc *acc;       /* [copy or point][fold of the level] */
     const Node **fold;
     uint32_t nfold;
 };
@@ -84,6 +85,12 @@ static void walk(Lower *lo, Pass *w)
 {
     Fold *f = w->f;
     Kernel *k = lo->k;
+    if (f->nchunk) {
+        w->outer = ix_int(lo->ir, 0);
+        for (w->chunk = 0; w->chunk < f->nchunk; w->chunk++)
+            w->step(lo, w, f->chunk[w->chunk], 0);
+        return;
+    }
     if (f->r.split == 0) {
         w->outer = ix_int(lo->ir, 0);
         walk_inner(lo, w, f->from, f->to);
@@ -140,7 +147,7 @@ static void keep_rows(Lower *lo, Fold *f, const Ix *const *ix)
 static void fold_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
 {
     Fold *f = w->f;
-    const LowerVar last = lo->var[lo->nvar - 1];
+    const LowerVar last = lo->var[f->nchunk ? inner->var : lo->nvar - 1];
     const Ix *ix[IR_MAX_RANK];
     for (uint32_t p = 0; p < f->npoint; p++) {
         enter_element(lo, w, &f->point[p], inner, ix);
@@ -156,9 +163,15 @@ static void fold_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
 }
 
 /* Adds this element to the sums of its columns. */
-static void add_columns(Lower *lo, const Fold *f, const Ix *const *ix)
+static void add_columns(Lower *lo, const Pass *w, const Ix *const *ix)
 {
     Kernel *k = lo->k;
+    const Fold *f = w->f;
+    for (uint32_t i = 0; i < f->nsum && f->nchunk; i++)
+        acc_add(lo, &f->chunk_sum[w->chunk * f->nsum + i],
+                lower_spread(lo, lower_value(lo, f->sum[i]->in[0], ix)));
+    if (f->nchunk)
+        return;
     const KExpr *at = f->nsum ? ke_add(lo, f->sums, lower_index(lo, f->linear)) : NULL;
     for (uint32_t i = 0; i < f->nsum; i++) {
         const Node *n = f->sum[i];
@@ -181,7 +194,7 @@ static void store_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
     const Ix *ix[IR_MAX_RANK];
     for (uint32_t p = 0; p < f->npoint; p++) {
         enter_element(lo, w, &f->point[p], inner, ix);
-        add_columns(lo, f, ix);
+        add_columns(lo, w, ix);
         lower_results(lo, f->full_results, ix);
         leave_element(f);
     }

@@ -19,7 +19,7 @@ enum {
     FEW_ROWS = 64,    /* rows that are cut when .. */
     LONG_ROW = 16384, /* .. they have more elements than this */
     CHUNK = 8192,     /* elements of a tensor that a block works on */
-    LEAST_ROWS = 4
+    LEAST_ROWS = 8
 };
 
 static int64_t ceil_of(int64_t a, int64_t b)

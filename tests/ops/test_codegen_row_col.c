@@ -108,8 +108,8 @@ static Graph *doubles(Harness *h, int a, int b)
 static void test_sizes(void **state)
 {
     UNUSED(state);
-    static const int sizes[][2] = {{1, 1},   {3, 7},  {5, 16},   {9, 33},  {4, 300},
-                                   {70, 10}, {7, 64}, {33, 129}, {2, 5000}};
+    static const int sizes[][2] = {{1, 1},  {3, 7},    {5, 16},   {9, 33},   {4, 300},   {70, 10},
+                                   {7, 64}, {33, 129}, {2, 5000}, {21, 384}, {601, 128}, {9, 2048}};
     for (size_t t = 0; t < COUNT(isas); t++) {
         Harness *h = harness_new(isas[t]);
         if (!h)
