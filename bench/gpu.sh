@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# gpu.sh BUILD OUT [SECONDS]: measures kernels and training steps of `mdl` on the GPU of this machine, beside
-# PyTorch where $MDL_BENCH_PYTHON (else python3) has it. BUILD is a build folder, or the folder of a pack. Lines of
-# results are written to OUT/lines.jsonl as they come, most important first, and after each part OUT/table.txt and
-# OUT/GPU-DATE.json, so that a run that is cut still tells. Ends after about SECONDS (150); exit code 1 when
-# a case of `mdl` failed. $MDL_BENCH_DEVICE=simt and $MDL_BENCH_CASES=bench/gpu_tiny.cases try it without a GPU.
+# gpu.sh SECONDS [BUILD [OUT]]: measures kernels and training steps of `mdl` on the GPU of this machine, beside
+# PyTorch where $MDL_BENCH_PYTHON (else python3) has it. BUILD is a build folder, or the folder of a pack, which is
+# the usual one. A line of JSON a result is written to stdout and to OUT/lines.jsonl as it comes, most important first,
+# and after each part OUT/table.txt and OUT/GPU-DATE.json, so that a run that is cut still tells. Takes SECONDS, and no
+# more than $MDL_GPU_BENCH_SECONDS (170). Exit code 1 when a case of `mdl` failed.
+# MDL_BENCH_DEVICE=simt MDL_BENCH_ARCH=sm_80 MDL_BENCH_CASES=bench/gpu_tiny.txt tries it without a GPU.
 set -uo pipefail
-build=$(cd "${1:?usage: bench/gpu.sh BUILD OUT [SECONDS]}" && pwd) || exit 3
-mkdir -p "${2:?usage: bench/gpu.sh BUILD OUT [SECONDS]}" && out=$(cd "$2" && pwd) || exit 3
-seconds=${3:-150}
+seconds=${1:?usage: bench/gpu.sh SECONDS [BUILD [OUT]]}
+build=$(cd "${2:-$(dirname "$0")/..}" && pwd) || exit 3
+out=${3:-${TMPDIR:-/tmp}/mdl-gpu-bench}
+mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 3
 cd "$(dirname "$0")/.." || exit 3
+[ "$seconds" -le "${MDL_GPU_BENCH_SECONDS:-170}" ] || seconds=${MDL_GPU_BENCH_SECONDS:-170}
 device=${MDL_BENCH_DEVICE:-cuda}
-list=${MDL_BENCH_CASES:-bench/gpu.cases}
+list=${MDL_BENCH_CASES:-bench/gpu_cases.txt}
 python=${MDL_BENCH_PYTHON:-python3}
 lines=$out/lines.jsonl
 log=$out/log.txt
@@ -50,7 +53,7 @@ table() {
     head="$("$mdl" --version | sed -n 1p); $day; $(sed -n 's/.*"version": *"\([^"]*\)".*/peer PyTorch \1/p' "$lines" | sed -n 1p)"
     awk -v json="$out/rows" -v head="$head" -f bench/gpu_table.awk "$list" "$lines" >"$out/table.txt" || return
     {
-        printf '{\n  "schema": "mdl.gpu-run.1",\n  "date": "%s",\n  "versions": "%s",\n' "$day" "$head"
+        printf '{\n  "schema": "mdl.gpu-bench.1",\n  "date": "%s",\n  "versions": "%s",\n' "$day" "$head"
         cat "$out/rows"
         printf '}\n'
     } >"$out/${host:-gpu-}$day.json"
@@ -70,7 +73,7 @@ gpu_name() {
 
 # step TYPE MODEL BxTxLxD, as gpu_torch.py takes it. Its work is that of the products.
 step() {
-    local type model b t l d set=() line
+    local type model b t l d set=() line why=$out/why.txt
     IFS=: read -r _ type model line <<<"$1"
     IFS=x read -r b t l d <<<"$line"
     case $model in
@@ -88,12 +91,14 @@ step() {
     [ "$type" = f32 ] || set+=(--set train.precision=bf16)
     [ "$type" = bf16 ] || set+=(--set train.precision=f32)
     line=$(MDL_PATH=models timeout "$(left)" "$mdl" bench --quiet --json --device "$device" --seconds 2 \
-        --set train.batch="$b" "${set[@]}" 2>>"$log") || line=
+        --set train.batch="$b" "${set[@]}" 2>"$why") || line=
     if [ -n "$line" ]; then
-        printf '%s\n' "$line" | sed "s/^{/{\"who\":\"mdl\",\"case\":\"$1\",/" >>"$lines"
+        printf '%s\n' "$line" | sed "s/^{/{\"who\":\"mdl\",\"case\":\"$1\",/"
     else
-        printf '{"who":"mdl","case":"%s","error":"%s"}\n' "$1" "$(tail -n 1 "$log" | tr -d '"\\')" >>"$lines"
-    fi
+        printf '{"who":"mdl","case":"%s","error":"%s"}\n' "$1" "$(sed -n '1s|["\\]||gp' "$why" | grep . || echo 'no time was left')"
+    fi | tee -a "$lines"
+    cat "$why" >>"$log"
+    rm -f "$why"
 }
 
 # torch SECONDS [OPTION..] CASE..
@@ -102,7 +107,7 @@ torch() {
     shift
     [ "$most" -gt 8 ] || return
     timeout "$((most + 5))" "$python" bench/gpu_torch.py --device "$peer_device" --seconds "$((most - 5))" --out "$lines" "$@" \
-        >/dev/null 2>>"$log" || say "PyTorch stopped: $(tail -n 1 "$log")"
+        2>>"$log" || say "PyTorch stopped: $(tail -n 1 "$log")"
 }
 
 share() { echo "$(($(left) * $1 / 100))"; }
@@ -110,11 +115,16 @@ share() { echo "$(($(left) * $1 / 100))"; }
 : >"$lines"
 : >"$log"
 name=$(gpu_name)
-[ -z "$name" ] || printf '{"gpu":"%s","driver":"%s"}\n' "${name%,*}" "${name##*, }" >>"$lines"
+[ -z "$name" ] || printf '{"gpu":"%s","driver":"%s"}\n' "${name%,*}" "${name##*, }" | tee -a "$lines"
 say "compiling kernels of ${#cases[@]} cases"
 warm
 say "measuring them"
-"$bench" "$device" --seconds "$(share 45)" "${cases[@]}" >>"$lines" 2>>"$log"
+"$bench" "$device" --seconds "$(share 45)" "${cases[@]}" 2>>"$log" | tee -a "$lines"
+table
+say "training steps"
+for case in "${steps[@]}"; do
+    [ "$(left)" -le 5 ] || step "$case"
+done
 table
 has_torch=
 if "$python" -c 'import torch' 2>>"$log"; then
@@ -124,11 +134,6 @@ if "$python" -c 'import torch' 2>>"$log"; then
 else
     say "no PyTorch in $python: name a Python that has it in MDL_BENCH_PYTHON"
 fi
-table
-say "training steps"
-for case in "${steps[@]}"; do
-    [ "$(left)" -le 5 ] || step "$case"
-done
 table
 if [ -n "$has_torch" ]; then
     say "compiled PyTorch"
