@@ -51,6 +51,7 @@ static double now(void)
 typedef struct Draw {
     double around, scale;
     bool positive;
+    uint64_t seed; /* others give other numbers */
 } Draw;
 
 /* The sum of four uniform ones, of deviation 1. */
@@ -68,7 +69,7 @@ static double draw_normal(uint64_t *state)
 static void fill_random(char *to, size_t n, DType dtype, Draw draw)
 {
     const size_t each = dtype_info(dtype)->bytes, drawn = n < RANDOM ? n : RANDOM;
-    uint64_t state = 20261126;
+    uint64_t state = (draw.seed + 1) * 0x9e3779b97f4a7c15U;
     for (size_t i = 0; i < drawn; i++) {
         double x = draw.around + draw.scale * draw_normal(&state);
         dtype_store(dtype, to, i, draw.positive ? fabs(x) : x);
@@ -89,10 +90,10 @@ static void *make_input(const GpuCase *c, uint32_t i)
         return NULL;
     switch (c->fill[i]) {
     case FILL_NORMAL:
-        fill_random((char *)data, n, in->dtype, (Draw){.scale = 1});
+        fill_random((char *)data, n, in->dtype, (Draw){.scale = 1, .seed = i});
         break;
     case FILL_EIGHT:
-        fill_random((char *)data, n, in->dtype, (Draw){.around = 8, .scale = 1});
+        fill_random((char *)data, n, in->dtype, (Draw){.around = 8, .scale = 1, .seed = i});
         break;
     case FILL_CLASSES:
         for (size_t k = 0; k < n; k++)
@@ -116,7 +117,7 @@ static bool fill_states(Runtime *rt, Err *err)
         if (dtype_info(dtype)->kind != DK_FLOAT)
             continue;
         RtLoan loan;
-        Draw draw = {.scale = 0.02, .positive = p->states[i].kind == PS_OPT};
+        Draw draw = {.scale = 0.02, .positive = p->states[i].kind == PS_OPT, .seed = i};
         ok = rt_lend_state(rt, i, RT_WRITE, &loan, err);
         if (ok)
             fill_random(loan.data, loan.bytes / dtype_info(dtype)->bytes, dtype, draw);
@@ -163,7 +164,13 @@ static bool check_numbers(const Plan *p, uint32_t tensor, const RtLoan *loan, Er
     return some > 0 || err_set(err, ERR_DATA, "%s: %zu elements are all 0", name, n);
 }
 
-static bool check_results(Runtime *rt, uint32_t entry, Err *err)
+/* Of a case on these inputs. */
+typedef struct Given {
+    const GpuCase *c;
+    const void *const *inputs;
+} Given;
+
+static bool check_results(Runtime *rt, uint32_t entry, Given given, Err *err)
 {
     const Plan *p = rt_plan(rt);
     const PlanEntry *e = &p->entries[entry];
@@ -173,7 +180,9 @@ static bool check_results(Runtime *rt, uint32_t entry, Err *err)
         ok = rt_lend_result(rt, entry, i, &loan, err);
         if (!ok)
             break;
-        ok = check_numbers(p, p->bindings[e->result0 + i].tensor, &loan, err);
+        ok = check_numbers(p, p->bindings[e->result0 + i].tensor, &loan, err) &&
+             (!given.c->check ||
+              given.c->check(given.c, given.inputs, (CaseResult){loan.data, i}, err));
         ok = rt_return(rt, &loan, err) && ok;
     }
     return ok;
@@ -235,7 +244,8 @@ static bool run_case(Bench *b, Runtime *rt, const void *const *inputs, Err *err)
     const uint32_t entry = entry_of(rt_plan(rt), c);
     RtCall call = {.inputs = inputs, .first = true, .step = 1, .lr = 1e-4};
     bool ok = (c->function || fill_states(rt, err)) && poison(rt, err);
-    return ok && rt_run(rt, entry, &call, err) && check_results(rt, entry, err) &&
+    return ok && rt_run(rt, entry, &call, err) &&
+           check_results(rt, entry, (Given){c, inputs}, err) &&
            (c->function || check_states(rt, err)) && measure_entry(b, rt, entry, err);
 }
 

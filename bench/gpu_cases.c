@@ -54,6 +54,7 @@ static void make_gemm(GpuCase *c)
     c->function = c->variant;
     CASE_INPUT(c, "a", FILL_NORMAL, ta ? k : m, ta ? m : k);
     CASE_INPUT(c, "b", FILL_NORMAL, tb ? n : k, tb ? k : n);
+    c->check = check_gemm;
     c->flops = 2.0 * m * n * k;
     c->bytes = case_bytes(c, 1.0 * m * k + 1.0 * n * k + 1.0 * m * n);
 }
@@ -117,6 +118,7 @@ static void make_attention(GpuCase *c)
         CASE_INPUT(c, "lse", FILL_EIGHT, b, h, t);
     }
     CASE_INPUT(c, "pos", FILL_POSITIONS, b, t);
+    c->check = check_attention;
     c->flops = (back ? 10.0 : 4.0) / 2 * b * h * t * t * d;
     c->bytes = case_bytes(c, 1.0 * b * t * d * (back ? 4 * h + 4 * kv : 2 * h + 2 * kv));
 }

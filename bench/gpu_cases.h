@@ -15,7 +15,17 @@ typedef enum CaseFill {
     FILL_POSITIONS /* 0, 1 .. along the last axis */
 } CaseFill;
 
-typedef struct GpuCase {
+/* One result of a call. */
+typedef struct CaseResult {
+    const void *data;
+    uint32_t number;
+} CaseResult;
+
+typedef struct GpuCase GpuCase;
+/* Some of its elements against the host's; ERR_DATA. */
+typedef bool (*CaseCheck)(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
+
+struct GpuCase {
     const char *name;
     DType dtype;
     const char *variant;
@@ -28,9 +38,15 @@ typedef struct GpuCase {
     int64_t limit; /* of FILL_CLASSES */
     uint32_t ninput;
     double flops, bytes; /* that it cannot do without */
-} GpuCase;
+    CaseCheck check;     /* or NULL */
+};
 
 /* `name` must outlive it. ERR_USAGE. */
 bool case_read(Arena *arena, const char *name, GpuCase *out, Err *err);
+
+/* ---- gpu_check.c ---- */
+
+bool check_gemm(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
+bool check_attention(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
 
 #endif
