@@ -121,6 +121,34 @@ bool cuda_queue_did(CudaQueue *q, const char *call, const char *what, int result
     return !q->each || wait_for(q, q->set);
 }
 
+/* ---- the GPU's clock ---- */
+
+static bool note_time(CudaQueue *q, int which, Err *err)
+{
+    if (cuda_queue_enter(q)) {
+        int result = q->api->event_record(q->clock[which], q->stream);
+        cuda_queue_did(q, "cuEventRecord", "a measurement", result);
+    }
+    return pass_on(q, err);
+}
+
+bool cuda_queue_from(CudaQueue *q, Err *err)
+{
+    return note_time(q, 0, err);
+}
+
+bool cuda_queue_passed(CudaQueue *q, double *seconds, Err *err)
+{
+    float ms = 0;
+    if (!note_time(q, 1, err) || !cuda_queue_wait(q, err))
+        return false;
+    int result = q->api->event_elapsed(&ms, q->clock[0], q->clock[1]);
+    if (result != CUDA_OK)
+        cuda_failed(q->api, "cuEventElapsedTime", "a measurement", result, &q->failed);
+    *seconds = (double)ms * 1e-3;
+    return pass_on(q, err);
+}
+
 /* ---- copies ---- */
 
 /* A stage that nothing uses any more. */
@@ -200,6 +228,11 @@ static bool make_parts(CudaQueue *q, Err *err)
         if (result != CUDA_OK)
             return cuda_failed(q->api, "cuEventCreate", NULL, result, err);
     }
+    for (size_t i = 0; i < COUNT(q->clock); i++) {
+        result = q->api->event_create(&q->clock[i], 0);
+        if (result != CUDA_OK)
+            return cuda_failed(q->api, "cuEventCreate", NULL, result, err);
+    }
     for (int i = 0; i < CUDA_STAGES; i++) {
         result = q->api->host_alloc((void **)&q->stages[i].at, STAGE_BYTES, 0);
         if (result != CUDA_OK)
@@ -234,6 +267,9 @@ void cuda_queue_close(CudaQueue *q, int device)
     for (int i = 0; i < CUDA_MARKS; i++)
         if (q->marks[i].event)
             q->api->event_destroy(q->marks[i].event);
+    for (size_t i = 0; i < COUNT(q->clock); i++)
+        if (q->clock[i])
+            q->api->event_destroy(q->clock[i]);
     if (q->stream)
         q->api->stream_destroy(q->stream);
     q->api->context_current(NULL);

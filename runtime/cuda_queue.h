@@ -25,6 +25,7 @@ typedef struct CudaQueue {
     uint64_t set, reached;      /* marks */
     int64_t since;              /* when the last one was reached, or work began; ns */
     int64_t limit;              /* of the time for one mark; 0: none */
+    CudaEvent clock[2];         /* of cuda_queue_from and cuda_queue_passed */
     bool each;                  /* waits after each mark */
     bool keeps;                 /* launches are kept, not run: nothing is marked */
     CudaStage stages[CUDA_STAGES];
@@ -43,6 +44,9 @@ bool cuda_queue_enter(CudaQueue *q);
 bool cuda_queue_did(CudaQueue *q, const char *call, const char *what, int result);
 /* Waits for all work. False: *err. */
 bool cuda_queue_wait(CudaQueue *q, Err *err);
+/* Notes the time at which all work so far is done; and, when it is, how long ago the noted one is. */
+bool cuda_queue_from(CudaQueue *q, Err *err);
+bool cuda_queue_passed(CudaQueue *q, double *seconds, Err *err);
 /* `from` may change when it returns. */
 bool cuda_queue_upload(CudaQueue *q, CudaAddress to, const void *from, size_t bytes, Err *err);
 /* Behind all work; `to` is filled when it returns. */

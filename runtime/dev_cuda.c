@@ -176,6 +176,16 @@ static bool gpu_sync(Device *d, Err *err)
     return cuda_queue_wait(&d->queue, err);
 }
 
+static bool gpu_clock_from(Device *d, Err *err)
+{
+    return cuda_queue_from(&d->queue, err);
+}
+
+static bool gpu_clock_passed(Device *d, double *seconds, Err *err)
+{
+    return cuda_queue_passed(&d->queue, seconds, err);
+}
+
 /* ---- kernels ---- */
 
 static void gpu_unload(Device *d, Module *m)
@@ -354,6 +364,8 @@ const DeviceVtable device_cuda = {
     .recorded = gpu_recorded,
     .replay = gpu_replay,
     .forget = gpu_forget,
+    .clock_from = gpu_clock_from,
+    .clock_passed = gpu_clock_passed,
     .sync = gpu_sync,
     .threads = gpu_threads,
 };

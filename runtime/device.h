@@ -94,6 +94,10 @@ typedef struct DeviceVtable {
     void (*recorded)(Device *d);
     bool (*replay)(Device *d, uint32_t number);
     void (*forget)(Device *d);
+    /* Time by the device's own clock. from: now, behind all that it was given; passed: the seconds from there to
+     * here, when all of it is done. NULL: as the host sees it. */
+    bool (*clock_from)(Device *d, Err *err);
+    bool (*clock_passed)(Device *d, double *seconds, Err *err);
     /* Waits for all that was launched. False: something failed, and what came behind it was not done. */
     bool (*sync)(Device *d, Err *err);
     int (*threads)(const Device *d);

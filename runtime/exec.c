@@ -563,8 +563,10 @@ static bool is_fixed(const Runtime *rt, const Entry *e)
 
 static void forget_launches(Runtime *rt)
 {
-    for (uint32_t i = 0; i < rt->plan->nentries; i++)
+    for (uint32_t i = 0; i < rt->plan->nentries; i++) {
         rt->entries[i].ran = false;
+        rt->entries[i].kept = 0;
+    }
     if (rt->v->forget)
         rt->v->forget(rt->device);
 }
@@ -616,6 +618,65 @@ bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err)
         !bind_block(rt, call, err))
         return false;
     return run_entry(rt, entry, err) && rt->v->sync(rt->device, err);
+}
+
+/* ---- measuring ---- */
+
+static bool run_times(Runtime *rt, uint32_t entry, uint32_t times, Err *err)
+{
+    bool ok = true;
+    rt->timing = false;
+    for (uint32_t i = 0; ok && i < times; i++)
+        ok = run_launches(rt, entry, err);
+    return ok;
+}
+
+/* What rt_repeat does is kept under numbers of its own. */
+static bool keep_times(Runtime *rt, uint32_t entry, uint32_t times, Err *err)
+{
+    Entry *e = &rt->entries[entry];
+    const uint32_t number = rt->plan->nentries + entry;
+    if (!e->fixed || e->kept == times)
+        return true;
+    if (e->kept)
+        forget_launches(rt);
+    if (!rt->v->record(rt->device, number, plan_text(rt->plan, rt->plan->entries[entry].name)))
+        return true;
+    bool ok = run_times(rt, entry, times, err);
+    rt->v->recorded(rt->device);
+    e->kept = ok ? times : 0;
+    return ok;
+}
+
+static bool clock_from(Runtime *rt, int64_t *from, Err *err)
+{
+    if (rt->v->clock_from)
+        return rt->v->clock_from(rt->device, err);
+    *from = now_ns();
+    return true;
+}
+
+static bool clock_passed(Runtime *rt, int64_t from, double *seconds, Err *err)
+{
+    if (rt->v->clock_passed)
+        return rt->v->clock_passed(rt->device, seconds, err);
+    if (!rt->v->sync(rt->device, err))
+        return false;
+    *seconds = (double)(now_ns() - from) * 1e-9;
+    return true;
+}
+
+bool rt_repeat(Runtime *rt, uint32_t entry, uint32_t times, double *seconds, Err *err)
+{
+    ASSERT(entry < rt->plan->nentries && rt->have_syms);
+    int64_t from = 0;
+    if (!keep_times(rt, entry, times, err) || !rt->v->sync(rt->device, err) ||
+        !clock_from(rt, &from, err))
+        return false;
+    const Entry *e = &rt->entries[entry];
+    bool ok = (e->kept == times && rt->v->replay(rt->device, rt->plan->nentries + entry)) ||
+              run_times(rt, entry, times, err);
+    return ok && clock_passed(rt, from, seconds, err);
 }
 
 /* ---- looking ---- */

@@ -45,6 +45,7 @@ typedef struct Entry {
     bool fixed; /* its launches are the same from call to call, but for the extents */
     bool ran;   /* with the extents of the last call */
     uint64_t calls;
+    uint32_t kept;      /* by rt_repeat: so many calls in a row; 0: none */
     uint32_t *launched; /* by kernel: how often one call does; NULL while nobody counted */
 } Entry;
 

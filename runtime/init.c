@@ -6,6 +6,7 @@
  * arithmetic is f64; the value is rounded once, when stored. */
 #include "inherit.h"
 #include "philox.h"
+#include "ranges.h"
 #include <math.h>
 
 static const double TWO_PI = 6.283185307179586476925286766559;
@@ -183,8 +184,30 @@ static void fill_table(const Plan *p, const PlanState *state, const int64_t *dim
     }
 }
 
-static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *data)
+/* Elements that are drawn one by one. */
+typedef struct Drawing {
+    const PlanState *state;
+    DType dtype;
+    Stream stream;
+    uint64_t columns;
+    double scale;
+    void *data;
+} Drawing;
+
+static void draw_range(void *user, size_t from, size_t to)
 {
+    const Drawing *d = user;
+    const PlanInit init = (PlanInit)d->state->init;
+    const bool eye = init == PI_EYE;
+    for (size_t i = from; i < to; i++)
+        dtype_store(d->dtype, d->data, i,
+                    eye && i / d->columns != i % d->columns ? 0
+                                                            : d->scale * draw(init, &d->stream, i));
+}
+
+static void fill(Runtime *rt, const PlanState *state, uint64_t seed, void *data)
+{
+    const Plan *p = rt_plan(rt);
     const PlanTensor *t = &p->tensors[state->tensor];
     const PlanTensor *named =
         state->kind == PS_MASTER ? &p->tensors[p->states[state->of].tensor] : t;
@@ -205,14 +228,13 @@ static void fill(const Plan *p, const PlanState *state, uint64_t seed, void *dat
         fill_table(p, state, dim, data);
         return;
     }
-    bool eye = state->init == PI_EYE;
-    uint64_t columns = dim[1] > 0 ? (uint64_t)dim[1] : 1;
-    double scale = scale_of((PlanInit)state->init, state->init_a, fans_of(dim, t->rank));
-    for (uint64_t i = 0; i < n; i++)
-        dtype_store((DType)t->dtype, data, i,
-                    eye && i / columns != i % columns
-                        ? 0
-                        : scale * draw((PlanInit)state->init, &stream, i));
+    Drawing d = {.state = state,
+                 .dtype = (DType)t->dtype,
+                 .stream = stream,
+                 .columns = dim[1] > 0 ? (uint64_t)dim[1] : 1,
+                 .scale = scale_of((PlanInit)state->init, state->init_a, fans_of(dim, t->rank)),
+                 .data = data};
+    ranges_run(rt_threads(rt), n, draw_range, &d);
 }
 
 /* Rows that no weights fill are the mean of those they fill; without weights they are nothing. */
@@ -227,6 +249,19 @@ static bool has_values(const Plan *p, Err *err)
     return true;
 }
 
+typedef struct Rounding {
+    DType source, type;
+    const void *from;
+    void *to;
+} Rounding;
+
+static void round_range(void *user, size_t from, size_t to)
+{
+    const Rounding *r = user;
+    for (size_t i = from; i < to; i++)
+        dtype_store(r->type, r->to, i, dtype_load(r->source, r->from, i));
+}
+
 /* The elements of one state, rounded to the type of another of its shape. */
 static bool copy_state(Runtime *rt, uint32_t from, uint32_t to, Err *err)
 {
@@ -237,8 +272,9 @@ static bool copy_state(Runtime *rt, uint32_t from, uint32_t to, Err *err)
     if (!rt_lend_state(rt, from, RT_READ, &data, err))
         return false;
     bool ok = rt_lend_state(rt, to, RT_WRITE, &copy, err);
-    for (size_t i = 0; ok && i < copy.bytes / dtype_info(type)->bytes; i++)
-        dtype_store(type, copy.data, i, dtype_load(source, data.data, i));
+    Rounding r = {.source = source, .type = type, .from = data.data, .to = ok ? copy.data : NULL};
+    if (ok)
+        ranges_run(rt_threads(rt), copy.bytes / dtype_info(type)->bytes, round_range, &r);
     ok = ok && rt_return(rt, &copy, err);
     return rt_return(rt, &data, err) && ok;
 }
@@ -253,17 +289,28 @@ bool init_copies(Runtime *rt, Err *err)
     return true;
 }
 
+/* It becomes the rounding of that. */
+static bool has_master(const Plan *p, uint32_t state)
+{
+    for (uint32_t i = 0; i < p->nstates; i++)
+        if (p->states[i].kind == PS_MASTER && p->states[i].of == state)
+            return true;
+    return false;
+}
+
 static bool fill_state(Runtime *rt, uint32_t i, uint64_t seed, Err *err)
 {
     const PlanState *state = &rt_plan(rt)->states[i];
     RtLoan at;
+    if (state->kind == PS_PARAM && has_master(rt_plan(rt), i))
+        return true;
     if (state->kind != PS_PARAM && state->kind != PS_BUFFER && state->kind != PS_MASTER) {
         rt_clear_state(rt, i);
         return true;
     }
     if (!rt_lend_state(rt, i, RT_WRITE, &at, err))
         return false;
-    fill(rt_plan(rt), state, seed, at.data);
+    fill(rt, state, seed, at.data);
     return rt_return(rt, &at, err);
 }
 

@@ -65,6 +65,9 @@ typedef struct RtCall {
 } RtCall;
 /* Runs an entry to the end. No allocation. Results stay valid until the next call. */
 bool rt_run(Runtime *rt, uint32_t entry, const RtCall *call, Err *err);
+/* What rt_run of an entry did last, `times` times more behind one another and without transfers, and the seconds
+ * of all by the device's clock. What a device keeps of it for that, it does once before. */
+bool rt_repeat(Runtime *rt, uint32_t entry, uint32_t times, double *seconds, Err *err);
 /* Called after every launch of rt_run, with its entry and its number in it; NULL: no longer. */
 typedef void (*RtWatchFn)(void *user, uint32_t entry, uint32_t launch);
 void rt_watch(Runtime *rt, RtWatchFn fn, void *user);

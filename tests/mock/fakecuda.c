@@ -478,6 +478,17 @@ int cuEventQuery(CudaEvent e)
     return d->done >= e->op ? CUDA_OK : CUDA_NOT_READY;
 }
 
+/* Every operation takes a millisecond. */
+int cuEventElapsedTime(float *ms, CudaEvent from, CudaEvent to)
+{
+    Driver *d = driver();
+    CHECK("cuEventElapsedTime");
+    if (d->done < from->op || d->done < to->op)
+        return CUDA_NOT_READY;
+    *ms = (float)to->op - (float)from->op;
+    return CUDA_OK;
+}
+
 /* ---- graphs: what is captured is not done, and done as often as it is launched ---- */
 
 int cuStreamBeginCapture_v2(CudaStream s, int mode)

@@ -274,6 +274,39 @@ static void launches_are_kept(void **state)
     plan_free(plan);
 }
 
+/* As often as is said, as one graph, and in its time by the clock of the GPU: in the mock a millisecond for each
+ * of the three launches of a call, and for each of three events. */
+static void calls_are_repeated(void **state)
+{
+    Gpu *g = *state;
+    Plan *plan = plan_of(builder(g));
+    Runtime *rt = open_plan(plan);
+    float x[ROWS * SAMPLE_COLUMNS], w[SAMPLE_COLUMNS], once, got;
+    const void *inputs[] = {x};
+    const int64_t rows = ROWS;
+    RtCall call = {.inputs = inputs, .syms = &rows};
+    double seconds;
+    Err err = {0};
+    long before = graphs();
+    fill(x, w);
+    put_state(rt, SS_WEIGHT, w);
+    assert_true(rt_run(rt, SE_MICRO, &call, &err));
+    take_state(rt, SS_SUM, &once);
+    for (uint32_t times = 2; times < 5; times++) { /* recorded, replayed and once more */
+        assert_true(rt_repeat(rt, SE_MICRO, times, &seconds, &err));
+        assert_true(fabs(seconds - 3e-3 * times - 3e-3) < 1e-6);
+        assert_true(rt_repeat(rt, SE_MICRO, times, &seconds, &err));
+    }
+    assert_int_equal(graphs() - before, 9);
+    take_state(rt, SS_SUM, &got);
+    assert_true(fabsf(got - 28 * once) <= 1e-4f * fabsf(got));
+    setenv("MDL_MOCK_FAIL", "k_total_1:700", 1);
+    assert_false(rt_repeat(rt, SE_MICRO, 4, &seconds, &err));
+    assert_non_null(strstr(err.text, "CUDA_ERROR_ILLEGAL"));
+    rt_close(rt);
+    plan_free(plan);
+}
+
 static Device *open_device(void)
 {
     Err err = {0};
@@ -585,6 +618,7 @@ int main(void)
         TEST(a_plan_runs),
         TEST(a_loop_goes_round),
         TEST(launches_are_kept),
+        TEST(calls_are_repeated),
         TEST(large_copies_come_back),
         TEST(memory_of_the_device_is_closed),
         TEST(a_fault_of_a_kernel_is_told),

@@ -55,7 +55,7 @@ static uint64_t add_state(PlanBuilder *b, const Want *w, uint64_t offset)
     return (offset + t.bytes + 63) / 64 * 64;
 }
 
-static Model open_model(const Want *wants, uint32_t n)
+static Model open_model_on(const Want *wants, uint32_t n, int threads)
 {
     Model m = {.arena = arena_new()};
     PlanBuilder *b = planb_new(m.arena);
@@ -68,10 +68,15 @@ static Model open_model(const Want *wants, uint32_t n)
     Err err = {0};
     m.plan = plan_from_bytes(file.data, file.n, &err);
     if (m.plan)
-        m.rt = rt_open(m.plan, &(RtOptions){.threads = 1, .quiet = true}, &err);
+        m.rt = rt_open(m.plan, &(RtOptions){.threads = threads, .quiet = true}, &err);
     if (!m.rt)
         fail_msg("%s", err.text);
     return m;
+}
+
+static Model open_model(const Want *wants, uint32_t n)
+{
+    return open_model_on(wants, n, 1);
 }
 
 static void close_model(Model *m)
@@ -304,6 +309,24 @@ static void wrong_weights_change_nothing(void **state)
     }
 }
 
+/* Large states are filled by several threads, part by part. */
+static void threads_do_not_show(void **state)
+{
+    UNUSED(state);
+    static const Want want = {"w", PS_PARAM, PI_NORMAL, 0.02, DT_F32, 1025, 1031};
+    Model one = open_model_on(&want, 1, 1), more = open_model_on(&want, 1, 3);
+    RtLoan a, b;
+    Err err = {0};
+    assert_true(rt_init(one.rt, 7, &err) && rt_init(more.rt, 7, &err));
+    assert_true(rt_lend_state(one.rt, 0, RT_READ, &a, &err));
+    assert_true(rt_lend_state(more.rt, 0, RT_READ, &b, &err));
+    assert_int_equal(a.bytes, b.bytes);
+    assert_memory_equal(a.data, b.data, a.bytes);
+    assert_true(rt_return(one.rt, &a, &err) && rt_return(more.rt, &b, &err));
+    close_model(&one);
+    close_model(&more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +334,7 @@ int main(void)
         cmocka_unit_test(distributions_have_their_moments),
         cmocka_unit_test(constants_fill_every_dtype),
         cmocka_unit_test(a_value_depends_on_seed_path_and_index_alone),
+        cmocka_unit_test(threads_do_not_show),
         cmocka_unit_test(all_but_weights_becomes_zero),
         cmocka_unit_test(weights_are_taken_by_key_and_converted),
         cmocka_unit_test(wrong_weights_change_nothing),

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# gpu.sh SECONDS [BUILD [OUT]]: measures kernels and training steps of `mdl` on the GPU of this machine, beside
+# PyTorch where $MDL_BENCH_PYTHON (else python3) has it. BUILD is a build folder, or the folder of a pack, which is
+# the usual one. A line of JSON a result is written to stdout and to OUT/lines.jsonl as it comes, most important first,
+# and after each part OUT/table.txt and OUT/GPU-DATE.json, so that a run that is cut still tells. Takes SECONDS, and no
+# more than $MDL_GPU_BENCH_SECONDS (170). Exit code 1 when a case of `mdl` failed.
+# MDL_BENCH_DEVICE=simt MDL_BENCH_ARCH=sm_80 MDL_BENCH_CASES=bench/gpu_tiny.txt tries it without a GPU.
+set -uo pipefail
+seconds=${1:?usage: bench/gpu.sh SECONDS [BUILD [OUT]]}
+build=$(cd "${2:-$(dirname "$0")/..}" && pwd) || exit 3
+out=${3:-${TMPDIR:-/tmp}/mdl-gpu-bench}
+mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 3
+cd "$(dirname "$0")/.." || exit 3
+[ "$seconds" -le "${MDL_GPU_BENCH_SECONDS:-170}" ] || seconds=${MDL_GPU_BENCH_SECONDS:-170}
+device=${MDL_BENCH_DEVICE:-cuda}
+list=${MDL_BENCH_CASES:-bench/gpu_cases.txt}
+python=${MDL_BENCH_PYTHON:-python3}
+lines=$out/lines.jsonl
+log=$out/log.txt
+peer_device=cpu
+[ "$device" != cuda ] || peer_device=cuda
+began=$SECONDS
+
+say() { printf '%4d s  %s\n' "$((SECONDS - began))" "$*" >&2; }
+left() { echo "$((seconds - SECONDS + began))"; }
+
+# The program of this name, in a build folder or a pack.
+program() {
+    local at
+    for at in "$build"/{bin,cli,bench,.}/"$1"; do
+        if [ -f "$at" ] && [ -x "$at" ]; then
+            echo "$at"
+            return
+        fi
+    done
+    say "no program $1 in $build"
+    exit 3
+}
+
+mdl=$(program mdl) && bench=$(program gpu_bench) || exit 3
+mapfile -t cases < <(awk 'NF >= 2 && !/^#/ && !/^step:/ { print $1 }' "$list")
+mapfile -t steps < <(awk 'NF >= 2 && /^step:/ { print $1 }' "$list")
+[ "${#cases[@]}" -gt 0 ] || {
+    say "no cases in $list"
+    exit 3
+}
+
+# What is known so far.
+table() {
+    local head host day
+    day=$(date +%Y-%m-%d)
+    host=$(sed -n 's/.*"gpu": *"\([^"]*\)".*/\1/p' "$lines" | sed -n 1p | tr '[:upper:]' '[:lower:]' | tr -cs 'a-z0-9\n' '-')
+    head="$("$mdl" --version | sed -n 1p); $day; $(sed -n 's/.*"version": *"\([^"]*\)".*/peer PyTorch \1/p' "$lines" | sed -n 1p)"
+    awk -v json="$out/rows" -v head="$head" -f bench/gpu_table.awk "$list" "$lines" >"$out/table.txt" || return
+    {
+        printf '{\n  "schema": "mdl.gpu-bench.1",\n  "date": "%s",\n  "versions": "%s",\n' "$day" "$head"
+        cat "$out/rows"
+        printf '}\n'
+    } >"$out/${host:-gpu-}$day.json"
+    rm -f "$out/rows"
+}
+
+# Kernels for the cache: several cases at a time, since each has few.
+warm() {
+    local arch
+    arch=$("$mdl" doctor 2>/dev/null | sed -n 's/.*\(sm_[0-9]*a*\).*/\1/p' | sed -n 1p)
+    printf '%s\n' "${cases[@]}" | xargs -P "$(nproc)" -n 1 "$bench" "$device" --warm "${MDL_BENCH_ARCH:-${arch:-sm_90a}}" >>"$log" 2>&1
+}
+
+gpu_name() {
+    command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | sed -n 1p
+}
+
+# step TYPE MODEL BxTxLxD, as gpu_torch.py takes it. Its work is that of the products.
+step() {
+    local type model b t l d set=() line why=$out/why.txt
+    IFS=: read -r _ type model line <<<"$1"
+    IFS=x read -r b t l d <<<"$line"
+    case $model in
+    gpt2)
+        set=(--set model.net.D="$d" --set model.net.L="$l" --set model.net.H="$((d / 64))" --set model.net.Ctx="$t"
+            bench/gpt2_step.mdl)
+        ;;
+    mistral)
+        local heads=$((d / 128 > 0 ? d / 128 : 1))
+        set=(--set model.mistral.D="$d" --set model.mistral.L="$l" --set model.mistral.H="$heads"
+            --set model.mistral.KV="$((heads / 4 > 0 ? heads / 4 : 1))" --set model.mistral.F="$((d * 7 / 2))"
+            --set data.rows.length="$t" bench/mistral_step.mdl)
+        ;;
+    esac
+    [ "$type" = f32 ] || set+=(--set train.precision=bf16)
+    [ "$type" = bf16 ] || set+=(--set train.precision=f32)
+    line=$(MDL_PATH=models timeout "$(left)" "$mdl" bench --quiet --json --device "$device" --seconds 2 \
+        --set train.batch="$b" "${set[@]}" 2>"$why") || line=
+    if [ -n "$line" ]; then
+        printf '%s\n' "$line" | sed "s/^{/{\"who\":\"mdl\",\"case\":\"$1\",/"
+    else
+        printf '{"who":"mdl","case":"%s","error":"%s"}\n' "$1" "$(sed -n '1s|["\\]||gp' "$why" | grep . || echo 'no time was left')"
+    fi | tee -a "$lines"
+    cat "$why" >>"$log"
+    rm -f "$why"
+}
+
+# torch SECONDS [OPTION..] CASE..
+torch() {
+    local most=$1
+    shift
+    [ "$most" -gt 8 ] || return
+    timeout "$((most + 5))" "$python" bench/gpu_torch.py --device "$peer_device" --seconds "$((most - 5))" --out "$lines" "$@" \
+        2>>"$log" || say "PyTorch stopped: $(tail -n 1 "$log")"
+}
+
+share() { echo "$(($(left) * $1 / 100))"; }
+
+: >"$lines"
+: >"$log"
+name=$(gpu_name)
+[ -z "$name" ] || printf '{"gpu":"%s","driver":"%s"}\n' "${name%,*}" "${name##*, }" | tee -a "$lines"
+say "compiling kernels of ${#cases[@]} cases"
+warm
+say "measuring them"
+"$bench" "$device" --seconds "$(share 45)" "${cases[@]}" 2>>"$log" | tee -a "$lines"
+table
+say "training steps"
+for case in "${steps[@]}"; do
+    [ "$(left)" -le 5 ] || step "$case"
+done
+table
+has_torch=
+if "$python" -c 'import torch' 2>>"$log"; then
+    has_torch=1
+    say "the same in PyTorch"
+    torch "$(share 60)" --cap 1 "${cases[@]}" "${steps[@]}"
+else
+    say "no PyTorch in $python: name a Python that has it in MDL_BENCH_PYTHON"
+fi
+table
+if [ -n "$has_torch" ]; then
+    say "compiled PyTorch"
+    torch "$(left)" --compile "${steps[@]}" "${cases[@]}"
+    table
+fi
+say "done: $out"
+cat "$out/table.txt"
+! grep -q '"who":"mdl".*"error"' "$lines"
