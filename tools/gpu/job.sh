@@ -51,7 +51,7 @@ timed() { # LIMIT LOG COMMAND..
 # A cmocka program on the GPU.
 test_job() { # STAGE PROGRAM ISA LIMIT
     local log=$out/logs/$1-$2-$3.log verdict passed failed skipped note='' code seconds status
-    if [ "$(left)" -lt 5 ]; then
+    if [ "$(left)" -lt 2 ]; then
         row "$1" "$2" "$3" 'not run' 0 0 0 0 'no time was left'
         return
     fi

@@ -50,7 +50,8 @@ mkdir -p "$out/logs" && out=$(cd "$out" && pwd) || exit 1
 rm -f "$out"/logs/*.log
 table=$out/results.tsv
 printf 'stage\tprogram\tisa\tstatus\tpassed\tfailed\tskipped\tseconds\tnote\n' >"$table"
-export MDL_PATH=$root/models MDL_CACHE=$root/kernel-cache
+export MDL_PATH=$root/models MDL_CACHE=${MDL_CACHE:-$root/kernel-cache}
+export MDL_GPU_TIMEOUT=${MDL_GPU_TIMEOUT:-20} # no kernel of a test takes as long
 export CUDA_CACHE_DISABLE=1 # ours is the cache
 export LC_ALL=C
 unset CMOCKA_MESSAGE_OUTPUT CMOCKA_TEST_ABORT CMOCKA_TEST_FILTER CMOCKA_XML_FILE

@@ -123,40 +123,30 @@ stage_models() {
 
 # ---- measurements ----
 
-# A program prints a JSON object a line for each thing that it measured; report.sh collects them.
-bench_job() { # PROGRAM COMMAND..
-    local log=$out/logs/bench-$1.log note='' lines code seconds status name=$1
-    shift
+# bench/gpu*.sh, started from the root of the pack, print a JSON object a line for each thing that they measured,
+# peers included; report.sh collects them.
+bench_job() { # SCRIPT
+    local name=${1##*/} log note='' lines bad=0 code seconds status
+    log=$out/logs/bench-$name.log
     if [ "$(left)" -lt 10 ]; then
         row bench "$name" - 'not run' 0 0 0 0 'no time was left'
         return
     fi
-    timed 150 "$log" "$@"
+    timed "$(left)" "$log" bash "$1" "$(left)"
+    [ "$status" != timeout ] || status='cut'
     lines=$(grep -a -c '^{.*}$' "$log")
-    [ "$status" != passed ] || [ "$lines" -gt 0 ] || { status=failed note='it printed no measurement'; }
-    [ "$status" != failed ] || note=${note:-$(complaint "$log")}
-    row bench "$name" - "$status" "$lines" $([ "$status" = failed ] || [ "$status" = timeout ]; echo $((1 - $?))) 0 \
-        "$seconds" "$note"
+    [ "$status" != passed ] || [ "$lines" -gt 0 ] || { status='failed' note='it printed no measurement'; }
+    [ "$status" != failed ] || { bad=1 note=${note:-$(complaint "$log")}; }
     grep -a '^{.*}$' "$log"
+    row bench "$name" - "$status" "$lines" "$bad" 0 "$seconds" "$note"
 }
 
-# Alone on the GPU, one after another. Peers are in Python: they need PyTorch.
+# Alone on the GPU, one after another.
 stage_bench() {
-    local file python=${MDL_BENCH_PYTHON:-python3}
+    local file
     wait_jobs
-    for file in $(programs 'gpu_*'); do
-        wanted "$file" && bench_job "$file" "bin/$file"
-    done
-    for file in bench/gpu_*.sh; do
-        wanted "$file" && bench_job "$(basename "$file")" bash "$file"
-    done
-    for file in bench/gpu_*.py; do
-        wanted "$file" || continue
-        if "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-            bench_job "$(basename "$file")" "$python" "$file"
-        else
-            row bench "$(basename "$file")" - absent 0 0 0 0 "no PyTorch with CUDA in $python"
-        fi
+    for file in bench/gpu*.sh; do
+        [ -e "$file" ] && wanted "$file" && bench_job "$file"
     done
 }
 
