@@ -22,12 +22,15 @@ budget=460
 jobs=$(nproc 2>/dev/null || echo 2)
 out=$root/results
 
+help() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' tools/gpu/run.sh; }
+
 usage() {
-    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$root/run" >&2
+    help >&2
     exit 2
 }
 
 while [ $# -gt 0 ]; do
+    case $1 in -h | --help) help && exit ;; esac
     [ $# -ge 2 ] || usage
     case $1 in
     --only) only=$2 ;;
