@@ -177,16 +177,27 @@ static void time_that_is_up_is_no_success(void **state)
     check_has(out, "\nINCOMPLETE: ");
 }
 
+/* In place of bench/gpu.sh. */
+static void bench(const Pack *p, const char *script)
+{
+    assert_true(file_write_atomic(in_pack(p, "bench/gpu.sh"), script, strlen(script), NULL));
+}
+
 static void measurements_are_collected(void **state)
 {
     const Pack *p = *state;
-    static const char script[] = "echo warming up; echo '{\"case\":\"copy\",\"least\":1e-3}'";
-    assert_true(file_write_atomic(in_pack(p, "bench/gpu_a.sh"), script, strlen(script), NULL));
-    assert_true(file_write_atomic(in_pack(p, "bench/gpu_b.sh"), "echo nothing", 12, NULL));
-    check_has(run(p, "--only bench --match gpu_a", 0), "{\"case\":\"copy\",\"least\":1e-3}\n");
+    bench(p, "[ -x $1/bin/mdl ] && [ $3 -gt 100 ] && echo A TABLE >$2/table.txt\n"
+             "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$2/lines.jsonl\n"
+             "echo '{\"who\":\"torch\",\"case\":\"a\",\"median\":2e-3}' >>$2/lines.jsonl\n");
+    check_has(run(p, "--only bench", 0), "A TABLE\n");
+    check_has(results(p, "results.tsv"), "bench\tgpu.sh\t-\tpassed\t1\t0\t");
     check_has(results_json(p, "mock-gpu-"),
-              "{\"program\": \"gpu_a.sh\", \"case\":\"copy\",\"least\":1e-3}");
-    check_has(run(p, "--only bench", 1), "it printed no measurement");
+              "    {\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3},\n"
+              "    {\"who\":\"torch\",\"case\":\"a\",\"median\":2e-3}\n");
+    bench(p, "echo '{\"who\":\"mdl\",\"case\":\"a\",\"error\":\"none\"}' >$2/lines.jsonl; exit 1");
+    check_has(run(p, "--only bench", 1), "\n1 programs passed, 1 failed, ");
+    bench(p, "echo nothing");
+    check_has(run(p, "--only bench", 1), "nothing was measured");
 }
 
 static void losses_are_those_of_the_cpu(void **state)

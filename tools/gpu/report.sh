@@ -17,19 +17,9 @@ json_rows() {
         END { print "" }' "$table"
 }
 
-# Of all logs, those of benches that were cut, too: {"program": "gpu_x", ...}.
+# What bench/gpu.sh has measured, as it wrote it.
 json_benches() {
-    local file first=1 name line
-    for file in "$out"/logs/bench-*.log; do
-        [ -e "$file" ] || continue
-        name=${file##*/bench-}
-        while IFS= read -r line; do
-            [ $first = 1 ] || printf ',\n'
-            first=0
-            printf '    {"program": "%s", %s' "${name%.log}" "${line#\{}"
-        done < <(grep -a '^{.*:.*}$' "$file")
-    done
-    echo
+    [ ! -s "$out/bench/lines.jsonl" ] || grep -a '^{.*}$' "$out/bench/lines.jsonl" | sed 's/^/    /; $!s/$/,/'
 }
 
 write_json() { # FILE CODE

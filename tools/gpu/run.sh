@@ -50,7 +50,7 @@ case $budget$jobs in *[!0-9]*) usage ;; esac
 [ "$budget" -gt 0 ] && [ "$jobs" -gt 0 ] || usage
 
 mkdir -p "$out/logs" && out=$(cd "$out" && pwd) || exit 1
-rm -f "$out"/logs/*.log
+rm -rf "$out"/logs/*.log "$out"/bench
 table=$out/results.tsv
 printf 'stage\tprogram\tisa\tstatus\tpassed\tfailed\tskipped\tseconds\tnote\n' >"$table"
 export MDL_PATH=$root/models MDL_CACHE=${MDL_CACHE:-$root/kernel-cache}

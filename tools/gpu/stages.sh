@@ -123,31 +123,29 @@ stage_models() {
 
 # ---- measurements ----
 
-# bench/gpu*.sh, started from the root of the pack, print a JSON object a line for each thing that they measured,
-# peers included; report.sh collects them.
-bench_job() { # SCRIPT
-    local name=${1##*/} log note='' lines bad=0 code seconds status
-    log=$out/logs/bench-$name.log
-    if [ "$(left)" -lt 10 ]; then
-        row bench "$name" - 'not run' 0 0 0 0 'no time was left'
+# bench/gpu.sh, alone on the GPU. It writes lines.jsonl, one for each thing that it measured or could not, and
+# table.txt; report.sh takes over what is there, also of a run that was cut.
+stage_bench() {
+    local log=$out/logs/bench.log dir=$out/bench most=210 passed=0 failed=0 note='' code seconds status
+    wait_jobs
+    wanted bench/gpu.sh || return
+    if [ "$(left)" -lt 20 ]; then
+        row bench gpu.sh - 'not run' 0 0 0 0 'no time was left'
         return
     fi
-    timed "$(left)" "$log" bash "$1" "$(left)"
+    mkdir -p "$dir"
+    [ $most -lt "$(left)" ] || most=$(left)
+    timed "$most" "$log" bash bench/gpu.sh "$root" "$dir" $((most - 10))
     [ "$status" != timeout ] || status='cut'
-    lines=$(grep -a -c '^{.*}$' "$log")
-    [ "$status" != passed ] || [ "$lines" -gt 0 ] || { status='failed' note='it printed no measurement'; }
-    [ "$status" != failed ] || { bad=1 note=${note:-$(complaint "$log")}; }
-    grep -a '^{.*}$' "$log"
-    row bench "$name" - "$status" "$lines" "$bad" 0 "$seconds" "$note"
-}
-
-# Alone on the GPU, one after another.
-stage_bench() {
-    local file
-    wait_jobs
-    for file in bench/gpu*.sh; do
-        [ -e "$file" ] && wanted "$file" && bench_job "$file"
-    done
+    if [ -e "$dir/lines.jsonl" ]; then
+        passed=$(grep -a '"who":"mdl"' "$dir/lines.jsonl" | grep -a -c '"median"')
+        failed=$(grep -a '"who":"mdl"' "$dir/lines.jsonl" | grep -a -c '"error"')
+    fi
+    [ "$passed$status" != 0passed ] || { status='failed' note='nothing was measured'; }
+    [ "$status$failed" != failed0 ] || failed=1
+    [ "$status" != failed ] || note=${note:-$(complaint "$log")}
+    [ ! -e "$dir/table.txt" ] || cat "$dir/table.txt"
+    row bench gpu.sh - "$status" "$passed" "$failed" 0 "$seconds" "$note"
 }
 
 # ---- races and bounds, by NVIDIA's tool ----
