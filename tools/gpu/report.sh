@@ -17,9 +17,18 @@ json_rows() {
         END { print "" }' "$table"
 }
 
-# What bench/gpu.sh has measured, as it wrote it.
-json_benches() {
-    [ ! -s "$out/bench/lines.jsonl" ] || grep -a '^{.*}$' "$out/bench/lines.jsonl" | sed 's/^/    /; $!s/$/,/'
+# What bench/gpu.sh says of its measurements (it writes one such file), or null.
+json_bench() {
+    local file
+    for file in "$out"/bench/*.json; do
+        [ ! -s "$file" ] || { cat "$file" && return; }
+    done
+    echo null
+}
+
+# And what could not be measured.
+json_bench_errors() {
+    [ ! -s "$out/bench/lines.jsonl" ] || grep -a '^{.*"error".*}$' "$out/bench/lines.jsonl" | sed 's/^/    /; $!s/$/,/'
 }
 
 write_json() { # FILE CODE
@@ -35,8 +44,9 @@ write_json() { # FILE CODE
   "tests": [
 $(json_rows)
   ],
-  "bench": [
-$(json_benches)
+  "bench": $(json_bench),
+  "bench_errors": [
+$(json_bench_errors)
   ]
 }
 END
