@@ -34,7 +34,7 @@ function(mdl_test name)
   cmake_parse_arguments(T "" "" "LIBS" ${ARGN})
   add_executable(${name} ${T_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE ${T_LIBS} cmocka m mdl_options)
-  target_compile_definitions(${name} PRIVATE MDL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+  target_compile_definitions(${name} PRIVATE MDL_SOURCE_DIR="${MDL_TEST_ROOT}"
                                              MDL_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
 endfunction()

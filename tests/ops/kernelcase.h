@@ -68,8 +68,12 @@ typedef struct Harness {
     uint32_t failed; /* comparisons */
 } Harness;
 
+/* NULL: the machine cannot run that. $MDL_TEST_ISA=sm_90a takes the place of sm_80. */
 static Harness *harness_new(const char *isa)
 {
+    const char *wanted = getenv("MDL_TEST_ISA");
+    if (isa && strcmp(isa, "sm_80") == 0 && wanted && strncmp(wanted, "sm_", 3) == 0)
+        isa = wanted;
     Arena *arena = arena_new();
     Harness *h = NEW(arena, Harness);
     h->arena = arena;
