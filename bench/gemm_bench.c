@@ -226,7 +226,8 @@ int main(int argc, char **argv)
     bool ok = true;
     for (int i = 2; ok && i < argc; i++) {
         Run run = {.blas = &blas};
-        BenchProgram b = {path, threads, choose, measure, &run};
+        BenchProgram b = {
+            .path = path, .threads = threads, .choose = choose, .measure = measure, .user = &run};
         ok = read_shape(argv[i], &run.shape) ? bench_program(&b, &err)
                                              : err_set(&err, ERR_USAGE, "no size: %s", argv[i]);
         if (ok)

@@ -57,7 +57,8 @@ static bool measure(Runtime *rt, void *user, Err *err)
 
 static bool time_chain(const char *path, int threads, Run *run, Err *err)
 {
-    BenchProgram b = {path, threads, choose, measure, run};
+    BenchProgram b = {
+        .path = path, .threads = threads, .choose = choose, .measure = measure, .user = run};
     return bench_program(&b, err);
 }
 
