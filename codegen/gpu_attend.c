@@ -33,6 +33,8 @@ void attend_describe(Lower *lo, Attend *t, const Attention *a, const Node *const
     t->cols = lower_config(lo, "cols");
     t->stages = lower_config(lo, "stages");
     t->threads = t->rows / 16 * WARP;
+    t->groups =
+        t->operand != DT_F32 && lower_has_config(lo, "groups") && lower_config(lo, "groups");
     t->kv = dim_fixed(a->kv);
     t->group = dim_fixed(a->g);
     t->heads = t->kv * t->group;
@@ -73,10 +75,26 @@ void attend_side(Lower *lo, const Attend *t, AttendSide *s)
     probe.b = scope_var(lo, zero, t->a->b);
     probe.n = scope_var(lo, zero, t->a->kv);
     probe.g = scope_var(lo, zero, t->a->g);
-    const Ix *line = scope_var(lo, zero, s->lines);
+    const Ix *line = scope_var(lo, zero, s->lines), *at;
     const Ix *column = scope_vector_var(lo, zero, s->columns, NULL);
     side_index(&probe, s, line, column, ix);
     s->async = copy_in_runs(lo, s->node, ix, lo->nvar - 1, t->operand);
+    if (!s->async)
+        return;
+    attend_source(lo, &probe, s, line, column, &at);
+    if (!index_stride(lo, at, lo->nvar - 2, &s->pitch))
+        s->pitch = NULL;
+}
+
+const Node *attend_source(Lower *lo, const Attend *t, const AttendSide *s, const Ix *line,
+                          const Ix *column, const Ix **at)
+{
+    const Ix *ix[IR_MAX_RANK];
+    side_index(t, s, line, column, ix);
+    const Node *n = copy_source(lo->ir, s->node, ix);
+    if (n)
+        *at = ix_flatten(lo->ir, n->type->dims, ix, n->type->rank);
+    return n;
 }
 
 int64_t attend_row_bytes(const AttendSide *s)
@@ -155,16 +173,15 @@ static const KExpr *run_lanes(Lower *lo, const Run *r)
 static void copy_run(Lower *lo, const Run *r)
 {
     Kernel *k = lo->k;
-    const Ix *ix[IR_MAX_RANK];
     const KExpr *some = r->columns % k->width ? run_lanes(lo, r) : ke_int(k, k->width);
     const KExpr *arg[] = {r->inside, ke_mul(lo, some, ke_int(k, operand_bytes(r->t)))};
     const KExpr *bytes = copy_let(lo, "bytes", ke_text(k, KT_I64, "(%0 ? %1 : 0)", arg, 2));
-    run_index(lo, r, NULL, ix);
-    const Node *n = copy_source(lo->ir, r->s->node, ix);
+    const Ix *line = scope_var(lo, r->line, r->s->lines), *at;
+    const Ix *column = scope_vector_var(lo, r->column, r->s->columns, NULL);
+    const Node *n = attend_source(lo, r->t, r->s, line, column, &at);
     ASSERT(n);
     /* a run that is not there is not read: any address will do */
-    const KExpr *at = lower_index(lo, ix_flatten(lo->ir, n->type->dims, ix, n->type->rank));
-    const KExpr *pick[] = {r->inside, at};
+    const KExpr *pick[] = {r->inside, lower_index(lo, at)};
     const KExpr *from = copy_let(lo, "from", ke_text(k, KT_I64, "(%0 ? %1 : 0)", pick, 2));
     const KExpr *copy[] = {ke_addr(k, r->t->tiles, r->to), ke_addr(k, lo->in[n->id], from), bytes};
     copy_call(lo, "mdl_cp_async16(%0, %1, (int)%2)", copy, 3);
@@ -199,8 +216,9 @@ void attend_bring(Lower *lo, const Attend *t, const AttendSide *s, const KExpr *
     const KExpr *major, *minor;
     ShareSpec share = {t->thread, t->threads, count * s->used, true};
     share_open_rows(lo, &share, s->used, &major, &minor);
-    const KExpr *arg[] = {major, minor, ke_int(k, s->chunks)};
-    r.to = ke_add(lo, base, ke_text(k, KT_I64, "mdl_chunk(%0, %1, %2)", arg, 3));
+    const KExpr *arg[] = {major, minor, ke_int(k, t->groups ? count : s->chunks)};
+    const char *place = t->groups ? "mdl_line(%0, %1, %2)" : "mdl_chunk(%0, %1, %2)";
+    r.to = ke_add(lo, base, ke_text(k, KT_I64, place, arg, 3));
     r.line = copy_let(lo, "line", ke_add(lo, first, major));
     r.column = copy_let(lo, "column", ke_mul(lo, minor, ke_int(k, k->width)));
     r.inside = ke_test(k, "<", r.line, ke_extent(k, s->lines));

@@ -15,12 +15,14 @@ typedef struct AttendSide {
     int64_t width;        /* columns in use: rounded up to 16 */
     int64_t used, chunks; /* of a row: chunks in use, and from row to row */
     bool async;           /* copied as it lies */
+    const Dim *pitch; /* then: elements from line to line in memory, if these are always as many */
 } AttendSide;
 
 /* A block: `rows` of one side, 16 a warp; `cols` of the other side are a step. */
 typedef struct Attend {
     const Attention *a;
     DType operand; /* DT_BF16, DT_F16: tensor cores; DT_F32: multiply-adds */
+    bool groups;   /* warpgroups multiply what lies in lines of 128 bytes (mdl_attend_group.h) */
     int64_t rows, cols, stages, threads;
     int64_t heads, kv, group;
     const Ix *b, *n, *g, *h;
@@ -43,6 +45,9 @@ const KExpr *attend_begin(Lower *lo, Attend *t, KPhase *phase, bool keys, int64_
 /* At the head of a block: names of its threads' places. */
 void attend_places(Lower *lo, Attend *t);
 
+/* An element of a side: the input that is copied where it is async, and the place in it; else NULL. */
+const Node *attend_source(Lower *lo, const Attend *t, const AttendSide *s, const Ix *line,
+                          const Ix *column, const Ix **at);
 /* Lines [first, first + count) to rows of shared memory from byte `base` on; missing ones are 0. */
 void attend_bring(Lower *lo, const Attend *t, const AttendSide *s, const KExpr *base,
                   const KExpr *first, int64_t count);

@@ -11,46 +11,33 @@
  * multiply-adds of f32.
  *
  * Config: rows (queries of a block), cols (keys of a step), stages of the ring. */
-#include "gpu_attend.h"
+#include "gpu_attention.h"
 
 #include <math.h>
 
 static const double LOG2E = 1.4426950408889634;
 
-typedef struct Fwd {
-    Attend t;
-    Attention a;
-    AttendSide q, k, v;
-    bool scaled; /* scores are products times `unit` */
-    double unit;
-    uint32_t s, o, top, sum;
-    const KExpr *t0, *u0;
-    Span4 span;
-    int64_t tiles; /* of keys */
-    bool cut;      /* the elements in work are of a tile that is */
-} Fwd;
-
-static int64_t pitch_of(const Lower *lo, const Fwd *f)
+static int64_t pitch_of(const Lower *lo, const AttendFwd *f)
 {
     return f->v.width + lo->k->width;
 }
 
-static int64_t query_bytes(const Fwd *f)
+static int64_t query_bytes(const AttendFwd *f)
 {
     return f->t.rows * attend_row_bytes(&f->q);
 }
 
-static int64_t key_bytes(const Fwd *f)
+static int64_t key_bytes(const AttendFwd *f)
 {
     return f->t.cols * attend_row_bytes(&f->k);
 }
 
-static int64_t stage_bytes(const Fwd *f)
+static int64_t stage_bytes(const AttendFwd *f)
 {
     return key_bytes(f) + f->t.cols * attend_row_bytes(&f->v);
 }
 
-static void describe(Lower *lo, Fwd *f)
+static void describe(Lower *lo, AttendFwd *f)
 {
     bool found = attention_find(lo->body, &f->a);
     ASSERT(found && !lo->scalar);
@@ -65,8 +52,11 @@ static void describe(Lower *lo, Fwd *f)
     attend_side(lo, &f->t, &f->v);
     f->scaled = attention_scaled(lo->body, a, &f->unit);
     f->unit = f->scaled ? f->unit : 1;
-    f->t.shared = larger(query_bytes(f) + f->t.stages * stage_bytes(f),
-                         f->t.rows * pitch_of(lo, f) * (int64_t)sizeof(float));
+    int64_t tiles =
+        f->t.groups ? attend_groups_shape(f) : query_bytes(f) + f->t.stages * stage_bytes(f);
+    f->t.shared = larger(tiles, f->t.rows * pitch_of(lo, f) * (int64_t)sizeof(float));
+    f->bars = f->t.shared;
+    f->t.shared += f->t.groups ? attend_groups_bars(f) : 0;
     double t = (double)dim_hi(lo->ir, a->t), s = (double)dim_hi(lo->ir, a->s);
     double heads = (double)dim_hi(lo->ir, a->b) * (double)f->t.heads;
     lo->k->flops += 2 * heads * t * s * (double)(dim_fixed(a->d) + dim_fixed(a->e));
@@ -77,7 +67,7 @@ static void describe(Lower *lo, Fwd *f)
 
 static void bring_keys(Lower *lo, void *user, const KExpr *base, const KExpr *step)
 {
-    const Fwd *f = user;
+    const AttendFwd *f = user;
     const KExpr *first = copy_let(lo, "first", ke_mul(lo, step, ke_int(lo->k, f->t.cols)));
     attend_bring(lo, &f->t, &f->k, base, first, f->t.cols);
     attend_bring(lo, &f->t, &f->v, ke_add(lo, base, ke_int(lo->k, key_bytes(f))), first, f->t.cols);
@@ -85,7 +75,7 @@ static void bring_keys(Lower *lo, void *user, const KExpr *base, const KExpr *st
 
 static void score_element(Lower *lo, const AttendElement *e, void *user)
 {
-    const Fwd *f = user;
+    const AttendFwd *f = user;
     const Attention *a = &f->a;
     Kernel *k = lo->k;
     uint32_t given = f->scaled ? a->score->id : a->dot->id;
@@ -102,7 +92,7 @@ static void score_element(Lower *lo, const AttendElement *e, void *user)
     ks_store(k, lo->scope->block, f->s, e->at, z);
 }
 
-static void score_elements(Lower *lo, Fwd *f, const KExpr *cut)
+void fwd_scores(Lower *lo, AttendFwd *f, const KExpr *cut)
 {
     AttendEach each = {.t0 = f->t0, .u0 = f->u0, .fn = score_element, .user = f};
     scope_if(lo, cut);
@@ -117,13 +107,29 @@ static void score_elements(Lower *lo, Fwd *f, const KExpr *cut)
     scope_end(lo);
 }
 
-static void softmax(Lower *lo, const Fwd *f)
+double fwd_unit(const AttendFwd *f)
+{
+    return f->unit * LOG2E;
+}
+
+const KExpr *fwd_cut(Lower *lo, const AttendFwd *f)
+{
+    Kernel *k = lo->k;
+    if (f->span.rest)
+        return ke_num(k, KT_BOOL, 1);
+    const KExpr *left = ke_test(k, "<", f->u0, f->span.lo_max);
+    const KExpr *end = ke_add(lo, f->u0, ke_int(k, f->t.cols));
+    const KExpr *right = ke_test(k, ">", end, f->span.hi_min);
+    return copy_let(lo, "cut", ke_test(k, "||", left, right));
+}
+
+static void softmax(Lower *lo, const AttendFwd *f)
 {
     Kernel *k = lo->k;
     const KExpr *zero = ke_int(k, 0);
     const KExpr *arg[] = {ke_addr(k, f->s, zero), ke_addr(k, f->top, zero),
                           ke_addr(k, f->sum, zero), ke_addr(k, f->o, zero),
-                          ke_num(k, KT_F32, f->unit * LOG2E)};
+                          ke_num(k, KT_F32, fwd_unit(f))};
     copy_call(lo,
               arena_printf(lo->arena, "mdl_attend_softmax(%%0, %%1, %%2, %%3, %%4, %lld, %lld)",
                            (long long)f->t.cols, (long long)f->v.width),
@@ -132,18 +138,11 @@ static void softmax(Lower *lo, const Fwd *f)
 
 static void use_keys(Lower *lo, void *user, const KExpr *base, const KExpr *step)
 {
-    Fwd *f = user;
+    AttendFwd *f = user;
     Kernel *k = lo->k;
-    const KExpr *cols = ke_int(k, f->t.cols);
-    f->u0 = copy_let(lo, "u0", ke_mul(lo, step, cols));
+    f->u0 = copy_let(lo, "u0", ke_mul(lo, step, ke_int(k, f->t.cols)));
     attend_scores(lo, &f->t, f->s, ke_int(k, 0), base, &f->k);
-    const KExpr *cut = ke_num(k, KT_BOOL, 1);
-    if (!f->span.rest) {
-        const KExpr *left = ke_test(k, "<", f->u0, f->span.lo_max);
-        const KExpr *right = ke_test(k, ">", ke_add(lo, f->u0, cols), f->span.hi_min);
-        cut = copy_let(lo, "cut", ke_test(k, "||", left, right));
-    }
-    score_elements(lo, f, cut);
+    fwd_scores(lo, f, fwd_cut(lo, f));
     softmax(lo, f);
     attend_values(lo, &f->t, f->o, f->s, ke_add(lo, base, ke_int(k, key_bytes(f))), &f->v);
 }
@@ -151,7 +150,7 @@ static void use_keys(Lower *lo, void *user, const KExpr *base, const KExpr *step
 /* ---- results ---- */
 
 /* One lane of the four that have a row stores it. */
-static void store_lse(Lower *lo, const Fwd *f)
+static void store_lse(Lower *lo, const AttendFwd *f)
 {
     Kernel *k = lo->k;
     const Attention *a = &f->a;
@@ -178,7 +177,7 @@ static void store_lse(Lower *lo, const Fwd *f)
     scope_end(lo);
 }
 
-static void store_vector(Lower *lo, const Fwd *f, const KExpr *row, const KExpr *column)
+static void store_vector(Lower *lo, const AttendFwd *f, const KExpr *row, const KExpr *column)
 {
     Kernel *k = lo->k;
     const Attention *a = &f->a;
@@ -200,7 +199,7 @@ static void store_vector(Lower *lo, const Fwd *f, const KExpr *row, const KExpr 
     scope_end(lo);
 }
 
-static void store_results(Lower *lo, const Fwd *f)
+void fwd_results(Lower *lo, const AttendFwd *f, const char *sync)
 {
     Kernel *k = lo->k;
     int64_t per = ceil_div(dim_fixed(f->a.e), k->width);
@@ -209,11 +208,11 @@ static void store_results(Lower *lo, const Fwd *f)
     copy_call(lo, "mdl_attend_finish(%0, %1, %2)", finish, 3);
     if (f->a.lse)
         store_lse(lo, f);
-    attend_wait(lo);
+    copy_call(lo, sync, NULL, 0); /* rows lie where tiles were */
     const KExpr *lay[] = {ke_addr(k, f->t.floats, zero), ke_int(k, pitch_of(lo, f)),
                           ke_addr(k, f->o, zero), ke_int(k, f->v.width)};
     copy_call(lo, "mdl_attend_lay(%0, %1, %2, %3)", lay, 4);
-    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    copy_call(lo, sync, NULL, 0);
     const KExpr *row, *column;
     ShareSpec share = {f->t.thread, f->t.threads, f->t.rows * per, true};
     share_open_rows(lo, &share, per, &row, &column);
@@ -223,7 +222,7 @@ static void store_results(Lower *lo, const Fwd *f)
 
 /* ---- a tile of queries ---- */
 
-static void begin_sums(Lower *lo, Fwd *f)
+void fwd_begin(Lower *lo, AttendFwd *f)
 {
     f->s = attend_sums(lo, "s", f->t.cols);
     f->o = attend_sums(lo, "o", f->v.width);
@@ -234,22 +233,29 @@ static void begin_sums(Lower *lo, Fwd *f)
     attend_fill(lo, f->sum, 2, 0);
 }
 
-static void query_tile(Lower *lo, Fwd *f)
+void fwd_bounds(Lower *lo, AttendFwd *f)
 {
     Kernel *k = lo->k;
-    Attend *t = &f->t;
-    const KExpr *zero = ke_int(k, 0), *cols = ke_int(k, t->cols);
-    attend_places(lo, t);
-    begin_sums(lo, f);
-    attend_bring(lo, t, &f->q, zero, f->t0, t->rows);
-    const KExpr *left = ke_sub(lo, ke_extent(k, f->a.t), f->t0);
+    const Attend *t = &f->t;
+    const KExpr *cols = ke_int(k, t->cols), *left = ke_sub(lo, ke_extent(k, f->a.t), f->t0);
     BlockSpec b = {.att = &f->a, .b = t->b, .h = t->h, .t0 = f->t0, .most = t->rows};
     b.rows = copy_let(lo, "count", ke_min(lo, left, ke_int(k, t->rows)));
     b.lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0));
     tile_bounds(lo, &b, &f->span);
     const KExpr *up = ke_add(lo, f->span.hi_max, ke_int(k, t->cols - 1));
-    AttendRing ring = {.from = copy_let(lo, "from", ke_index(k, KI_DIV, f->span.lo_min, cols)),
-                       .to = copy_let(lo, "to", ke_index(k, KI_DIV, up, cols)),
+    f->from = copy_let(lo, "from", ke_index(k, KI_DIV, f->span.lo_min, cols));
+    f->to = copy_let(lo, "to", ke_index(k, KI_DIV, up, cols));
+}
+
+static void query_tile(Lower *lo, AttendFwd *f)
+{
+    Attend *t = &f->t;
+    attend_places(lo, t);
+    fwd_begin(lo, f);
+    attend_bring(lo, t, &f->q, ke_int(lo->k, 0), f->t0, t->rows);
+    fwd_bounds(lo, f);
+    AttendRing ring = {.from = f->from,
+                       .to = f->to,
                        .most = f->tiles,
                        .at = query_bytes(f),
                        .bytes = stage_bytes(f),
@@ -257,12 +263,13 @@ static void query_tile(Lower *lo, Fwd *f)
                        .use = use_keys,
                        .user = f};
     attend_walk(lo, t, &ring);
-    store_results(lo, f);
+    copy_call(lo, "mdl_cp_wait(0)", NULL, 0);
+    fwd_results(lo, f, "mdl_syncthreads()");
 }
 
 void gpu_attention(Lower *lo)
 {
-    Fwd f = {0};
+    AttendFwd f = {0};
     Kernel *k = lo->k;
     describe(lo, &f);
     const Attention *a = &f.a;
@@ -272,6 +279,9 @@ void gpu_attention(Lower *lo)
     const KExpr *tile = attend_begin(lo, &f.t, phase, false, tiles);
     f.t0 = copy_let(lo, "t0", ke_mul(lo, tile, ke_int(k, f.t.rows)));
     scope_if(lo, ke_test(k, "<", f.t0, ke_extent(k, a->t)));
-    query_tile(lo, &f);
+    if (f.t.groups)
+        attend_groups(lo, &f);
+    else
+        query_tile(lo, &f);
     scope_end(lo);
 }

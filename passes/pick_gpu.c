@@ -197,6 +197,10 @@ typedef struct GpuAttend {
     int64_t width, rows, cols, stages;
 } GpuAttend;
 
+/* 64 rows a warpgroup. */
+static const GpuAttend attend_groups[] = {{128, 128, 128, 2}, {256, 128, 64, 2}};
+enum { LEAST_GROUP = 64 };
+
 static const GpuAttend attend_tiles[] = {{64, 128, 64, 2}, {128, 64, 64, 2}, {256, 64, 32, 2}};
 /* Of f32 steps are short: the more weights a thread passes on, the more registers it takes. */
 static const GpuAttend attend_floats[] = {{256, 64, 16, 2}};
@@ -213,6 +217,15 @@ static bool attend_on_tensor_cores(const Node *const *operand, uint32_t n)
     return dt == DT_BF16 || dt == DT_F16;
 }
 
+/* Operands that are only read: those who fill have few registers. */
+static bool attend_by_groups(const PassCx *cx, const Node *const *operand, uint32_t n)
+{
+    bool groups = strcmp(cx->target->isa, "sm_90a") == 0;
+    for (uint32_t i = 0; i < n; i++)
+        groups = groups && products_read(operand[i]);
+    return groups;
+}
+
 /* Fewer rows where there are fewer, or more blocks are wanted. */
 static void attend_config(const PassCx *cx, const GpuAttend *from, const Attention *a,
                           int64_t lines, int64_t *config)
@@ -223,7 +236,9 @@ static void attend_config(const PassCx *cx, const GpuAttend *from, const Attenti
         t++;
     int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
     int64_t rows = t->rows, cores = cx->target->cores;
-    while (rows > 16 && (rows / 2 >= lines || (rows > 32 && heads * ceil_of(lines, rows) < cores)))
+    int64_t least = from == attend_groups ? LEAST_GROUP : 16;
+    while (rows > least &&
+           (rows / 2 >= lines || (rows > 32 && heads * ceil_of(lines, rows) < cores)))
         rows /= 2;
     const int64_t ints[] = {rows, t->cols, t->stages};
     memcpy(config, ints, sizeof ints);
@@ -236,7 +251,14 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
         BUG("pick: no attention in '%s'", body->name ? body->name : "?");
     const Node *operand[] = {a.dot->in[0], a.dot->in[1], a.out->in[1]};
     bool tensor = attend_on_tensor_cores(operand, COUNT(operand));
-    attend_config(cx, tensor ? attend_tiles : attend_floats, &a, dim_hi(cx->ir, a.t), config);
+    int64_t t = dim_hi(cx->ir, a.t);
+    if (tensor && t > LEAST_GROUP / 2 && attend_by_groups(cx, operand, COUNT(operand))) {
+        attend_config(cx, attend_groups, &a, t, config);
+        config[3] = 1;
+        return;
+    }
+    attend_config(cx, tensor ? attend_tiles : attend_floats, &a, t, config);
+    config[3] = 0;
 }
 
 static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)

@@ -25,6 +25,21 @@ static const Form forward[] = {
     {"attention(q, k, v)", 1, 20, 70, 2, 1, 256, 256, "bf16", false},
 };
 
+enum { FIRST_NARROW = 7 /* of 16-bit operands */ };
+
+/* What warpgroups do: more tiles than stages, tiles past the last key, heads of all widths of their products. */
+static const Form groups[] = {
+    {"attention(q, k, v)", 1, 130, 700, 2, 1, 128, 128, "bf16", false},
+    {"attention(q, k, v, mask: causal(pos))", 1, 520, 520, 2, 1, 64, 64, "bf16", false},
+    {"attention(q, k, v, mask: causal(pos) and window(150))", 1, 600, 600, 1, 1, 32, 16, "f16",
+     false},
+    {"attention(q, k, v, mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.125 * (h "
+     "+ 1) * (t - u))",
+     1, 75, 300, 2, 2, 72, 80, "bf16", false},
+    {"attention(q, k, v, mask: causal(pos))", 1, 100, 300, 1, 1, 192, 136, "bf16", false},
+    {"attention(q, k, v, mask: padding(ok))", 2, 70, 400, 1, 1, 256, 256, "f16", false},
+};
+
 static const Form backward[] = {
     {BWD ")", 2, 33, 47, 4, 2, 16, 16, NULL, false},
     {BWD ", mask: causal(pos))", 2, 130, 130, 2, 1, 8, 40, NULL, false},
@@ -52,9 +67,9 @@ static double tolerance(const Form *f)
     return strstr(f->text, "attention_bwd") ? u * (2 + 5 * sqrt(n)) : 4 * u;
 }
 
-static void run_forms(const Form *all, size_t n, const char *cls)
+static void run_forms(const char *isa, const Form *all, size_t n, const char *cls)
 {
-    Harness *h = harness_new("sm_80");
+    Harness *h = harness_new(isa);
     Lab labs[MAX_FORMS];
     for (size_t i = 0; i < n; i++) {
         Lab *l = &labs[i];
@@ -77,20 +92,27 @@ static void run_forms(const Form *all, size_t n, const char *cls)
 static void test_forward(void **state)
 {
     UNUSED(state);
-    run_forms(forward, COUNT(forward), "attention");
+    run_forms("sm_80", forward, COUNT(forward), "attention");
+}
+
+static void test_groups(void **state)
+{
+    UNUSED(state);
+    run_forms("sm_90a", forward + FIRST_NARROW, COUNT(forward) - FIRST_NARROW, "attention");
+    run_forms("sm_90a", groups, COUNT(groups), "attention");
 }
 
 static void test_backward(void **state)
 {
     UNUSED(state);
-    run_forms(backward, COUNT(backward), "attention_bwd");
+    run_forms("sm_80", backward, COUNT(backward), "attention_bwd");
 }
 
 /* Rotations back, and what else is made of a gradient's row, in the kernel itself. */
 static void test_stored(void **state)
 {
     UNUSED(state);
-    run_forms(stored, 2, "attention_bwd");
+    run_forms("sm_80", stored, 2, "attention_bwd");
 }
 
 static void test_run_time_sizes(void **state)
@@ -120,9 +142,8 @@ static void test_run_time_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward),
-        cmocka_unit_test(test_backward),
-        cmocka_unit_test(test_stored),
+        cmocka_unit_test(test_forward),        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_backward),       cmocka_unit_test(test_stored),
         cmocka_unit_test(test_run_time_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

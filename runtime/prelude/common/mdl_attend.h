@@ -179,7 +179,7 @@ MDL_FN void mdl_attend_values_f32(float *x, const float *p, const void *b, int n
 
 MDL_FN float mdl_attend_most(float x, float y)
 {
-    return x > y ? x : y;
+    return mdl_larger_fast(x, y);
 }
 
 /* Weights in place of n scores in each row of the warp: 2^((score - largest so far) by). What came before, its

@@ -133,6 +133,7 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 #include "mdl_tile.h"
 
 #include "mdl_attend.h"
+#include "mdl_attend_group.h"
 #include "mdl_bins.h"
 #include "mdl_block_sort.h"
 #include "mdl_scores.h"

@@ -17,4 +17,10 @@ MDL_FN float mdl_exp2_fast(float x)
     return r;
 }
 
+/* One instruction, where a comparison would be two. Of a NaN and a number the number. */
+MDL_FN float mdl_larger_fast(float x, float y)
+{
+    return fmaxf(x, y);
+}
+
 #endif

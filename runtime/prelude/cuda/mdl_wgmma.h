@@ -27,6 +27,9 @@ MDL_FN void mdl_wgmma_commit(void)
 /* Until at most n groups are on their way; only then may d be read. */
 #define mdl_wgmma_wait(n) asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(n) : "memory")
 
+/* A sum as of now: what is done with it stays behind this, and behind the wait before it. */
+#define MDL_SETTLE_F32(x) asm volatile("" : "+f"(x)::"memory")
+
 /* Where a matrix lies: its address and the distances of its 8 x 16-byte cores along the leading and the
  * strided dimension, in 14 bits of 16 bytes each; swizzle of 128, 64, 32 bytes or 0 in bits 62 and 63. */
 MDL_FN uint64_t mdl_wgmma_desc(const void *smem, int leading_bytes, int stride_bytes, int swizzle)

@@ -274,6 +274,7 @@ MDL_SIMT_FN void mdl_wgmma_at(const MdlWgmma *op, int line)
 #define MDL_WGMMA_RS(type, n, t, d, a4, b, acc) \
     mdl_wgmma_at(&(MdlWgmma){type, n, t, (acc), (d), (a4), 0, (b)}, __LINE__)
 #include "mdl_wgmma.h"
+#define MDL_SETTLE_F32(x)     ((void)(x))
 
 #define mdl_setmaxnreg_dec(n) ((void)(n))
 #define mdl_setmaxnreg_inc(n) ((void)(n))
@@ -283,6 +284,11 @@ MDL_SIMT_FN void mdl_wgmma_at(const MdlWgmma *op, int line)
 MDL_FN float mdl_exp2_fast(float x)
 {
     return __builtin_exp2f(x);
+}
+
+MDL_FN float mdl_larger_fast(float x, float y)
+{
+    return __builtin_fmaxf(x, y);
 }
 
 #endif

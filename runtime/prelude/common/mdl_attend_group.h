@@ -1,0 +1,226 @@
+/* mdl_attend_group.h: what warpgroups of 128 threads do with a tile of an attention (sm_90a): products by wgmma
+ * of rows that lie in lines of 128 bytes (mdl_line), softmax while other products are on their way, and the
+ * rings that some warps fill and others use.
+ *
+ * A warpgroup has 64 rows, 16 a warp, in the order of mdl_attend.h. Products are begun here and are done when
+ * mdl_wgmma_wait says so; only then are sums, and weights that are an operand, the threads' own again. */
+#ifndef MDL_ATTEND_GROUP_H
+#define MDL_ATTEND_GROUP_H
+
+#if !defined(MDL_WITHOUT_WGMMA) && (!defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL))
+
+/* Rows of the block, of a step; columns of both (depth), of what weights multiply. */
+typedef struct MdlAttendGroup {
+    int rows, cols, depth, columns;
+} MdlAttendGroup;
+
+/* ---- barriers ---- */
+
+/* Of a block: the queries are there; whose turn it is among the groups that multiply; stages of keys and of values,
+ * full and empty. */
+typedef struct MdlAttendBars {
+    uint64_t *queries, *turn, *keys, *no_keys, *values, *no_values;
+    int groups, stages;
+} MdlAttendBars;
+
+enum { MDL_ATTEND_FILLERS = 4 /* warps; two for keys, two for values */ };
+
+MDL_FN MdlAttendBars mdl_attend_bars(uint64_t *at, int groups, int stages)
+{
+    uint64_t *ring = at + 1 + groups;
+    MdlAttendBars b = {at,     at + 1, ring, ring + stages, ring + stages * 2, ring + stages * 3,
+                       groups, stages};
+    return b;
+}
+
+/* By all threads, before anything else. One arrival is one warp's. */
+MDL_FN void mdl_attend_open(MdlAttendBars b)
+{
+    if (mdl_thread() == 0) {
+        mdl_mbar_init(b.queries, MDL_ATTEND_FILLERS);
+        for (int i = 0; i < b.groups; i++)
+            mdl_mbar_init(b.turn + i, 4);
+        for (int i = 0; i < b.stages; i++) {
+            mdl_mbar_init(b.keys + i, MDL_ATTEND_FILLERS / 2);
+            mdl_mbar_init(b.values + i, MDL_ATTEND_FILLERS / 2);
+            mdl_mbar_init(b.no_keys + i, b.groups * 4);
+            mdl_mbar_init(b.no_values + i, b.groups * 4);
+        }
+        mdl_mbar_fence_init();
+    }
+    mdl_syncthreads();
+}
+
+/* Until stage step % stages is full for this step; is free for it. */
+MDL_FN void mdl_attend_await_full(uint64_t *bar, int step, int stages)
+{
+    mdl_mbar_wait(bar + step % stages, step / stages & 1);
+}
+
+MDL_FN void mdl_attend_await_free(uint64_t *bar, int step, int stages)
+{
+    mdl_mbar_wait(bar + step % stages, (step / stages & 1) ^ 1);
+}
+
+MDL_FN void mdl_attend_arrive(uint64_t *bar)
+{
+    if (mdl_lane() == 0)
+        mdl_mbar_arrive(bar);
+}
+
+/* The copies of this warp are there, and will be seen by wgmma. */
+MDL_FN void mdl_attend_filled(uint64_t *bar)
+{
+    mdl_cp_commit();
+    mdl_cp_wait(0);
+    mdl_fence_async();
+    mdl_syncwarp();
+    mdl_attend_arrive(bar);
+}
+
+/* Groups begin their products one after the other: so while one multiplies, another finds weights. */
+MDL_FN void mdl_attend_await_turn(MdlAttendBars b, int step)
+{
+    int group = mdl_warp() / 4;
+    if (b.groups > 1)
+        mdl_mbar_wait(b.turn + group, (step & 1) ^ (group == 0));
+}
+
+MDL_FN void mdl_attend_pass_turn(MdlAttendBars b)
+{
+    if (b.groups > 1)
+        mdl_attend_arrive(b.turn + (mdl_warp() / 4 + 1) % b.groups);
+}
+
+/* ---- copies ---- */
+
+/* What one thread copies of a tile of `count` lines: a chunk of every `step`th line, of which `bytes` exist, from
+ * `line` on; memory has lines `pitch` bytes apart. */
+typedef struct MdlAttendLines {
+    int count, line, step, chunk, bytes;
+    int64_t pitch;
+} MdlAttendLines;
+
+MDL_FN void mdl_attend_copy(void *to, const void *from, MdlAttendLines l)
+{
+    const char *p = (const char *)from;
+    int turns = l.count / l.step;
+    MDL_ROLLED
+    for (int first = 0; first < turns; first += 8) {
+        MDL_UNROLL
+        for (int i = 0; i < 8 && i < turns; i++) {
+            int line = l.line + (first + i) * l.step;
+            mdl_cp_async16((char *)to + mdl_line(line, l.chunk, l.count), p, l.bytes);
+            p += l.pitch * l.step;
+        }
+    }
+}
+
+/* ---- products ---- */
+
+#define MDL_ATTEND_SCORES_STEP(T, n)                                                              \
+    if (t.cols == n)                                                                              \
+        mdl_wgmma_##T##_n##n(x, mdl_lines_along(pa, row, k % 64), mdl_lines_along(pb, 0, k % 64), \
+                             k > 0);
+
+/* x = a bT: the warpgroup's rows of a and the t.cols rows of b. */
+#define MDL_ATTEND_GROUP_SCORES(T)                                                  \
+    MDL_FN void mdl_attend_group_scores_##T(float *x, const void *a, const void *b, \
+                                            MdlAttendGroup t)                       \
+    {                                                                               \
+        int row = mdl_warp() / 4 * 64;                                              \
+        mdl_wgmma_fence();                                                          \
+        MDL_UNROLL                                                                  \
+        for (int k = 0; k < t.depth; k += 16) {                                     \
+            const char *pa = (const char *)a + k / 64 * (t.rows * 128);             \
+            const char *pb = (const char *)b + k / 64 * (t.cols * 128);             \
+            MDL_ATTEND_SCORES_STEP(T, 64)                                           \
+            MDL_ATTEND_SCORES_STEP(T, 128)                                          \
+        }                                                                           \
+        mdl_wgmma_commit();                                                         \
+    }
+MDL_ATTEND_GROUP_SCORES(bf16)
+MDL_ATTEND_GROUP_SCORES(f16)
+
+#define MDL_ATTEND_VALUES_STEP(T, n) \
+    if (t.columns == n)              \
+        mdl_wgmma_##T##_rs_n##n##_t(x, p + k / 4, mdl_lines_across(pb, t.cols, k), 1);
+
+/* x += p b: p packed weights of t.cols rows of b, which have t.columns each. */
+#define MDL_ATTEND_GROUP_VALUES(T)                                                      \
+    MDL_FN void mdl_attend_group_values_##T(float *x, const uint32_t *p, const void *b, \
+                                            MdlAttendGroup t)                           \
+    {                                                                                   \
+        const char *pb = (const char *)b;                                               \
+        mdl_wgmma_fence();                                                              \
+        MDL_UNROLL                                                                      \
+        for (int k = 0; k < t.cols; k += 16) {                                          \
+            MDL_ATTEND_VALUES_STEP(T, 16)                                               \
+            MDL_ATTEND_VALUES_STEP(T, 32)                                               \
+            MDL_ATTEND_VALUES_STEP(T, 64)                                               \
+            MDL_ATTEND_VALUES_STEP(T, 96)                                               \
+            MDL_ATTEND_VALUES_STEP(T, 128)                                              \
+            MDL_ATTEND_VALUES_STEP(T, 192)                                              \
+            MDL_ATTEND_VALUES_STEP(T, 256)                                              \
+        }                                                                               \
+        mdl_wgmma_commit();                                                             \
+    }
+MDL_ATTEND_GROUP_VALUES(bf16)
+MDL_ATTEND_GROUP_VALUES(f16)
+
+/* ---- softmax ---- */
+
+/* The sums are the threads' again: what is done with them is not done before this. */
+MDL_FN void mdl_attend_settle(float *x, int n)
+{
+    MDL_UNROLL
+    for (int i = 0; i < n; i++)
+        MDL_SETTLE_F32(x[i]);
+}
+
+/* Weights in place of n scores in each row: 2^((score - largest so far) by); shrink: by what the sums and
+ * outputs of the keys before shrink. */
+MDL_FN void mdl_attend_weights(float *x, float *top, float *sum, float *shrink, float by, int n)
+{
+    MDL_UNROLL
+    for (int r = 0; r < 2; r++) {
+        float most[2] = {top[r], top[r]}, total[2] = {0, 0};
+        MDL_UNROLL
+        for (int j = 0; j < n / 4; j++)
+            most[j % 2] = mdl_attend_most(x[j / 2 * 4 + r * 2 + j % 2], most[j % 2]);
+        float all = mdl_attend_most(most[0], most[1]);
+        all = mdl_attend_most(mdl_shfl_xor_f32(all, 1), all);
+        all = mdl_attend_most(mdl_shfl_xor_f32(all, 2), all);
+        /* a row that has seen no key yet has weights 0 */
+        float base = all > -3.402823466e+38f ? all * by : 0;
+        shrink[r] = mdl_exp2_fast(mdl_fma_f32(top[r], by, -base));
+        MDL_UNROLL
+        for (int j = 0; j < n / 4; j++) {
+            float *at = x + j / 2 * 4 + r * 2 + j % 2;
+            *at = mdl_exp2_fast(mdl_fma_f32(*at, by, -base));
+            total[j % 2] += *at;
+        }
+        top[r] = all;
+        sum[r] = sum[r] * shrink[r] + (total[0] + total[1]);
+    }
+}
+
+MDL_FN void mdl_attend_shrink(float *out, const float *shrink, int columns)
+{
+    MDL_UNROLL
+    for (int j = 0; j < columns / 2; j++)
+        out[j] *= shrink[j / 2 % 2];
+}
+
+#define MDL_ATTEND_PACK(T)                                              \
+    MDL_FN void mdl_attend_pack_##T(uint32_t *p, const float *x, int n) \
+    {                                                                   \
+        MDL_UNROLL                                                      \
+        for (int j = 0; j < n / 4; j++)                                 \
+            p[j] = mdl_pack_##T(x[j * 2], x[j * 2 + 1]);                \
+    }
+MDL_ATTEND_PACK(bf16)
+MDL_ATTEND_PACK(f16)
+
+#endif
+#endif
