@@ -20,6 +20,7 @@ const Dialect dialect_cuda = {
         },
     .include = "#include \"mdl.h\"\n",
     .head = "MDL_GPU_KERNEL(%f, %t, %b)",
+    .head_maps = "MDL_GPU_KERNEL_MAPS(%f, %t, %b, %m)",
     .open = "    const MdlArgs *a = MDL_ARGS;\n",
     .unroll = "MDL_UNROLL\n",
     .rolled = "MDL_ROLLED\n",

@@ -511,11 +511,13 @@ static void emit_pointer(Emit *e, const KBuf *b)
 
 static void emit_head(Emit *e, const KPhase *p)
 {
-    for (const char *c = e->d->head; *c; c++) {
+    for (const char *c = e->k->maps.n ? e->d->head_maps : e->d->head; *c; c++) {
         if (*c != '%')
             sb_putc(&e->sb, *c);
         else if (*++c == 'f')
             sb_puts(&e->sb, p->name);
+        else if (*c == 'm')
+            sb_printf(&e->sb, "%u", e->k->maps.n);
         else
             sb_printf(&e->sb, "%u", *c == 't' ? p->threads : p->blocks ? p->blocks : 1);
     }
@@ -566,7 +568,7 @@ static void emit_phase(Emit *e, const KPhase *p)
         if (u.sym[id])
             sb_printf(&e->sb, "    const int64_t %s = a->block[%u];\n", extent_name(e, id),
                       slot_of_dim(e, id));
-    if (p->threads)
+    if (p->threads && !p->stays)
         emit_task(e, p);
     bool table = false;
     for (uint32_t i = 0; i < e->k->bufs.n; i++)

@@ -69,7 +69,8 @@ void gemm_describe(Lower *lo, const GemmKernel *kn);
 /* Tasks of one phase that belong to different products follow one another. */
 typedef struct GemmRanges {
     const Dim *before;
-    bool alone; /* there is one range only */
+    bool alone;        /* there is one range only */
+    const KExpr *task; /* NULL: of the phase */
 } GemmRanges;
 /* Opens the scope of the next range; the result is the number of the task in it. */
 const KExpr *gemm_open_range(Lower *lo, GemmRanges *t, const Dim *count);

@@ -61,6 +61,8 @@ void gpu_gemm(Lower *lo)
         tile_shape(lo, &sets[s], &kn.set[s]);
         all = dim_add(lo->ir, all, tile_tasks(lo, &sets[s]));
     }
+    if (gpu_ring(lo, sets, kn.nset))
+        return;
     KPhase *phase = kernel_phase(k, "", all, "a tile of the result per block");
     phase->threads = phase->team = (uint32_t)sets[0].threads;
     tile_make_shared(lo, sets, kn.nset, phase);

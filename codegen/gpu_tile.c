@@ -331,7 +331,7 @@ static void wait_stage(Lower *lo, const TileSet *t, int64_t ahead)
 
 /* ---- sums ---- */
 
-static void begin_sums(Lower *lo, TileSet *t)
+void tile_begin_sums(Lower *lo, TileSet *t)
 {
     Kernel *k = lo->k;
     for (uint32_t d = 0; d < t->n; d++) {
@@ -360,12 +360,11 @@ static const char *product_kind(const TileSet *t)
     return t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
 }
 
-static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
+void tile_multiply_stage(Lower *lo, const TileSet *t, const KExpr *base)
 {
     Kernel *k = lo->k;
     const char *how = product_kind(t);
     const char *cast = t->operand == DT_F32 ? "(const float *)" : "";
-    const KExpr *base = copy_let(lo, "base", ke_mul(lo, stage, ke_int(k, t->stage_bytes)));
     for (uint32_t d = 0; d < t->n; d++) {
         const TileDot *dot = &t->dot[d];
         const KExpr *arg[] = {ke_addr(k, dot->acc, ke_int(k, 0)),
@@ -377,11 +376,29 @@ static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
     }
 }
 
-static const KExpr *number_of_steps(Lower *lo, const TileSet *t)
+static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
+{
+    const KExpr *bytes = ke_int(lo->k, t->stage_bytes);
+    tile_multiply_stage(lo, t, copy_let(lo, "base", ke_mul(lo, stage, bytes)));
+}
+
+/* As many as the longest depth of a dot has: of a shorter one what is past its end is 0. */
+const KExpr *tile_steps(Lower *lo, const TileSet *t)
 {
     Kernel *k = lo->k;
-    const KExpr *up = ke_add(lo, depth_end(lo, t, t->dot[0].g), ke_int(k, t->bk - 1));
-    return ke_index(k, KI_DIV, up, ke_int(k, t->bk));
+    const KExpr *most = depth_end(lo, t, t->dot[0].g);
+    for (uint32_t d = 1; d < t->n && !t->depth_end; d++)
+        if (t->dot[d].g->depth != t->dot[0].g->depth)
+            most = ke_index(k, KI_MAX, most, ke_extent(k, t->dot[d].g->depth));
+    return ke_index(k, KI_DIV, ke_add(lo, most, ke_int(k, t->bk - 1)), ke_int(k, t->bk));
+}
+
+int64_t tile_most_steps(Lower *lo, const TileSet *t)
+{
+    int64_t most = 1;
+    for (uint32_t d = 0; d < t->n; d++)
+        most = larger(most, ceil_div(dim_hi(lo->ir, t->dot[d].g->depth), t->bk));
+    return most;
 }
 
 /* Warpgroups multiply on their own, until they are waited for: while the next stage is copied, but what computes
@@ -410,8 +427,8 @@ static void walk_depth(Lower *lo, const TileSet *t)
     bring_stage(lo, t, s, copy_let(lo, "k0", ke_mul(lo, s, bk)));
     commit(lo, t);
     scope_end(lo);
-    const KExpr *steps = copy_let(lo, "steps", number_of_steps(lo, t));
-    int64_t most = larger(ceil_div(dim_hi(lo->ir, t->dot[0].g->depth), t->bk), 1);
+    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t));
+    int64_t most = tile_most_steps(lo, t);
     scope_loop(lo, &(LoopSpec){.stem = "step",
                                .lo = ke_int(k, 0),
                                .hi = steps,
@@ -520,7 +537,7 @@ void tile_place(Lower *lo, TileSet *t, const KExpr *m0, const KExpr *n0)
 
 void tile_compute(Lower *lo, TileSet *t)
 {
-    begin_sums(lo, t);
+    tile_begin_sums(lo, t);
     walk_depth(lo, t);
     lay_sums_down(lo, t);
 }

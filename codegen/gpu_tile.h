@@ -15,6 +15,8 @@ typedef struct Part {
     bool lent;    /* the dot before has the same */
     int64_t at;   /* its first byte in a stage */
     const KExpr *first; /* row of the matrix */
+    uint32_t map;       /* of gpu_ring.c: what copies it */
+    bool stacked;       /* .. and has batch members */
 } Part;
 
 typedef struct TileDot {
@@ -55,6 +57,13 @@ const Dim *tile_tasks(Lower *lo, const TileSet *t);
 void tile_make_shared(Lower *lo, TileSet *sets, uint32_t n, KPhase *phase);
 /* This block computes the tile at (m0, n0). */
 void tile_place(Lower *lo, TileSet *t, const KExpr *m0, const KExpr *n0);
+/* Names of the sums and sizes of this thread, all zero. */
+void tile_begin_sums(Lower *lo, TileSet *t);
+/* Begins what a stage adds to the sums; the stage's first byte. */
+void tile_multiply_stage(Lower *lo, const TileSet *t, const KExpr *base);
+/* Steps of depth, of bk each. */
+const KExpr *tile_steps(Lower *lo, const TileSet *t);
+int64_t tile_most_steps(Lower *lo, const TileSet *t);
 /* Multiplies over the whole depth; the sums then lie in shared memory as rows, which all threads see. */
 void tile_compute(Lower *lo, TileSet *t);
 
@@ -68,6 +77,10 @@ typedef struct TileSpot {
 void tile_open_sums(Lower *lo, const TileSet *t, TileSpot *spot);
 const KExpr *tile_sum(Lower *lo, const TileSet *t, uint32_t d, const TileSpot *spot);
 void tile_close_sums(Lower *lo);
+
+/* gpu_ring.c: computes all products with threads of their own that copy, if all operands can be copied in boxes and
+ * warpgroups multiply; false: others are to do it. */
+bool gpu_ring(Lower *lo, TileSet *sets, uint32_t n);
 
 /* gpu_skinny.c: computes all products if they have few rows; false: others are to do it. */
 bool gpu_skinny(Lower *lo, const GemmKernel *kn);

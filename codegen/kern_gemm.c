@@ -236,7 +236,7 @@ static const KExpr *open_blocks(Lower *lo, const Gemm *g)
 const KExpr *gemm_open_range(Lower *lo, GemmRanges *t, const Dim *count)
 {
     Kernel *k = lo->k;
-    const KExpr *task = lower_task(lo);
+    const KExpr *task = t->task ? t->task : lower_task(lo);
     if (t->alone) {
         scope_plain(lo);
         return task;

@@ -340,8 +340,29 @@ static void add_phases(PlanCx *cx, const Kernel *k)
                        .threads = from->threads,
                        .team = from->team,
                        .shared = from->shared,
-                       .blocks = from->blocks};
+                       .blocks = from->blocks,
+                       .stays = from->stays};
         VEC_PUSH(cx->arena, &cx->b->phases, p);
+    }
+}
+
+static void add_maps(PlanCx *cx, const Kernel *k)
+{
+    for (uint32_t i = 0; i < k->maps.n; i++) {
+        const KMap *from = &k->maps.at[i];
+        const KBuf *b = &k->bufs.at[from->buf];
+        PlanMap m = {.arg = b->arg,
+                     .dtype = b->dtype,
+                     .rank = from->rank,
+                     .swizzle = from->swizzle,
+                     .first = plan_of_dim(cx, from->first)};
+        for (uint32_t d = 0; d < from->rank; d++) {
+            m.dim[d] = plan_of_dim(cx, from->dim[d]);
+            m.box[d] = from->box[d];
+            if (d)
+                m.stride[d - 1] = plan_of_dim(cx, from->stride[d - 1]);
+        }
+        VEC_PUSH(cx->arena, &cx->b->maps, m);
     }
 }
 
@@ -364,12 +385,15 @@ static void add_variant(PlanCx *cx, const Kernel *k, uint32_t target)
                      .phase0 = cx->b->phases.n,
                      .nphase = k->phases.n,
                      .again = k->again,
+                     .map0 = cx->b->maps.n,
+                     .nmap = k->maps.n,
                      .scratch = k->threads ? 0 : k->scratch,
                      .workspace = workspace_of(k),
                      .hash = source_hash(cx->arena, source),
                      .grain = k->grain};
     ASSERT(k->table == (k->grain > 0));
     add_phases(cx, k);
+    add_maps(cx, k);
     pt->workspace_bytes = larger_bytes(pt->workspace_bytes, v.workspace);
     VEC_PUSH(cx->arena, &cx->b->variants, v);
 }

@@ -168,6 +168,32 @@ bool cuda_ordinal(int *out, Err *err)
     return err_help(err, "0 is the first one");
 }
 
+/* ---- maps of tensors ---- */
+
+/* CUtensorMap..: unsigned integers of so many bytes, swizzles, and how much L2 reads around what is copied.
+ * Zeros fill what lies outside. */
+enum { MAP_U8 = 0, MAP_U16 = 1, MAP_U32 = 2, MAP_U64 = 4, MAP_PROMOTE_128 = 2 };
+
+int cuda_encode_map(const CudaApi *api, const GpuTensor *t, MdlTensorMap *map)
+{
+    unsigned long long dim[3], stride[2];
+    unsigned box[3], step[3];
+    for (int k = 0; k < t->rank; k++) {
+        dim[k] = (unsigned long long)t->dim[k];
+        box[k] = (unsigned)t->box[k];
+        step[k] = 1;
+        if (k)
+            stride[k - 1] = (unsigned long long)t->stride[k - 1];
+    }
+    int type = t->element == 1   ? MAP_U8
+               : t->element == 2 ? MAP_U16
+               : t->element == 4 ? MAP_U32
+                                 : MAP_U64;
+    int swizzle = t->swizzle == 128 ? 3 : t->swizzle == 64 ? 2 : t->swizzle == 32 ? 1 : 0;
+    return api->encode_map(map, type, (unsigned)t->rank, t->base, dim, stride, box, step, 0,
+                           swizzle, MAP_PROMOTE_128, 0);
+}
+
 /* ---- architectures ---- */
 
 const char *cuda_isa(const CudaDevice *d, Err *err)

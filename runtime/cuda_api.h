@@ -3,7 +3,7 @@
 #ifndef MDL_CUDA_API_H
 #define MDL_CUDA_API_H
 
-#include "base.h"
+#include "device.h"
 
 typedef struct CudaContextOf *CudaContext;
 typedef struct CudaModuleOf *CudaModule;
@@ -58,6 +58,8 @@ typedef struct CudaApi {
 /* $MDL_LIBCUDA, else libcuda.so.1: loaded, all functions found, cuInit called. ERR_DEVICE with help. It
  * stays loaded until the process ends. */
 bool cuda_open(Arena *arena, CudaApi *out, Err *err);
+/* What the driver makes of a description, for TMA. The result is what cuTensorMapEncodeTiled gave. */
+int cuda_encode_map(const CudaApi *api, const GpuTensor *t, MdlTensorMap *map);
 /* *err (ERR_DEVICE) says which call failed, on what, why, and what to do. False. */
 bool cuda_failed(const CudaApi *api, const char *call, const char *on, int result, Err *err);
 

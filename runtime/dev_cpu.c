@@ -108,13 +108,13 @@ static Module *cpu_load(Device *d, const Plan *plan, uint32_t target, Err *err)
 }
 
 static void cpu_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
-                       const int64_t *tasks)
+                       const LaunchSize *size)
 {
     const PlanVariant *v = plan_variant(m->plan, kernel, m->target);
     MdlArgs at = *args;
     for (at.round = 0; at.round <= v->again; at.round++)
         for (uint32_t i = 0; i < v->nphase; i++)
-            pool_run(d->pool, jit_phase(m->jit, v->phase0 + i), &at, tasks[i]);
+            pool_run(d->pool, jit_phase(m->jit, v->phase0 + i), &at, size->tasks[i]);
 }
 
 static bool cpu_sync(Device *d, Err *err)

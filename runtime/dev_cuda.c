@@ -285,10 +285,16 @@ static Module *gpu_load(Device *d, const Plan *plan, uint32_t target, Err *err)
 
 /* ---- launches ---- */
 
-static bool run_phase(Device *d, const Phase *f, const char *name, int64_t blocks, MdlGpuArgs *args)
+/* Arguments by value; a kernel without maps has but the first. */
+typedef struct Given {
+    MdlGpuArgs args;
+    MdlTensorMap maps[MDL_GPU_MAPS];
+} Given;
+
+static bool run_phase(Device *d, const Phase *f, const char *name, int64_t blocks, Given *given)
 {
     CudaQueue *q = &d->queue;
-    void *list[] = {args};
+    void *list[] = {&given->args, given->maps};
     if (!blocks)
         return true; /* a launch of none is an error */
     if (blocks > INT32_MAX) {
@@ -300,19 +306,36 @@ static bool run_phase(Device *d, const Phase *f, const char *name, int64_t block
                                         f->shared, q->stream, list, NULL));
 }
 
+static bool encode_maps(Device *d, const Module *m, const PlanVariant *v, const int64_t *syms,
+                        Given *given)
+{
+    const Plan *p = m->plan;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < v->nmap; i++) {
+        const GpuTensor t = gpuargs_tensor(p, &p->maps[v->map0 + i], &given->args, syms);
+        int result = cuda_encode_map(&d->api, &t, &given->maps[i]);
+        if (result != CUDA_OK)
+            ok = cuda_queue_did(&d->queue, "cuTensorMapEncodeTiled",
+                                plan_text(p, p->phases[v->phase0].symbol), result);
+    }
+    return ok;
+}
+
 static void gpu_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
-                       const int64_t *tasks)
+                       const LaunchSize *size)
 {
     const Plan *p = m->plan;
     const PlanVariant *v = plan_variant(p, kernel, m->target);
-    MdlGpuArgs at = gpuargs_of(args, m->nbuf[kernel]);
-    bool ok = cuda_queue_enter(&d->queue);
-    for (at.round = 0; ok && at.round <= v->again; at.round++)
+    Given given;
+    MdlGpuArgs *at = &given.args;
+    *at = gpuargs_of(args, m->nbuf[kernel]);
+    bool ok = cuda_queue_enter(&d->queue) && encode_maps(d, m, v, size->syms, &given);
+    for (at->round = 0; ok && at->round <= v->again; at->round++)
         for (uint32_t i = 0; ok && i < v->nphase; i++) {
             const PlanPhase *phase = &p->phases[v->phase0 + i];
-            at.tasks = tasks[i];
+            at->tasks = size->tasks[i];
             ok = run_phase(d, &m->phases[v->phase0 + i], plan_text(p, phase->symbol),
-                           plan_blocks(phase, tasks[i]), &at);
+                           plan_blocks(phase, at->tasks, d->gpu.multiprocessors), &given);
         }
 }
 

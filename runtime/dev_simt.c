@@ -299,21 +299,37 @@ static void run_orders(Device *d, const char *kernel, const SimtLaunch *phase, M
     forget_memory(d);
 }
 
+static void encode_map(Device *d, const GpuTensor *t, MdlTensorMap *out)
+{
+    if (d->failed.kind == ERR_NONE)
+        simt_encode_map(t, out, &d->failed);
+}
+
+/* Multiprocessors that it stands for: few, so that blocks that stay have several tasks. */
+enum { PROCESSORS = 2 };
+
 static void simt_run(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
-                     const int64_t *tasks)
+                     const LaunchSize *size)
 {
     const PlanVariant *v = plan_variant(m->plan, kernel, m->target);
     const char *name = plan_text(m->plan, m->plan->kernels[kernel].name);
     MdlGpuArgs at = gpuargs_of(args, m->nbuf[kernel]);
     SimtArgument tensors[MDL_GPU_BUFS];
     uint32_t ntensors = tensors_of_launch(m->tensors, kernel, &at, tensors);
+    MdlTensorMap maps[MDL_GPU_MAPS];
+    at.map = maps;
+    for (uint32_t i = 0; i < v->nmap; i++) {
+        const GpuTensor t = gpuargs_tensor(m->plan, &m->plan->maps[v->map0 + i], &at, size->syms);
+        encode_map(d, &t, &maps[i]);
+    }
     for (at.round = 0; at.round <= v->again; at.round++)
         for (uint32_t i = 0; i < v->nphase && d->failed.kind == ERR_NONE; i++) {
             SimtLaunch phase = m->phases[v->phase0 + i];
-            at.tasks = tasks[i];
+            at.tasks = size->tasks[i];
             phase.arguments = tensors;
             phase.narguments = ntensors;
-            phase.blocks = plan_blocks(&m->plan->phases[v->phase0 + i], tasks[i]);
+            phase.nmaps = v->nmap;
+            phase.blocks = plan_blocks(&m->plan->phases[v->phase0 + i], at.tasks, PROCESSORS);
             d->launches++;
             if (d->setting.orders > 1)
                 run_orders(d, name, &phase, &at);

@@ -21,7 +21,7 @@ typedef struct MdlArgs {
 } MdlArgs;
 
 /* Kernel ABI of GPUs, passed by value; the preludes for cuda and simt declare the same layout. */
-enum { MDL_GPU_BUFS = 48 };
+enum { MDL_GPU_BUFS = 48, MDL_GPU_MAPS = PLAN_MAX_MAPS };
 
 typedef struct MdlTensorMap {
     _Alignas(64) uint64_t opaque[16]; /* what the device makes of a description */
@@ -35,8 +35,23 @@ typedef struct MdlGpuArgs {
     void *workspace;
     int64_t round;
     int64_t tasks;
-    const MdlTensorMap *map;
+    const MdlTensorMap *map; /* of the emulator; a GPU has them as arguments of their own */
 } MdlGpuArgs;
+
+/* A tensor that a GPU can copy in boxes: dimensions from the innermost one on, in elements; strides of the others
+ * in bytes; the box that one transfer moves. */
+typedef struct GpuTensor {
+    void *base;
+    int rank, element; /* element: bytes */
+    int64_t dim[3], stride[2];
+    int box[3];
+    int swizzle; /* bytes: 0, 32, 64 or 128 */
+} GpuTensor;
+
+/* What follows from the extents of a call: tasks[i] of phase i of the variant; and of each symbol its value. */
+typedef struct LaunchSize {
+    const int64_t *tasks, *syms;
+} LaunchSize;
 
 typedef void (*MdlKernelFn)(const MdlArgs *args, int64_t task, void *scratch);
 
@@ -83,10 +98,10 @@ typedef struct DeviceVtable {
      * ERR_DEVICE with help when there is no compiler; ERR_DATA when this machine is not of that target. */
     Module *(*load)(Device *d, const Plan *plan, uint32_t target, Err *err);
     void (*unload)(Device *d, Module *m);
-    /* Runs kernel k of the plan in its variant for the module's target: all phases in order, tasks[i] tasks
-     * in phase i of the variant (on a GPU, in plan_blocks of them blocks); and as often again as it says. */
+    /* Runs kernel k of the plan in its variant for the module's target: all phases in order, as many tasks as
+     * the size says (on a GPU, in plan_blocks of them blocks); and as often again as it says. */
     void (*launch)(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
-                   const int64_t *tasks);
+                   const LaunchSize *size);
     /* Of devices that can keep launches, to run them again at once; else NULL. record: what is launched and
      * copied from here to `recorded` is kept under a small number (and runs then); false: it is run as always.
      * replay: false: nothing is kept under the number. forget: what was kept, since its numbers changed. */

@@ -502,7 +502,8 @@ static void run_launch(Runtime *rt, const Entry *e, uint32_t step, int64_t *befo
 {
     const Launch *l = &e->launches[step];
     RtKernelTime *time = &rt->times[l->kernel];
-    rt->v->launch(rt->device, rt->module, l->kernel, &l->args, l->tasks);
+    const LaunchSize size = {l->tasks, rt->syms};
+    rt->v->launch(rt->device, rt->module, l->kernel, &l->args, &size);
     time->launches++;
     if (!rt->timing)
         return;

@@ -26,3 +26,19 @@ MdlGpuArgs gpuargs_of(const MdlArgs *args, uint32_t nbuf)
         out.buf[i] = args->buf[i];
     return out;
 }
+
+GpuTensor gpuargs_tensor(const Plan *plan, const PlanMap *map, const MdlGpuArgs *args,
+                         const int64_t *syms)
+{
+    int64_t bytes = dtype_info((DType)map->dtype)->bytes;
+    GpuTensor t = {.rank = (int)map->rank, .element = (int)bytes, .swizzle = (int)map->swizzle};
+    t.base = (char *)args->buf[map->arg] + plan_dim(plan, map->first, syms) * bytes;
+    for (uint32_t k = 0; k < map->rank; k++) {
+        int64_t n = plan_dim(plan, map->dim[k], syms);
+        t.dim[k] = n > 0 ? n : 1;
+        t.box[k] = (int)map->box[k];
+        if (k)
+            t.stride[k - 1] = plan_dim(plan, map->stride[k - 1], syms) * bytes;
+    }
+    return t;
+}

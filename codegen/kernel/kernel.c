@@ -210,6 +210,12 @@ uint32_t kernel_shared(Kernel *k, const char *name, DType dtype, int64_t count)
     return kernel_buf(k, &b);
 }
 
+uint32_t kernel_map(Kernel *k, const KMap *map)
+{
+    VEC_PUSH(k->arena, &k->maps, *map);
+    return k->maps.n - 1;
+}
+
 const KExpr *kernel_round(Kernel *k)
 {
     return ke_text(k, KT_I64, "a->round", NULL, 0);

@@ -111,9 +111,20 @@ typedef struct KPhase {
     uint32_t team;    /* threads that share a task: 1, 32 (a warp) or `threads` */
     uint32_t blocks;  /* a multiprocessor is to hold at once, which bounds registers; 0: no wish */
     uint32_t shared;  /* bytes of shared memory of a block */
+    bool stays;       /* blocks that a GPU holds at once share the tasks: no `task` is given */
     const char *doc;
     KBlock body;
 } KPhase;
+
+/* What a GPU copies in boxes (TMA): a buffer of the arguments as a tensor of 2 or 3 dimensions, from the
+ * innermost on. Number i is `MDL_MAPS + i` of the text. */
+typedef struct KMap {
+    uint32_t buf, rank;
+    const Dim *first; /* elements before the first one */
+    const Dim *dim[3], *stride[2];
+    uint32_t box[3];
+    uint32_t swizzle; /* bytes */
+} KMap;
 
 typedef struct Kernel {
     Arena *arena;
@@ -124,6 +135,7 @@ typedef struct Kernel {
     uint32_t threads; /* of a block, for phases that say no other; 0: on the CPU */
     VEC(KBuf) bufs;
     VEC(KPhase) phases;
+    VEC(KMap) maps;
     uint32_t again;              /* how many more times all phases run; kernel_round() counts */
     uint64_t scratch, workspace; /* bytes */
     uint32_t narg;               /* BUF arguments */
@@ -146,6 +158,8 @@ KPhase *kernel_phase(Kernel *k, const char *suffix, const Dim *tasks, const char
 /* `count` elements of the shared memory of the phase that was made last. */
 uint32_t kernel_shared(Kernel *k, const char *name, DType dtype, int64_t count);
 const KExpr *kernel_round(Kernel *k); /* 0 .. again */
+/* The number of the map. */
+uint32_t kernel_map(Kernel *k, const KMap *map);
 
 /* Expressions; constants fold, x*1, x+0, x*0, 0/x simplify. */
 const KExpr *ke_num(Kernel *k, KType t, double v);

@@ -11,7 +11,13 @@
 #include "base.h"
 #include "dtype.h"
 
-enum { PLAN_VERSION = 7, PLAN_MAX_RANK = 8, PLAN_ROW_BUFS = 12, PLAN_MAX_TARGETS = 8 };
+enum {
+    PLAN_VERSION = 8,
+    PLAN_MAX_RANK = 8,
+    PLAN_ROW_BUFS = 12,
+    PLAN_MAX_TARGETS = 8,
+    PLAN_MAX_MAPS = 16
+};
 #define PLAN_NONE UINT32_MAX /* no index */
 
 typedef uint32_t PStr; /* byte offset into the text section, NUL-terminated */
@@ -138,10 +144,11 @@ typedef struct PlanKernel {
 typedef struct PlanVariant {
     PStr source;
     uint32_t phase0, nphase, again;
-    uint64_t scratch;   /* bytes per thread */
-    uint64_t workspace; /* bytes shared by all tasks of a launch; contents die with it */
-    uint64_t hash;      /* of source without #line (kernellines.h) */
-    int64_t grain;      /* with a table: elements of a row that are one task; else 0 */
+    uint32_t map0, nmap; /* into maps */
+    uint64_t scratch;    /* bytes per thread */
+    uint64_t workspace;  /* bytes shared by all tasks of a launch; contents die with it */
+    uint64_t hash;       /* of source without #line (kernellines.h) */
+    int64_t grain;       /* with a table: elements of a row that are one task; else 0 */
 } PlanVariant;
 
 typedef struct PlanPhase {
@@ -151,7 +158,22 @@ typedef struct PlanPhase {
     uint32_t team;    /* threads of a block that share a task */
     uint32_t shared;  /* bytes of shared memory of a block */
     uint32_t blocks;  /* that a multiprocessor is to hold at once; 0: no wish */
+    uint32_t stays;   /* 1: no more blocks than the GPU holds at once, which share the tasks */
 } PlanPhase;
+
+/* What a GPU copies in boxes (TMA): an argument as a tensor of 2 or 3 dimensions, from the innermost on, whose
+ * elements lie together. */
+typedef struct PlanMap {
+    uint32_t arg; /* of the BUF arguments of a launch, in their order */
+    uint32_t dtype;
+    uint32_t rank;
+    uint32_t swizzle;   /* bytes: 0, 32, 64 or 128 */
+    uint32_t first;     /* into dims: elements before the first one */
+    uint32_t dim[3];    /* into dims */
+    uint32_t stride[2]; /* into dims: elements from one to the next in dimension 1, 2 */
+    uint32_t box[3];    /* elements */
+    uint32_t pad;
+} PlanMap;
 
 typedef enum PlanArgKind {
     PG_BUF,  /* tensor: buf[i] = its address + offset */
@@ -478,8 +500,9 @@ void plan_free(Plan *plan);
 bool plan_verify(const Plan *plan, Err *err);
 const char *plan_text(const Plan *plan, PStr s);
 int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms); /* by sym index */
-/* What a device runs for so many tasks of a phase: tasks on the CPU, blocks of threads on a GPU. */
-int64_t plan_blocks(const PlanPhase *phase, int64_t tasks);
+/* What a device with so many processors runs for so many tasks of a phase: tasks on the CPU, blocks of threads
+ * on a GPU. */
+int64_t plan_blocks(const PlanPhase *phase, int64_t tasks, int64_t processors);
 int64_t plan_dim_hi(const Plan *plan, uint32_t dim); /* all symbols at their upper ends */
 uint64_t plan_hash(const Plan *plan);                /* of the file's contents */
 /* The kernel as it is for target number `target`. */

@@ -172,6 +172,31 @@ static void put_phase(const Plan *p, const PlanPhase *f, StrBuf *sb)
         sb_puts(sb, " with ");
         sb_bytes(sb, f->shared);
     }
+    if (f->stays)
+        sb_puts(sb, " that stay");
+}
+
+/* argument 0 as bf16[64, K, B] */
+static void put_map(const Plan *p, const PlanMap *m, StrBuf *sb)
+{
+    sb_printf(sb, "\n  argument %u", m->arg);
+    if (p->dims[m->first].nterm) {
+        sb_puts(sb, " from ");
+        put_dim(p, m->first, sb);
+    }
+    sb_printf(sb, " in boxes of %u", m->box[0]);
+    for (uint32_t k = 1; k < m->rank; k++)
+        sb_printf(sb, " x %u", m->box[k]);
+    sb_printf(sb, ": %s[", dtype_info((DType)m->dtype)->name);
+    for (uint32_t k = 0; k < m->rank; k++) {
+        sb_puts(sb, k ? ", " : "");
+        put_dim(p, m->dim[k], sb);
+        if (!k)
+            continue;
+        sb_puts(sb, " by ");
+        put_dim(p, m->stride[k - 1], sb);
+    }
+    sb_printf(sb, "], swizzled by %u", m->swizzle);
 }
 
 static void put_variant(const Plan *p, const PlanVariant *v, StrBuf *sb)
@@ -191,6 +216,8 @@ static void put_variant(const Plan *p, const PlanVariant *v, StrBuf *sb)
         sb_puts(sb, "; workspace ");
         sb_bytes(sb, v->workspace);
     }
+    for (uint32_t m = 0; m < v->nmap; m++)
+        put_map(p, &p->maps[v->map0 + m], sb);
 }
 
 static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)

@@ -30,10 +30,12 @@ int64_t plan_dim(const Plan *plan, uint32_t dim, const int64_t *syms)
     return value_of(plan, dim, syms);
 }
 
-int64_t plan_blocks(const PlanPhase *phase, int64_t tasks)
+int64_t plan_blocks(const PlanPhase *phase, int64_t tasks, int64_t processors)
 {
     int64_t each = phase->threads ? phase->threads / phase->team : 1;
-    return (tasks + each - 1) / each;
+    int64_t blocks = (tasks + each - 1) / each;
+    int64_t held = processors * (phase->blocks ? phase->blocks : 1);
+    return phase->stays && blocks > held ? held : blocks;
 }
 
 int64_t plan_dim_hi(const Plan *plan, uint32_t dim)

@@ -358,6 +358,8 @@ static bool verify_phases(const Plan *p, Err *err)
         if (f->shared > MAX_SHARED || f->blocks > MAX_BLOCKS ||
             (!f->threads && (f->shared || f->blocks)))
             return row_bad(&r, "%u bytes of shared memory, %u blocks", f->shared, f->blocks);
+        if (f->stays > 1 || (f->stays && f->team != f->threads))
+            return row_bad(&r, "blocks of %u threads stay for tasks of %u", f->threads, f->team);
     }
     return true;
 }
@@ -368,10 +370,13 @@ static bool verify_variants(const Plan *p, Err *err)
         const PlanVariant *v = &p->variants[i];
         const Row r = {p, err, "variants", i};
         if (!row_name(&r, "source", v->source) ||
-            !row_range(&r, "phases", v->phase0, v->nphase, p->nphases))
+            !row_range(&r, "phases", v->phase0, v->nphase, p->nphases) ||
+            !row_range(&r, "maps", v->map0, v->nmap, p->nmaps))
             return false;
         if (v->nphase < 1 || v->nphase > MAX_PHASES)
             return row_bad(&r, "%u phases", v->nphase);
+        if (v->nmap > PLAN_MAX_MAPS)
+            return row_bad(&r, "%u maps", v->nmap);
         if (v->again > MAX_AGAIN)
             return row_bad(&r, "its phases run %u times more", v->again);
         if (v->scratch > MAX_BYTES)
@@ -392,6 +397,8 @@ static bool verify_fit(const Row *r, uint32_t at, const PlanTarget *t)
     for (uint32_t i = 0; i < v->nphase; i++)
         if ((p->phases[v->phase0 + i].threads > 0) != (t->kind == PLAN_CUDA))
             return row_bad(r, "variant %u is not for its target", at);
+    if (v->nmap && t->kind != PLAN_CUDA)
+        return row_bad(r, "variant %u has maps", at);
     return true;
 }
 
@@ -456,7 +463,7 @@ static bool verify_step(const Row *r, const PlanStep *s)
     uint32_t tables = 0;
     for (uint32_t i = 0; i < s->narg; i++)
         tables += p->args[s->arg0 + i].kind == PG_TABLE;
-    return tables <= 1 || row_bad(r, "%u tables", tables);
+    return (tables <= 1 || row_bad(r, "%u tables", tables)) && verify_mapped(r, s);
 }
 
 static bool verify_steps(const Plan *p, Err *err)
@@ -595,7 +602,8 @@ bool plan_verify(const Plan *plan, Err *err)
 {
     return verify_meta(plan, err) && verify_syms(plan, err) && verify_dims(plan, err) &&
            verify_tensors(plan, err) && verify_states(plan, err) && verify_targets(plan, err) &&
-           verify_phases(plan, err) && verify_variants(plan, err) && verify_kernels(plan, err) &&
-           verify_args(plan, err) && verify_loops(plan, err) && verify_steps(plan, err) &&
-           verify_entries(plan, err) && verify_data(plan, err) && verify_training(plan, err);
+           verify_phases(plan, err) && verify_maps(plan, err) && verify_variants(plan, err) &&
+           verify_kernels(plan, err) && verify_args(plan, err) && verify_loops(plan, err) &&
+           verify_steps(plan, err) && verify_entries(plan, err) && verify_data(plan, err) &&
+           verify_training(plan, err);
 }

@@ -31,6 +31,9 @@ bool tensor_most(const Plan *plan, const PlanTensor *t, uint64_t *out);
 /* Whether the entry binds the tensor, if it is an input at all. */
 bool plan_binds(const Plan *plan, const PlanEntry *e, uint32_t tensor);
 
+bool verify_maps(const Plan *plan, Err *err);
+/* Whether the maps of a kernel lie in the tensors of a step. */
+bool verify_mapped(const Row *r, const PlanStep *s);
 bool verify_loops(const Plan *plan, Err *err); /* loops, carries, moves */
 /* The loops of an entry; *next: the number of the next loop of the plan. */
 bool verify_nesting(const Row *r, const PlanEntry *e, uint32_t *next);

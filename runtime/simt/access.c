@@ -83,9 +83,11 @@ static void check_global(Simt *s, const Access *a)
 /* The arguments themselves, which a kernel has by value. */
 static bool is_argument(const Simt *s, const Access *a)
 {
-    uintptr_t offset = (uintptr_t)a->at - (uintptr_t)&s->args;
-    return a->kind == ACCESS_READ && offset < sizeof(s->args) &&
-           offset + a->bytes <= sizeof(s->args);
+    const SimtArgument by_value[] = {
+        {&s->args, sizeof(s->args), NULL},
+        {s->args.map, s->launch->nmaps * sizeof(MdlTensorMap), NULL},
+    };
+    return a->kind == ACCESS_READ && (lies_in(a, &by_value[0]) || lies_in(a, &by_value[1]));
 }
 
 void access_bounds(Simt *s, const Access *a)

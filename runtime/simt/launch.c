@@ -133,6 +133,7 @@ bool simt_launch(Simt *s, const SimtLaunch *launch)
     s->nreport = s->nfound = 0;
     s->argument = 0;
     s->face.thread = s->face.block = 0;
+    s->face.blocks = (int32_t)launch->blocks;
     s->here = &s->main;
     s->main.bytes = 0; /* the caller's stack, which ASan tells */
     if (is_launchable(s)) {

@@ -32,6 +32,7 @@ typedef struct SimtLaunch {
     /* Of a buffer in which one of these lies, a checked kernel may touch these alone. */
     const SimtArgument *arguments;
     uint32_t narguments;
+    uint32_t nmaps; /* at args->map, that a kernel has by value */
     int64_t blocks;
     int threads;   /* of a block: whole warps, at most 1024 */
     size_t shared; /* bytes of a block */
@@ -46,18 +47,8 @@ void simt_free(Simt *s); /* NULL is fine */
 bool simt_add_buffer(Simt *s, void *at, size_t bytes, const char *name, Err *err);
 void simt_remove_buffer(Simt *s, const void *at);
 
-/* A tensor that TMA can address: dimensions from the innermost one on, in elements; strides of the others in
- * bytes; the box that one transfer moves. */
-typedef struct SimtTensor {
-    void *base;
-    int rank, element; /* element: bytes */
-    int64_t dim[3], stride[2];
-    int box[3];
-    int swizzle; /* bytes: 0, 32, 64 or 128 */
-} SimtTensor;
-
 /* ERR_DATA where a GPU could not. */
-bool simt_encode_map(const SimtTensor *t, MdlTensorMap *out, Err *err);
+bool simt_encode_map(const GpuTensor *t, MdlTensorMap *out, Err *err);
 
 /* Runs a kernel to its end, or to the first fault after which nothing would make sense. True when nothing
  * was found; else simt_report(s, 0..) are lines of text, the first of them the first that was found. */

@@ -14,7 +14,7 @@ static bool refuse(Err *err, const char *why)
     return err_set(err, ERR_DATA, "a tensor that TMA cannot address: %s", why);
 }
 
-bool simt_encode_map(const SimtTensor *t, MdlTensorMap *out, Err *err)
+bool simt_encode_map(const GpuTensor *t, MdlTensorMap *out, Err *err)
 {
     TensorMap m = {.mark = MARK,
                    .base = t->base,

@@ -571,6 +571,31 @@ static const char *text_of(const char *image)
     return NULL;
 }
 
+/* The arguments are NVIDIA's. NOLINTNEXTLINE(readability-function-size) */
+int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *at,
+                           const unsigned long long *dims, const unsigned long long *strides,
+                           const unsigned *box, const unsigned *steps, int interleave, int swizzle,
+                           int promotion, int fill)
+{
+    static const int bytes[] = {1, 2, 4, 0, 8}, lines[] = {0, 32, 64, 128};
+    CHECK("cuTensorMapEncodeTiled");
+    Err err = {0};
+    if (type < 0 || type > 4 || swizzle < 0 || swizzle > 3 || interleave || fill || promotion > 3 ||
+        (uintptr_t)map % 64 || rank > 3)
+        return INVALID;
+    GpuTensor t = {
+        .base = at, .rank = (int)rank, .element = bytes[type], .swizzle = lines[swizzle]};
+    for (unsigned k = 0; k < rank; k++) {
+        t.dim[k] = (int64_t)dims[k];
+        t.box[k] = (int)box[k];
+        if (steps[k] != 1)
+            return INVALID;
+        if (k)
+            t.stride[k - 1] = (int64_t)strides[k - 1];
+    }
+    return simt_encode_map(&t, map, &err) ? CUDA_OK : INVALID;
+}
+
 int cuModuleLoadData(CudaModule *m, const void *image)
 {
     CHECK("cuModuleLoadData");
@@ -625,6 +650,16 @@ int cuFuncSetAttribute(CudaFunction f, int attribute, int value)
     return CUDA_OK;
 }
 
+/* At a multiple of 64 bytes, as the driver wants them. */
+static const MdlTensorMap *keep_maps(Driver *d, const void *from)
+{
+    const size_t bytes = MDL_GPU_MAPS * sizeof(MdlTensorMap), align = _Alignof(MdlTensorMap);
+    char *room = NEW_ARRAY(d->arena, char, bytes + align);
+    room += (align - (uintptr_t)room % align) % align;
+    memcpy(room, from, bytes);
+    return (const MdlTensorMap *)(void *)room;
+}
+
 /* The arguments are NVIDIA's. NOLINTNEXTLINE(readability-function-size) */
 int cuLaunchKernel(CudaFunction f, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                    unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared,
@@ -637,6 +672,8 @@ int cuLaunchKernel(CudaFunction f, unsigned grid_x, unsigned grid_y, unsigned gr
         return INVALID;
     Op op = {.kind = OP_LAUNCH, .launch = f->launch};
     op.args = arena_memdup(d->arena, args[0], sizeof(MdlGpuArgs)); /* taken by value, now */
+    op.args->map = keep_maps(d, args[1]);
+    op.launch.nmaps = MDL_GPU_MAPS;
     op.launch.args = op.args;
     op.launch.blocks = grid_x;
     op.launch.threads = (int)block_x;

@@ -75,19 +75,43 @@ static inline void gpu_free(GpuCases *g)
     simt_free(g->simt);
 }
 
+/* The tensor of map number i of a kernel, in a launch with these arguments. */
+static inline GpuTensor gpu_tensor(const Kernel *k, uint32_t i, const MdlGpuArgs *args,
+                                   const int64_t *syms)
+{
+    const KMap *m = &k->maps.at[i];
+    const KBuf *b = &k->bufs.at[m->buf];
+    int64_t bytes = dtype_info(b->dtype)->bytes;
+    GpuTensor t = {.rank = (int)m->rank, .element = (int)bytes, .swizzle = (int)m->swizzle};
+    t.base = (char *)args->buf[b->arg] + dim_eval(m->first, syms) * bytes;
+    for (uint32_t d = 0; d < m->rank; d++) {
+        int64_t n = dim_eval(m->dim[d], syms);
+        t.dim[d] = n > 0 ? n : 1;
+        t.box[d] = (int)m->box[d];
+        if (d)
+            t.stride[d - 1] = dim_eval(m->stride[d - 1], syms) * bytes;
+    }
+    return t;
+}
+
+enum { GPU_PROCESSORS = 2 }; /* blocks that stay have several tasks */
+
 /* One phase of a kernel for so many tasks. */
 static inline void gpu_phase(GpuCases *g, const KPhase *p, uint32_t text, const MdlGpuArgs *args,
                              int64_t tasks, bool shuffled)
 {
     Err err = {0};
     SimtLaunch l = {.args = args,
+                    .nmaps = args->map ? MDL_GPU_MAPS : 0,
                     .threads = (int)p->threads,
                     .shared = p->shared,
                     .seed = shuffled ? 20240607 : 0};
     int64_t each = p->threads / p->team;
     l.blocks = (tasks + each - 1) / each;
+    if (p->stays && l.blocks > GPU_PROCESSORS)
+        l.blocks = GPU_PROCESSORS;
     if (g->hardware) {
-        HardwareLaunch launch = {text, p->name, l.blocks, p->threads, p->shared};
+        HardwareLaunch launch = {text, p->name, l.blocks, p->threads, p->shared, args->map};
         if (!hardware_launch(g->hardware, &launch, args, &err)) {
             hardware_close(g->hardware); /* with its context, in which nothing works any more */
             fail_msg("%s", err.text);

@@ -294,6 +294,16 @@ static void run_phases_gpu(Harness *h, const KCase *c, const CaseArgs *args, boo
                      .workspace = args->workspace};
     assert_true(c->k->narg <= MDL_GPU_BUFS);
     memcpy(at.buf, args->buf, c->k->narg * sizeof *at.buf);
+    MdlTensorMap maps[MDL_GPU_MAPS];
+    at.map = c->k->maps.n ? maps : NULL;
+    for (uint32_t i = 0; i < c->k->maps.n; i++) {
+        Err err = {0};
+        const GpuTensor t = gpu_tensor(c->k, i, &at, h->syms);
+        Hardware *hw = h->gpu->hardware;
+        if (hw ? !hardware_encode_map(hw, &t, &maps[i], &err)
+               : !simt_encode_map(&t, &maps[i], &err))
+            fail_msg("%s: %s", c->name, err.text);
+    }
     uint32_t phases = c->k->phases.n;
     uint32_t text = (uint32_t)(uintptr_t)map_get(h->gpu->text, MAP_KEY(c->k->name)) - 1;
     for (uint32_t i = 0; i < phases * (c->k->again + 1); i++) {

@@ -130,7 +130,7 @@ static double error_total(void *const *buf, const int64_t *block)
 
 /* ---- products by warpgroups ---- */
 
-static void encode(const SimtTensor *tensor, MdlTensorMap *out)
+static void encode(const GpuTensor *tensor, MdlTensorMap *out)
 {
     Err err = {0};
     if (!simt_encode_map(tensor, out, &err))
@@ -140,13 +140,13 @@ static void encode(const SimtTensor *tensor, MdlTensorMap *out)
 /* A matrix of bf16. */
 static void encode_matrix(void *base, const int64_t size[2], const int box[2], MdlTensorMap *out)
 {
-    const SimtTensor t = {.base = base,
-                          .rank = 2,
-                          .element = 2,
-                          .dim = {size[1], size[0]},
-                          .stride = {size[1] * 2},
-                          .box = {box[1], box[0]},
-                          .swizzle = 128};
+    const GpuTensor t = {.base = base,
+                         .rank = 2,
+                         .element = 2,
+                         .dim = {size[1], size[0]},
+                         .stride = {size[1] * 2},
+                         .box = {box[1], box[0]},
+                         .swizzle = 128};
     encode(&t, out);
 }
 
@@ -182,13 +182,13 @@ enum { HEADS = 2, HEAD = 64 };
 
 static void map_values(void *const *buf, const int64_t *block, MdlTensorMap *map)
 {
-    const SimtTensor v = {.base = buf[1],
-                          .rank = 3,
-                          .element = 2,
-                          .dim = {HEAD, block[1], HEADS},
-                          .stride = {HEAD * 2, HEAD * 2 * block[1]},
-                          .box = {HEAD, 32, 1},
-                          .swizzle = 128};
+    const GpuTensor v = {.base = buf[1],
+                         .rank = 3,
+                         .element = 2,
+                         .dim = {HEAD, block[1], HEADS},
+                         .stride = {HEAD * 2, HEAD * 2 * block[1]},
+                         .box = {HEAD, 32, 1},
+                         .swizzle = 128};
     encode(&v, &map[0]);
     encode_matrix(buf[2], (int64_t[]){block[0], HEADS * HEAD}, (int[]){64, HEAD}, &map[1]);
 }

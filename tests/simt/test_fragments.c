@@ -169,20 +169,20 @@ static void maps_of_tensors(void **state)
 {
     (void)state;
     static _Alignas(16) char memory[4096];
-    const SimtTensor good = {.base = memory,
-                             .rank = 2,
-                             .element = 2,
-                             .dim = {64, 16},
-                             .stride = {128},
-                             .box = {64, 8},
-                             .swizzle = 128};
+    const GpuTensor good = {.base = memory,
+                            .rank = 2,
+                            .element = 2,
+                            .dim = {64, 16},
+                            .stride = {128},
+                            .box = {64, 8},
+                            .swizzle = 128};
     MdlTensorMap map;
     TensorMap read;
     Err err = {0};
     assert_true(simt_encode_map(&good, &map, &err));
     assert_true(tensormap_read(&map, &read));
     assert_int_equal(tensormap_box_bytes(&read), 1024);
-    SimtTensor bad[8];
+    GpuTensor bad[8];
     for (size_t i = 0; i < COUNT(bad); i++)
         bad[i] = good;
     bad[0].base = memory + 8;

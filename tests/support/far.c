@@ -121,7 +121,7 @@ static MdlRow *near_rows(const MdlArgs *args)
 }
 
 static void far_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
-                       const int64_t *tasks)
+                       const LaunchSize *size)
 {
     uint32_t n = m->nbuf[kernel];
     void **buf = calloc(n + (size_t)1, sizeof *buf);
@@ -133,7 +133,7 @@ static void far_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *arg
     at.row = rows;
     at.block = near_of(args->block);
     at.workspace = near_of(args->workspace);
-    device_cpu.launch(d->cpu, m->cpu, kernel, &at, tasks);
+    device_cpu.launch(d->cpu, m->cpu, kernel, &at, size);
     free(rows);
     free(buf);
 }

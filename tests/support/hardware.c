@@ -90,11 +90,21 @@ void *hardware_memory(Hardware *h, size_t bytes, Err *err)
     return at;
 }
 
+bool hardware_encode_map(Hardware *h, const GpuTensor *t, MdlTensorMap *out, Err *err)
+{
+    int result = cuda_encode_map(&h->api, t, out);
+    return result == CUDA_OK ||
+           cuda_failed(&h->api, "cuTensorMapEncodeTiled", "a tensor", result, err);
+}
+
 bool hardware_launch(Hardware *h, const HardwareLaunch *l, const MdlGpuArgs *args, Err *err)
 {
     CudaFunction f;
     MdlGpuArgs copy = *args;
-    void *list[] = {&copy};
+    MdlTensorMap maps[MDL_GPU_MAPS] = {0};
+    void *list[] = {&copy, maps};
+    if (l->maps)
+        memcpy(maps, l->maps, sizeof(maps));
     CudaModule unit = h->units[h->build.unit_of[l->text]];
     int result = h->api.module_function(&f, unit, l->symbol);
     if (result != CUDA_OK)

@@ -12,6 +12,7 @@ typedef struct HardwareLaunch {
     const char *symbol;
     int64_t blocks;
     uint32_t threads, shared;
+    const MdlTensorMap *maps; /* MDL_GPU_MAPS of them, of a kernel that has maps; or NULL */
 } HardwareLaunch;
 
 /* MDL_TEST_DEVICE=cuda: tests of a GPU's kernels run them on hardware. */
@@ -21,6 +22,7 @@ Hardware *hardware_open(Arena *arena, GpuTexts texts, const char *isa, const cha
 void hardware_close(Hardware *h); /* NULL is none */
 /* 256-byte aligned, at the same address for host and GPU, until the end. NULL: *err. */
 void *hardware_memory(Hardware *h, size_t bytes, Err *err);
+bool hardware_encode_map(Hardware *h, const GpuTensor *t, MdlTensorMap *out, Err *err);
 /* Returns when the kernel is done. After false, *err, no kernel runs any more. */
 bool hardware_launch(Hardware *h, const HardwareLaunch *l, const MdlGpuArgs *args, Err *err);
 

@@ -193,8 +193,8 @@ static void the_print_names_targets(void **state)
     for (size_t i = 0; i < COUNT(wanted); i++)
         if (!strstr(sb_text(&all), wanted[i]))
             fail_msg("no `%s` in\n%s", wanted[i], sb_text(&all));
-    assert_int_equal(plan_blocks(&plan->phases[nphase], 9), 3);
-    assert_int_equal(plan_blocks(&plan->phases[0], 9), 9);
+    assert_int_equal(plan_blocks(&plan->phases[nphase], 9, 1), 3);
+    assert_int_equal(plan_blocks(&plan->phases[0], 9, 1), 9);
     plan_free(plan);
 }
 

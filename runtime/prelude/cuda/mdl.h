@@ -64,12 +64,25 @@ typedef struct MdlArgs {
     extern "C" __global__ void __launch_bounds__(threads, blocks) \
         name(const __grid_constant__ MdlArgs mdl_args)
 #define MDL_ARGS (&mdl_args)
+/* .. that has n maps of tensors by value. */
+#define MDL_GPU_KERNEL_MAPS(name, threads, blocks, n)                   \
+    struct name##_maps {                                                \
+        MdlTensorMap at[n];                                             \
+    };                                                                  \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) name( \
+        const __grid_constant__ MdlArgs mdl_args, const __grid_constant__ name##_maps mdl_maps)
+#define MDL_MAPS (mdl_maps.at)
 
 /* ---- coordinates; blocks have one dimension ---- */
 
 MDL_FN int mdl_block(void)
 {
     return (int)blockIdx.x;
+}
+
+MDL_FN int mdl_blocks(void)
+{
+    return (int)gridDim.x;
 }
 
 MDL_FN int mdl_thread(void)
@@ -131,6 +144,8 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 #include "mdl_sort.h"
 
 #include "mdl_tile.h"
+
+#include "mdl_ring.h"
 
 #include "mdl_attend.h"
 #include "mdl_attend_group.h"

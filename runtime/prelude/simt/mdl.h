@@ -45,6 +45,9 @@ typedef struct MdlArgs {
 #define MDL_GPU_KERNEL(name, threads, blocks) \
     __attribute__((visibility("default"))) void name(const MdlArgs *mdl_args)
 #define MDL_ARGS mdl_args
+/* .. that has n maps of tensors by value. */
+#define MDL_GPU_KERNEL_MAPS(name, threads, blocks, n) MDL_GPU_KERNEL(name, threads, blocks)
+#define MDL_MAPS                                      (mdl_args->map)
 
 #include "mdl_engine.h"
 
@@ -80,6 +83,8 @@ MDL_SIMT_FN void mdl_must_be_aligned(const void *p, int64_t bytes)
 #include "mdl_sort.h"
 
 #include "mdl_tile.h"
+
+#include "mdl_ring.h"
 
 #include "mdl_attend.h"
 #include "mdl_attend_group.h"

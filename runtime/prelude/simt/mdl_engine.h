@@ -65,6 +65,7 @@ typedef struct MdlWgmma {
 typedef struct MdlEngine MdlEngine;
 struct MdlEngine {
     int32_t thread, block;                                       /* who runs now */
+    int32_t blocks;                                              /* of the launch */
     unsigned char *shared;                                       /* memory of its block */
     void (*barrier)(MdlEngine *, int id, int threads, int line); /* threads 0: all of the block */
     void (*syncwarp)(MdlEngine *, int line);

@@ -18,6 +18,11 @@ MDL_SIMT_FN int mdl_block(void)
     return mdl_engine->block;
 }
 
+MDL_SIMT_FN int mdl_blocks(void)
+{
+    return mdl_engine->blocks;
+}
+
 MDL_SIMT_FN int mdl_thread(void)
 {
     return mdl_engine->thread;

@@ -1,0 +1,501 @@
+/* gpu_ring.c: products on a GPU whose operands can be copied in boxes (TMA) and that warpgroups multiply (sm_90a).
+ *
+ * A block stays on its multiprocessor and computes one tile after the other. One thread has boxes of both
+ * operands brought to a ring of stages (mdl_ring.h) and is stages ahead, also of the tile that is being
+ * finished. The other warpgroups multiply what is there, then lay their sums down a part at a time, each warp in
+ * shared memory of its own, and store the results: so nobody waits for the block. Registers go from those who
+ * copy to those who multiply.
+ *
+ * Tiles at work at the same time lie in a square of the result as far as may be (ring_place), so that
+ * what they read is in L2. Beyond its ends an operand reads as zeros. */
+#include "gpu_copy.h"
+#include "gpu_tile.h"
+
+enum {
+    WARP = 32,
+    GROUP = 128, /* threads of a warpgroup */
+    LINE = 64,   /* elements of a line of 128 bytes */
+    LINE_BYTES = 128,
+    MOST_STAGES = 6,
+    COPY_REGISTERS = 40,      /* of 65,536 for 128 threads that copy .. */
+    MULTIPLY_REGISTERS = 232, /* .. and 256 that multiply */
+    FEW_SUMS = 64,            /* of a thread: two blocks have room */
+    ROWS_TOGETHER = 16        /* of tiles: as many as the columns of those at work */
+};
+
+typedef struct RingKernel {
+    TileSet *sets;
+    uint32_t n;
+    int64_t readers; /* threads that multiply */
+    int64_t blocks;  /* on a multiprocessor */
+    int64_t stages, stage_bytes;
+    int64_t groups;             /* of 8 columns that are laid down at once */
+    int64_t own_floats;         /* of a warp, to lay sums down */
+    const char *ring;           /* name of the MdlRing of the thread */
+    uint32_t tiles, rows, bars; /* shared */
+    const Dim *tasks;
+} RingKernel;
+
+/* ---- operands as tensors ---- */
+
+/* An operand of a product in the memory of an input: elements from one row, step of depth, batch member to the next. */
+typedef struct Laid {
+    const Node *input;
+    const Dim *first, *row, *depth, *batch;
+} Laid;
+
+enum { V_BATCH, V_ROW, V_DEPTH, V_COUNT };
+
+static const Dim *coefficient(Lower *lo, const Ix *e, uint32_t var)
+{
+    for (uint32_t i = 0; e->kind == IX_SUM && i < e->nterm; i++)
+        if (e->term[i].atom->kind == IX_VAR && e->term[i].atom->var == var)
+            return e->term[i].coef;
+    return dim_const(lo->ir, e->kind == IX_VAR && e->var == var);
+}
+
+/* e is a sum of variables, each times an extent. */
+static bool is_affine(const Ix *e)
+{
+    if (e->kind == IX_VAR)
+        return true;
+    for (uint32_t i = 0; e->kind == IX_SUM && i < e->nterm; i++)
+        if (e->term[i].atom->kind != IX_VAR)
+            return false;
+    return e->kind == IX_SUM;
+}
+
+static bool find_laid(Lower *lo, Gemm *g, const GemmSide *s, Laid *out)
+{
+    KPhase dry = {0};
+    const KExpr *zero = ke_int(lo->k, 0);
+    const Ix *rd[2], *ix[IR_MAX_RANK];
+    uint32_t var[V_COUNT];
+    scope_begin(lo, &dry);
+    g->batch = scope_var(lo, zero, g->nbatch);
+    var[V_BATCH] = lo->nvar - 1;
+    rd[0] = scope_var(lo, zero, s->rows);
+    var[V_ROW] = lo->nvar - 1;
+    rd[1] = scope_var(lo, zero, g->depth);
+    var[V_DEPTH] = lo->nvar - 1;
+    gemm_side_index(lo, g, s, rd, ix);
+    out->input = copy_source(lo->ir, s->node, ix);
+    if (!out->input)
+        return false;
+    const Type *t = out->input->type;
+    const Ix *at = ix_flatten(lo->ir, t->dims, ix, t->rank);
+    if (!is_affine(at))
+        return false;
+    out->first = at->kind == IX_SUM ? at->base : dim_const(lo->ir, 0);
+    out->batch = coefficient(lo, at, var[V_BATCH]);
+    out->row = coefficient(lo, at, var[V_ROW]);
+    out->depth = coefficient(lo, at, var[V_DEPTH]);
+    return true;
+}
+
+/* A distance that a map can have: not 0; that it is a multiple of 16 bytes was seen by who copies runs. */
+static bool is_distance(Lower *lo, const Dim *d)
+{
+    return dim_lo(lo->ir, d) > 0;
+}
+
+/* Boxes of 64 elements along the runs and all lines, or 64 lines, of a tile. */
+static bool map_part(Lower *lo, Gemm *g, Part *p)
+{
+    const GemmSide *s = p->side;
+    const Dim *one = dim_const(lo->ir, 1);
+    Laid at;
+    if (!p->async || p->rows % LINE || !find_laid(lo, g, s, &at))
+        return false;
+    const Dim *run = p->along ? at.depth : at.row, *line = p->along ? at.row : at.depth;
+    p->stacked = !dim_equals(at.batch, 0);
+    if (run != one || !is_distance(lo, line) || (p->stacked && !is_distance(lo, at.batch)))
+        return false;
+    KMap m = {.buf = lo->in[at.input->id],
+              .rank = p->stacked ? 3 : 2,
+              .first = at.first,
+              .dim = {p->along ? g->depth : s->rows, p->along ? s->rows : g->depth, g->nbatch},
+              .stride = {line, at.batch},
+              .box = {LINE, (uint32_t)(p->along ? p->rows : LINE), 1},
+              .swizzle = LINE_BYTES};
+    p->map = kernel_map(lo->k, &m);
+    return true;
+}
+
+static bool map_parts(Lower *lo, TileSet *sets, uint32_t n)
+{
+    for (uint32_t s = 0; s < n; s++)
+        for (uint32_t d = 0; d < sets[s].n; d++) {
+            TileDot *dot = &sets[s].dot[d];
+            bool ok = sets[s].groups && sets[s].bk == LINE;
+            ok = ok && (dot->a.lent || map_part(lo, dot->g, &dot->a));
+            if (!ok || !map_part(lo, dot->g, &dot->b))
+                return false;
+        }
+    return true;
+}
+
+/* ---- shape ---- */
+
+static int64_t align_kib(int64_t n)
+{
+    return round_up(n, 1024);
+}
+
+/* As many stages as shared memory has room for. */
+static bool shape_ring(Lower *lo, RingKernel *r)
+{
+    int64_t sums = 0, together = 1;
+    r->readers = r->sets[0].threads;
+    r->tasks = dim_const(lo->ir, 0);
+    for (uint32_t s = 0; s < r->n; s++) {
+        const TileSet *t = &r->sets[s];
+        r->stage_bytes = larger(r->stage_bytes, align_kib(t->stage_bytes));
+        together = larger(together, t->n);
+        sums = larger(sums, t->sums * t->n);
+        r->tasks = dim_add(lo->ir, r->tasks, tile_tasks(lo, t));
+    }
+    r->groups = together > 1 ? 4 : 8;
+    r->own_floats = together * 16 * r->groups * 8;
+    r->blocks = r->readers == GROUP && sums <= FEW_SUMS ? 2 : 1;
+    int64_t rest = r->readers / WARP * r->own_floats * 4 + 2 * MOST_STAGES * 8;
+    int64_t room = (int64_t)lo->target->l1 / r->blocks - 1024 * (r->blocks - 1) - rest;
+    r->stages = smaller(room / r->stage_bytes, MOST_STAGES);
+    return r->stages >= 2;
+}
+
+static void make_shared(Lower *lo, RingKernel *r)
+{
+    Kernel *k = lo->k;
+    r->tiles = kernel_shared(k, "tiles", DT_U8, r->stages * r->stage_bytes);
+    r->rows = kernel_shared(k, "rows", DT_F32, r->readers / WARP * r->own_floats);
+    r->bars = kernel_shared(k, "bars", DT_I64, 2 * r->stages);
+    for (uint32_t s = 0; s < r->n; s++) {
+        r->sets[s].tiles = r->tiles;
+        ASSERT(r->sets[s].threads == r->readers);
+    }
+}
+
+/* ---- tiles in their order ---- */
+
+static const KExpr *helper(Lower *lo, const char *text)
+{
+    return ke_text(lo->k, KT_I64, text, NULL, 0);
+}
+
+/* Places tile number `task` of a set: its member of the batch, and within that in squares, up to ROWS_TOGETHER
+ * tiles high, column by column. */
+static void ring_place(Lower *lo, TileSet *t, const KExpr *task)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->dot[0].g;
+    int64_t across = tile_count(lo, g->right.rows, t->bn),
+            down = tile_count(lo, g->left.rows, t->bm);
+    int64_t high = smaller(down, ROWS_TOGETHER);
+    const KExpr *tiles = ke_int(k, across * down), *square = ke_int(k, high * across);
+    const KExpr *batch = ke_index(k, KI_DIV, task, tiles), *of = ke_index(k, KI_MOD, task, tiles);
+    if (dim_equals(g->nbatch, 1)) {
+        batch = ke_int(k, 0);
+        of = task;
+    }
+    of = copy_let(lo, "of", of);
+    gemm_set_batch(t->set, scope_var(lo, copy_let(lo, "batch", batch), g->nbatch));
+    const KExpr *top =
+        copy_let(lo, "top", ke_mul(lo, ke_index(k, KI_DIV, of, square), ke_int(k, high)));
+    const KExpr *in = copy_let(lo, "in", ke_index(k, KI_MOD, of, square));
+    const KExpr *rows = ke_int(k, high);
+    if (down % high)
+        rows = copy_let(lo, "rows", ke_min(lo, rows, ke_sub(lo, ke_int(k, down), top)));
+    const KExpr *up = ke_add(lo, top, ke_index(k, KI_MOD, in, rows));
+    const KExpr *right = ke_index(k, KI_DIV, in, rows);
+    t->m0 = copy_let(lo, "m0", ke_mul(lo, up, ke_int(k, t->bm)));
+    t->n0 = copy_let(lo, "n0", ke_mul(lo, right, ke_int(k, t->bn)));
+    for (uint32_t d = 0; d < t->n; d++) {
+        t->dot[d].a.first = t->m0;
+        t->dot[d].b.first = t->n0;
+    }
+}
+
+/* Opens a scope for a tile that exists: all do where sizes are known. */
+static void open_tile(Lower *lo, const TileSet *t)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->dot[0].g;
+    int64_t n;
+    bool known = dim_is_const(g->left.rows, &n) && dim_is_const(g->right.rows, &n);
+    const KExpr *rows = ke_test(k, "<", t->m0, ke_extent(k, g->left.rows));
+    const KExpr *columns = ke_test(k, "<", t->n0, ke_extent(k, g->right.rows));
+    if (known)
+        scope_plain(lo);
+    else
+        scope_if(lo, ke_test(k, "&&", rows, columns));
+}
+
+typedef void (*TileFn)(Lower *lo, const RingKernel *r, TileSet *t);
+
+/* Walks over the tiles of this block; copying and multiplying threads alike. */
+static void each_tile(Lower *lo, const RingKernel *r, TileFn fn)
+{
+    Kernel *k = lo->k;
+    const KExpr *block = copy_let(lo, "block", helper(lo, "mdl_block()"));
+    const KExpr *blocks = copy_let(lo, "blocks", helper(lo, "mdl_blocks()"));
+    const KExpr *left = ke_sub(lo, ke_extent(k, r->tasks), block);
+    const KExpr *up = ke_add(lo, left, ke_sub(lo, blocks, ke_int(k, 1)));
+    const Ix *turn = scope_loop(lo, &(LoopSpec){.stem = "turn",
+                                                .lo = ke_int(k, 0),
+                                                .hi = ke_index(k, KI_DIV, up, blocks),
+                                                .extent = r->tasks,
+                                                .rolled = true});
+    const KExpr *at = ke_add(lo, block, ke_mul(lo, lower_index(lo, turn), blocks));
+    GemmRanges ranges = {.before = dim_const(lo->ir, 0), .alone = r->n == 1};
+    ranges.task = copy_let(lo, "tile", at);
+    for (uint32_t s = 0; s < r->n; s++) {
+        TileSet *t = &r->sets[s];
+        ring_place(lo, t, gemm_open_range(lo, &ranges, tile_tasks(lo, t)));
+        open_tile(lo, t);
+        fn(lo, r, t);
+        scope_end(lo);
+        scope_end(lo);
+    }
+    scope_end(lo);
+}
+
+static void ring_call(Lower *lo, const RingKernel *r, const char *call)
+{
+    copy_call(lo, arena_printf(lo->arena, "%s(&%s)", call, r->ring), NULL, 0);
+}
+
+/* The first byte of the stage at hand. */
+static const KExpr *stage_base(Lower *lo, const RingKernel *r)
+{
+    const KExpr *stage = helper(lo, arena_printf(lo->arena, "%s.stage", r->ring));
+    return copy_let(lo, "base", ke_mul(lo, stage, ke_int(lo->k, r->stage_bytes)));
+}
+
+/* ---- copying ---- */
+
+static void bring_part(Lower *lo, const RingKernel *r, const TileDot *dot, const Part *p,
+                       const KExpr *const *at)
+{
+    Kernel *k = lo->k;
+    int64_t boxes = p->lent ? 0 : p->along ? 1 : p->rows / LINE;
+    const KExpr *base = at[0], *k0 = at[1];
+    for (int64_t i = 0; i < boxes; i++) {
+        int64_t to = p->at + i * LINE * LINE_BYTES;
+        const KExpr *first = ke_add(lo, p->first, ke_int(k, i * LINE));
+        const KExpr *arg[] = {ke_addr(k, r->tiles, ke_add(lo, base, ke_int(k, to))),
+                              p->along ? k0 : first, p->along ? first : k0,
+                              lower_index(lo, dot->g->batch)};
+        const char *text = arena_printf(
+            lo->arena,
+            "mdl_tma_load_%s(%%0, MDL_MAPS + %u, %s.full + %s.stage, (int)%%1, (int)%%2%s)",
+            p->stacked ? "3d" : "2d", p->map, r->ring, r->ring, p->stacked ? ", (int)%3" : "");
+        copy_call(lo, text, arg, 4);
+    }
+}
+
+static void open_steps(Lower *lo, const TileSet *t, const KExpr **step)
+{
+    Kernel *k = lo->k;
+    scope_loop(lo, &(LoopSpec){.stem = "step",
+                               .lo = ke_int(k, 0),
+                               .hi = copy_let(lo, "steps", tile_steps(lo, t)),
+                               .extent = dim_const(lo->ir, tile_most_steps(lo, t)),
+                               .rolled = true});
+    *step = lo->var[lo->nvar - 1].at;
+}
+
+static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
+{
+    const KExpr *step;
+    open_steps(lo, t, &step);
+    const KExpr *k0 = copy_let(lo, "k0", ke_mul(lo, step, ke_int(lo->k, t->bk)));
+    copy_call(
+        lo, arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)t->stage_bytes),
+        NULL, 0);
+    const KExpr *const at[] = {stage_base(lo, r), k0};
+    for (uint32_t d = 0; d < t->n; d++) {
+        bring_part(lo, r, &t->dot[d], &t->dot[d].a, at);
+        bring_part(lo, r, &t->dot[d], &t->dot[d].b, at);
+    }
+    ring_call(lo, r, "mdl_ring_next");
+    scope_end(lo);
+}
+
+/* ---- results ---- */
+
+/* A part of the sums, of 16 rows and some columns of a warp. */
+typedef struct SumsPart {
+    const KExpr *own;    /* the warp's first float */
+    const KExpr *row;    /* its first row in the tile */
+    const KExpr *column; /* .. and column */
+    const KExpr *sum;    /* its first sum */
+} SumsPart;
+
+static void lay_part_down(Lower *lo, const RingKernel *r, const TileSet *t, const SumsPart *p)
+{
+    Kernel *k = lo->k;
+    copy_call(lo, "mdl_syncwarp()", NULL, 0);
+    const char *text =
+        arena_printf(lo->arena, "mdl_groups_store(%%0, %%1, %lld)", (long long)r->groups);
+    for (uint32_t d = 0; d < t->n; d++) {
+        const KExpr *to = ke_add(lo, p->own, ke_int(k, d * 16 * r->groups * 8));
+        const KExpr *arg[] = {ke_addr(k, r->rows, to), ke_addr(k, t->dot[d].acc, p->sum)};
+        copy_call(lo, text, arg, 2);
+    }
+    copy_call(lo, "mdl_syncwarp()", NULL, 0);
+}
+
+/* Opens the loop in which the lanes of the warp share what it has laid down, 8 columns each. */
+static void open_part(Lower *lo, const RingKernel *r, const TileSet *t, const SumsPart *p,
+                      TileSpot *spot)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->dot[0].g;
+    int64_t columns;
+    const ShareSpec share = {.thread = copy_let(lo, "lane", helper(lo, "mdl_lane()")),
+                             .threads = WARP,
+                             .count = 16 * r->groups,
+                             .rolled = true};
+    const KExpr *id = share_open(lo, &share), *per = ke_int(k, r->groups), *w = ke_int(k, k->width);
+    spot->r = copy_let(lo, "r", ke_index(k, KI_DIV, id, per));
+    spot->c = copy_let(lo, "g", ke_index(k, KI_MOD, id, per));
+    const KExpr *row = ke_add(lo, t->m0, ke_add(lo, p->row, spot->r));
+    spot->row = copy_let(lo, "row", row);
+    const KExpr *column = ke_add(lo, p->column, ke_mul(lo, spot->c, w));
+    spot->column = copy_let(lo, "column", ke_add(lo, t->n0, column));
+    const KExpr *n = ke_extent(k, g->right.rows);
+    const KExpr *inside = ke_test(k, "<", spot->row, ke_extent(k, g->left.rows));
+    scope_if(lo, ke_test(k, "&&", inside, ke_test(k, "<", spot->column, n)));
+    spot->lanes = NULL;
+    if (!dim_is_const(g->right.rows, &columns) || columns % k->width != 0)
+        spot->lanes = copy_let(lo, "lanes", ke_min(lo, w, ke_sub(lo, n, spot->column)));
+}
+
+static void store_part(Lower *lo, const RingKernel *r, const TileSet *t, const SumsPart *p)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = t->dot[0].g;
+    TileSpot spot;
+    open_part(lo, r, t, p, &spot);
+    const Ix *ix[IR_MAX_RANK], *row = scope_var(lo, spot.row, g->left.rows);
+    const Ix *column = scope_vector_var(lo, spot.column, g->right.rows, spot.lanes);
+    gemm_result_index(lo, g, row, column, ix);
+    const KExpr *place[] = {spot.r, spot.c, ke_int(k, r->groups)}, *dot[PRODUCTS_TOGETHER];
+    const KExpr *in = ke_text(k, KT_I64, "mdl_group_place((int)%0, (int)%1, %2)", place, 3);
+    const KExpr *at = copy_let(lo, "at", ke_add(lo, p->own, in));
+    for (uint32_t d = 0; d < t->n; d++) {
+        const KExpr *from = ke_add(lo, at, ke_int(k, d * 16 * r->groups * 8));
+        dot[d] = copy_let(lo, "dot", ke_aligned(k, ke_vload(k, r->rows, from, NULL)));
+    }
+    gemm_store_results(lo, t->set, dot, ix);
+    scope_end(lo);
+    share_close(lo);
+}
+
+/* Part after part, so that few floats a warp are enough, and the ring needs not be empty. */
+static void store_tile(Lower *lo, const RingKernel *r, const TileSet *t)
+{
+    Kernel *k = lo->k;
+    int64_t blocks = t->bm / (r->readers / GROUP) / 64, width = r->groups * 8;
+    int64_t parts = t->bn / width;
+    const KExpr *warp = copy_let(lo, "warp", helper(lo, "mdl_warp()")), *four = ke_int(k, 4);
+    SumsPart p = {.own = copy_let(lo, "own", ke_mul(lo, warp, ke_int(k, r->own_floats)))};
+    const KExpr *group = ke_mul(lo, ke_index(k, KI_DIV, warp, four), ke_int(k, blocks * 64));
+    const KExpr *quarter = ke_mul(lo, ke_index(k, KI_MOD, warp, four), ke_int(k, 16));
+    const KExpr *first = copy_let(lo, "first", ke_add(lo, group, quarter));
+    scope_loop(lo, &(LoopSpec){.stem = "part",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_int(k, blocks * parts),
+                               .extent = dim_const(lo->ir, blocks * parts),
+                               .unroll = true});
+    const KExpr *part = lo->var[lo->nvar - 1].at, *n = ke_int(k, parts);
+    p.row = ke_add(lo, first, ke_mul(lo, ke_index(k, KI_DIV, part, n), ke_int(k, 64)));
+    p.column = ke_mul(lo, ke_index(k, KI_MOD, part, n), ke_int(k, width));
+    p.sum = ke_mul(lo, part, ke_int(k, width / 2));
+    lay_part_down(lo, r, t, &p);
+    store_part(lo, r, t, &p);
+    scope_end(lo);
+}
+
+/* ---- multiplying ---- */
+
+static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
+{
+    const KExpr *step;
+    tile_begin_sums(lo, t);
+    open_steps(lo, t, &step);
+    ring_call(lo, r, "mdl_ring_read");
+    tile_multiply_stage(lo, t, stage_base(lo, r));
+    copy_call(lo, "mdl_wgmma_wait(0)", NULL, 0);
+    ring_call(lo, r, "mdl_ring_give");
+    scope_end(lo);
+    store_tile(lo, r, t);
+}
+
+/* ---- the kernel ---- */
+
+static void begin_ring(Lower *lo, RingKernel *r)
+{
+    Kernel *k = lo->k;
+    const KExpr *bars[] = {ke_addr(k, r->bars, ke_int(k, 0))};
+    const char *begin = arena_printf(lo->arena, "mdl_ring_begin((uint64_t *)%%0, %lld, %lld)",
+                                     (long long)r->stages, (long long)(r->readers / WARP));
+    scope_if(lo, ke_test(k, "==", helper(lo, "mdl_thread()"), ke_int(k, 0)));
+    copy_call(lo, begin, bars, 1);
+    scope_end(lo);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    r->ring = kernel_name(k, "ring");
+    copy_call(lo,
+              arena_printf(lo->arena, "MdlRing %s = mdl_ring((uint64_t *)%%0, %lld)", r->ring,
+                           (long long)r->stages),
+              bars, 1);
+}
+
+/* Registers that a warpgroup gives back or takes, where there is something to share. */
+static void set_registers(Lower *lo, const RingKernel *r, const char *how, int n)
+{
+    if (r->readers == 2 * GROUP)
+        copy_call(lo, arena_printf(lo->arena, "mdl_setmaxnreg_%s(%d)", how, n), NULL, 0);
+}
+
+static void copying_threads(Lower *lo, const RingKernel *r)
+{
+    Kernel *k = lo->k;
+    const KExpr *first = ke_int(k, r->readers), *thread = helper(lo, "mdl_thread()");
+    scope_if(lo, ke_test(k, ">=", thread, first));
+    set_registers(lo, r, "dec", COPY_REGISTERS);
+    scope_if(lo, ke_test(k, "==", thread, first));
+    each_tile(lo, r, bring_tile);
+    scope_end(lo);
+    scope_end(lo);
+}
+
+static void multiplying_threads(Lower *lo, const RingKernel *r)
+{
+    Kernel *k = lo->k;
+    scope_if(lo, ke_test(k, "<", helper(lo, "mdl_thread()"), ke_int(k, r->readers)));
+    set_registers(lo, r, "inc", MULTIPLY_REGISTERS);
+    each_tile(lo, r, multiply_tile);
+    scope_end(lo);
+}
+
+bool gpu_ring(Lower *lo, TileSet *sets, uint32_t n)
+{
+    Kernel *k = lo->k;
+    RingKernel r = {.sets = sets, .n = n};
+    if (!map_parts(lo, sets, n) || !shape_ring(lo, &r)) {
+        k->maps.n = 0;
+        return false;
+    }
+    KPhase *phase = kernel_phase(k, "", r.tasks, "tiles of the result, one after the other");
+    phase->threads = phase->team = (uint32_t)r.readers + GROUP;
+    phase->blocks = r.blocks > 1 ? (uint32_t)r.blocks : 0;
+    phase->stays = true;
+    make_shared(lo, &r);
+    scope_begin(lo, phase);
+    begin_ring(lo, &r);
+    copying_threads(lo, &r);
+    multiplying_threads(lo, &r);
+    return true;
+}
