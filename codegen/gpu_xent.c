@@ -17,7 +17,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WARP = 32, MOST_THREADS = 1024, LEAST_THREADS = 128, THREADS = 256 };
+enum { WARP = 32, MOST_THREADS = 1024, LEAST_THREADS = 128, THREADS = 256, SCORES_LINE = 64 };
 
 /* ---- helpers ---- */
 
@@ -176,7 +176,9 @@ static void rows_phase(Lower *lo, GpuXent *c)
     ks_set(k, lo->scope->block, count,
            ke_add(lo, count, how_many(lo, "(int64_t)mdl_bits(mdl_ballot(%0))", alive)));
     scope_end(lo);
-    ks_store(k, block, counts, warp, narrow_int(lo, count));
+    scope_if(lo, ke_test(k, "==", ke_text(k, KT_I64, "mdl_lane()", NULL, 0), ke_int(k, 0)));
+    ks_store(k, lo->scope->block, counts, warp, narrow_int(lo, count));
+    scope_end(lo);
     ks_call(k, block, ke_text(k, KT_PTR, "mdl_syncthreads()", NULL, 0));
     const KExpr *at = ks_var(k, block, "at", ke_int(k, 0));
     add_counts(lo, counts, at, warp);
@@ -331,7 +333,7 @@ static void make_graph(Lower *lo, GpuXent *c)
     c->g = graph_new(lo->ir, lo->arena, sym(lo->ir->syms, "products"));
     c->copy = NEW_ARRAY(lo->arena, const Node *, lo->body->nodes.n + 1);
     const Dim *chunk = dim_const(lo->ir, c->chunk);
-    const Dim *scores[] = {chunk, dim_const(lo->ir, c->x.classes)};
+    const Dim *scores[] = {chunk, dim_const(lo->ir, c->line)};
     const Dim *lines[] = {c->rows, c->features};
     c->list = new_input(lo, c, "rows", type_tensor(lo->ir, DT_I32, 1, &chunk));
     c->z = new_input(lo, c, "scores", type_tensor(lo->ir, c->half, 2, scores));
@@ -339,7 +341,9 @@ static void make_graph(Lower *lo, GpuXent *c)
     if (x->type->rank != 2)
         x = graph_reshape(c->g, x, 2, lines);
     x = graph_gather(c->g, x, c->list, 0, 0);
-    const Node *z = c->half == DT_F32 ? c->z : graph_cast(c->g, DT_F32, c->z);
+    const Node *z =
+        graph_slice(c->g, c->z, 1, dim_const(lo->ir, 0), dim_const(lo->ir, c->x.classes));
+    z = graph_cast(c->g, DT_F32, z);
     static const int64_t last[] = {1, 1}, first[] = {0, 0}, mixed[] = {1, 0};
     add_product(lo, c, x, w, last);
     if (c->gradient) {
@@ -392,7 +396,7 @@ static void make_buffers(Lower *lo, GpuXent *c)
     if (!c->gradient)
         return;
     c->stats = workspace(lo, "stats", DT_F32, c->chunk * XENT_STATS);
-    lo->in[c->z->id] = workspace(lo, "scores", c->half, c->chunk * c->x.classes);
+    lo->in[c->z->id] = workspace(lo, "scores", c->half, c->chunk * c->line);
     uint32_t dw = gpu_xent_result(lo, c->x.dw);
     c->keeps_sums = dw != NO_VAR && lo->k->again > 0 && lo->body->results.at[dw].node != c->x.dw;
     if (c->keeps_sums)
@@ -406,6 +410,7 @@ static void choose_sizes(Lower *lo, GpuXent *c)
     /* whole tiles of rows, and whole steps of depth */
     c->chunk = round_up(smaller(lower_config(lo, "rows"), rows), larger(bm, bk));
     c->tiles = ceil_div(c->x.classes, bn);
+    c->line = round_up(c->x.classes, SCORES_LINE);
     lo->k->again = (uint32_t)(ceil_div(rows, c->chunk) - 1);
 }
 

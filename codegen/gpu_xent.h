@@ -20,6 +20,7 @@ typedef struct GpuXent {
     const Node *list, *z; /* rows of this round; their scores */
     const Dim *rows, *features;
     int64_t chunk, tiles; /* rows of a round; tiles of classes */
+    int64_t line;         /* kept scores of a row: whole lines of the operand's copies */
     GemmKernel products;  /* scores, weights, inputs */
     TileSet tile[3];
     uint32_t live;                 /* rows that are read, in order; behind them how many */

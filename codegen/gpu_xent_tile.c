@@ -57,11 +57,10 @@ static void keep_scores(Lower *lo, const GpuXent *c, const TileSet *t)
     const KExpr *z = lower_fit(lo, c->half, tile_sum(lo, t, 0, &spot));
     z = ks_let(k, lo->scope->block, "z", z);
     if (c->gradient) {
-        const KExpr *line = ke_mul(lo, spot.row, ke_int(k, c->x.classes));
-        KStmt *s =
-            ks_store(k, lo->scope->block, lo->in[c->z->id], ke_add(lo, line, spot.column), z);
-        s->lanes = spot.lanes;
-        s->aligned = !spot.lanes;
+        /* also past the classes, where a line has room and nothing is read */
+        const KExpr *line = ke_mul(lo, spot.row, ke_int(k, c->line));
+        ks_store(k, lo->scope->block, lo->in[c->z->id], ke_add(lo, line, spot.column), z)->aligned =
+            true;
     }
     if (round && c->x.log_sum) {
         const KExpr *at = ke_add(lo, ke_mul(lo, spot.r, ke_int(k, t->pitch)), spot.c);
@@ -122,25 +121,23 @@ static void turn_lanes(Lower *lo, const Ix *class, void *user)
     const LowerVar v = lo->var[lo->nvar - 1];
     UNUSED(class);
     uint32_t z = lo->in[c->z->id];
-    const KExpr *at = ke_add(lo, ke_mul(lo, t->row, ke_int(k, c->x.classes)), v.at);
-    const KExpr *load = ke_vload(k, z, at, v.lanes);
-    bool aligned = !v.lanes && c->x.classes % k->width == 0;
-    const KExpr *arg[] = {aligned ? ke_aligned(k, load) : load,
+    const KExpr *at = ke_add(lo, ke_mul(lo, t->row, ke_int(k, c->line)), v.at);
+    const KExpr *arg[] = {ke_aligned(k, ke_vload(k, z, at, NULL)),
                           ke_addr(k, c->stats, ke_mul(lo, t->row, ke_int(k, XENT_STATS))),
                           ke_load(k, c->target, t->row), v.at};
     KStmt *s = ks_store(k, lo->scope->block, z, at,
                         ke_text(k, KT_VF, "mdl_scores_turn(%0, %1, %2, %3)", arg, 4));
-    s->lanes = v.lanes;
-    s->aligned = aligned;
+    s->aligned = true;
 }
 
 void gpu_xent_turn(Lower *lo, GpuXent *c)
 {
-    int64_t vectors = ceil_div(c->x.classes, lo->k->width);
+    int64_t columns = round_up(c->x.classes, lo->k->width); /* whole vectors */
     Turn t = {.c = c};
-    KPhase *phase = gpu_xent_phase(lo, c, "turn", dim_const(lo->ir, c->chunk * vectors));
+    KPhase *phase =
+        gpu_xent_phase(lo, c, "turn", dim_const(lo->ir, c->chunk * columns / lo->k->width));
     phase->threads = THREADS;
-    LanesSpec spec = gpu_xent_line(lo, dim_const(lo->ir, c->x.classes), &t.row);
+    LanesSpec spec = gpu_xent_line(lo, dim_const(lo->ir, columns), &t.row);
     scope_if(lo, ke_test(lo->k, "<", t.row, c->n));
     lower_lanes(lo, &spec, turn_lanes, &t);
     scope_end(lo);

@@ -274,22 +274,42 @@ static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
 
 /* ---- linear cross-entropy ---- */
 
-enum { XENT_KEPT = 256 << 20, XENT_ROWS = 16384, XENT_SMALL = 64 };
+enum { XENT_KEPT = 512 << 20, XENT_ROWS = 16384, XENT_SMALL = 64 };
 
-/* One tile for its three products. Rows of a round: for the derivative, as many as keep its scores within bounds. */
-static void gpu_xent_tile(PassCx *cx, const Graph *body, bool gradient, int64_t *config)
+/* One tile for its three products. */
+static GpuTile xent_tile(const PassCx *cx, const Xent *x, int64_t rows)
 {
+    static const GpuTile groups = {128, 256, 64, 4, 8, 1, 1};
     static const GpuTile tensor[] = {{128, 128, 32, 4, 2, 4, 0}, {64, 64, 32, 4, 2, 2, 0}};
     static const GpuTile floats[] = {{128, 128, 16, 2, 8, 1, 0}, {64, 64, 16, 2, 2, 1, 0}};
+    bool small = rows <= XENT_SMALL || x->depth <= XENT_SMALL || x->classes <= XENT_SMALL;
+    if (!on_tensor_cores(x->dot))
+        return floats[small];
+    bool read = products_read(x->dot->in[0]) && products_read(x->dot->in[1]);
+    return read && !small && strcmp(cx->target->isa, "sm_90a") == 0 ? groups : tensor[small];
+}
+
+/* Rows of a round: for the derivative, as many as keep its scores within bounds, the same in all rounds. */
+static int64_t xent_rows(const Xent *x, int64_t rows, const GpuTile *t, bool gradient)
+{
+    if (!gradient)
+        return XENT_ROWS;
+    int64_t bytes = on_tensor_cores(x->dot) ? 2 : 4;
+    int64_t most = pick_clamp(XENT_KEPT / bytes / x->classes / t->bm * t->bm, t->bm, XENT_ROWS);
+    int64_t rounds = rows > 0 ? ceil_of(rows, most) : 1;
+    return pick_clamp(ceil_of(ceil_of(rows, rounds), t->bm) * t->bm, t->bm, most);
+}
+
+static void gpu_xent_config(PassCx *cx, const Graph *body, bool gradient, int64_t *config)
+{
     Xent x;
     if (!xent_match(body, &x))
         BUG("pick: '%s' is no linear cross-entropy", body->name ? body->name : "?");
-    int64_t rows = dim_hi(cx->ir, x.rows), scores = XENT_KEPT / 4 / x.classes;
-    bool small = rows <= XENT_SMALL || x.depth <= XENT_SMALL || x.classes <= XENT_SMALL;
-    const GpuTile *t = on_tensor_cores(x.dot) ? &tensor[small] : &floats[small];
-    const int64_t ints[] = {t->bm, t->bn, t->bk, t->stages, t->wm, t->wn};
+    int64_t rows = dim_hi(cx->ir, x.rows);
+    const GpuTile t = xent_tile(cx, &x, rows);
+    const int64_t ints[] = {t.bm, t.bn, t.bk,     t.stages,
+                            t.wm, t.wn, t.groups, xent_rows(&x, rows, &t, gradient)};
     memcpy(config, ints, sizeof ints);
-    config[6] = pick_clamp(gradient ? scores / t->bm * t->bm : XENT_ROWS, t->bm, XENT_ROWS);
 }
 
 /* ---- all classes ---- */
@@ -330,7 +350,7 @@ void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
     case KC_XENT:
     case KC_XENT_GRAD:
     case KC_XENT_BOTH:
-        gpu_xent_tile(cx, body, cls != KC_XENT, config);
+        gpu_xent_config(cx, body, cls != KC_XENT, config);
         return;
     case KC_COUNT:
         break;

@@ -85,11 +85,15 @@ static Graph *body_of(Harness *h, const Def *def, const Variant *v)
     return g;
 }
 
-/* Rounds of 64 rows on a GPU, when there are more. */
-static void choose_gpu(CaseSpec *c, const Variant *v)
+enum { ROUND = 64, PICKED = 200 };
+
+/* Rounds of 64 rows on a GPU, when there are more; with very many `pick` chooses. */
+static void choose_gpu(CaseSpec *c, const Variant *v, bool groups)
 {
-    static const int64_t halves[] = {64, 64, 32, 4, 2, 2, 64}, floats[] = {64, 64, 16, 2, 2, 1, 64};
-    memcpy(c->gpu, v->dt == DT_F32 ? floats : halves, sizeof halves);
+    static const int64_t halves[] = {64, 64, 32, 4, 2, 2, 0, ROUND},
+                         grouped[] = {64, 64, 64, 3, 4, 1, 1, ROUND},
+                         floats[] = {64, 64, 16, 2, 2, 1, 0, ROUND};
+    memcpy(c->gpu, v->dt == DT_F32 ? floats : groups ? grouped : halves, sizeof halves);
     c->ngpu = COUNT(halves);
 }
 
@@ -106,8 +110,9 @@ static void add_case(Harness *h, Front *front, const Size *s, const Variant *v)
     c.config[0] = s->mr;
     c.config[1] = s->nr;
     c.config[2] = s->rows;
-    if (s->a * (s->b ? s->b : 1) > 64)
-        choose_gpu(&c, v);
+    int rows = s->a * (s->b ? s->b : 1);
+    if (rows > ROUND && rows < PICKED)
+        choose_gpu(&c, v, strcmp(h->target.isa, "sm_90a") == 0);
     c.tol = v->rounded ? 0.02 * sqrt(s->depth) : 2e-6 * (8 + sqrt(s->a * s->depth));
     if (v->half == GRADIENT || (v->dt != DT_F32 && v->half != FORWARD)) {
         /* what it is given is no maximum: exponentials must not be huge; nor what is rounded */
@@ -173,6 +178,7 @@ static void test_gpu(void **state)
         {{3, 50, 24, 136, 0, 0, 0}, {BOTH, DT_BF16, true, false, 0}},
         {{3, 50, 24, 136, 0, 0, 0}, {GRADIENTS_OF_BOTH, DT_F16, true, false, 0}},
         {{70, 0, 8, 64, 0, 0, 0}, {BOTH, DT_BF16, false, false, 'x'}},
+        {{3, 70, 72, 321, 0, 0, 0}, {BOTH, DT_BF16, true, false, 0}},
     };
     static const char *const archs[] = {"sm_80", "sm_90a"};
     for (size_t a = 0; a < COUNT(archs); a++) {
