@@ -31,7 +31,7 @@ install(PROGRAMS tools/gpu/run.sh DESTINATION . RENAME run COMPONENT pack EXCLUD
 file(GLOB_RECURSE files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}
   ${CMAKE_SOURCE_DIR}/models/*.mdl ${CMAKE_SOURCE_DIR}/examples/*.mdl
   ${CMAKE_SOURCE_DIR}/bench/*.mdl ${CMAKE_SOURCE_DIR}/bench/*.py ${CMAKE_SOURCE_DIR}/bench/*.sh
-  ${CMAKE_SOURCE_DIR}/bench/*.awk ${CMAKE_SOURCE_DIR}/bench/*.txt
+  ${CMAKE_SOURCE_DIR}/bench/*.awk ${CMAKE_SOURCE_DIR}/bench/gpu_*.txt
   ${CMAKE_SOURCE_DIR}/runtime/prelude/*.h ${CMAKE_SOURCE_DIR}/tools/gpu/*
   ${CMAKE_SOURCE_DIR}/tests/recorded/*.mdl ${CMAKE_SOURCE_DIR}/tests/recorded/*.safetensors
   ${CMAKE_SOURCE_DIR}/tests/gpu/text/*.txt ${CMAKE_SOURCE_DIR}/tests/gpu/host/*.h
