@@ -186,22 +186,22 @@ static void bench(const Pack *p, const char *script)
 static void measurements_are_collected(void **state)
 {
     const Pack *p = *state;
-    bench(p, "[ -x $2/bin/mdl ] && [ $1 -gt 100 ] && echo A TABLE >$3/table.txt\n"
-             "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$3/lines.jsonl\n"
-             "echo '{\"who\":\"torch\",\"case\":\"a\",\"median\":2e-3}' >>$3/lines.jsonl\n"
-             "echo '{\"results\": [1]}' >$3/a.json\n");
+    bench(p, "[ -x $1/bin/mdl ] && [ $3 -gt 100 ] && echo A TABLE >$2/table.txt\n"
+             "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$2/lines.jsonl\n"
+             "echo '{\"who\":\"torch\",\"case\":\"a\",\"median\":2e-3}' >>$2/lines.jsonl\n"
+             "echo '{\"results\": [1]}' >$2/a.json\n");
     check_has(run(p, "--only bench", 0), "A TABLE\n");
     check_has(results(p, "results.tsv"), "bench\tgpu.sh\t-\tpassed\t1\t0\t");
     check_has(results_json(p, "mock-gpu-"), "\"bench\": {\"results\": [1]},\n");
-    bench(p, "echo '{\"who\":\"mdl\",\"case\":\"a\",\"error\":\"no\"}' >$3/lines.jsonl; exit 1");
+    bench(p, "echo '{\"who\":\"mdl\",\"case\":\"a\",\"error\":\"no\"}' >$2/lines.jsonl; exit 1");
     check_has(run(p, "--only bench", 1), "\n1 programs passed, 1 failed, ");
     check_has(results_json(p, "mock-gpu-"),
               "\"bench\": null,\n  \"bench_errors\": [\n"
               "    {\"who\":\"mdl\",\"case\":\"a\",\"error\":\"no\"}\n");
     bench(
         p,
-        "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$3/lines.jsonl\n"
-        "echo '{\"who\":\"mdl\",\"case\":\"b\",\"error\":\"no time was left\"}' >>$3/lines.jsonl\n"
+        "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$2/lines.jsonl\n"
+        "echo '{\"who\":\"mdl\",\"case\":\"b\",\"error\":\"no time was left\"}' >>$2/lines.jsonl\n"
         "exit 1");
     check_has(run(p, "--only bench", 3), "1 not begun in time");
     bench(p, "echo nothing");

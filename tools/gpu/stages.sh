@@ -136,7 +136,7 @@ stage_bench() {
     fi
     mkdir -p "$dir"
     [ $most -lt "$(left)" ] || most=$(left)
-    timed "$most" "$log" bash bench/gpu.sh $((most - 10)) "$root" "$dir"
+    timed "$most" "$log" bash bench/gpu.sh "$root" "$dir" $((most - 10))
     [ "$status" != timeout ] || status='cut'
     if [ -e "$dir/lines.jsonl" ]; then
         passed=$(grep -a '"who":"mdl"' "$dir/lines.jsonl" | grep -a -c '"median"')
