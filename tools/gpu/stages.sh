@@ -186,7 +186,7 @@ stage_sanitize() {
         return
     fi
     for tool in memcheck racecheck; do
-        for program in test_gpu_gemm test_gpu_attention test_codegen_map test_codegen_reduce test_codegen_xent; do
+        for program in test_gpu_layouts test_gpu_gemm test_gpu_attention test_codegen_map test_codegen_reduce test_codegen_xent; do
             wanted "$program" && start_job sanitize_job "$tool" "$program"
         done
     done
