@@ -6,7 +6,7 @@ foreach(choice
     "tests/ops:^test_(codegen|gpu)_"
     "tests/gpu:^test_"
     "tests/e2e:^test_(recorded_compiled|zoo_compiled|zoo_compiled_training|parity_pictures|parity_texts|optim|targets)$"
-    "bench:")
+    "bench:^gpu_")
   string(REPLACE ":" ";" choice "${choice}")
   list(GET choice 0 folder)
   list(GET choice 1 pattern)
@@ -31,7 +31,7 @@ install(PROGRAMS tools/gpu/run.sh DESTINATION . RENAME run COMPONENT pack EXCLUD
 file(GLOB_RECURSE files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}
   ${CMAKE_SOURCE_DIR}/models/*.mdl ${CMAKE_SOURCE_DIR}/examples/*.mdl
   ${CMAKE_SOURCE_DIR}/bench/*.mdl ${CMAKE_SOURCE_DIR}/bench/*.py ${CMAKE_SOURCE_DIR}/bench/*.sh
-  ${CMAKE_SOURCE_DIR}/bench/*.awk ${CMAKE_SOURCE_DIR}/bench/*.cases
+  ${CMAKE_SOURCE_DIR}/bench/*.awk ${CMAKE_SOURCE_DIR}/bench/gpu_*.txt
   ${CMAKE_SOURCE_DIR}/runtime/prelude/*.h ${CMAKE_SOURCE_DIR}/tools/gpu/*
   ${CMAKE_SOURCE_DIR}/tests/recorded/*.mdl ${CMAKE_SOURCE_DIR}/tests/recorded/*.safetensors
   ${CMAKE_SOURCE_DIR}/tests/gpu/text/*.txt ${CMAKE_SOURCE_DIR}/tests/gpu/host/*.h

@@ -198,6 +198,12 @@ static void measurements_are_collected(void **state)
     check_has(results_json(p, "mock-gpu-"),
               "\"bench\": null,\n  \"bench_errors\": [\n"
               "    {\"who\":\"mdl\",\"case\":\"a\",\"error\":\"no\"}\n");
+    bench(
+        p,
+        "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$2/lines.jsonl\n"
+        "echo '{\"who\":\"mdl\",\"case\":\"b\",\"error\":\"no time was left\"}' >>$2/lines.jsonl\n"
+        "exit 1");
+    check_has(run(p, "--only bench", 3), "1 not begun in time");
     bench(p, "echo nothing");
     check_has(run(p, "--only bench", 1), "nothing was measured");
 }

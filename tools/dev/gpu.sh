@@ -38,9 +38,14 @@ dev_gpu() { # [--pack [DIR]] | [OPTION OF run..]
         return
     fi
     make_pack build/gpu
+    rm -rf build/gpu/results
     build/gpu/run "$@" || code=$?
+    case " $* " in *' --only '* | *' --match '*) exit $code ;; esac # part of a run is no result of this GPU
     for file in build/gpu/results/*.json; do
-        [ -e "$file" ] && [ $code != 2 ] && cp "$file" bench/results/ && say "written: bench/results/${file##*/}"
+        case $file in
+        */none-* | *'*'*) ;;
+        *) cp "$file" bench/results/ && say "written: bench/results/${file##*/}" ;;
+        esac
     done
     exit $code
 }
