@@ -30,7 +30,7 @@ typedef struct Bench {
     double until;     /* of now() */
     char *path;       /* of the text of a case */
     Arena *arena;     /* of a case */
-    const GpuCase *c;
+    GpuCase c;
     double seconds[ROUNDS];
     size_t rounds;
     uint32_t calls; /* of a round */
@@ -217,7 +217,7 @@ static uint32_t calls_for(double seconds, double each)
 static bool measure_entry(Bench *b, Runtime *rt, uint32_t entry, Err *err)
 {
     double each, from = now();
-    if (!rt_repeat(rt, entry, 1, &each, err) || !rt_repeat(rt, entry, 1, &each, err))
+    if (!rt_repeat(rt, entry, 1, &each, err))
         return false;
     b->calls = calls_for(round_seconds, each);
     b->rounds = 0;
@@ -240,7 +240,7 @@ static uint32_t entry_of(const Plan *p, const GpuCase *c)
 
 static bool run_case(Bench *b, Runtime *rt, const void *const *inputs, Err *err)
 {
-    const GpuCase *c = b->c;
+    const GpuCase *c = &b->c;
     const uint32_t entry = entry_of(rt_plan(rt), c);
     RtCall call = {.inputs = inputs, .first = true, .step = 1, .lr = 1e-4};
     bool ok = (c->function || fill_states(rt, err)) && poison(rt, err);
@@ -255,20 +255,20 @@ static bool measure(Runtime *rt, void *user, Err *err)
     void *inputs[CASE_INPUTS];
     bool ok = true;
     b->build = now() - b->began;
-    for (uint32_t i = 0; i < b->c->ninput; i++) {
-        inputs[i] = make_input(b->c, i);
+    for (uint32_t i = 0; i < b->c.ninput; i++) {
+        inputs[i] = make_input(&b->c, i);
         ok = ok && inputs[i];
     }
     ok = ok ? run_case(b, rt, (const void *const *)inputs, err)
-            : err_set(err, ERR_DEVICE, "no memory for the inputs of %s", b->c->name);
-    for (uint32_t i = 0; i < b->c->ninput; i++)
+            : err_set(err, ERR_DEVICE, "no memory for the inputs of %s", b->c.name);
+    for (uint32_t i = 0; i < b->c.ninput; i++)
         free(inputs[i]);
     return ok;
 }
 
 static bool choose(Compile *compile, void *user, Err *err)
 {
-    const GpuCase *c = ((const Bench *)user)->c;
+    const GpuCase *c = &((const Bench *)user)->c;
     CompileCall call = {.function = c->function, .inputs = c->inputs, .ninput = c->ninput};
     return c->function ? compile_call(compile, &call, err) : compile_stage(compile, NULL, err);
 }
@@ -294,7 +294,7 @@ static bool build(const Plan *p, void *user, Err *err)
 
 static bool copy_times(Bench *b, const DeviceVtable *v, Device *d, char *at, Err *err)
 {
-    const size_t half = (size_t)b->c->bytes / 2;
+    const size_t half = (size_t)b->c.bytes / 2;
     for (b->rounds = 0; b->rounds < ROUNDS; b->rounds++) {
         double *seconds = &b->seconds[b->rounds], from = now();
         if (!v->sync(d, err) || (v->clock_from && !v->clock_from(d, err)))
@@ -314,7 +314,7 @@ static bool copy_times(Bench *b, const DeviceVtable *v, Device *d, char *at, Err
 static bool measure_copy(Bench *b, Err *err)
 {
     const DeviceVtable *v = b->here.device == RT_CUDA ? &device_cuda : &device_simt;
-    const size_t bytes = (size_t)b->c->bytes;
+    const size_t bytes = (size_t)b->c.bytes;
     Device *d = v->open(&(DeviceOptions){.quiet = true}, err);
     char *at = d ? v->alloc(d, bytes, err) : NULL, *from = at ? malloc(bytes / 2) : NULL;
     b->calls = 10;
@@ -332,7 +332,7 @@ static bool measure_copy(Bench *b, Err *err)
 
 static void print(const Bench *b)
 {
-    const GpuCase *c = b->c;
+    const GpuCase *c = &b->c;
     printf("{\"schema\":\"mdl.gpu.1\",\"who\":\"mdl\",\"case\":\"%s\",\"isa\":\"%s\","
            "\"least\":%.6g,\"median\":%.6g,\"flops\":%.6g,\"bytes\":%.6g,\"calls\":%u,"
            "\"rounds\":%zu,\"build\":%.2f}\n",
@@ -360,25 +360,25 @@ static bool is_copy(const char *name, GpuCase *c)
     char *end;
     if (strncmp(name, "copy:", 5) != 0)
         return false;
-    *c = (GpuCase){.name = name, .bytes = 2 * (double)(strtoll(name + 5, &end, 10) / 64 * 64)};
-    return *end == 0 && c->bytes > 0;
+    const long long half = strtoll(name + 5, &end, 10) & -64;
+    *c = (GpuCase){.name = name, .bytes = 2 * (double)half};
+    return *end == 0 && half > 0;
 }
 
-static bool time_case(Bench *b, const char *name, GpuCase *c, Err *err)
+static bool time_case(Bench *b, const char *name, Err *err)
 {
     const CompileTarget target = {PLAN_CUDA, b->warm ? b->warm : b->here.isa};
     BenchProgram program = {
         .path = b->path, .choose = choose, .user = b, .target = &target, .device = b->here.device};
-    b->c = c;
     b->began = now();
     b->build = 0;
     if (now() > b->until)
         return err_set(err, ERR_DEVICE, "no time was left");
-    if (is_copy(name, c))
+    if (is_copy(name, &b->c))
         return b->warm || measure_copy(b, err);
-    if (!case_read(b->arena, name, c, err))
+    if (!case_read(b->arena, name, &b->c, err))
         return false;
-    if (!write_text(b->path, c->text))
+    if (!write_text(b->path, b->c.text))
         return err_set(err, ERR_FILE, "cannot write %s", b->path);
     if (b->warm)
         program.plan = build;
@@ -390,9 +390,8 @@ static bool time_case(Bench *b, const char *name, GpuCase *c, Err *err)
 static bool do_case(Bench *b, const char *name)
 {
     Err err = {0};
-    GpuCase c;
     b->arena = arena_new();
-    bool ok = time_case(b, name, &c, &err);
+    bool ok = time_case(b, name, &err);
     if (!ok)
         print_error(name, &err);
     else if (!b->warm) {
