@@ -470,6 +470,11 @@ def main():
     b = Bench(options)
     torch.manual_seed(1)
     torch.backends.cuda.matmul.allow_tf32 = False
+    if options.compile:  # a compiled backward half runs more than once
+        from torch._functorch import config
+
+        if hasattr(config, "donated_buffer"):
+            config.donated_buffer = False
     gpu = torch.cuda.get_device_name() if b.cuda else "CPU"
     b.put({"who": "torch", "version": torch.__version__, "cuda": torch.version.cuda, "gpu": gpu,
            "cudnn": torch.backends.cudnn.version() if b.cuda else None})
