@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# gpu.sh SECONDS [BUILD [OUT]]: measures kernels and training steps of `mdl` on the GPU of this machine, beside
-# PyTorch where $MDL_BENCH_PYTHON (else python3) has it. BUILD is a build folder, or the folder of a pack, which is
-# the usual one. A line of JSON a result is written to stdout and to OUT/lines.jsonl as it comes, most important first,
-# and after each part OUT/table.txt and OUT/GPU-DATE.json, so that a run that is cut still tells. Takes SECONDS, and no
-# more than $MDL_GPU_BENCH_SECONDS (170). Exit code 1 when a case of `mdl` failed.
+# gpu.sh BUILD OUT [SECONDS]: measures kernels and training steps of `mdl` on the GPU of this machine, beside
+# PyTorch where $MDL_BENCH_PYTHON (else python3) has it. BUILD is a build folder, or the folder of a pack. A line of
+# JSON a result is written to stdout and to OUT/lines.jsonl as it comes, most important first, and after each part
+# OUT/table.txt and OUT/GPU-DATE.json, so that a run that is cut still tells. Ends within SECONDS (150), and within
+# $MDL_GPU_BENCH_SECONDS (170). Exit code 1 when a case of `mdl` failed.
 # MDL_BENCH_DEVICE=simt MDL_BENCH_ARCH=sm_80 MDL_BENCH_CASES=bench/gpu_tiny.txt tries it without a GPU.
 set -uo pipefail
-seconds=${1:?usage: bench/gpu.sh SECONDS [BUILD [OUT]]}
-build=$(cd "${2:-$(dirname "$0")/..}" && pwd) || exit 3
-out=${3:-${TMPDIR:-/tmp}/mdl-gpu-bench}
-mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 3
+build=$(cd "${1:?usage: bench/gpu.sh BUILD OUT [SECONDS]}" && pwd) || exit 3
+mkdir -p "${2:?usage: bench/gpu.sh BUILD OUT [SECONDS]}" && out=$(cd "$2" && pwd) || exit 3
+seconds=${3:-150}
 cd "$(dirname "$0")/.." || exit 3
 [ "$seconds" -le "${MDL_GPU_BENCH_SECONDS:-170}" ] || seconds=${MDL_GPU_BENCH_SECONDS:-170}
 device=${MDL_BENCH_DEVICE:-cuda}
