@@ -59,22 +59,25 @@ table() {
     rm -f "$out/rows"
 }
 
-# Kernels for the cache: several cases at a time, since each has few.
+# Kernels for the cache: several cases and plans at a time, since each has few.
 warm() {
-    local arch
-    arch=$("$mdl" doctor 2>/dev/null | sed -n 's/.*\(sm_[0-9]*a*\).*/\1/p' | sed -n 1p)
-    printf '%s\n' "${cases[@]}" | xargs -P "$(nproc)" -n 1 "$bench" "$device" --warm "${MDL_BENCH_ARCH:-${arch:-sm_90a}}" >>"$log" 2>&1
+    {
+        printf '%s\n' "${cases[@]}"
+        for case in "${!plans[@]}"; do
+            printf 'plan:%s\n' "${plans[$case]}"
+        done
+    } | xargs -P "$(nproc)" -n 1 "$bench" "$device" --warm "$arch" >>"$log" 2>&1
 }
 
 gpu_name() {
     command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | sed -n 1p
 }
 
-# step TYPE MODEL BxTxLxD, as gpu_torch.py takes it. Its work is that of the products.
-step() {
-    local type model b t l d set=() line why=$out/why.txt
-    IFS=: read -r _ type model line <<<"$1"
-    IFS=x read -r b t l d <<<"$line"
+# A plan for step:TYPE:MODEL:BxTxLxD, as gpu_torch.py takes it; prints its path.
+plan() {
+    local type model b t l d set=() rest
+    IFS=: read -r _ type model rest <<<"$1"
+    IFS=x read -r b t l d <<<"$rest"
     case $model in
     gpt2)
         set=(--set model.net.D="$d" --set model.net.L="$l" --set model.net.H="$((d / 64))" --set model.net.Ctx="$t"
@@ -87,10 +90,13 @@ step() {
             --set data.rows.length="$t" bench/mistral_step.mdl)
         ;;
     esac
-    [ "$type" = f32 ] || set+=(--set train.precision=bf16)
-    [ "$type" = bf16 ] || set+=(--set train.precision=f32)
-    line=$(MDL_PATH=models timeout "$(left)" "$mdl" bench --quiet --json --device "$device" --seconds 2 \
-        --set train.batch="$b" "${set[@]}" 2>"$why") || line=
+    MDL_PATH=models "$mdl" compile --quiet --device "$device" --arch "$arch" --set train.batch="$b" \
+        --set train.precision="$type" "${set[@]}" -o "$out/plans/${1//:/-}" 2>>"$log"
+}
+
+step() { # CASE
+    local line why=$out/why.txt
+    line=$(timeout "$(left)" "$mdl" bench --quiet --json --device "$device" --seconds 2 "${plans[$1]}" 2>"$why") || line=
     if [ -n "$line" ]; then
         printf '%s\n' "$line" | sed "s/^{/{\"who\":\"mdl\",\"case\":\"$1\",/"
     else
@@ -115,7 +121,13 @@ share() { echo "$(($(left) * $1 / 100))"; }
 : >"$log"
 name=$(gpu_name)
 [ -z "$name" ] || printf '{"gpu":"%s","driver":"%s"}\n' "${name%,*}" "${name##*, }" | tee -a "$lines"
-say "compiling kernels of ${#cases[@]} cases"
+say "compiling kernels of ${#cases[@]} cases and ${#steps[@]} steps"
+arch=${MDL_BENCH_ARCH:-$("$mdl" doctor 2>/dev/null | sed -n 's/.*(kernels for \(sm_[0-9]*a*\)).*/\1/p' | sed -n 1p)}
+arch=${arch:-sm_90a}
+declare -A plans
+for case in "${steps[@]}"; do
+    plans[$case]=$(plan "$case") || say "no plan for $case: $(tail -n 1 "$log")"
+done
 warm
 say "measuring them"
 "$bench" "$device" --seconds "$(share 45)" "${cases[@]}" 2>>"$log" | tee -a "$lines"
@@ -139,6 +151,7 @@ if [ -n "$has_torch" ]; then
     torch "$(left)" --compile "${steps[@]}" "${cases[@]}"
     table
 fi
+rm -rf "$out/plans"
 say "done: $out"
 cat "$out/table.txt"
 ! grep -q '"who":"mdl".*"error"' "$lines"

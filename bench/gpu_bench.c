@@ -7,7 +7,7 @@
  * NaN before and looked at once. Then calls run behind one another, as one recording, some 30 ms long, and
  * several of these are timed by the device's clock: one line of JSON for each case, seconds of one call, least and median.
  * A case that fails is a line with its error. After S seconds no case is begun.
- * --warm: kernels are compiled for ARCH and kept in the cache, and nothing is run. */
+ * --warm: kernels are compiled for ARCH and kept in the cache, and nothing is run; also those of `plan:FILE`. */
 #include "cuda_api.h"
 #include "devices.h"
 #include "gpu_cases.h"
@@ -365,6 +365,14 @@ static bool is_copy(const char *name, GpuCase *c)
     return *end == 0 && half > 0;
 }
 
+static bool build_plan(Bench *b, const char *path, Err *err)
+{
+    Plan *plan = plan_load(path, err);
+    bool ok = plan && build(plan, b, err);
+    plan_free(plan);
+    return ok;
+}
+
 static bool time_case(Bench *b, const char *name, Err *err)
 {
     const CompileTarget target = {PLAN_CUDA, b->warm ? b->warm : b->here.isa};
@@ -374,6 +382,8 @@ static bool time_case(Bench *b, const char *name, Err *err)
     b->build = 0;
     if (now() > b->until)
         return err_set(err, ERR_DEVICE, "no time was left");
+    if (b->warm && strncmp(name, "plan:", 5) == 0)
+        return build_plan(b, name + 5, err);
     if (is_copy(name, &b->c))
         return b->warm || measure_copy(b, err);
     if (!case_read(b->arena, name, &b->c, err))
