@@ -19,6 +19,7 @@ log=$out/log.txt
 peer_device=cpu
 [ "$device" != cuda ] || peer_device=cuda
 began=$SECONDS
+export MDL_PATH=models
 
 say() { printf '%4d s  %s\n' "$((SECONDS - began))" "$*" >&2; }
 left() { echo "$((seconds - SECONDS + began))"; }
@@ -90,7 +91,7 @@ plan() {
             --set data.rows.length="$t" bench/mistral_step.mdl)
         ;;
     esac
-    MDL_PATH=models "$mdl" compile --quiet --device "$device" --arch "$arch" --set train.batch="$b" \
+    "$mdl" compile --quiet --device "$device" --arch "$arch" --set train.batch="$b" \
         --set train.precision="$type" "${set[@]}" -o "$out/plans/${1//:/-}" 2>>"$log"
 }
 

@@ -238,15 +238,32 @@ static uint32_t entry_of(const Plan *p, const GpuCase *c)
     return 0; /* of a function: the only one */
 }
 
+/* One token, behind those that are kept. */
+static int64_t *extents_of(const Bench *b, const Plan *p)
+{
+    int64_t *at = NEW_ARRAY(b->arena, int64_t, p->nsyms + (size_t)1);
+    for (uint32_t i = 0; i < p->nsyms; i++) {
+        const char *name = plan_text(p, p->syms[i].name);
+        at[i] = strcmp(name, "S") == 0 ? b->c.past + 1 : strcmp(name, "T") == 0 ? 1 : p->syms[i].hi;
+    }
+    return at;
+}
+
 static bool run_case(Bench *b, Runtime *rt, const void *const *inputs, Err *err)
 {
     const GpuCase *c = &b->c;
     const uint32_t entry = entry_of(rt_plan(rt), c);
-    RtCall call = {.inputs = inputs, .first = true, .step = 1, .lr = 1e-4};
+    const bool trains = !c->function && strcmp(c->entry, "decode") != 0;
+    RtCall call = {.inputs = inputs,
+                   .syms = extents_of(b, rt_plan(rt)),
+                   .first = true,
+                   .step = 1,
+                   .lr = 1e-4,
+                   .past = c->past};
     bool ok = (c->function || fill_states(rt, err)) && poison(rt, err);
     return ok && rt_run(rt, entry, &call, err) &&
            check_results(rt, entry, (Given){c, inputs}, err) &&
-           (c->function || check_states(rt, err)) && measure_entry(b, rt, entry, err);
+           (!trains || check_states(rt, err)) && measure_entry(b, rt, entry, err);
 }
 
 static bool measure(Runtime *rt, void *user, Err *err)
@@ -270,7 +287,10 @@ static bool choose(Compile *compile, void *user, Err *err)
 {
     const GpuCase *c = &((const Bench *)user)->c;
     CompileCall call = {.function = c->function, .inputs = c->inputs, .ninput = c->ninput};
-    return c->function ? compile_call(compile, &call, err) : compile_stage(compile, NULL, err);
+    if (c->function)
+        return compile_call(compile, &call, err);
+    return strcmp(c->entry, "decode") == 0 ? compile_generate(compile, 0, err)
+                                           : compile_stage(compile, NULL, err);
 }
 
 /* ---- kernels for the cache ---- */

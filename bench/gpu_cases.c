@@ -246,6 +246,24 @@ static void make_adamw(GpuCase *c)
     c->bytes = each * layers * (8.0 * d * d + 5.0 * d);
 }
 
+/* One token behind others, by the layers of models/llama.mdl (in $MDL_PATH) and the scores of 32000: it reads
+ * weights and what is kept. */
+static void make_decode(GpuCase *c)
+{
+    const int layers = c->n[0], d = c->n[1], h = c->n[2], kv = c->n[3], v = 32000, f = d / 2 * 7;
+    const double kept = 2.0 * (d / h) * kv, each = 2.0 * d * d + 1.0 * d * kept + 3.0 * d * f;
+    c->past = c->n[4];
+    snprintf(c->text, sizeof c->text,
+             "import llama: Llama\n"
+             "model net = Llama(V: %d, D: %d, L: %d, H: %d, KV: %d, F: %d, theta: 1e6)\n"
+             "tokenizer letters = bytes()\n"
+             "generate text {\n  model = net\n  tokenizer = letters\n  context = %d\n}\n",
+             v, d, layers, h, kv, f, c->n[4] + 8);
+    c->entry = "decode";
+    c->flops = 2 * (layers * (each + 2 * kept * c->n[4]) + 1.0 * v * d);
+    c->bytes = case_bytes(c, layers * (each + kept * c->n[4]) + 1.0 * v * d);
+}
+
 static const CaseFamily case_families[] = {
     {"gemm", " nn nt tn ", 3, make_gemm},
     {"qkv", " fwd ", 4, make_qkv},
@@ -256,6 +274,7 @@ static const CaseFamily case_families[] = {
     {"map", " silu_mul silu_mul_bwd ", 2, make_map},
     {"adamw", " step ", 2, make_adamw},
     {"embedding", " both ", 3, make_embedding},
+    {"decode", " llama ", 5, make_decode},
 };
 
 /* ---- names ---- */

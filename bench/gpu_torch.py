@@ -439,8 +439,46 @@ def do_step(b, case, dtype, kind, batch, t, layers, d):
         b.put({"who": "torch.compile" if b.compile else "torch", "case": case, "error": first_line(error)})
 
 
+def decode_layer(block, x, place, angles, keys, values):
+    """One token of a MistralBlock behind `place` others, whose keys and values are kept."""
+    d, n = x.shape[-1], block.dh // 2
+    q, k, v = block.qkv(block.norm_1(x)).view(-1, block.dh).split((block.h, block.kv, block.kv))
+
+    def turn(y):
+        u, w = y[:, :n].float(), y[:, n:].float()
+        return torch.cat((u * angles.cos() - w * angles.sin(), w * angles.cos() + u * angles.sin()), -1).to(y.dtype)
+
+    keys[0, :, place], values[0, :, place] = turn(k), v
+    seen = [kept[:, :, : place + 1] for kept in (keys, values)]
+    y = F.scaled_dot_product_attention(turn(q)[None, :, None], *seen, enable_gqa=True)
+    x = x + block.o(y.reshape(1, d))
+    g, u = block.gate_up(block.norm_2(x)).chunk(2, -1)
+    return x + block.down(F.silu(g) * u)
+
+
+def do_decode(b, case, dtype, _, layers, d, h, kv, past):
+    with torch.device(b.device):
+        blocks = [MistralBlock(d, h, kv, d * 7 // 2).to(dtype) for _ in range(layers)]
+        embed, head = nn.Embedding(32000, d).to(dtype), nn.Linear(d, 32000, bias=False).to(dtype)
+        norm = nn.RMSNorm(d, 1e-5).to(dtype)
+    kept = [[b.random(dtype, 1, kv, past + 8, d // h) for _ in range(2)] for _ in blocks]
+    n = d // h // 2
+    angles = past * 1e6 ** (-torch.arange(n, device=b.device).float() / n)
+    token = torch.zeros(1, dtype=torch.int64, device=b.device)
+
+    def call():
+        with torch.no_grad():
+            x = embed(token)
+            for block, (keys, values) in zip(blocks, kept):
+                x = decode_layer(block, x, past, angles, keys, values)
+            token.copy_(head(norm(x)).argmax(-1))
+
+    b.time(case, "torch", call)
+
+
 FAMILIES = {"gemm": do_gemm, "qkv": do_qkv, "swiglu": do_swiglu, "attention": do_attention, "norm": do_norm,
-            "map": do_map, "xent": do_xent, "embedding": do_embedding, "adamw": do_adamw, "step": do_step}
+            "map": do_map, "xent": do_xent, "embedding": do_embedding, "adamw": do_adamw, "step": do_step,
+            "decode": do_decode}
 COMPILED = {"swiglu", "attention", "norm", "map", "xent", "embedding", "step"}
 
 
