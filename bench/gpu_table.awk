@@ -100,7 +100,7 @@ FNR == NR {
             steps[what] = $0
         next
     }
-    peers[what] = peers[what] (peers[what] == "" ? "" : ", ") sprintf("\"%s\": %s", who, median)
+    peers[what] = peers[what] (peers[what] == "" ? "" : ", ") sprintf("\"%s\": %.6g", who, median)
     if (!(what in peer) || median < peer[what]) {
         peer[what] = median
         name[what] = who
@@ -136,7 +136,7 @@ END {
             bar[what], verdict, name[what]
         line = sprintf("{\"case\": \"%s\", \"bar\": \"%s\"", what, bar[what])
         if (mdl[what])
-            line = line sprintf(", \"least\": %s, \"median\": %s, \"flops\": %s, \"bytes\": %s", least[what],
+            line = line sprintf(", \"least\": %.6g, \"median\": %.6g, \"flops\": %.6g, \"bytes\": %.6g", least[what],
                 mdl[what], flops[what], bytes[what])
         if (is != "")
             line = line sprintf(", \"reached\": %.4g", is)
