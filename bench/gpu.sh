@@ -19,7 +19,7 @@ log=$out/log.txt
 peer_device=cpu
 [ "$device" != cuda ] || peer_device=cuda
 began=$SECONDS
-export MDL_PATH=models
+export MDL_PATH=models MDL_GPU_TIMEOUT=${MDL_GPU_TIMEOUT:-10}
 
 say() { printf '%4d s  %s\n' "$((SECONDS - began))" "$*" >&2; }
 left() { echo "$((seconds - SECONDS + began))"; }

@@ -6,11 +6,12 @@
  * Inputs are random numbers, and lie on the device before anything is measured; what a call has computed is
  * NaN before and looked at once. Then calls run behind one another, as one recording, some 30 ms long, and
  * several of these are timed by the device's clock: one line of JSON for each case, seconds of one call, least and median.
- * A case that fails is a line with its error. After S seconds no case is begun.
+ * A case that fails, hangs or dies is a line with its error. After S seconds no case is begun.
  * --warm: kernels are compiled for ARCH and kept in the cache, and nothing is run; also those of `plan:FILE`. */
 #include "cuda_api.h"
 #include "devices.h"
 #include "gpu_cases.h"
+#include "gpu_child.h"
 #include "gpubuild.h"
 #include "program.h"
 
@@ -22,12 +23,13 @@
 
 enum { ROUNDS = 9, MOST_CALLS = 200, RANDOM = 1000003 };
 
-static const double round_seconds = 0.03, most_seconds = 2;
+static const double round_seconds = 0.03, most_seconds = 2, most_for_case = 90;
 
 typedef struct Bench {
     RtHere here;
     const char *warm; /* or NULL */
     double until;     /* of now() */
+    char **names;     /* of all cases */
     char *path;       /* of the text of a case */
     Arena *arena;     /* of a case */
     GpuCase c;
@@ -269,7 +271,7 @@ static bool run_case(Bench *b, Runtime *rt, const void *const *inputs, Err *err)
 static bool measure(Runtime *rt, void *user, Err *err)
 {
     Bench *b = user;
-    void *inputs[CASE_INPUTS];
+    void *inputs[CASE_INPUTS] = {0};
     bool ok = true;
     b->build = now() - b->began;
     for (uint32_t i = 0; i < b->c.ninput; i++) {
@@ -278,7 +280,7 @@ static bool measure(Runtime *rt, void *user, Err *err)
     }
     ok = ok ? run_case(b, rt, (const void *const *)inputs, err)
             : err_set(err, ERR_DEVICE, "no memory for the inputs of %s", b->c.name);
-    for (uint32_t i = 0; i < b->c.ninput; i++)
+    for (size_t i = 0; i < COUNT(inputs); i++)
         free(inputs[i]);
     return ok;
 }
@@ -401,7 +403,7 @@ static bool time_case(Bench *b, const char *name, Err *err)
     b->began = now();
     b->build = 0;
     if (now() > b->until)
-        return err_set(err, ERR_DEVICE, "no time was left");
+        return err_set(err, ERR_INTERRUPTED, "no time was left");
     if (b->warm && strncmp(name, "plan:", 5) == 0)
         return build_plan(b, name + 5, err);
     if (is_copy(name, &b->c))
@@ -417,20 +419,30 @@ static bool time_case(Bench *b, const char *name, Err *err)
     return bench_program(&program, err);
 }
 
-static bool do_case(Bench *b, const char *name)
+/* Of argv; the process of a case that a device fails is not used any more. */
+static ChildResult do_case(void *user, int i)
 {
+    Bench *b = user;
+    const char *name = b->names[i];
     Err err = {0};
     b->arena = arena_new();
-    bool ok = time_case(b, name, &err);
+    bool ok = (b->warm || b->here.isa || rt_device_here(b->here.device, &b->here, &err)) &&
+              time_case(b, name, &err);
     if (!ok)
         print_error(name, &err);
     else if (!b->warm) {
         bench_sort(b->seconds, b->rounds);
         print(b);
     }
-    fflush(stdout);
     arena_free(b->arena);
-    return ok;
+    return ok ? CHILD_DONE : err.kind == ERR_DEVICE ? CHILD_SPOILT : CHILD_FAILED;
+}
+
+static void lose_case(void *user, int i, const char *why)
+{
+    Err err = {0};
+    err_set(&err, ERR_DEVICE, "%s", why);
+    print_error(((const Bench *)user)->names[i], &err);
 }
 
 /* ---- command line ---- */
@@ -458,19 +470,17 @@ int main(int argc, char **argv)
 {
     char folder[] = "/tmp/gpu-bench-XXXXXX", path[64];
     Bench b = {.path = path};
-    Err err = {0};
-    int first = read_options(argc, argv, &b), failed = 0;
+    const int first = read_options(argc, argv, &b);
     if (!first || !mkdtemp(folder)) {
         fprintf(stderr, "usage: gpu_bench cuda|simt [--seconds S] [--warm ARCH] CASE..\n");
         return 2;
     }
+    b.names = argv + first;
     snprintf(path, sizeof path, "%s/case.mdl", folder);
-    if (b.warm || rt_device_here(b.here.device, &b.here, &err))
-        for (int i = first; i < argc; i++)
-            failed += !do_case(&b, argv[i]);
+    const ChildWork work = {
+        .run = do_case, .lost = lose_case, .user = &b, .n = argc - first, .seconds = most_for_case};
+    const int failed = child_run(&work);
     unlink(path);
     rmdir(folder);
-    if (err.kind != ERR_NONE)
-        fprintf(stderr, "gpu_bench: %s\n%s\n", err.text, err.help);
-    return err.kind != ERR_NONE ? (int)err.kind : failed ? 1 : 0;
+    return failed ? 1 : 0;
 }
