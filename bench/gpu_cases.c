@@ -251,7 +251,8 @@ static void make_adamw(GpuCase *c)
 static void make_decode(GpuCase *c)
 {
     const int layers = c->n[0], d = c->n[1], h = c->n[2], kv = c->n[3], v = 32000, f = d / 2 * 7;
-    const double kept = 2.0 * (d / h) * kv, each = 2.0 * d * d + 1.0 * d * kept + 3.0 * d * f;
+    const int width = d / h;
+    const double kept = 2.0 * width * kv, each = 2.0 * d * d + 1.0 * d * kept + 3.0 * d * f;
     c->past = c->n[4];
     snprintf(c->text, sizeof c->text,
              "import llama: Llama\n"
