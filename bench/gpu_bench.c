@@ -1,6 +1,6 @@
 /* gpu_bench.c: kernels that the compiler makes, measured one by one through compiler and runtime on a GPU.
  *
- *     gpu_bench DEVICE [--seconds S] [--warm ARCH] CASE..
+ *     gpu_bench DEVICE [--arch ARCH] [--seconds S] [--warm ARCH] CASE..
  *
  * DEVICE is cuda, or simt to try the program. Cases: gpu_cases.h; `copy:BYTES` copies memory of the device.
  * Inputs are random numbers, and lie on the device before anything is measured; what a call has computed is
@@ -27,6 +27,7 @@ static const double round_seconds = 0.03, most_seconds = 2, most_for_case = 90;
 
 typedef struct Bench {
     RtHere here;
+    const char *arch; /* that kernels are made for; NULL: as the GPU is */
     const char *warm; /* or NULL */
     double until;     /* of now() */
     char **names;     /* of all cases */
@@ -352,13 +353,18 @@ static bool measure_copy(Bench *b, Err *err)
 
 /* ---- cases ---- */
 
+static const char *isa_of(const Bench *b)
+{
+    return b->arch ? b->arch : b->here.isa;
+}
+
 static void print(const Bench *b)
 {
     const GpuCase *c = &b->c;
     printf("{\"schema\":\"mdl.gpu.1\",\"who\":\"mdl\",\"case\":\"%s\",\"isa\":\"%s\","
            "\"least\":%.6g,\"median\":%.6g,\"flops\":%.6g,\"bytes\":%.6g,\"calls\":%u,"
            "\"rounds\":%zu,\"build\":%.2f}\n",
-           c->name, b->here.isa, b->seconds[0], b->seconds[b->rounds / 2], c->flops, c->bytes,
+           c->name, isa_of(b), b->seconds[0], b->seconds[b->rounds / 2], c->flops, c->bytes,
            b->calls, b->rounds, b->build);
 }
 
@@ -397,7 +403,7 @@ static bool build_plan(Bench *b, const char *path, Err *err)
 
 static bool time_case(Bench *b, const char *name, Err *err)
 {
-    const CompileTarget target = {PLAN_CUDA, b->warm ? b->warm : b->here.isa};
+    const CompileTarget target = {PLAN_CUDA, b->warm ? b->warm : isa_of(b)};
     BenchProgram program = {
         .path = b->path, .choose = choose, .user = b, .target = &target, .device = b->here.device};
     b->began = now();
@@ -458,6 +464,8 @@ static int read_options(int argc, char **argv, Bench *b)
     for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
         if (strcmp(argv[at], "--seconds") == 0)
             b->until = now() + strtod(argv[at + 1], NULL);
+        else if (strcmp(argv[at], "--arch") == 0)
+            b->arch = argv[at + 1];
         else if (strcmp(argv[at], "--warm") == 0)
             b->warm = argv[at + 1];
         else
@@ -472,7 +480,8 @@ int main(int argc, char **argv)
     Bench b = {.path = path};
     const int first = read_options(argc, argv, &b);
     if (!first || !mkdtemp(folder)) {
-        fprintf(stderr, "usage: gpu_bench cuda|simt [--seconds S] [--warm ARCH] CASE..\n");
+        fprintf(stderr,
+                "usage: gpu_bench cuda|simt [--arch ARCH] [--seconds S] [--warm ARCH] CASE..\n");
         return 2;
     }
     b.names = argv + first;
