@@ -20,6 +20,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+try:
+    import triton
+    from triton import language as tl
+except ImportError:
+    triton = None
+
 ROUNDS, MOST_CALLS, ROUND_SECONDS = 9, 200, 0.03
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -134,10 +140,52 @@ def do_copy(b, case, n):
     b.time(case, "torch copy", lambda: y.copy_(x))
 
 
+if triton:
+
+    @triton.jit
+    def triton_tile(x, w, out, m, n, k, xm, xk, wk, wn, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+        """A tile of out = x w, sizes of which its own divide; tiles of 8 rows stand together and share what they read."""
+        across = n // BN
+        first = tl.program_id(0) // (8 * across) * 8
+        rows = tl.minimum(m // BM - first, 8)
+        i = first + tl.program_id(0) % (8 * across) % rows
+        j = tl.program_id(0) % (8 * across) // rows
+        a, b, c = i * BM + tl.arange(0, BM), j * BN + tl.arange(0, BN), tl.arange(0, BK)
+        at_x = x + a[:, None] * xm + c[None, :] * xk
+        at_w = w + c[:, None] * wk + b[None, :] * wn
+        sums = tl.zeros((BM, BN), dtype=tl.float32)
+        for _ in range(0, k, BK):
+            sums = tl.dot(tl.load(at_x), tl.load(at_w), sums)
+            at_x += BK * xk
+            at_w += BK * wk
+        tl.store(out + a[:, None] * n + b[None, :], sums.to(out.dtype.element_ty))
+
+
+def triton_gemm(b, case, x, w, out):
+    (m, k), n = x.shape, w.shape[1]
+    block = (128, 256, 64)
+    if not triton or x.dtype == torch.float32 or m % block[0] or n % block[1] or k % block[2]:
+        return
+    tiles = (m // block[0]) * (n // block[1])
+
+    def call():
+        triton_tile[(tiles,)](x, w, out, m, n, k, *x.stride(), *w.stride(), *block, num_warps=8, num_stages=3)
+
+    call()
+    want = x[:128].float() @ w[:, :128].float()
+    far = ((out[:128, :128].float() - want).norm() / want.norm()).item()
+    if not far < 1e-2:
+        raise ValueError(f"Triton is wrong by {far:.2g}")
+    b.time(case, "Triton", call)
+
+
 def do_gemm(b, case, dtype, variant, m, n, k):
     x = b.random(dtype, k, m).t() if variant == "tn" else b.random(dtype, m, k)
     w = b.random(dtype, n, k).t() if variant == "nt" else b.random(dtype, k, n)
     out = torch.empty(m, n, dtype=dtype, device=b.device)
+    if b.compile:
+        triton_gemm(b, case, x, w, out)
+        return
     b.time(case, "torch matmul", lambda: torch.matmul(x, w, out=out))
 
 
@@ -479,7 +527,7 @@ def do_decode(b, case, dtype, _, layers, d, h, kv, past):
 FAMILIES = {"gemm": do_gemm, "qkv": do_qkv, "swiglu": do_swiglu, "attention": do_attention, "norm": do_norm,
             "map": do_map, "xent": do_xent, "embedding": do_embedding, "adamw": do_adamw, "step": do_step,
             "decode": do_decode}
-COMPILED = {"swiglu", "attention", "norm", "map", "xent", "embedding", "step"}
+COMPILED = {"gemm", "swiglu", "attention", "norm", "map", "xent", "embedding", "step"}
 
 
 def do_case(b, case):
