@@ -75,6 +75,7 @@ static void make_qkv(GpuCase *c)
     CASE_INPUT(c, "q", FILL_NORMAL, n, d);
     CASE_INPUT(c, "k", FILL_NORMAL, p, d);
     CASE_INPUT(c, "v", FILL_NORMAL, p, d);
+    c->check = check_qkv;
     c->flops = 2.0 * m * (n + 2 * p) * d;
     c->bytes = case_bytes(c, 1.0 * m * d + (1.0 * m + d) * (n + 2 * p));
 }
@@ -92,6 +93,7 @@ static void make_swiglu(GpuCase *c)
     CASE_INPUT(c, "x", FILL_NORMAL, m, d);
     CASE_INPUT(c, "g", FILL_NORMAL, f, d);
     CASE_INPUT(c, "u", FILL_NORMAL, f, d);
+    c->check = check_swiglu;
     c->flops = 4.0 * m * f * d;
     c->bytes = case_bytes(c, 1.0 * m * d + 2.0 * f * d + 1.0 * m * f);
 }

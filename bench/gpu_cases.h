@@ -48,6 +48,8 @@ bool case_read(Arena *arena, const char *name, GpuCase *out, Err *err);
 /* ---- gpu_check.c ---- */
 
 bool check_gemm(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
+bool check_qkv(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
+bool check_swiglu(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
 bool check_attention(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
 
 #endif
