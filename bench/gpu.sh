@@ -3,7 +3,7 @@
 # PyTorch where $MDL_BENCH_PYTHON (else python3) has it. BUILD is a build folder, or the folder of a pack. A line of
 # JSON a result is written to stdout and to OUT/lines.jsonl as it comes, most important first, and after each part
 # OUT/table.txt and OUT/GPU-DATE.json, so that a run that is cut still tells. Ends within SECONDS (150), and within
-# $MDL_GPU_BENCH_SECONDS (170). Exit code 1 when a case of `mdl` failed.
+# $MDL_GPU_BENCH_SECONDS (170). Exit code 1 when a case of `mdl` failed, other than for lack of time.
 # MDL_BENCH_DEVICE=simt MDL_BENCH_ARCH=sm_80 MDL_BENCH_CASES=bench/gpu_tiny.txt tries it without a GPU.
 set -uo pipefail
 build=$(cd "${1:?usage: bench/gpu.sh BUILD OUT [SECONDS]}" && pwd) || exit 3
@@ -148,11 +148,12 @@ else
 fi
 table
 if [ -n "$has_torch" ]; then
-    say "compiled PyTorch"
-    torch "$(left)" --compile "${steps[@]}" "${cases[@]}"
+    say "compiled PyTorch" # what takes longest to compile, and is the best peer least often, last
+    mapfile -t rest < <(for family in '^[^ag]' '^ad' '^gemm' '^attention'; do printf '%s\n' "${cases[@]}" | grep "$family"; done)
+    torch "$(left)" --compile "${steps[@]}" "${rest[@]}"
     table
 fi
 rm -rf "$out/plans"
 say "done: $out"
 cat "$out/table.txt"
-! grep -q '"who":"mdl".*"error"' "$lines"
+! grep '"who":"mdl".*"error"' "$lines" | grep -q -v 'no time was left'
