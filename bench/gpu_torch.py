@@ -123,7 +123,7 @@ class Bench:
 
 
 def first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0][:300] or type(error).__name__
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def gradients(y, inputs, dy):
