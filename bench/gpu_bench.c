@@ -1,16 +1,17 @@
 /* gpu_bench.c: kernels that the compiler makes, measured one by one through compiler and runtime on a GPU.
  *
- *     gpu_bench DEVICE [--seconds S] [--warm ARCH] CASE..
+ *     gpu_bench DEVICE [--arch ARCH] [--seconds S] [--warm ARCH] CASE..
  *
  * DEVICE is cuda, or simt to try the program. Cases: gpu_cases.h; `copy:BYTES` copies memory of the device.
  * Inputs are random numbers, and lie on the device before anything is measured; what a call has computed is
  * NaN before and looked at once. Then calls run behind one another, as one recording, some 30 ms long, and
  * several of these are timed by the device's clock: one line of JSON for each case, seconds of one call, least and median.
- * A case that fails is a line with its error. After S seconds no case is begun.
- * --warm: kernels are compiled for ARCH and kept in the cache, and nothing is run. */
+ * A case that fails, hangs or dies is a line with its error. After S seconds no case is begun.
+ * --warm: kernels are compiled for ARCH and kept in the cache, and nothing is run; also those of `plan:FILE`. */
 #include "cuda_api.h"
 #include "devices.h"
 #include "gpu_cases.h"
+#include "gpu_child.h"
 #include "gpubuild.h"
 #include "program.h"
 
@@ -22,15 +23,17 @@
 
 enum { ROUNDS = 9, MOST_CALLS = 200, RANDOM = 1000003 };
 
-static const double round_seconds = 0.03, most_seconds = 2;
+static const double round_seconds = 0.03, most_seconds = 2, most_for_case = 90;
 
 typedef struct Bench {
     RtHere here;
+    const char *arch; /* that kernels are made for; NULL: as the GPU is */
     const char *warm; /* or NULL */
     double until;     /* of now() */
+    char **names;     /* of all cases */
     char *path;       /* of the text of a case */
     Arena *arena;     /* of a case */
-    const GpuCase *c;
+    GpuCase c;
     double seconds[ROUNDS];
     size_t rounds;
     uint32_t calls; /* of a round */
@@ -217,7 +220,7 @@ static uint32_t calls_for(double seconds, double each)
 static bool measure_entry(Bench *b, Runtime *rt, uint32_t entry, Err *err)
 {
     double each, from = now();
-    if (!rt_repeat(rt, entry, 1, &each, err) || !rt_repeat(rt, entry, 1, &each, err))
+    if (!rt_repeat(rt, entry, 1, &each, err))
         return false;
     b->calls = calls_for(round_seconds, each);
     b->rounds = 0;
@@ -238,39 +241,59 @@ static uint32_t entry_of(const Plan *p, const GpuCase *c)
     return 0; /* of a function: the only one */
 }
 
+/* One token, behind those that are kept. */
+static int64_t *extents_of(const Bench *b, const Plan *p)
+{
+    int64_t *at = NEW_ARRAY(b->arena, int64_t, p->nsyms + (size_t)1);
+    for (uint32_t i = 0; i < p->nsyms; i++) {
+        const char *name = plan_text(p, p->syms[i].name);
+        at[i] = strcmp(name, "S") == 0 ? b->c.past + 1 : strcmp(name, "T") == 0 ? 1 : p->syms[i].hi;
+    }
+    return at;
+}
+
 static bool run_case(Bench *b, Runtime *rt, const void *const *inputs, Err *err)
 {
-    const GpuCase *c = b->c;
+    const GpuCase *c = &b->c;
     const uint32_t entry = entry_of(rt_plan(rt), c);
-    RtCall call = {.inputs = inputs, .first = true, .step = 1, .lr = 1e-4};
+    const bool trains = !c->function && strcmp(c->entry, "decode") != 0;
+    RtCall call = {.inputs = inputs,
+                   .syms = extents_of(b, rt_plan(rt)),
+                   .first = true,
+                   .step = 1,
+                   .lr = 1e-4,
+                   .past = c->past};
     bool ok = (c->function || fill_states(rt, err)) && poison(rt, err);
     return ok && rt_run(rt, entry, &call, err) &&
            check_results(rt, entry, (Given){c, inputs}, err) &&
-           (c->function || check_states(rt, err)) && measure_entry(b, rt, entry, err);
+           (!trains || check_states(rt, err)) && measure_entry(b, rt, entry, err);
 }
 
 static bool measure(Runtime *rt, void *user, Err *err)
 {
     Bench *b = user;
-    void *inputs[CASE_INPUTS];
+    void *inputs[CASE_INPUTS] = {0};
     bool ok = true;
     b->build = now() - b->began;
-    for (uint32_t i = 0; i < b->c->ninput; i++) {
-        inputs[i] = make_input(b->c, i);
+    for (uint32_t i = 0; i < b->c.ninput; i++) {
+        inputs[i] = make_input(&b->c, i);
         ok = ok && inputs[i];
     }
     ok = ok ? run_case(b, rt, (const void *const *)inputs, err)
-            : err_set(err, ERR_DEVICE, "no memory for the inputs of %s", b->c->name);
-    for (uint32_t i = 0; i < b->c->ninput; i++)
+            : err_set(err, ERR_DEVICE, "no memory for the inputs of %s", b->c.name);
+    for (size_t i = 0; i < COUNT(inputs); i++)
         free(inputs[i]);
     return ok;
 }
 
 static bool choose(Compile *compile, void *user, Err *err)
 {
-    const GpuCase *c = ((const Bench *)user)->c;
+    const GpuCase *c = &((const Bench *)user)->c;
     CompileCall call = {.function = c->function, .inputs = c->inputs, .ninput = c->ninput};
-    return c->function ? compile_call(compile, &call, err) : compile_stage(compile, NULL, err);
+    if (c->function)
+        return compile_call(compile, &call, err);
+    return strcmp(c->entry, "decode") == 0 ? compile_generate(compile, 0, err)
+                                           : compile_stage(compile, NULL, err);
 }
 
 /* ---- kernels for the cache ---- */
@@ -294,7 +317,7 @@ static bool build(const Plan *p, void *user, Err *err)
 
 static bool copy_times(Bench *b, const DeviceVtable *v, Device *d, char *at, Err *err)
 {
-    const size_t half = (size_t)b->c->bytes / 2;
+    const size_t half = (size_t)b->c.bytes / 2;
     for (b->rounds = 0; b->rounds < ROUNDS; b->rounds++) {
         double *seconds = &b->seconds[b->rounds], from = now();
         if (!v->sync(d, err) || (v->clock_from && !v->clock_from(d, err)))
@@ -314,7 +337,7 @@ static bool copy_times(Bench *b, const DeviceVtable *v, Device *d, char *at, Err
 static bool measure_copy(Bench *b, Err *err)
 {
     const DeviceVtable *v = b->here.device == RT_CUDA ? &device_cuda : &device_simt;
-    const size_t bytes = (size_t)b->c->bytes;
+    const size_t bytes = (size_t)b->c.bytes;
     Device *d = v->open(&(DeviceOptions){.quiet = true}, err);
     char *at = d ? v->alloc(d, bytes, err) : NULL, *from = at ? malloc(bytes / 2) : NULL;
     b->calls = 10;
@@ -330,13 +353,18 @@ static bool measure_copy(Bench *b, Err *err)
 
 /* ---- cases ---- */
 
+static const char *isa_of(const Bench *b)
+{
+    return b->arch ? b->arch : b->here.isa;
+}
+
 static void print(const Bench *b)
 {
-    const GpuCase *c = b->c;
+    const GpuCase *c = &b->c;
     printf("{\"schema\":\"mdl.gpu.1\",\"who\":\"mdl\",\"case\":\"%s\",\"isa\":\"%s\","
            "\"least\":%.6g,\"median\":%.6g,\"flops\":%.6g,\"bytes\":%.6g,\"calls\":%u,"
            "\"rounds\":%zu,\"build\":%.2f}\n",
-           c->name, b->here.isa, b->seconds[0], b->seconds[b->rounds / 2], c->flops, c->bytes,
+           c->name, isa_of(b), b->seconds[0], b->seconds[b->rounds / 2], c->flops, c->bytes,
            b->calls, b->rounds, b->build);
 }
 
@@ -360,25 +388,35 @@ static bool is_copy(const char *name, GpuCase *c)
     char *end;
     if (strncmp(name, "copy:", 5) != 0)
         return false;
-    *c = (GpuCase){.name = name, .bytes = 2 * (double)(strtoll(name + 5, &end, 10) / 64 * 64)};
-    return *end == 0 && c->bytes > 0;
+    const long long half = strtoll(name + 5, &end, 10) & -64;
+    *c = (GpuCase){.name = name, .bytes = 2 * (double)half};
+    return *end == 0 && half > 0;
 }
 
-static bool time_case(Bench *b, const char *name, GpuCase *c, Err *err)
+static bool build_plan(Bench *b, const char *path, Err *err)
 {
-    const CompileTarget target = {PLAN_CUDA, b->warm ? b->warm : b->here.isa};
+    Plan *plan = plan_load(path, err);
+    bool ok = plan && build(plan, b, err);
+    plan_free(plan);
+    return ok;
+}
+
+static bool time_case(Bench *b, const char *name, Err *err)
+{
+    const CompileTarget target = {PLAN_CUDA, b->warm ? b->warm : isa_of(b)};
     BenchProgram program = {
         .path = b->path, .choose = choose, .user = b, .target = &target, .device = b->here.device};
-    b->c = c;
     b->began = now();
     b->build = 0;
     if (now() > b->until)
-        return err_set(err, ERR_DEVICE, "no time was left");
-    if (is_copy(name, c))
+        return err_set(err, ERR_INTERRUPTED, "no time was left");
+    if (b->warm && strncmp(name, "plan:", 5) == 0)
+        return build_plan(b, name + 5, err);
+    if (is_copy(name, &b->c))
         return b->warm || measure_copy(b, err);
-    if (!case_read(b->arena, name, c, err))
+    if (!case_read(b->arena, name, &b->c, err))
         return false;
-    if (!write_text(b->path, c->text))
+    if (!write_text(b->path, b->c.text))
         return err_set(err, ERR_FILE, "cannot write %s", b->path);
     if (b->warm)
         program.plan = build;
@@ -387,21 +425,30 @@ static bool time_case(Bench *b, const char *name, GpuCase *c, Err *err)
     return bench_program(&program, err);
 }
 
-static bool do_case(Bench *b, const char *name)
+/* Of argv; the process of a case that a device fails is not used any more. */
+static ChildResult do_case(void *user, int i)
 {
+    Bench *b = user;
+    const char *name = b->names[i];
     Err err = {0};
-    GpuCase c;
     b->arena = arena_new();
-    bool ok = time_case(b, name, &c, &err);
+    bool ok = (b->warm || b->here.isa || rt_device_here(b->here.device, &b->here, &err)) &&
+              time_case(b, name, &err);
     if (!ok)
         print_error(name, &err);
     else if (!b->warm) {
         bench_sort(b->seconds, b->rounds);
         print(b);
     }
-    fflush(stdout);
     arena_free(b->arena);
-    return ok;
+    return ok ? CHILD_DONE : err.kind == ERR_DEVICE ? CHILD_SPOILT : CHILD_FAILED;
+}
+
+static void lose_case(void *user, int i, const char *why)
+{
+    Err err = {0};
+    err_set(&err, ERR_DEVICE, "%s", why);
+    print_error(((const Bench *)user)->names[i], &err);
 }
 
 /* ---- command line ---- */
@@ -417,6 +464,8 @@ static int read_options(int argc, char **argv, Bench *b)
     for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
         if (strcmp(argv[at], "--seconds") == 0)
             b->until = now() + strtod(argv[at + 1], NULL);
+        else if (strcmp(argv[at], "--arch") == 0)
+            b->arch = argv[at + 1];
         else if (strcmp(argv[at], "--warm") == 0)
             b->warm = argv[at + 1];
         else
@@ -429,19 +478,18 @@ int main(int argc, char **argv)
 {
     char folder[] = "/tmp/gpu-bench-XXXXXX", path[64];
     Bench b = {.path = path};
-    Err err = {0};
-    int first = read_options(argc, argv, &b), failed = 0;
+    const int first = read_options(argc, argv, &b);
     if (!first || !mkdtemp(folder)) {
-        fprintf(stderr, "usage: gpu_bench cuda|simt [--seconds S] [--warm ARCH] CASE..\n");
+        fprintf(stderr,
+                "usage: gpu_bench cuda|simt [--arch ARCH] [--seconds S] [--warm ARCH] CASE..\n");
         return 2;
     }
+    b.names = argv + first;
     snprintf(path, sizeof path, "%s/case.mdl", folder);
-    if (b.warm || rt_device_here(b.here.device, &b.here, &err))
-        for (int i = first; i < argc; i++)
-            failed += !do_case(&b, argv[i]);
+    const ChildWork work = {
+        .run = do_case, .lost = lose_case, .user = &b, .n = argc - first, .seconds = most_for_case};
+    const int failed = child_run(&work);
     unlink(path);
     rmdir(folder);
-    if (err.kind != ERR_NONE)
-        fprintf(stderr, "gpu_bench: %s\n%s\n", err.text, err.help);
-    return err.kind != ERR_NONE ? (int)err.kind : failed ? 1 : 0;
+    return failed ? 1 : 0;
 }

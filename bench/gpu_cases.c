@@ -75,6 +75,7 @@ static void make_qkv(GpuCase *c)
     CASE_INPUT(c, "q", FILL_NORMAL, n, d);
     CASE_INPUT(c, "k", FILL_NORMAL, p, d);
     CASE_INPUT(c, "v", FILL_NORMAL, p, d);
+    c->check = check_qkv;
     c->flops = 2.0 * m * (n + 2 * p) * d;
     c->bytes = case_bytes(c, 1.0 * m * d + (1.0 * m + d) * (n + 2 * p));
 }
@@ -92,6 +93,7 @@ static void make_swiglu(GpuCase *c)
     CASE_INPUT(c, "x", FILL_NORMAL, m, d);
     CASE_INPUT(c, "g", FILL_NORMAL, f, d);
     CASE_INPUT(c, "u", FILL_NORMAL, f, d);
+    c->check = check_swiglu;
     c->flops = 4.0 * m * f * d;
     c->bytes = case_bytes(c, 1.0 * m * d + 2.0 * f * d + 1.0 * m * f);
 }
@@ -246,6 +248,25 @@ static void make_adamw(GpuCase *c)
     c->bytes = each * layers * (8.0 * d * d + 5.0 * d);
 }
 
+/* One token behind others, by the layers of models/llama.mdl (in $MDL_PATH) and the scores of 32000: it reads
+ * weights and what is kept. */
+static void make_decode(GpuCase *c)
+{
+    const int layers = c->n[0], d = c->n[1], h = c->n[2], kv = c->n[3], v = 32000, f = d / 2 * 7;
+    const int width = d / h;
+    const double kept = 2.0 * width * kv, each = 2.0 * d * d + 1.0 * d * kept + 3.0 * d * f;
+    c->past = c->n[4];
+    snprintf(c->text, sizeof c->text,
+             "import llama: Llama\n"
+             "model net = Llama(V: %d, D: %d, L: %d, H: %d, KV: %d, F: %d, theta: 1e6)\n"
+             "tokenizer letters = bytes()\n"
+             "generate text {\n  model = net\n  tokenizer = letters\n  context = %d\n}\n",
+             v, d, layers, h, kv, f, c->n[4] + 8);
+    c->entry = "decode";
+    c->flops = 2 * (layers * (each + 2 * kept * c->n[4]) + 1.0 * v * d);
+    c->bytes = case_bytes(c, layers * (each + kept * c->n[4]) + 1.0 * v * d);
+}
+
 static const CaseFamily case_families[] = {
     {"gemm", " nn nt tn ", 3, make_gemm},
     {"qkv", " fwd ", 4, make_qkv},
@@ -256,6 +277,7 @@ static const CaseFamily case_families[] = {
     {"map", " silu_mul silu_mul_bwd ", 2, make_map},
     {"adamw", " step ", 2, make_adamw},
     {"embedding", " both ", 3, make_embedding},
+    {"decode", " llama ", 5, make_decode},
 };
 
 /* ---- names ---- */

@@ -31,8 +31,9 @@ struct GpuCase {
     const char *variant;
     int n[CASE_SIZES];
     char text[CASE_TEXT];
-    const char *function; /* NULL: the stage of the text, by its entry */
-    const char *entry;    /* "micro", "update" */
+    const char *function; /* NULL: by its entry, of the stage or of the `generate` block */
+    const char *entry;    /* "micro", "update"; "decode" */
+    int64_t past;         /* tokens that are kept */
     CompileInput inputs[CASE_INPUTS];
     CaseFill fill[CASE_INPUTS];
     int64_t limit; /* of FILL_CLASSES */
@@ -47,6 +48,8 @@ bool case_read(Arena *arena, const char *name, GpuCase *out, Err *err);
 /* ---- gpu_check.c ---- */
 
 bool check_gemm(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
+bool check_qkv(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
+bool check_swiglu(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
 bool check_attention(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err);
 
 #endif

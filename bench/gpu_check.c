@@ -18,22 +18,94 @@ static int64_t place(int i, int64_t n)
 
 /* ---- products ---- */
 
+/* Two matrices and how far apart neighbours along rows and along the sum lie. */
+typedef struct Product {
+    DType dtype;
+    const void *x, *w;
+    int64_t x_row, x_step, w_row, w_step, length;
+} Product;
+
+static double element(const Product *p, int64_t i, int64_t j)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < p->length; k++)
+        sum += dtype_load(p->dtype, p->x, (size_t)(i * p->x_row + k * p->x_step)) *
+               dtype_load(p->dtype, p->w, (size_t)(j * p->w_row + k * p->w_step));
+    return sum;
+}
+
+/* What a sum of products in f32, and its rounding, may cost. */
+static double slack(const Product *p, double want)
+{
+    return (p->dtype == DT_F32 ? 0 : 0x1p-7) * fabs(want) + 1e-5 * (double)p->length;
+}
+
+static bool near_to(const double values[3], int64_t i, int64_t j, Err *err)
+{
+    return fabs(values[0] - values[1]) <= values[2] ||
+           err_set(err, ERR_DATA, "element %lld, %lld is %g, not %g", (long long)i, (long long)j,
+                   values[0], values[1]);
+}
+
+/* Of m x n. */
+static bool check_product(const Product *p, int64_t m, int64_t n, const void *data, Err *err)
+{
+    bool ok = true;
+    for (int s = 0; ok && s < ELEMENTS; s++) {
+        const int64_t i = place(s, m), j = place(s * 7, n);
+        const double want = element(p, i, j), got = dtype_load(p->dtype, data, (size_t)(i * n + j));
+        ok = near_to((const double[3]){got, want, slack(p, want)}, i, j, err);
+    }
+    return ok;
+}
+
 bool check_gemm(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err)
 {
     const int64_t m = c->n[0], n = c->n[1], k = c->n[2];
     const bool ta = c->variant[0] == 't', tb = c->variant[1] == 't';
-    const double coarse = c->dtype == DT_F32 ? 0 : 0x1p-7;
-    for (int s = 0; s < ELEMENTS; s++) {
-        const int64_t i = place(s, m), j = place(s * 7, n);
-        double want = 0, got = dtype_load(c->dtype, result.data, (size_t)(i * n + j));
-        for (int64_t p = 0; p < k; p++)
-            want += dtype_load(c->dtype, inputs[0], (size_t)(ta ? p * m + i : i * k + p)) *
-                    dtype_load(c->dtype, inputs[1], (size_t)(tb ? j * k + p : p * n + j));
-        if (!(fabs(got - want) <= coarse * fabs(want) + 1e-5 * (double)k))
-            return err_set(err, ERR_DATA, "element %lld, %lld is %g, not %g", (long long)i,
-                           (long long)j, got, want);
+    const Product p = {.dtype = c->dtype,
+                       .x = inputs[0],
+                       .w = inputs[1],
+                       .x_row = ta ? 1 : k,
+                       .x_step = ta ? m : 1,
+                       .w_row = tb ? k : 1,
+                       .w_step = tb ? 1 : n,
+                       .length = k};
+    return check_product(&p, m, n, result.data, err);
+}
+
+static Product of_weight(const GpuCase *c, const void *x, const void *w, int64_t length)
+{
+    return (Product){.dtype = c->dtype,
+                     .x = x,
+                     .w = w,
+                     .x_row = length,
+                     .x_step = 1,
+                     .w_row = length,
+                     .w_step = 1,
+                     .length = length};
+}
+
+bool check_qkv(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err)
+{
+    const Product p = of_weight(c, inputs[0], inputs[1 + result.number], c->n[3]);
+    return check_product(&p, c->n[0], result.number ? c->n[2] : c->n[1], result.data, err);
+}
+
+/* Gate and value may be rounded before they are multiplied. */
+bool check_swiglu(const GpuCase *c, const void *const *inputs, CaseResult result, Err *err)
+{
+    const Product gate = of_weight(c, inputs[0], inputs[1], c->n[2]);
+    const Product value = of_weight(c, inputs[0], inputs[2], c->n[2]);
+    bool ok = true;
+    for (int s = 0; ok && s < ELEMENTS; s++) {
+        const int64_t i = place(s, c->n[0]), j = place(s * 7, c->n[1]);
+        const double g = element(&gate, i, j), u = element(&value, i, j);
+        const double got = dtype_load(c->dtype, result.data, (size_t)(i * c->n[1] + j));
+        const double far = 2 * slack(&gate, g) * fabs(u) + 2 * slack(&value, u) * fabs(g);
+        ok = near_to((const double[3]){got, g / (1 + exp(-g)) * u, far}, i, j, err);
     }
-    return true;
+    return ok;
 }
 
 /* ---- attention ---- */

@@ -52,6 +52,23 @@ function reached(what,    kind, at) {
     return ""
 }
 
+# The longest kernels of a step, from the line of `mdl bench --json`, where they are in this order.
+function profile(what,    n, part, k, sum, seconds) {
+    n = split(steps[what], part, /[{]"name":/)
+    for (k = 2; k <= n; k++)
+        sum += member(part[k], "seconds")
+    if (!sum)
+        return
+    printf "\n%s: %.3f ms, of which kernels %.3f ms; the longest:\n", what, mdl[what] * 1e3, sum * 1e3
+    for (k = 2; k <= n && k <= 16; k++) {
+        seconds = member(part[k], "seconds")
+        if (seconds)
+            printf "%9.3f ms %5.1f%% %5d x %8.1f TFLOP/s %8.1f GB/s  %-13s %s\n", seconds * 1e3, 100 * seconds / sum,
+                member(part[k], "launches"), member(part[k], "flops") / seconds / 1e12,
+                member(part[k], "bytes") / seconds / 1e9, member(part[k], "class"), substr(part[k], 2, index(substr(part[k], 2), "\"") - 1)
+    }
+}
+
 FNR == NR {
     if (NF >= 2 && $1 !~ /^#/) {
         order[++n] = $1
@@ -79,9 +96,11 @@ FNR == NR {
         flops[what] = member($0, "flops") + 0
         bytes[what] = member($0, "bytes") + 0
         least[what] = member($0, "least") + 0
+        if (is_step(what))
+            steps[what] = $0
         next
     }
-    peers[what] = peers[what] (peers[what] == "" ? "" : ", ") sprintf("\"%s\": %s", who, median)
+    peers[what] = peers[what] (peers[what] == "" ? "" : ", ") sprintf("\"%s\": %.6g", who, median)
     if (!(what in peer) || median < peer[what]) {
         peer[what] = median
         name[what] = who
@@ -117,12 +136,15 @@ END {
             bar[what], verdict, name[what]
         line = sprintf("{\"case\": \"%s\", \"bar\": \"%s\"", what, bar[what])
         if (mdl[what])
-            line = line sprintf(", \"least\": %s, \"median\": %s, \"flops\": %s, \"bytes\": %s", least[what],
+            line = line sprintf(", \"least\": %.6g, \"median\": %.6g, \"flops\": %.6g, \"bytes\": %.6g", least[what],
                 mdl[what], flops[what], bytes[what])
         if (is != "")
             line = line sprintf(", \"reached\": %.4g", is)
         lines = lines (lines == "" ? "" : ",\n    ") line ", \"peers\": {" peers[what] "}}"
     }
+    for (i = 1; i <= n; i++)
+        if (order[i] in steps)
+            profile(order[i])
     if (errors != "")
         printf "\nnot measured:\n%s", errors
     if (json != "")

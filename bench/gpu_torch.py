@@ -20,6 +20,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+try:
+    import triton
+    from triton import language as tl
+except ImportError:
+    triton = None
+
 ROUNDS, MOST_CALLS, ROUND_SECONDS = 9, 200, 0.03
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -117,7 +123,7 @@ class Bench:
 
 
 def first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0][:300] or type(error).__name__
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def gradients(y, inputs, dy):
@@ -134,10 +140,52 @@ def do_copy(b, case, n):
     b.time(case, "torch copy", lambda: y.copy_(x))
 
 
+if triton:
+
+    @triton.jit
+    def triton_tile(x, w, out, m, n, k, xm, xk, wk, wn, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+        """A tile of out = x w, sizes of which its own divide; tiles of 8 rows stand together and share what they read."""
+        across = n // BN
+        first = tl.program_id(0) // (8 * across) * 8
+        rows = tl.minimum(m // BM - first, 8)
+        i = first + tl.program_id(0) % (8 * across) % rows
+        j = tl.program_id(0) % (8 * across) // rows
+        a, b, c = i * BM + tl.arange(0, BM), j * BN + tl.arange(0, BN), tl.arange(0, BK)
+        at_x = x + a[:, None] * xm + c[None, :] * xk
+        at_w = w + c[:, None] * wk + b[None, :] * wn
+        sums = tl.zeros((BM, BN), dtype=tl.float32)
+        for _ in range(0, k, BK):
+            sums = tl.dot(tl.load(at_x), tl.load(at_w), sums)
+            at_x += BK * xk
+            at_w += BK * wk
+        tl.store(out + a[:, None] * n + b[None, :], sums.to(out.dtype.element_ty))
+
+
+def triton_gemm(b, case, x, w, out):
+    (m, k), n = x.shape, w.shape[1]
+    block = (128, 256, 64)
+    if not triton or x.dtype == torch.float32 or m % block[0] or n % block[1] or k % block[2]:
+        return
+    tiles = (m // block[0]) * (n // block[1])
+
+    def call():
+        triton_tile[(tiles,)](x, w, out, m, n, k, *x.stride(), *w.stride(), *block, num_warps=8, num_stages=3)
+
+    call()
+    want = x[:128].float() @ w[:, :128].float()
+    far = ((out[:128, :128].float() - want).norm() / want.norm()).item()
+    if not far < 1e-2:
+        raise ValueError(f"Triton is wrong by {far:.2g}")
+    b.time(case, "Triton", call)
+
+
 def do_gemm(b, case, dtype, variant, m, n, k):
     x = b.random(dtype, k, m).t() if variant == "tn" else b.random(dtype, m, k)
     w = b.random(dtype, n, k).t() if variant == "nt" else b.random(dtype, k, n)
     out = torch.empty(m, n, dtype=dtype, device=b.device)
+    if b.compile:
+        triton_gemm(b, case, x, w, out)
+        return
     b.time(case, "torch matmul", lambda: torch.matmul(x, w, out=out))
 
 
@@ -439,9 +487,47 @@ def do_step(b, case, dtype, kind, batch, t, layers, d):
         b.put({"who": "torch.compile" if b.compile else "torch", "case": case, "error": first_line(error)})
 
 
+def decode_layer(block, x, place, angles, keys, values):
+    """One token of a MistralBlock behind `place` others, whose keys and values are kept."""
+    d, n = x.shape[-1], block.dh // 2
+    q, k, v = block.qkv(block.norm_1(x)).view(-1, block.dh).split((block.h, block.kv, block.kv))
+
+    def turn(y):
+        u, w = y[:, :n].float(), y[:, n:].float()
+        return torch.cat((u * angles.cos() - w * angles.sin(), w * angles.cos() + u * angles.sin()), -1).to(y.dtype)
+
+    keys[0, :, place], values[0, :, place] = turn(k), v
+    seen = [kept[:, :, : place + 1] for kept in (keys, values)]
+    y = F.scaled_dot_product_attention(turn(q)[None, :, None], *seen, enable_gqa=True)
+    x = x + block.o(y.reshape(1, d))
+    g, u = block.gate_up(block.norm_2(x)).chunk(2, -1)
+    return x + block.down(F.silu(g) * u)
+
+
+def do_decode(b, case, dtype, _, layers, d, h, kv, past):
+    with torch.device(b.device):
+        blocks = [MistralBlock(d, h, kv, d * 7 // 2).to(dtype) for _ in range(layers)]
+        embed, head = nn.Embedding(32000, d).to(dtype), nn.Linear(d, 32000, bias=False).to(dtype)
+        norm = nn.RMSNorm(d, 1e-5).to(dtype)
+    kept = [[b.random(dtype, 1, kv, past + 8, d // h) for _ in range(2)] for _ in blocks]
+    n = d // h // 2
+    angles = past * 1e6 ** (-torch.arange(n, device=b.device).float() / n)
+    token = torch.zeros(1, dtype=torch.int64, device=b.device)
+
+    def call():
+        with torch.no_grad():
+            x = embed(token)
+            for block, (keys, values) in zip(blocks, kept):
+                x = decode_layer(block, x, past, angles, keys, values)
+            token.copy_(head(norm(x)).argmax(-1))
+
+    b.time(case, "torch", call)
+
+
 FAMILIES = {"gemm": do_gemm, "qkv": do_qkv, "swiglu": do_swiglu, "attention": do_attention, "norm": do_norm,
-            "map": do_map, "xent": do_xent, "embedding": do_embedding, "adamw": do_adamw, "step": do_step}
-COMPILED = {"swiglu", "attention", "norm", "map", "xent", "embedding", "step"}
+            "map": do_map, "xent": do_xent, "embedding": do_embedding, "adamw": do_adamw, "step": do_step,
+            "decode": do_decode}
+COMPILED = {"gemm", "swiglu", "attention", "norm", "map", "xent", "embedding", "step"}
 
 
 def do_case(b, case):
@@ -470,6 +556,11 @@ def main():
     b = Bench(options)
     torch.manual_seed(1)
     torch.backends.cuda.matmul.allow_tf32 = False
+    if options.compile:  # a compiled backward half runs more than once
+        from torch._functorch import config
+
+        if hasattr(config, "donated_buffer"):
+            config.donated_buffer = False
     gpu = torch.cuda.get_device_name() if b.cuda else "CPU"
     b.put({"who": "torch", "version": torch.__version__, "cuda": torch.version.cuda, "gpu": gpu,
            "cudnn": torch.backends.cudnn.version() if b.cuda else None})

@@ -111,14 +111,33 @@ static double flops_of(const Plan *plan, const BenchResult *r)
     return flops;
 }
 
-static bool put_json(const Plan *plan, const Runtime *rt, const BenchResult *r)
+/* Of one update, longest first. */
+static json_t *json_kernels(Cli *cli, const Plan *plan, const BenchResult *r)
+{
+    uint32_t n = 0;
+    const Row *rows = rows_of(cli, plan, r, &n);
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < n; i++) {
+        const PlanKernel *k = rows[i].kernel;
+        const double times = (double)rows[i].launches;
+        json_array_append_new(
+            all, json_pack("{s:s, s:s, s:I, s:f, s:f, s:f}", "name", plan_text(plan, k->name),
+                           "class", plan_text(plan, k->cls), "launches",
+                           (json_int_t)rows[i].launches, "seconds", rows[i].seconds, "flops",
+                           (double)k->flops * times, "bytes", (double)k->bytes * times));
+    }
+    return all;
+}
+
+static bool put_json(Cli *cli, const Plan *plan, const Runtime *rt, const BenchResult *r)
 {
     const PlanRun *run = &plan->runs[0];
-    json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:f, s:f, s:f, s:f}", "schema", "mdl.bench.1", "model",
-        plan_text(plan, run->model), "mdl", MDL_VERSION, "isa", isa_of(plan, rt), "batch",
-        (json_int_t)run->batch, "threads", rt_threads(rt), "updates", (json_int_t)r->updates,
-        "least", r->least, "median", r->median, "cpu", r->cpu, "flops", flops_of(plan, r));
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:f, s:f, s:f, s:f, s:o}", "schema",
+                  "mdl.bench.1", "model", plan_text(plan, run->model), "mdl", MDL_VERSION, "isa",
+                  isa_of(plan, rt), "batch", (json_int_t)run->batch, "threads", rt_threads(rt),
+                  "updates", (json_int_t)r->updates, "least", r->least, "median", r->median, "cpu",
+                  r->cpu, "flops", flops_of(plan, r), "kernels", json_kernels(cli, plan, r));
     return print_json(root, 6);
 }
 
@@ -130,7 +149,7 @@ static bool measure(Cli *cli, const Plan *plan, Runtime *rt, Err *err)
         !rt_bench(rt, (double)seconds, cli->arena, &r, err))
         return false;
     if (cli_has(cli, OPT_json))
-        return put_json(plan, rt, &r) ||
+        return put_json(cli, plan, rt, &r) ||
                err_set(err, ERR_DATA, "the result cannot be written as JSON");
     put_head(plan, rt, &r);
     put_table(cli, plan, &r);

@@ -498,20 +498,42 @@ static void wait_for_queue(Runtime *rt)
     }
 }
 
+/* Of the launch before, by the device's clock or, from *before on, by the host's. */
+static double seconds_of_launch(Runtime *rt, int64_t *before)
+{
+    double seconds = 0;
+    if (rt->v->clock_passed) {
+        Err ignored = {0};
+        rt->v->clock_passed(rt->device, &seconds, &ignored);
+        return seconds;
+    }
+    wait_for_queue(rt);
+    int64_t after = now_ns();
+    seconds = (double)(after - *before) * 1e-9;
+    *before = after;
+    return seconds;
+}
+
+static void run_timed(Runtime *rt, const Launch *l, const LaunchSize *size, int64_t *before)
+{
+    if (rt->v->clock_from) {
+        Err ignored = {0};
+        rt->v->clock_from(rt->device, &ignored);
+    }
+    rt->v->launch(rt->device, rt->module, l->kernel, &l->args, size);
+    rt->times[l->kernel].seconds += seconds_of_launch(rt, before);
+    rt->times[l->kernel].timed++;
+}
+
 static void run_launch(Runtime *rt, const Entry *e, uint32_t step, int64_t *before)
 {
     const Launch *l = &e->launches[step];
-    RtKernelTime *time = &rt->times[l->kernel];
     const LaunchSize size = {l->tasks, rt->syms};
-    rt->v->launch(rt->device, rt->module, l->kernel, &l->args, &size);
-    time->launches++;
-    if (!rt->timing)
-        return;
-    wait_for_queue(rt);
-    int64_t after = now_ns();
-    time->seconds += (double)(after - *before) * 1e-9;
-    time->timed++;
-    *before = after;
+    rt->times[l->kernel].launches++;
+    if (rt->timing)
+        run_timed(rt, l, &size, before);
+    else
+        rt->v->launch(rt->device, rt->module, l->kernel, &l->args, &size);
 }
 
 static bool bind_block(Runtime *rt, const RtCall *call, Err *err)

@@ -61,7 +61,7 @@ static void equal_layers_share_their_kernels(void **state)
         static const char program[] = MDL_SOURCE_DIR "/bench/mistral_step.mdl";
         const char *text =
             GOOD(tool, "dump", program, "--set", layers[i], "--set", "model.mistral.D=64", "--set",
-                 "model.mistral.F=96", "--set", "model.mistral.V=100");
+                 "model.mistral.F=96", "--set", "model.mistral.V=300");
         kernels[i] = strstr(text, "\nkernels ");
         assert_non_null(kernels[i]);
         kernels[i] = arena_strndup(tool->arena, kernels[i] + 1, strcspn(kernels[i] + 1, "\n"));

@@ -76,6 +76,9 @@ static void programs_run_on_the_device_that_is_named(void **state)
         fail_msg("gradients differ by %g", d);
     GOOD(tool, "bisect", "a.mdl", "--batch", "b.safetensors", "--device", "simt");
     check_has(GOOD(tool, "bench", "a.mdl", "--seconds", "1", "--device", "simt"), "sm_80");
+    const char *json = GOOD(tool, "bench", "a.mdl", "--seconds", "1", "--device", "simt", "--json");
+    check_has(json, "\"kernels\":[{\"name\":\"");
+    check_has(json, "\"class\":\"gemm\",\"launches\":");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, tool_teardown)
