@@ -9,27 +9,27 @@
 
 #if !defined(MDL_WITHOUT_WGMMA) && (!defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL))
 
-/* Rows of the block, of a step; columns of both (depth), of what weights multiply. */
+/* Rows of the block, of a step; columns that both have (depth), that are multiplied by weights. */
 typedef struct MdlAttendGroup {
     int rows, cols, depth, columns;
 } MdlAttendGroup;
 
 /* ---- barriers ---- */
 
-/* Of a block: the queries are there; whose turn it is among the groups that multiply; stages of keys and of values,
- * full and empty. */
+/* Of a block: what it holds is there; whose turn it is among the groups that multiply; stages of two rings, full
+ * and free. */
 typedef struct MdlAttendBars {
-    uint64_t *queries, *turn, *keys, *no_keys, *values, *no_values;
+    uint64_t *held, *turn, *full[2], *free[2];
     int groups, stages;
 } MdlAttendBars;
 
-enum { MDL_ATTEND_FILLERS = 4 /* warps; two for keys, two for values */ };
+enum { MDL_ATTEND_FILLERS = 4 /* warps; two a ring */ };
 
 MDL_FN MdlAttendBars mdl_attend_bars(uint64_t *at, int groups, int stages)
 {
     uint64_t *ring = at + 1 + groups;
-    MdlAttendBars b = {at,     at + 1, ring, ring + stages, ring + stages * 2, ring + stages * 3,
-                       groups, stages};
+    MdlAttendBars b = {
+        at, at + 1, {ring, ring + stages}, {ring + stages * 2, ring + stages * 3}, groups, stages};
     return b;
 }
 
@@ -37,14 +37,12 @@ MDL_FN MdlAttendBars mdl_attend_bars(uint64_t *at, int groups, int stages)
 MDL_FN void mdl_attend_open(MdlAttendBars b)
 {
     if (mdl_thread() == 0) {
-        mdl_mbar_init(b.queries, MDL_ATTEND_FILLERS);
+        mdl_mbar_init(b.held, MDL_ATTEND_FILLERS);
         for (int i = 0; i < b.groups; i++)
             mdl_mbar_init(b.turn + i, 4);
-        for (int i = 0; i < b.stages; i++) {
-            mdl_mbar_init(b.keys + i, MDL_ATTEND_FILLERS / 2);
-            mdl_mbar_init(b.values + i, MDL_ATTEND_FILLERS / 2);
-            mdl_mbar_init(b.no_keys + i, b.groups * 4);
-            mdl_mbar_init(b.no_values + i, b.groups * 4);
+        for (int i = 0; i < b.stages * 2; i++) {
+            mdl_mbar_init(b.full[0] + i, MDL_ATTEND_FILLERS / 2);
+            mdl_mbar_init(b.free[0] + i, b.groups * 4);
         }
         mdl_mbar_fence_init();
     }
