@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { PANEL = 64, GROUP_ROWS = 64, MOST_REGISTERS = 65536 / ATTEND_GROUP };
+enum { WARP = 32, PANEL = 64, GROUP_ROWS = 64, MOST_REGISTERS = 65536 / ATTEND_GROUP };
 
 /* ---- shape ---- */
 
@@ -50,7 +50,9 @@ void groups_open(Lower *lo, AttendGroups *g)
                            "const MdlAttendBars %s = mdl_attend_bars((uint64_t *)%%0, %lld, %lld)",
                            g->name, (long long)g->groups, (long long)g->t->stages),
               &at, 1);
-    copy_call(lo, arena_printf(lo->arena, "mdl_attend_open(%s)", g->name), NULL, 0);
+    copy_call(
+        lo, arena_printf(lo->arena, "mdl_attend_open(%s, %s)", g->name, g->boxes ? "1, 1" : "4, 2"),
+        NULL, 0);
 }
 
 /* Copying takes few registers, computing some. One group has as many as a thread may have. */
@@ -89,23 +91,22 @@ static void await(Lower *lo, const AttendGroups *g, const char *state, uint32_t 
     copy_call(lo, call, &i, 1);
 }
 
-static void signal(Lower *lo, const AttendGroups *g, const char *state, uint32_t ring,
-                   const KExpr *i)
-{
-    const char *how = strcmp(state, "full") == 0 ? "filled" : "arrive";
-    const char *call = arena_printf(lo->arena, "mdl_attend_%s(%s.%s[%u] + (int)%%0 %% %lld)", how,
-                                    g->name, state, ring, (long long)g->t->stages);
-    copy_call(lo, call, &i, 1);
-}
-
 void groups_await(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *i)
 {
     await(lo, g, "full", ring, i);
 }
 
+void groups_await_free(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *i)
+{
+    await(lo, g, "free", ring, i);
+}
+
 void groups_release(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *i)
 {
-    signal(lo, g, "free", ring, i);
+    copy_call(lo,
+              arena_printf(lo->arena, "mdl_attend_arrive(%s.free[%u] + (int)%%0 %% %lld)", g->name,
+                           ring, (long long)g->t->stages),
+              &i, 1);
 }
 
 void groups_await_held(Lower *lo, const AttendGroups *g)
@@ -114,7 +115,7 @@ void groups_await_held(Lower *lo, const AttendGroups *g)
               0);
 }
 
-const char *groups_sync(Lower *lo, const AttendGroups *g)
+const char *groups_sync(const Lower *lo, const AttendGroups *g)
 {
     return arena_printf(lo->arena, "mdl_barrier(1, %lld)", (long long)g->groups * ATTEND_GROUP);
 }
@@ -127,14 +128,102 @@ const KExpr *groups_stage(Lower *lo, const AttendGroups *g, uint32_t ring, const
     return copy_let(lo, "base", ke_add(lo, ke_int(k, g->at[ring]), ke_mul(lo, stage, bytes)));
 }
 
+/* ---- boxes ---- */
+
+/* A sum of variables, each times an extent. */
+static bool is_affine(const Ix *e)
+{
+    for (uint32_t i = 0; e->kind == IX_SUM && i < e->nterm; i++)
+        if (e->term[i].atom->kind != IX_VAR)
+            return false;
+    return e->kind == IX_SUM || e->kind == IX_VAR;
+}
+
+/* An operand in the memory of an input: elements from one sample, head, head of those, line, column to the next. */
+typedef struct Laid {
+    const Node *input;
+    const Dim *first, *by[5];
+} Laid;
+
+static bool find_laid(Lower *lo, const Attend *t, const AttendSide *s, Laid *out)
+{
+    KPhase dry = {0};
+    const KExpr *zero = ke_int(lo->k, 0);
+    const Attention *a = t->a;
+    const Dim *extent[] = {a->b, a->kv, a->g, s->lines, s->columns};
+    const Ix *at, *ix[COUNT(extent)];
+    scope_begin(lo, &dry);
+    uint32_t v = lo->nvar;
+    for (uint32_t i = 0; i < COUNT(extent); i++)
+        ix[i] = scope_var(lo, zero, extent[i]);
+    Attend probe = *t;
+    probe.b = ix[0];
+    probe.n = ix[1];
+    probe.g = ix[2];
+    out->input = attend_source(lo, &probe, s, ix[3], ix[4], &at);
+    if (!out->input || !is_affine(at))
+        return false;
+    out->first = at->kind == IX_SUM ? at->base : dim_const(lo->ir, 0);
+    for (uint32_t i = 0; i < COUNT(extent); i++)
+        if (!index_stride(lo, at, v + i, &out->by[i]))
+            return false;
+    return true;
+}
+
+/* Boxes of 64 columns: heads are parts of lines, whose columns are whole steps of depth. */
+static bool map_side(Lower *lo, const Attend *t, AttendSide *s)
+{
+    Laid at;
+    const Ir *ir = lo->ir;
+    int64_t d = dim_fixed(s->columns), box = smaller(t->rows, t->cols);
+    if (!s->async || d % 16 || t->rows % box || t->cols % box || !find_laid(lo, t, s, &at) ||
+        !dim_is_const(at.by[1], &s->by_key) || !dim_is_const(at.by[2], &s->by_query))
+        return false;
+    int64_t line = s->by_key * (t->kv - 1) + s->by_query * (t->group - 1) + d;
+    s->stacked = !dim_equals(at.by[0], 0);
+    if (!dim_equals(at.by[4], 1) || dim_lo(ir, at.by[3]) < line ||
+        (s->stacked && dim_lo(ir, at.by[0]) <= 0))
+        return false;
+    s->box = box;
+    s->map = kernel_map(lo->k, &(KMap){.buf = lo->in[at.input->id],
+                                       .rank = s->stacked ? 3 : 2,
+                                       .first = at.first,
+                                       .dim = {dim_const(lo->ir, line), s->lines, t->a->b},
+                                       .stride = {at.by[3], at.by[0]},
+                                       .box = {PANEL, (uint32_t)box, 1},
+                                       .swizzle = PANEL * 2});
+    return true;
+}
+
+void groups_boxes(Lower *lo, AttendGroups *g, AttendSide *const *side, uint32_t n)
+{
+    g->boxes = true;
+    for (uint32_t i = 0; i < n && g->boxes; i++) {
+        g->boxes = side[i]->box || (!side[i]->probed && map_side(lo, g->t, side[i]));
+        side[i]->probed = true;
+    }
+    if (g->boxes)
+        return;
+    lo->k->maps.n = 0;
+    for (uint32_t i = 0; i < n; i++)
+        side[i]->box = 0;
+}
+
 /* ---- who fills ---- */
+
+/* Lines [first, first + count) of a side, to byte `base` on. */
+typedef struct Tile {
+    const AttendSide *side;
+    const KExpr *base, *first;
+    int64_t count;
+} Tile;
 
 /* Lines [first, first + count), all of which there are, by t->threads that are numbered: a thread has one chunk of
  * every so many lines. */
-static void copy_whole(Lower *lo, const Attend *t, const AttendSide *s, const KExpr *base,
-                       const KExpr *first, int64_t count)
+static void copy_whole(Lower *lo, const Attend *t, const Tile *tile)
 {
     Kernel *k = lo->k;
+    const AttendSide *s = tile->side;
     int64_t per = 1, w = k->width, columns = dim_fixed(s->columns);
     while (per < s->used)
         per *= 2;
@@ -147,12 +236,12 @@ static void copy_whole(Lower *lo, const Attend *t, const AttendSide *s, const KE
     const KExpr *left = ke_index(k, KI_MAX, ke_sub(lo, ke_int(k, columns), column), ke_int(k, 0));
     const KExpr *bytes = ke_mul(lo, ke_min(lo, left, ke_int(k, w)), ke_int(k, 2));
     column = copy_let(lo, "column", ke_min(lo, column, ke_int(k, (columns - 1) / w * w)));
-    const Ix *at, *row = scope_var(lo, ke_add(lo, first, line), s->lines);
+    const Ix *at, *row = scope_var(lo, ke_add(lo, tile->first, line), s->lines);
     const Node *in =
         attend_source(lo, t, s, row, scope_vector_var(lo, column, s->columns, NULL), &at);
     ASSERT(in);
     const char *name = kernel_name(k, "lines");
-    const KExpr *arg[] = {ke_addr(k, t->tiles, base),
+    const KExpr *arg[] = {ke_addr(k, t->tiles, tile->base),
                           ke_addr(k, lo->in[in->id], lower_index(lo, at)),
                           line,
                           chunk,
@@ -162,51 +251,128 @@ static void copy_whole(Lower *lo, const Attend *t, const AttendSide *s, const KE
         lo,
         arena_printf(lo->arena,
                      "const MdlAttendLines %s = {%lld, (int)%%2, %lld, (int)%%3, (int)%%4, %%5}",
-                     name, (long long)count, (long long)(t->threads / per)),
+                     name, (long long)tile->count, (long long)(t->threads / per)),
         arg, COUNT(arg));
     copy_call(lo, arena_printf(lo->arena, "mdl_attend_copy(%%0, %%1, %s)", name), arg, 2);
     scope_end(lo);
 }
 
-void groups_bring(Lower *lo, const Attend *t, const AttendSide *s, const KExpr *base,
-                  const KExpr *first, int64_t count)
+static void copy_tile(Lower *lo, const Attend *t, const Tile *tile)
 {
     Kernel *k = lo->k;
+    const AttendSide *s = tile->side;
     if (!s->async || !s->pitch) {
-        attend_bring(lo, t, s, base, first, count);
+        attend_bring(lo, t, s, tile->base, tile->first, tile->count);
         return;
     }
-    const KExpr *end = ke_add(lo, first, ke_int(k, count));
+    const KExpr *end = ke_add(lo, tile->first, ke_int(k, tile->count));
     const KExpr *whole = copy_let(lo, "whole", ke_test(k, "<=", end, ke_extent(k, s->lines)));
     scope_if(lo, whole);
-    copy_whole(lo, t, s, base, first, count);
+    copy_whole(lo, t, tile);
     scope_end(lo);
     scope_if(lo, ke_apply(lo, KT_BOOL, "!%0", whole, NULL));
-    attend_bring(lo, t, s, base, first, count);
+    attend_bring(lo, t, s, tile->base, tile->first, tile->count);
     scope_end(lo);
 }
 
-Attend groups_all_fillers(Lower *lo, const AttendGroups *g)
+/* Heads lie beside each other in a line. What a box has of the next one is not used. */
+static void load_boxes(Lower *lo, const Attend *t, const Tile *tile, const char *bar)
 {
-    return fillers(lo, g, 0, ATTEND_GROUP);
+    Kernel *k = lo->k;
+    const AttendSide *s = tile->side;
+    const KExpr *x = ke_mul(lo, lower_index(lo, t->n), ke_int(k, s->by_key));
+    if (s->queries)
+        x = ke_add(lo, x, ke_mul(lo, lower_index(lo, t->g), ke_int(k, s->by_query)));
+    x = copy_let(lo, "x", x);
+    const char *text =
+        arena_printf(lo->arena, "mdl_tma_load_%s(%%0, MDL_MAPS + %u, %s, (int)%%1, (int)%%2%s)",
+                     s->stacked ? "3d" : "2d", s->map, bar, s->stacked ? ", (int)%3" : "");
+    for (int64_t p = 0; p < ceil_div(s->width, PANEL); p++)
+        for (int64_t i = 0; i < tile->count; i += s->box) {
+            const KExpr *to = ke_int(k, (p * tile->count + i) * PANEL * 2);
+            const KExpr *arg[] = {ke_addr(k, t->tiles, ke_add(lo, tile->base, to)),
+                                  ke_add(lo, x, ke_int(k, p * PANEL)),
+                                  ke_add(lo, tile->first, ke_int(k, i)), lower_index(lo, t->b)};
+            copy_call(lo, text, arg, 4);
+        }
 }
 
-void groups_held(Lower *lo, const AttendGroups *g)
+static void bring(Lower *lo, const AttendGroups *g, const Attend *t, const Tile *tile,
+                  const char *bar)
 {
-    copy_call(lo, arena_printf(lo->arena, "mdl_attend_filled(%s.held)", g->name), NULL, 0);
+    if (g->boxes)
+        load_boxes(lo, t, tile, bar);
+    else
+        copy_tile(lo, t, tile);
+}
+
+static void expect(Lower *lo, const char *bar, int64_t bytes)
+{
+    copy_call(lo, arena_printf(lo->arena, "mdl_mbar_expect(%s, %lld)", bar, (long long)bytes), NULL,
+              0);
 }
 
 Attend groups_ring_fillers(Lower *lo, const AttendGroups *g, uint32_t ring)
 {
-    return fillers(lo, g, ring * (ATTEND_GROUP / 2), ATTEND_GROUP / 2);
+    return g->boxes ? *g->t : fillers(lo, g, ring * (ATTEND_GROUP / 2), ATTEND_GROUP / 2);
+}
+
+void groups_warp(Lower *lo, const AttendGroups *g, int64_t number)
+{
+    Kernel *k = lo->k;
+    const KExpr *warp = ke_int(k, g->groups * ATTEND_GROUP / WARP + number);
+    scope_if(lo, ke_test(k, "==", ke_text(k, KT_I64, "mdl_warp()", NULL, 0), warp));
+}
+
+void groups_half(Lower *lo, const AttendGroups *g, uint32_t ring)
+{
+    Kernel *k = lo->k;
+    const KExpr *second = ke_int(k, g->groups * ATTEND_GROUP + ATTEND_GROUP / 2);
+    const KExpr *thread = ke_text(k, KT_I64, "mdl_thread()", NULL, 0);
+    scope_if(lo, ke_test(k, ring ? ">=" : "<", thread, second));
+}
+
+void groups_thread(Lower *lo)
+{
+    Kernel *k = lo->k;
+    scope_if(lo, ke_test(k, "==", ke_text(k, KT_I64, "mdl_lane()", NULL, 0), ke_int(k, 0)));
+}
+
+void groups_hold(Lower *lo, const AttendGroups *g, const AttendSide *const *side, uint32_t n,
+                 const KExpr *first)
+{
+    int64_t rows = g->t->rows, bytes = 0;
+    const char *bar = arena_printf(lo->arena, "%s.held", g->name);
+    for (uint32_t i = 0; i < n; i++)
+        bytes += groups_tile_bytes(side[i], rows);
+    const Attend t = g->boxes ? *g->t : fillers(lo, g, 0, ATTEND_GROUP);
+    if (g->boxes)
+        expect(lo, bar, bytes);
+    bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const Tile tile = {side[i], ke_int(lo->k, bytes), first, rows};
+        bring(lo, g, &t, &tile, bar);
+        bytes += groups_tile_bytes(side[i], rows);
+    }
+    if (!g->boxes)
+        copy_call(lo, arena_printf(lo->arena, "mdl_attend_filled(%s)", bar), NULL, 0);
 }
 
 void groups_fill(Lower *lo, const AttendGroups *g, const Attend *t, uint32_t ring, const KExpr *i,
                  const KExpr *first)
 {
+    const Tile tile = {g->side[ring], groups_stage(lo, g, ring, i), first, t->cols};
     await(lo, g, "free", ring, i);
-    groups_bring(lo, t, g->side[ring], groups_stage(lo, g, ring, i), first, t->cols);
-    signal(lo, g, "full", ring, i);
+    const char *bar = kernel_name(lo->k, "full");
+    copy_call(lo,
+              arena_printf(lo->arena, "uint64_t *%s = %s.full[%u] + (int)%%0 %% %lld", bar, g->name,
+                           ring, (long long)t->stages),
+              &i, 1);
+    if (g->boxes)
+        expect(lo, bar, groups_tile_bytes(tile.side, tile.count));
+    bring(lo, g, t, &tile, bar);
+    if (!g->boxes)
+        copy_call(lo, arena_printf(lo->arena, "mdl_attend_filled(%s)", bar), NULL, 0);
 }
 
 /* ---- who multiplies ---- */

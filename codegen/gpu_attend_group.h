@@ -16,6 +16,7 @@ typedef struct AttendGroups {
     int64_t groups;            /* that multiply */
     int64_t few;               /* registers of those who fill, if they only copy */
     bool computes;             /* .. if not, they take more */
+    bool boxes;                /* one thread fills, by TMA: all sides can be copied so */
     const char *name;          /* of the MdlAttendBars */
 } AttendGroups;
 
@@ -34,14 +35,20 @@ void groups_begin(Lower *lo, const AttendGroups *g, bool fills);
 
 /* ---- who fills ---- */
 
-/* Lines [first, first + count) of a side. t: the threads that take part, numbered. */
-void groups_bring(Lower *lo, const Attend *t, const AttendSide *s, const KExpr *base,
-                  const KExpr *first, int64_t count);
-/* Tiles of what is held go first: the threads for them; then they are there. */
-Attend groups_all_fillers(Lower *lo, const AttendGroups *g);
-void groups_held(Lower *lo, const AttendGroups *g);
-/* Tile number i of a ring, lines from `first` on, by the two warps of it. */
+/* Sees whether these sides can be copied in boxes; g->t->rows and cols are known. */
+void groups_boxes(Lower *lo, AttendGroups *g, AttendSide *const *side, uint32_t n);
+/* Opens the scope of a warp that is one of those who fill; of its first thread. */
+void groups_warp(Lower *lo, const AttendGroups *g, int64_t number);
+void groups_thread(Lower *lo);
+/* .. of the two warps of a ring, where there are no boxes. */
+void groups_half(Lower *lo, const AttendGroups *g, uint32_t ring);
+/* The rows that are held: n sides, lines from `first` on, one behind the other. By the thread of groups_boxes,
+ * else by all who fill. */
+void groups_hold(Lower *lo, const AttendGroups *g, const AttendSide *const *side, uint32_t n,
+                 const KExpr *first);
+/* Tile number i of a ring, lines from `first` on. t: that thread; else the two warps of the ring, numbered. */
 Attend groups_ring_fillers(Lower *lo, const AttendGroups *g, uint32_t ring);
+void groups_await_free(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *i);
 void groups_fill(Lower *lo, const AttendGroups *g, const Attend *t, uint32_t ring, const KExpr *i,
                  const KExpr *first);
 
@@ -66,6 +73,6 @@ void groups_settle(Lower *lo, uint32_t acc, int64_t columns);
 uint32_t groups_weights(Lower *lo, const AttendGroups *g);
 void groups_pack(Lower *lo, const AttendGroups *g, uint32_t p, uint32_t acc);
 /* All threads that multiply wait for each other. */
-const char *groups_sync(Lower *lo, const AttendGroups *g);
+const char *groups_sync(const Lower *lo, const AttendGroups *g);
 
 #endif

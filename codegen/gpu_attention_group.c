@@ -17,40 +17,43 @@ typedef struct Group {
     uint32_t weights, shrink; /* packed weights; by what rows shrink */
 } Group;
 
-enum { KEYS, VALUES, COPY_REGISTERS = 72 };
+enum { KEYS, VALUES, COPY_REGISTERS = 72, BOX_REGISTERS = 40 };
 
 /* ---- shape ---- */
 
-static Group describe(AttendFwd *f)
+static Group describe(Lower *lo, AttendFwd *f)
 {
     Group w = {.f = f};
+    AttendSide *sides[] = {&f->q, &f->k, &f->v};
     w.g.t = &f->t;
     w.g.side[KEYS] = &f->k;
     w.g.side[VALUES] = &f->v;
-    w.g.few = COPY_REGISTERS;
     w.g.computes = !f->q.async || !f->k.async || !f->v.async;
     w.g.bars = f->bars;
+    groups_boxes(lo, &w.g, sides, COUNT(sides));
+    w.g.few = w.g.boxes ? BOX_REGISTERS : COPY_REGISTERS;
     groups_rings(&w.g, groups_tile_bytes(&f->q, f->t.rows));
     return w;
 }
 
-int64_t attend_groups_shape(AttendFwd *f)
+int64_t attend_groups_shape(Lower *lo, AttendFwd *f)
 {
     groups_widen(&f->v);
-    Group w = describe(f);
+    Group w = describe(lo, f);
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
     return groups_rings(&w.g, groups_tile_bytes(&f->q, f->t.rows));
 }
 
-int64_t attend_groups_bars(AttendFwd *f)
+int64_t attend_groups_bars(Lower *lo, AttendFwd *f)
 {
-    Group w = describe(f);
+    Group w = describe(lo, f);
     return groups_bar_bytes(&w.g);
 }
 
 /* ---- those who fill ---- */
 
-static void fill_ring(Lower *lo, const Group *w, uint32_t ring)
+/* The tiles of one ring, or of both. */
+static void fill_rings(Lower *lo, const Group *w, uint32_t ring, uint32_t n)
 {
     Kernel *k = lo->k;
     const AttendFwd *f = w->f;
@@ -61,24 +64,30 @@ static void fill_ring(Lower *lo, const Group *w, uint32_t ring)
     const KExpr *step = lo->var[lo->nvar - 1].at;
     const KExpr *i = copy_let(lo, "i", ke_sub(lo, step, f->from));
     const KExpr *first = copy_let(lo, "first", ke_mul(lo, step, ke_int(k, t.cols)));
-    groups_fill(lo, &w->g, &t, ring, i, first);
+    for (uint32_t r = ring; r < ring + n; r++)
+        groups_fill(lo, &w->g, &t, r, i, first);
     scope_end(lo);
 }
 
 static void fill(Lower *lo, const Group *w)
 {
-    Kernel *k = lo->k;
     const AttendFwd *f = w->f;
-    const Attend t = groups_all_fillers(lo, &w->g);
-    groups_bring(lo, &t, &f->q, ke_int(k, 0), f->t0, t.rows);
-    groups_held(lo, &w->g);
-    const KExpr *half = ke_int(k, ATTEND_GROUP / 2);
-    scope_if(lo, ke_test(k, "<", t.thread, half));
-    fill_ring(lo, w, KEYS);
-    scope_end(lo);
-    scope_if(lo, ke_test(k, ">=", t.thread, half));
-    fill_ring(lo, w, VALUES);
-    scope_end(lo);
+    const AttendSide *held[] = {&f->q};
+    if (w->g.boxes) {
+        groups_warp(lo, &w->g, 0);
+        groups_thread(lo);
+        groups_hold(lo, &w->g, held, 1, f->t0);
+        fill_rings(lo, w, KEYS, 2);
+        scope_end(lo);
+        scope_end(lo);
+        return;
+    }
+    groups_hold(lo, &w->g, held, 1, f->t0);
+    for (uint32_t ring = KEYS; ring <= VALUES; ring++) {
+        groups_half(lo, &w->g, ring);
+        fill_rings(lo, w, ring, 1);
+        scope_end(lo);
+    }
 }
 
 /* ---- those who multiply ---- */
@@ -199,7 +208,7 @@ static void multiply(Lower *lo, Group *w)
 
 void attend_groups(Lower *lo, AttendFwd *f)
 {
-    Group w = describe(f);
+    Group w = describe(lo, f);
     groups_open(lo, &w.g);
     fwd_bounds(lo, f);
     groups_begin(lo, &w.g, true);
