@@ -332,6 +332,13 @@ static const KExpr *unrolled(Lower *lo, const char *stem, int64_t n)
     return lo->var[lo->nvar - 1].at;
 }
 
+/* Whether tiles of so many lines may go past the last one. */
+static bool is_ragged(const Dim *extent, int64_t lines)
+{
+    int64_t n;
+    return !dim_is_const(extent, &n) || n % lines != 0;
+}
+
 /* The query or key at `at`. Rows of the block may lie past the last one, those of a step where it is cut. */
 static const Ix *clamped(Lower *lo, const char *stem, const KExpr *at, const Dim *extent, bool cut)
 {
@@ -347,7 +354,8 @@ static const Ix *open_row(Lower *lo, const Attend *t, const AttendEach *each, co
     const KExpr *first = ke_add(lo, each->turned ? each->u0 : each->t0, t->row);
     *r = unrolled(lo, "r", 2);
     const KExpr *at = ke_add(lo, first, ke_mul(lo, *r, ke_int(lo->k, 8)));
-    return each->turned ? clamped(lo, "u", at, t->a->s, true) : clamped(lo, "t", at, t->a->t, true);
+    const Dim *rows = each->turned ? t->a->s : t->a->t;
+    return clamped(lo, each->turned ? "u" : "t", at, rows, is_ragged(rows, t->rows));
 }
 
 /* What depends on the query alone is found once: the loop over queries is the outer one. */
@@ -357,14 +365,15 @@ void attend_each(Lower *lo, const Attend *t, const AttendEach *each)
     const KExpr *r = NULL;
     const Ix *row = each->turned ? NULL : open_row(lo, t, each, &r);
     const Dim *cols = each->turned ? t->a->t : t->a->s;
+    bool past = each->cut && is_ragged(cols, t->cols);
     const KExpr *first = ke_add(lo, each->turned ? each->t0 : each->u0, t->column);
     const KExpr *j = unrolled(lo, "j", t->cols / 8), *c = unrolled(lo, "c", 2);
     const KExpr *at = ke_add(lo, ke_add(lo, first, ke_mul(lo, j, ke_int(k, 8))), c);
     at = copy_let(lo, "place", at);
     AttendElement e = {0};
-    if (each->cut)
+    if (past)
         e.inside = ke_test(k, "<", at, ke_extent(k, cols));
-    const Ix *col = clamped(lo, each->turned ? "t" : "u", at, cols, each->cut);
+    const Ix *col = clamped(lo, each->turned ? "t" : "u", at, cols, past);
     if (each->turned)
         row = open_row(lo, t, each, &r);
     e.at = ke_add(lo, ke_mul(lo, j, ke_int(k, 4)), ke_add(lo, ke_mul(lo, r, ke_int(k, 2)), c));

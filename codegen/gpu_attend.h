@@ -16,6 +16,11 @@ typedef struct AttendSide {
     int64_t used, chunks; /* of a row: chunks in use, and from row to row */
     bool async;           /* copied as it lies */
     const Dim *pitch; /* then: elements from line to line in memory, if these are always as many */
+    /* Copied in boxes of so many lines; 0: not. Elements from head to head, of keys and of those that share them;
+     * stacked: samples have lines of their own. */
+    int64_t box, by_key, by_query;
+    uint32_t map;
+    bool stacked, probed; /* probed: it was seen whether it can be */
 } AttendSide;
 
 /* A block: `rows` of one side, 16 a warp; `cols` of the other side are a step. */
@@ -76,7 +81,7 @@ void attend_scores(Lower *lo, const Attend *t, uint32_t acc, const KExpr *a, con
 void attend_values(Lower *lo, const Attend *t, uint32_t acc, uint32_t p, const KExpr *b,
                    const AttendSide *s);
 
-/* Each element of accumulators of t->cols columns, with its query and key. Where `cut` elements may lie outside;
+/* Each element of accumulators of t->cols columns, with its query and key. Where `cut` elements may lie outside, if extents do not forbid it;
  * indices are then clamped, and `inside` says which exist (NULL: all of which the side that passes by). */
 typedef struct AttendElement {
     const KExpr *at; /* in the accumulator */

@@ -53,10 +53,10 @@ static void describe(Lower *lo, AttendFwd *f)
     f->scaled = attention_scaled(lo->body, a, &f->unit);
     f->unit = f->scaled ? f->unit : 1;
     int64_t tiles =
-        f->t.groups ? attend_groups_shape(f) : query_bytes(f) + f->t.stages * stage_bytes(f);
+        f->t.groups ? attend_groups_shape(lo, f) : query_bytes(f) + f->t.stages * stage_bytes(f);
     f->t.shared = larger(tiles, f->t.rows * pitch_of(lo, f) * (int64_t)sizeof(float));
     f->bars = f->t.shared;
-    f->t.shared += f->t.groups ? attend_groups_bars(f) : 0;
+    f->t.shared += f->t.groups ? attend_groups_bars(lo, f) : 0;
     double t = (double)dim_hi(lo->ir, a->t), s = (double)dim_hi(lo->ir, a->s);
     double heads = (double)dim_hi(lo->ir, a->b) * (double)f->t.heads;
     lo->k->flops += 2 * heads * t * s * (double)(dim_fixed(a->d) + dim_fixed(a->e));

@@ -35,8 +35,8 @@ void fwd_scores(Lower *lo, AttendFwd *f, const KExpr *cut);
 void fwd_results(Lower *lo, const AttendFwd *f, const char *sync);
 
 /* gpu_attention_group.c: the sizes that follow from the config: bytes of the tiles, of the barriers behind them. */
-int64_t attend_groups_shape(AttendFwd *f);
-int64_t attend_groups_bars(const AttendFwd *f);
+int64_t attend_groups_shape(Lower *lo, AttendFwd *f);
+int64_t attend_groups_bars(Lower *lo, AttendFwd *f);
 /* The queries from f->t0 on. */
 void attend_groups(Lower *lo, AttendFwd *f);
 

@@ -12,36 +12,22 @@
  * block's keys are not read. Of 16-bit operands, weights and their gradients are rounded to the operands' type.
  *
  * Config: rows (what a block holds), cols (what passes by in a step), stages of the ring. */
-#include "gpu_attend.h"
+#include "gpu_attention_bwd.h"
+#include "gpu_attend_group.h"
 
 #include <string.h>
 
 enum { WARP = 32, MOST_SUMS = 256 /* columns of the gradients in registers */ };
 static const double LOG2E = 1.4426950408889634;
 
-typedef struct Bwd {
-    Attend t;
-    AttentionBwd b;
-    AttendSide q, k, v, dy;
-    uint32_t share;          /* workspace, by head and query */
-    bool dk, dv;             /* what the blocks of this phase make; neither: dq */
-    uint32_t s, ds;          /* accumulators: scores, then weights; their gradients */
-    uint32_t sums_d, sums_e; /* of dk or dq; of dv */
-    const KExpr *held;       /* the first key or query of the block */
-    const KExpr *t0, *u0;    /* of the step's tile */
-    const KExpr *lane;
-    Span4 span;
-    bool cut;
-} Bwd;
-
-static const AttendSide *held_side(const Bwd *f, bool second)
+AttendSide *bwd_held(AttendBwd *f, bool second)
 {
     if (f->dk || f->dv)
         return second ? &f->v : &f->k;
     return second ? &f->dy : &f->q;
 }
 
-static const AttendSide *step_side(const Bwd *f, bool second)
+AttendSide *bwd_step(AttendBwd *f, bool second)
 {
     if (f->dk || f->dv)
         return second ? &f->dy : &f->q;
@@ -49,24 +35,24 @@ static const AttendSide *step_side(const Bwd *f, bool second)
 }
 
 /* Byte of the second side of what a block holds, of what a stage holds; their sizes. */
-static int64_t held_second(const Bwd *f)
+static int64_t held_second(AttendBwd *f)
 {
-    return f->t.rows * attend_row_bytes(held_side(f, false));
+    return f->t.rows * attend_row_bytes(bwd_held(f, false));
 }
 
-static int64_t held_bytes(const Bwd *f)
+static int64_t held_bytes(AttendBwd *f)
 {
-    return held_second(f) + f->t.rows * attend_row_bytes(held_side(f, true));
+    return held_second(f) + f->t.rows * attend_row_bytes(bwd_held(f, true));
 }
 
-static int64_t step_second(const Bwd *f)
+static int64_t step_second(AttendBwd *f)
 {
-    return f->t.cols * attend_row_bytes(step_side(f, false));
+    return f->t.cols * attend_row_bytes(bwd_step(f, false));
 }
 
-static int64_t step_bytes(const Bwd *f)
+static int64_t step_bytes(AttendBwd *f)
 {
-    return step_second(f) + f->t.cols * attend_row_bytes(step_side(f, true));
+    return step_second(f) + f->t.cols * attend_row_bytes(bwd_step(f, true));
 }
 
 static int64_t pitch_of(const Lower *lo, const AttendSide *s)
@@ -74,7 +60,7 @@ static int64_t pitch_of(const Lower *lo, const AttendSide *s)
     return s->width + lo->k->width;
 }
 
-static void describe(Lower *lo, Bwd *f)
+static void describe(Lower *lo, AttendBwd *f)
 {
     bool found = attention_find_bwd(lo->body, &f->b);
     ASSERT(found && !lo->scalar);
@@ -88,6 +74,8 @@ static void describe(Lower *lo, Bwd *f)
     AttendSide *sides[] = {&f->q, &f->k, &f->dy, &f->v};
     for (size_t i = 0; i < COUNT(sides); i++)
         attend_side(lo, &f->t, sides[i]);
+    for (size_t i = 0; f->t.groups && i < COUNT(sides); i++)
+        groups_widen(sides[i]);
     double t = (double)dim_hi(lo->ir, a->t), s = (double)dim_hi(lo->ir, a->s);
     double heads = (double)dim_hi(lo->ir, a->b) * (double)f->t.heads;
     lo->k->flops += 2 * heads * t * s * (double)(3 * dim_fixed(a->d) + 2 * dim_fixed(a->e));
@@ -96,7 +84,7 @@ static void describe(Lower *lo, Bwd *f)
 /* ---- what queries share with their gradients ---- */
 
 typedef struct Share {
-    const Bwd *f;
+    const AttendBwd *f;
     const Ix *b, *h, *t;
     const KExpr *sum; /* a VAR: of each lane */
 } Share;
@@ -112,7 +100,7 @@ static void share_lanes(Lower *lo, const Ix *j, void *user)
     ks_set(k, lo->scope->block, s->sum, ke_apply(lo, KT_VF, "(%0 + %1)", s->sum, x));
 }
 
-static void share_phase(Lower *lo, Bwd *f)
+static void share_phase(Lower *lo, AttendBwd *f)
 {
     Kernel *k = lo->k;
     const Attention *a = &f->b.a;
@@ -156,7 +144,7 @@ static const KExpr *inside(Lower *lo, const AttendElement *e, const KExpr *x)
     return ke_text(lo->k, KT_F32, "mdl_select_f32(%0, %1, %2)", arg, 3);
 }
 
-static const KExpr *share_of(Lower *lo, const Bwd *f, const Ix *t)
+static const KExpr *share_of(Lower *lo, const AttendBwd *f, const Ix *t)
 {
     Kernel *k = lo->k;
     const KExpr *of = ke_mul(lo, lower_index(lo, f->t.b), ke_int(k, f->t.heads));
@@ -164,14 +152,14 @@ static const KExpr *share_of(Lower *lo, const Bwd *f, const Ix *t)
     return ke_load(k, f->share, ke_add(lo, of, lower_index(lo, t)));
 }
 
-static bool needs_grads(const Bwd *f)
+bool bwd_needs_grads(const AttendBwd *f)
 {
     return f->dk || !f->dv;
 }
 
 static void weight_element(Lower *lo, const AttendElement *e, void *user)
 {
-    const Bwd *f = user;
+    const AttendBwd *f = user;
     const AttentionBwd *b = &f->b;
     Kernel *k = lo->k;
     KBlock *block = lo->scope->block;
@@ -183,7 +171,7 @@ static void weight_element(Lower *lo, const AttendElement *e, void *user)
     const KExpr *x = lower_value(lo, b->p->in[0], ix);
     x = ke_apply(lo, KT_F32, "mdl_exp2_fast(%0 * %1)", x, ke_num(k, KT_F32, LOG2E));
     lo->seed[b->p->id] = copy_let(lo, "p", x);
-    if (needs_grads(f)) {
+    if (bwd_needs_grads(f)) {
         lo->seed[b->grad->id] = copy_let(lo, "grad", ke_load(k, f->ds, e->at));
         lo->seed[b->share->id] = copy_let(lo, "share", share_of(lo, f, e->t));
         ds = lower_value(lo, b->ds, ix);
@@ -197,7 +185,7 @@ static void weight_element(Lower *lo, const AttendElement *e, void *user)
     lo->seed_scope = NULL;
 }
 
-static void weight_elements(Lower *lo, Bwd *f, const KExpr *cut)
+void bwd_weights(Lower *lo, AttendBwd *f, const KExpr *cut)
 {
     AttendEach each = {
         .t0 = f->t0, .u0 = f->u0, .turned = f->dk || f->dv, .fn = weight_element, .user = f};
@@ -215,7 +203,7 @@ static void weight_elements(Lower *lo, Bwd *f, const KExpr *cut)
 }
 
 /* Whether elements of queries [t0, t0 + nt) by keys [u0, u0 + nu) must be looked at one by one. */
-static const KExpr *is_cut(Lower *lo, const Bwd *f, int64_t nt, int64_t nu)
+const KExpr *bwd_cut(Lower *lo, const AttendBwd *f, int64_t nt, int64_t nu)
 {
     Kernel *k = lo->k;
     if (f->span.rest)
@@ -230,42 +218,42 @@ static const KExpr *is_cut(Lower *lo, const Bwd *f, int64_t nt, int64_t nu)
     return copy_let(lo, "cut", cut);
 }
 
-static void multiply_tile(Lower *lo, Bwd *f, const KExpr *base, const KExpr *cut)
+static void multiply_tile(Lower *lo, AttendBwd *f, const KExpr *base, const KExpr *cut)
 {
     Kernel *k = lo->k;
     const Attend *t = &f->t;
     const KExpr *second = ke_add(lo, base, ke_int(k, step_second(f)));
-    attend_scores(lo, t, f->s, ke_int(k, 0), base, step_side(f, false));
-    if (needs_grads(f))
-        attend_scores(lo, t, f->ds, ke_int(k, held_second(f)), second, step_side(f, true));
-    weight_elements(lo, f, cut);
+    attend_scores(lo, t, f->s, ke_int(k, 0), base, bwd_step(f, false));
+    if (bwd_needs_grads(f))
+        attend_scores(lo, t, f->ds, ke_int(k, held_second(f)), second, bwd_step(f, true));
+    bwd_weights(lo, f, cut);
     if (f->dv)
-        attend_values(lo, t, f->sums_e, f->s, second, step_side(f, true));
-    if (needs_grads(f))
-        attend_values(lo, t, f->sums_d, f->ds, base, step_side(f, false));
+        attend_values(lo, t, f->sums_e, f->s, second, bwd_step(f, true));
+    if (bwd_needs_grads(f))
+        attend_values(lo, t, f->sums_d, f->ds, base, bwd_step(f, false));
 }
 
 static void bring_step(Lower *lo, void *user, const KExpr *base, const KExpr *step)
 {
-    const Bwd *f = user;
+    AttendBwd *f = user;
     const Attend *t = &f->t;
     const KExpr *first = copy_let(lo, "first", ke_mul(lo, step, ke_int(lo->k, t->cols)));
-    attend_bring(lo, t, step_side(f, false), base, first, t->cols);
-    attend_bring(lo, t, step_side(f, true), ke_add(lo, base, ke_int(lo->k, step_second(f))), first,
+    attend_bring(lo, t, bwd_step(f, false), base, first, t->cols);
+    attend_bring(lo, t, bwd_step(f, true), ke_add(lo, base, ke_int(lo->k, step_second(f))), first,
                  t->cols);
 }
 
-static void bring_held(Lower *lo, const Bwd *f)
+static void bring_held(Lower *lo, AttendBwd *f)
 {
     const Attend *t = &f->t;
-    attend_bring(lo, t, held_side(f, false), ke_int(lo->k, 0), f->held, t->rows);
-    attend_bring(lo, t, held_side(f, true), ke_int(lo->k, held_second(f)), f->held, t->rows);
+    attend_bring(lo, t, bwd_held(f, false), ke_int(lo->k, 0), f->held, t->rows);
+    attend_bring(lo, t, bwd_held(f, true), ke_int(lo->k, held_second(f)), f->held, t->rows);
 }
 
 /* ---- results ---- */
 
 typedef struct Store {
-    const Bwd *f;
+    const AttendBwd *f;
     const AttentionPart *part;
     const AttendSide *side; /* lines like those of the gradient */
     uint32_t sums;
@@ -287,7 +275,7 @@ static const KExpr *load_line(Lower *lo, const Node *n, const Ix *const *ix)
 static void store_columns(Lower *lo, Store *s, const Dim *columns, uint64_t which)
 {
     Kernel *k = lo->k;
-    const Bwd *f = s->f;
+    const AttendBwd *f = s->f;
     int64_t w = k->width, n = dim_fixed(columns), per = ceil_div(n, w);
     const KExpr *i, *j;
     ShareSpec share = {f->t.thread, f->t.threads, f->t.rows * per, true};
@@ -317,9 +305,9 @@ static void store_part(Lower *lo, Store *s)
     const KExpr *zero = ke_int(k, 0);
     const KExpr *lay[] = {ke_addr(k, s->f->t.floats, zero), ke_int(k, pitch_of(lo, s->side)),
                           ke_addr(k, s->sums, zero), ke_int(k, s->side->width)};
-    attend_wait(lo);
+    copy_call(lo, s->f->sync, NULL, 0); /* rows lie where tiles were, or other rows */
     copy_call(lo, "mdl_attend_lay(%0, %1, %2, %3)", lay, 4);
-    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    copy_call(lo, s->f->sync, NULL, 0);
     uint64_t left = s->part->results;
     for (uint32_t r = 0; left; r++) {
         const Dim *columns = left >> r & 1 ? lo->body->results.at[r].node->type->dims[3] : NULL;
@@ -333,40 +321,75 @@ static void store_part(Lower *lo, Store *s)
     }
 }
 
+void bwd_results(Lower *lo, AttendBwd *f)
+{
+    if (!f->dk && !f->dv)
+        store_part(
+            lo,
+            &(Store){.f = f, .part = &f->b.dq, .side = &f->q, .sums = f->sums_d, .head = f->t.h});
+    if (f->dk)
+        store_part(
+            lo,
+            &(Store){.f = f, .part = &f->b.dk, .side = &f->k, .sums = f->sums_d, .head = f->t.n});
+    if (f->dv)
+        store_part(
+            lo,
+            &(Store){.f = f, .part = &f->b.dv, .side = &f->v, .sums = f->sums_e, .head = f->t.n});
+}
+
 /* ---- blocks ---- */
 
-static const KExpr *begin_blocks(Lower *lo, Bwd *f, const char *suffix, const char *doc)
+int64_t bwd_rows_bytes(const Lower *lo, const AttendBwd *f)
+{
+    int64_t pitch = larger(pitch_of(lo, &f->q), pitch_of(lo, &f->dy));
+    return f->t.rows * pitch * (int64_t)sizeof(float);
+}
+
+void bwd_begin(Lower *lo, AttendBwd *f, const char *suffix)
 {
     Kernel *k = lo->k;
     const Attention *a = &f->b.a;
     bool keys = f->dk || f->dv;
+    const char *doc = keys ? "a tile of keys and values of a head per block"
+                           : "a tile of queries of a head per block";
     const Dim *lines = keys ? a->s : a->t;
     int64_t tiles = larger(ceil_div(dim_hi(lo->ir, lines), f->t.rows), 1);
-    int64_t pitch = larger(pitch_of(lo, &f->q), pitch_of(lo, &f->dy));
-    f->t.shared = larger(held_bytes(f) + f->t.stages * step_bytes(f),
-                         f->t.rows * pitch * (int64_t)sizeof(float));
     const Dim *heads = dim_const(lo->ir, (keys ? f->t.kv : f->t.heads) * tiles);
     KPhase *phase = kernel_phase(k, suffix, dim_mul(lo->ir, a->b, heads), doc);
     const KExpr *tile = attend_begin(lo, &f->t, phase, keys, tiles);
     f->held = copy_let(lo, "held", ke_mul(lo, tile, ke_int(k, f->t.rows)));
     scope_if(lo, ke_test(k, "<", f->held, ke_extent(k, lines)));
-    attend_places(lo, &f->t);
+    f->t.thread = copy_let(lo, "thread", ke_text(k, KT_I64, "mdl_thread()", NULL, 0));
     f->lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0));
-    f->s = attend_sums(lo, "p", f->t.cols);
-    if (needs_grads(f)) {
-        f->ds = attend_sums(lo, "ds", f->t.cols);
-        f->sums_d = attend_sums(lo, keys ? "dk" : "dq", f->q.width);
+}
+
+void bwd_begin_sums(Lower *lo, AttendBwd *f)
+{
+    attend_places(lo, &f->t);
+    if (bwd_needs_grads(f)) {
+        f->sums_d = attend_sums(lo, f->dk ? "dk" : "dq", f->q.width);
         attend_fill(lo, f->sums_d, f->q.width / 2, 0);
     }
     if (f->dv) {
         f->sums_e = attend_sums(lo, "dv", f->dy.width);
         attend_fill(lo, f->sums_e, f->dy.width / 2, 0);
     }
-    bring_held(lo, f);
-    return tile;
 }
 
-static void find_span(Lower *lo, Bwd *f, const KExpr *t0, int64_t most)
+static void begin_blocks(Lower *lo, AttendBwd *f, const char *suffix)
+{
+    f->t.shared = held_bytes(f) + f->t.stages * step_bytes(f);
+    f->t.shared = larger(f->t.shared, bwd_rows_bytes(lo, f));
+    f->sync = "mdl_syncthreads()";
+    bwd_begin(lo, f, suffix);
+    bwd_begin_sums(lo, f);
+    f->s = attend_sums(lo, "p", f->t.cols);
+    if (bwd_needs_grads(f))
+        f->ds = attend_sums(lo, "ds", f->t.cols);
+    bring_held(lo, f);
+}
+
+void bwd_span(Lower *lo, AttendBwd *f, const KExpr *t0, int64_t most)
 {
     Kernel *k = lo->k;
     BlockSpec b = {.att = &f->b.a, .b = f->t.b, .h = f->t.h, .t0 = t0, .most = most};
@@ -376,37 +399,62 @@ static void find_span(Lower *lo, Bwd *f, const KExpr *t0, int64_t most)
     tile_bounds(lo, &b, &f->span);
 }
 
-static int64_t steps_of(Lower *lo, const Bwd *f, const Dim *lines)
+int64_t bwd_most_steps(Lower *lo, AttendBwd *f)
 {
+    const Dim *lines = bwd_step(f, false)->lines;
     return larger(ceil_div(dim_hi(lo->ir, lines), f->t.cols), 1);
 }
 
-static AttendRing ring_of(Bwd *f, int64_t most)
+static void walk(Lower *lo, AttendBwd *f,
+                 void (*use)(Lower *lo, void *user, const KExpr *base, const KExpr *step))
 {
-    return (AttendRing){
-        .most = most, .at = held_bytes(f), .bytes = step_bytes(f), .bring = bring_step, .user = f};
+    AttendRing ring = {.from = f->from,
+                       .to = f->to,
+                       .most = bwd_most_steps(lo, f),
+                       .at = held_bytes(f),
+                       .bytes = step_bytes(f),
+                       .bring = bring_step,
+                       .use = use,
+                       .user = f};
+    attend_walk(lo, &f->t, &ring);
+    attend_wait(lo);
 }
 
 /* ---- gradients of keys and values ---- */
 
+void bwd_each_head(Lower *lo, AttendBwd *f)
+{
+    Kernel *k = lo->k;
+    f->t.g = scope_loop(
+        lo, &(LoopSpec){
+                .stem = "g", .lo = ke_int(k, 0), .hi = ke_int(k, f->t.group), .extent = f->b.a.g});
+    const KExpr *h = ke_mul(lo, lower_index(lo, f->t.n), ke_int(k, f->t.group));
+    h = copy_let(lo, "head", ke_add(lo, h, lower_index(lo, f->t.g)));
+    f->t.h = scope_var(lo, h, dim_const(lo->ir, f->t.heads));
+}
+
+const KExpr *bwd_seen(Lower *lo, const AttendBwd *f, int64_t nu)
+{
+    Kernel *k = lo->k;
+    const KExpr *before = ke_test(k, "<", f->u0, f->span.hi_max);
+    const KExpr *behind = ke_test(k, ">", ke_add(lo, f->u0, ke_int(k, nu)), f->span.lo_min);
+    return ke_test(k, "&&", before, behind);
+}
+
 static void use_queries(Lower *lo, void *user, const KExpr *base, const KExpr *step)
 {
-    Bwd *f = user;
-    Kernel *k = lo->k;
+    AttendBwd *f = user;
     int64_t rows = f->t.rows;
     f->u0 = f->held;
-    f->t0 = copy_let(lo, "t0", ke_mul(lo, step, ke_int(k, f->t.cols)));
-    find_span(lo, f, f->t0, f->t.cols);
-    const KExpr *before = ke_test(k, "<", f->u0, f->span.hi_max);
-    const KExpr *behind = ke_test(k, ">", ke_add(lo, f->u0, ke_int(k, rows)), f->span.lo_min);
-    const KExpr *cut = is_cut(lo, f, f->t.cols, rows);
-    scope_if(lo, ke_test(k, "&&", before, behind));
+    f->t0 = copy_let(lo, "t0", ke_mul(lo, step, ke_int(lo->k, f->t.cols)));
+    bwd_span(lo, f, f->t0, f->t.cols);
+    const KExpr *seen = bwd_seen(lo, f, rows), *cut = bwd_cut(lo, f, f->t.cols, rows);
+    scope_if(lo, seen);
     multiply_tile(lo, f, base, cut);
     scope_end(lo);
 }
 
-/* The steps of queries that see any key of the block. */
-static void choose_steps(Lower *lo, Bwd *f, AttendRing *ring)
+void bwd_query_steps(Lower *lo, AttendBwd *f, int64_t room)
 {
     Kernel *k = lo->k;
     const Attention *a = &f->b.a;
@@ -419,50 +467,25 @@ static void choose_steps(Lower *lo, Bwd *f, AttendRing *ring)
     const KExpr *first, *end;
     if (tile_queries(lo, &s, &first, &end)) {
         const char *text = "mdl_block_least(%0, (int64_t *)%1, %2)";
-        const KExpr *room = ke_addr(k, f->t.tiles, ke_int(k, ring->at));
-        const KExpr *arg[] = {first, room, ke_int(k, f->t.threads / WARP)};
+        const KExpr *arg[] = {first, ke_addr(k, f->t.tiles, ke_int(k, room)),
+                              ke_int(k, f->t.threads / WARP)};
         ks_set(k, lo->scope->block, first, ke_text(k, KT_I64, text, arg, 3));
         arg[0] = ke_sub(lo, ke_int(k, 0), end);
         ks_set(k, lo->scope->block, end,
                ke_sub(lo, ke_int(k, 0), ke_text(k, KT_I64, text, arg, 3)));
     }
-    ring->from = copy_let(lo, "from", ke_index(k, KI_DIV, first, cols));
-    ring->to = copy_let(lo, "to", ke_index(k, KI_DIV, ke_add(lo, end, more), cols));
+    f->from = copy_let(lo, "from", ke_index(k, KI_DIV, first, cols));
+    f->to = copy_let(lo, "to", ke_index(k, KI_DIV, ke_add(lo, end, more), cols));
 }
 
-static void keys_phase(Lower *lo, Bwd *f, bool dk, bool dv)
+static void keys_phase(Lower *lo, AttendBwd *f)
 {
-    Kernel *k = lo->k;
-    const Attention *a = &f->b.a;
-    f->dk = dk && f->b.dk.results;
-    f->dv = dv && f->b.dv.results;
-    if (!f->dk && !f->dv)
-        return;
-    begin_blocks(lo, f, !f->dk ? "values" : "keys",
-                 "a tile of keys and values of a head per block");
-    f->t.g = scope_loop(
-        lo,
-        &(LoopSpec){.stem = "g", .lo = ke_int(k, 0), .hi = ke_int(k, f->t.group), .extent = a->g});
-    const KExpr *h = ke_mul(lo, lower_index(lo, f->t.n), ke_int(k, f->t.group));
-    h = copy_let(lo, "head", ke_add(lo, h, lower_index(lo, f->t.g)));
-    f->t.h = scope_var(lo, h, dim_const(lo->ir, f->t.heads));
-    AttendRing ring = ring_of(f, steps_of(lo, f, a->t));
-    ring.use = use_queries;
-    choose_steps(lo, f, &ring);
-    attend_walk(lo, &f->t, &ring);
-    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    begin_blocks(lo, f, !f->dk ? "values" : "keys");
+    bwd_each_head(lo, f);
+    bwd_query_steps(lo, f, held_bytes(f));
+    walk(lo, f, use_queries);
     scope_end(lo);
-    Store s = {.f = f, .head = f->t.n};
-    s.part = &f->b.dk;
-    s.side = &f->k;
-    s.sums = f->sums_d;
-    if (f->dk)
-        store_part(lo, &s);
-    s.part = &f->b.dv;
-    s.side = &f->v;
-    s.sums = f->sums_e;
-    if (f->dv)
-        store_part(lo, &s);
+    bwd_results(lo, f);
     scope_end(lo);
 }
 
@@ -470,42 +493,62 @@ static void keys_phase(Lower *lo, Bwd *f, bool dk, bool dv)
 
 static void use_keys(Lower *lo, void *user, const KExpr *base, const KExpr *step)
 {
-    Bwd *f = user;
+    AttendBwd *f = user;
     f->t0 = f->held;
     f->u0 = copy_let(lo, "u0", ke_mul(lo, step, ke_int(lo->k, f->t.cols)));
-    multiply_tile(lo, f, base, is_cut(lo, f, f->t.rows, f->t.cols));
+    multiply_tile(lo, f, base, bwd_cut(lo, f, f->t.rows, f->t.cols));
 }
 
-static void queries_phase(Lower *lo, Bwd *f)
+void bwd_key_steps(Lower *lo, AttendBwd *f)
 {
     Kernel *k = lo->k;
-    f->dk = f->dv = false;
-    if (!f->b.dq.results)
-        return;
-    begin_blocks(lo, f, "queries", "a tile of queries of a head per block");
-    find_span(lo, f, f->held, f->t.rows);
+    bwd_span(lo, f, f->held, f->t.rows);
     const KExpr *cols = ke_int(k, f->t.cols);
     const KExpr *up = ke_add(lo, f->span.hi_max, ke_int(k, f->t.cols - 1));
-    AttendRing ring = ring_of(f, steps_of(lo, f, f->b.a.s));
-    ring.use = use_keys;
-    ring.from = copy_let(lo, "from", ke_index(k, KI_DIV, f->span.lo_min, cols));
-    ring.to = copy_let(lo, "to", ke_index(k, KI_DIV, up, cols));
-    attend_walk(lo, &f->t, &ring);
-    store_part(
-        lo, &(Store){.f = f, .part = &f->b.dq, .side = &f->q, .sums = f->sums_d, .head = f->t.h});
+    f->from = copy_let(lo, "from", ke_index(k, KI_DIV, f->span.lo_min, cols));
+    f->to = copy_let(lo, "to", ke_index(k, KI_DIV, up, cols));
+}
+
+static void queries_phase(Lower *lo, AttendBwd *f)
+{
+    begin_blocks(lo, f, "queries");
+    bwd_key_steps(lo, f);
+    walk(lo, f, use_keys);
+    bwd_results(lo, f);
     scope_end(lo);
+}
+
+/* ---- phases ---- */
+
+static void make_keys(Lower *lo, AttendBwd *f, bool dk, bool dv)
+{
+    f->dk = dk && f->b.dk.results;
+    f->dv = dv && f->b.dv.results;
+    if ((f->dk || f->dv) && f->t.groups)
+        bwd_groups_keys(lo, f);
+    else if (f->dk || f->dv)
+        keys_phase(lo, f);
+}
+
+static void make_queries(Lower *lo, AttendBwd *f)
+{
+    f->dk = f->dv = false;
+    if (f->b.dq.results && f->t.groups)
+        bwd_groups_queries(lo, f);
+    else if (f->b.dq.results)
+        queries_phase(lo, f);
 }
 
 void gpu_attention_bwd(Lower *lo)
 {
-    Bwd f = {0};
+    AttendBwd f = {0};
     describe(lo, &f);
     share_phase(lo, &f);
     if (f.q.width + f.dy.width <= MOST_SUMS) {
-        keys_phase(lo, &f, true, true);
+        make_keys(lo, &f, true, true);
     } else {
-        keys_phase(lo, &f, true, false);
-        keys_phase(lo, &f, false, true);
+        make_keys(lo, &f, true, false);
+        make_keys(lo, &f, false, true);
     }
-    queries_phase(lo, &f);
+    make_queries(lo, &f);
 }

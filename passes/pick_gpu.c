@@ -199,6 +199,7 @@ typedef struct GpuAttend {
 
 /* 64 rows a warpgroup. */
 static const GpuAttend attend_groups[] = {{128, 128, 128, 2}, {256, 128, 64, 2}};
+static const GpuAttend attend_bwd_groups[] = {{128, 128, 64, 4}, {256, 128, 32, 2}};
 enum { LEAST_GROUP = 64 };
 
 static const GpuAttend attend_tiles[] = {{64, 128, 64, 2}, {128, 64, 64, 2}, {256, 64, 32, 2}};
@@ -236,7 +237,7 @@ static void attend_config(const PassCx *cx, const GpuAttend *from, const Attenti
         t++;
     int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
     int64_t rows = t->rows, cores = cx->target->cores;
-    int64_t least = from == attend_groups ? LEAST_GROUP : 16;
+    int64_t least = from == attend_groups || from == attend_bwd_groups ? LEAST_GROUP : 16;
     while (rows > least &&
            (rows / 2 >= lines || (rows > 32 && heads * ceil_of(lines, rows) < cores)))
         rows /= 2;
@@ -252,13 +253,9 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
     const Node *operand[] = {a.dot->in[0], a.dot->in[1], a.out->in[1]};
     bool tensor = attend_on_tensor_cores(operand, COUNT(operand));
     int64_t t = dim_hi(cx->ir, a.t);
-    if (tensor && t > LEAST_GROUP / 2 && attend_by_groups(cx, operand, COUNT(operand))) {
-        attend_config(cx, attend_groups, &a, t, config);
-        config[3] = 1;
-        return;
-    }
-    attend_config(cx, tensor ? attend_tiles : attend_floats, &a, t, config);
-    config[3] = 0;
+    config[3] = tensor && t > LEAST_GROUP / 2 && attend_by_groups(cx, operand, COUNT(operand));
+    const GpuAttend *warps = tensor ? attend_tiles : attend_floats;
+    attend_config(cx, config[3] ? attend_groups : warps, &a, t, config);
 }
 
 static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
@@ -268,8 +265,10 @@ static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
         BUG("pick: no gradient of attention in '%s'", body->name ? body->name : "?");
     const Node *operand[] = {b.a.dot->in[0], b.a.dot->in[1], b.grad->in[0], b.grad->in[1]};
     bool tensor = attend_on_tensor_cores(operand, COUNT(operand));
-    int64_t t = dim_hi(cx->ir, b.a.t), s = dim_hi(cx->ir, b.a.s);
-    attend_config(cx, tensor ? attend_bwd_tiles : attend_bwd_floats, &b.a, t > s ? t : s, config);
+    int64_t t = dim_hi(cx->ir, b.a.t), s = dim_hi(cx->ir, b.a.s), lines = t > s ? t : s;
+    config[3] = tensor && lines > LEAST_GROUP / 2 && attend_by_groups(cx, operand, COUNT(operand));
+    const GpuAttend *warps = tensor ? attend_bwd_tiles : attend_bwd_floats;
+    attend_config(cx, config[3] ? attend_bwd_groups : warps, &b.a, lines, config);
 }
 
 /* ---- linear cross-entropy ---- */

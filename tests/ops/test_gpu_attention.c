@@ -56,6 +56,14 @@ static const Form backward[] = {
     {BWD ", mask: causal(pos))", 1, 40, 40, 2, 1, 256, 256, "bf16", false},
 };
 
+static const Form groups_backward[] = {
+    {BWD ", mask: causal(pos) and window(150))", 1, 400, 400, 2, 1, 64, 64, "bf16", false},
+    {BWD ")", 1, 330, 200, 1, 1, 80, 128, "f16", false},
+    {BWD ", mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.1 * (t - u))", 1, 200,
+     200, 2, 2, 32, 64, "bf16", false},
+    {BWD ", mask: causal(pos))", 1, 140, 140, 1, 1, 192, 256, "bf16", false},
+};
+
 /* Tensor cores take weights and their gradients rounded to the operands' type, to a part u of them: a sum of n of
  * them errs by about u sqrt(n) of their size, the largest of some ten thousand sums by 5 times that. Weights add up
  * to at most 1 in the forward; in the backward, where lse is as random as the rest, they and their gradients are
@@ -102,6 +110,13 @@ static void test_groups(void **state)
     run_forms("sm_90a", groups, COUNT(groups), "attention");
 }
 
+static void test_groups_backward(void **state)
+{
+    UNUSED(state);
+    run_forms("sm_90a", backward + FIRST_NARROW, COUNT(backward) - FIRST_NARROW, "attention_bwd");
+    run_forms("sm_90a", groups_backward, COUNT(groups_backward), "attention_bwd");
+}
+
 static void test_backward(void **state)
 {
     UNUSED(state);
@@ -142,9 +157,9 @@ static void test_run_time_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward),        cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_backward),       cmocka_unit_test(test_stored),
-        cmocka_unit_test(test_run_time_sizes),
+        cmocka_unit_test(test_forward),  cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_backward), cmocka_unit_test(test_groups_backward),
+        cmocka_unit_test(test_stored),   cmocka_unit_test(test_run_time_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

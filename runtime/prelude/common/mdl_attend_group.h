@@ -9,42 +9,39 @@
 
 #if !defined(MDL_WITHOUT_WGMMA) && (!defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL))
 
-/* Rows of the block, of a step; columns of both (depth), of what weights multiply. */
+/* Rows of the block, of a step; columns that both have (depth), that are multiplied by weights. */
 typedef struct MdlAttendGroup {
     int rows, cols, depth, columns;
 } MdlAttendGroup;
 
 /* ---- barriers ---- */
 
-/* Of a block: the queries are there; whose turn it is among the groups that multiply; stages of keys and of values,
- * full and empty. */
+/* Of a block: what it holds is there; whose turn it is among the groups that multiply; stages of two rings, full
+ * and free. */
 typedef struct MdlAttendBars {
-    uint64_t *queries, *turn, *keys, *no_keys, *values, *no_values;
+    uint64_t *held, *turn, *full[2], *free[2];
     int groups, stages;
 } MdlAttendBars;
-
-enum { MDL_ATTEND_FILLERS = 4 /* warps; two for keys, two for values */ };
 
 MDL_FN MdlAttendBars mdl_attend_bars(uint64_t *at, int groups, int stages)
 {
     uint64_t *ring = at + 1 + groups;
-    MdlAttendBars b = {at,     at + 1, ring, ring + stages, ring + stages * 2, ring + stages * 3,
-                       groups, stages};
+    MdlAttendBars b = {
+        at, at + 1, {ring, ring + stages}, {ring + stages * 2, ring + stages * 3}, groups, stages};
     return b;
 }
 
-/* By all threads, before anything else. One arrival is one warp's. */
-MDL_FN void mdl_attend_open(MdlAttendBars b)
+/* By all threads, before anything else: arrivals that make full what is held, or a stage. Each warp that multiplies
+ * arrives where it needs a stage no longer. */
+MDL_FN void mdl_attend_open(MdlAttendBars b, int held, int full)
 {
     if (mdl_thread() == 0) {
-        mdl_mbar_init(b.queries, MDL_ATTEND_FILLERS);
+        mdl_mbar_init(b.held, held);
         for (int i = 0; i < b.groups; i++)
             mdl_mbar_init(b.turn + i, 4);
-        for (int i = 0; i < b.stages; i++) {
-            mdl_mbar_init(b.keys + i, MDL_ATTEND_FILLERS / 2);
-            mdl_mbar_init(b.values + i, MDL_ATTEND_FILLERS / 2);
-            mdl_mbar_init(b.no_keys + i, b.groups * 4);
-            mdl_mbar_init(b.no_values + i, b.groups * 4);
+        for (int i = 0; i < b.stages * 2; i++) {
+            mdl_mbar_init(b.full[0] + i, full);
+            mdl_mbar_init(b.free[0] + i, b.groups * 4);
         }
         mdl_mbar_fence_init();
     }
@@ -62,8 +59,10 @@ MDL_FN void mdl_attend_await_free(uint64_t *bar, int step, int stages)
     mdl_mbar_wait(bar + step % stages, (step / stages & 1) ^ 1);
 }
 
+/* This warp has done with what the barrier guards. */
 MDL_FN void mdl_attend_arrive(uint64_t *bar)
 {
+    mdl_syncwarp();
     if (mdl_lane() == 0)
         mdl_mbar_arrive(bar);
 }
@@ -74,7 +73,6 @@ MDL_FN void mdl_attend_filled(uint64_t *bar)
     mdl_cp_commit();
     mdl_cp_wait(0);
     mdl_fence_async();
-    mdl_syncwarp();
     mdl_attend_arrive(bar);
 }
 
@@ -134,6 +132,7 @@ MDL_FN void mdl_attend_copy(void *to, const void *from, MdlAttendLines l)
         for (int k = 0; k < t.depth; k += 16) {                                     \
             const char *pa = (const char *)a + k / 64 * (t.rows * 128);             \
             const char *pb = (const char *)b + k / 64 * (t.cols * 128);             \
+            MDL_ATTEND_SCORES_STEP(T, 32)                                           \
             MDL_ATTEND_SCORES_STEP(T, 64)                                           \
             MDL_ATTEND_SCORES_STEP(T, 128)                                          \
         }                                                                           \

@@ -1,0 +1,60 @@
+/* gpu_attention_bwd.h: what the two ways of the gradients of attention on a GPU share, by warps
+ * (gpu_attention_bwd.c) and by warpgroups (gpu_attention_bwd_group.c): what blocks hold and what passes by, weights
+ * and their gradients, results; private to codegen. */
+#ifndef MDL_GPU_ATTENTION_BWD_H
+#define MDL_GPU_ATTENTION_BWD_H
+
+#include "gpu_attend.h"
+
+typedef struct AttendBwd {
+    Attend t;
+    AttentionBwd b;
+    AttendSide q, k, v, dy;
+    uint32_t share;          /* workspace, by head and query */
+    bool dk, dv;             /* what the blocks of this phase make; neither: dq */
+    uint32_t s, ds;          /* accumulators: scores, then weights; their gradients */
+    uint32_t sums_d, sums_e; /* of dk or dq; of dv */
+    const KExpr *held;       /* the first key or query of the block */
+    const KExpr *t0, *u0;    /* of the step's tile */
+    const KExpr *lane;
+    const KExpr *from, *to; /* steps of what passes by */
+    const char *sync;       /* the threads that have sums wait for each other */
+    Span4 span;
+    bool cut;
+} AttendBwd;
+
+/* The sides of which a block holds rows; those that pass by. */
+AttendSide *bwd_held(AttendBwd *f, bool second);
+AttendSide *bwd_step(AttendBwd *f, bool second);
+/* Whether gradients of weights are needed, not only weights. */
+bool bwd_needs_grads(const AttendBwd *f);
+int64_t bwd_most_steps(Lower *lo, AttendBwd *f);
+
+/* Shared memory of results as rows. */
+int64_t bwd_rows_bytes(const Lower *lo, const AttendBwd *f);
+/* A phase of such blocks; t.shared is set. Opens the scope of one that has lines: one for scope_end. */
+void bwd_begin(Lower *lo, AttendBwd *f, const char *suffix);
+/* Sums of nothing. */
+void bwd_begin_sums(Lower *lo, AttendBwd *f);
+/* The keys that queries from t0 on see, `most` of them. */
+void bwd_span(Lower *lo, AttendBwd *f, const KExpr *t0, int64_t most);
+/* f->from and f->to for the head in work: of queries that see any key of the block, looked at by t->threads that
+ * meet in mdl_syncthreads, and which have room at byte `room`; or of keys that its queries see. */
+void bwd_query_steps(Lower *lo, AttendBwd *f, int64_t room);
+void bwd_key_steps(Lower *lo, AttendBwd *f);
+/* A head that shares the keys of the block: opens the loop over them. */
+void bwd_each_head(Lower *lo, AttendBwd *f);
+/* Whether elements of queries [t0, t0 + nt) by keys [u0, u0 + nu) must be looked at one by one; whether there are any
+ * that are seen. */
+const KExpr *bwd_cut(Lower *lo, const AttendBwd *f, int64_t nt, int64_t nu);
+const KExpr *bwd_seen(Lower *lo, const AttendBwd *f, int64_t nu);
+/* Products to weights and gradients of weights. */
+void bwd_weights(Lower *lo, AttendBwd *f, const KExpr *cut);
+/* Stores what the phase has made. */
+void bwd_results(Lower *lo, AttendBwd *f);
+
+/* gpu_attention_bwd_group.c: the phases of one way. */
+void bwd_groups_keys(Lower *lo, AttendBwd *f);
+void bwd_groups_queries(Lower *lo, AttendBwd *f);
+
+#endif

@@ -1,0 +1,361 @@
+/* gpu_attention_bwd_group.c: the gradients of attention on a GPU whose warpgroups multiply on their own (sm_90a): the
+ * phases of gpu_attention_bwd.c, which tells the idea, with 64 rows a group and a last group that fills rings
+ * (gpu_attend_group.h).
+ *
+ * A step is two products, weights and their gradients from both, and one or two products with these; while
+ * one group is at the weights, another multiplies. Which queries a block of keys sees is found before the groups
+ * part, and for each step by those who fill, who have time: they tell whether the step is seen and whether it is
+ * cut.
+ *
+ * Config: rows (64 a group), cols, stages of each ring; groups 1. */
+#include "gpu_attend_group.h"
+#include "gpu_attention_bwd.h"
+
+enum { UNSEEN, WHOLE, CUT, COPY_REGISTERS = 56, BOX_REGISTERS = 48 };
+/* What is told of a tile of queries, as ints: one of those above, the head, the first query. */
+enum { STATE, HEAD, FIRST, TOLD };
+
+typedef struct Group {
+    AttendBwd *f;
+    AttendGroups g;
+    int64_t second;       /* the second side of what is held: its first byte */
+    int64_t ranges, told; /* steps by head; of each stage: their first bytes */
+    const KExpr *done;    /* VAR: tiles of the heads before */
+} Group;
+
+/* ---- shape ---- */
+
+static Group describe(Lower *lo, AttendBwd *f)
+{
+    Group w = {.f = f};
+    w.g.t = &f->t;
+    w.g.side[0] = bwd_step(f, false);
+    w.g.side[1] = bwd_step(f, true);
+    AttendSide *sides[] = {&f->q, &f->k, &f->v, &f->dy};
+    groups_boxes(lo, &w.g, sides, COUNT(sides));
+    w.g.few = w.g.boxes ? BOX_REGISTERS : COPY_REGISTERS;
+    w.g.computes = !f->q.async || !f->k.async || !f->v.async || !f->dy.async;
+    w.second = groups_tile_bytes(bwd_held(f, false), f->t.rows);
+    int64_t held = w.second + groups_tile_bytes(bwd_held(f, true), f->t.rows);
+    w.g.bars = larger(groups_rings(&w.g, held), bwd_rows_bytes(lo, f));
+    w.ranges = w.g.bars + groups_bar_bytes(&w.g);
+    w.told = w.ranges + (f->t.group * 2 + 1) * (int64_t)sizeof(int64_t);
+    f->t.shared = w.told + f->t.stages * TOLD * (int64_t)sizeof(int32_t);
+    f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
+    f->sync = groups_sync(lo, &w.g);
+    return w;
+}
+
+/* ---- words in shared memory ---- */
+
+static const KExpr *range_word(Lower *lo, const Group *w, const KExpr *at)
+{
+    Kernel *k = lo->k;
+    const KExpr *arg[] = {ke_addr(k, w->f->t.tiles, ke_int(k, w->ranges)), at};
+    return ke_text(k, KT_I64, "((int64_t *)%0)[%1]", arg, 2);
+}
+
+/* The first step, the last one's successor, of the head in work. */
+static const KExpr *range_end(Lower *lo, const Group *w, int64_t end)
+{
+    const KExpr *at = ke_mul(lo, lower_index(lo, w->f->t.g), ke_int(lo->k, 2));
+    return range_word(lo, w, ke_add(lo, at, ke_int(lo->k, end)));
+}
+
+/* Steps of all heads. */
+static const KExpr *steps_in_all(Lower *lo, const Group *w)
+{
+    return range_word(lo, w, ke_int(lo->k, 2 * w->f->t.group));
+}
+
+static const KExpr *told(Lower *lo, const Group *w, const KExpr *i, int64_t what)
+{
+    Kernel *k = lo->k;
+    const KExpr *stage = ke_index(k, KI_MOD, i, ke_int(k, w->f->t.stages));
+    const KExpr *at = ke_add(lo, ke_mul(lo, stage, ke_int(k, TOLD)), ke_int(k, what));
+    const KExpr *arg[] = {ke_addr(k, w->f->t.tiles, ke_int(k, w->told)), at};
+    return ke_text(k, KT_I32, "((int32_t *)%0)[%1]", arg, 2);
+}
+
+static void write(Lower *lo, const KExpr *place, const KExpr *value)
+{
+    const KExpr *arg[] = {place, value};
+    copy_call(lo, place->type == KT_I32 ? "%0 = (int32_t)(%1)" : "%0 = %1", arg, 2);
+}
+
+/* ---- steps ---- */
+
+/* Of each head, by all threads. */
+static void find_ranges(Lower *lo, const Group *w)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    const KExpr *all = ks_var(k, lo->scope->block, "all", ke_int(k, 0));
+    bwd_each_head(lo, f);
+    bwd_query_steps(lo, f, w->g.at[0]);
+    f->to = copy_let(lo, "end", ke_index(k, KI_MAX, f->from, f->to));
+    ks_set(k, lo->scope->block, all, ke_add(lo, all, ke_sub(lo, f->to, f->from)));
+    scope_if(lo, ke_test(k, "==", f->t.thread, ke_int(k, 0)));
+    write(lo, range_end(lo, w, 0), f->from);
+    write(lo, range_end(lo, w, 1), f->to);
+    scope_end(lo);
+    scope_end(lo);
+    scope_if(lo, ke_test(k, "==", f->t.thread, ke_int(k, 0)));
+    write(lo, steps_in_all(lo, w), all); /* those who multiply have no register for it */
+    scope_end(lo);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+}
+
+/* The range of the head in work. */
+static void read_range(Lower *lo, Group *w)
+{
+    w->f->from = copy_let(lo, "from", range_end(lo, w, 0));
+    w->f->to = copy_let(lo, "to", range_end(lo, w, 1));
+}
+
+/* Opens the loop over steps: the number of the tile. */
+static const KExpr *open_steps(Lower *lo, const Group *w, const KExpr **step)
+{
+    AttendBwd *f = w->f;
+    scope_loop(lo, &(LoopSpec){.stem = "step",
+                               .lo = f->from,
+                               .hi = f->to,
+                               .extent = dim_const(lo->ir, bwd_most_steps(lo, f))});
+    *step = lo->var[lo->nvar - 1].at;
+    const KExpr *i = ke_sub(lo, *step, f->from);
+    return copy_let(lo, "i", w->done ? ke_add(lo, w->done, i) : i);
+}
+
+/* Opens the loop over heads that share the keys, and closes it. */
+static void open_heads(Lower *lo, Group *w)
+{
+    w->done = ks_var(lo->k, lo->scope->block, "done", ke_int(lo->k, 0));
+    bwd_each_head(lo, w->f);
+    read_range(lo, w);
+}
+
+static void close_heads(Lower *lo, Group *w)
+{
+    const KExpr *steps = ke_sub(lo, w->f->to, w->f->from);
+    ks_set(lo->k, lo->scope->block, w->done, ke_add(lo, w->done, steps));
+    scope_end(lo);
+    w->done = NULL;
+}
+
+/* ---- those who fill ---- */
+
+/* Whether the queries of a step see keys of the block, and all of them: for those who multiply. By a warp. */
+static void tell(Lower *lo, const Group *w, const KExpr *i)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    int64_t rows = f->t.rows;
+    f->u0 = f->held;
+    bwd_span(lo, f, f->t0, f->t.cols);
+    const KExpr *arg[] = {bwd_seen(lo, f, rows), bwd_cut(lo, f, f->t.cols, rows)};
+    const char *text = arena_printf(lo->arena, "(%%0 ? %%1 ? %d : %d : %d)", CUT, WHOLE, UNSEEN);
+    const KExpr *state = copy_let(lo, "state", ke_text(k, KT_I32, text, arg, 2));
+    groups_thread(lo);
+    groups_await_free(lo, &w->g, 0, i);
+    write(lo, told(lo, w, i, STATE), state);
+    write(lo, told(lo, w, i, HEAD), lower_index(lo, f->t.h));
+    write(lo, told(lo, w, i, FIRST), f->t0);
+    scope_end(lo);
+}
+
+/* The steps of one ring, or of both. The first of its warps tells what they are. */
+static void fill_steps(Lower *lo, Group *w, uint32_t ring, uint32_t n)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    Attend t = groups_ring_fillers(lo, &w->g, ring);
+    const KExpr *step, *i = open_steps(lo, w, &step);
+    f->t0 = copy_let(lo, "first", ke_mul(lo, step, ke_int(k, t.cols)));
+    if (w->done && ring == 0) {
+        if (!w->g.boxes)
+            groups_warp(lo, &w->g, 0);
+        tell(lo, w, i);
+        if (!w->g.boxes)
+            scope_end(lo);
+    }
+    t.g = f->t.g;
+    t.h = f->t.h;
+    if (w->g.boxes)
+        groups_thread(lo);
+    for (uint32_t r = ring; r < ring + n; r++)
+        groups_fill(lo, &w->g, &t, r, i, f->t0);
+    if (w->g.boxes)
+        scope_end(lo);
+    scope_end(lo);
+}
+
+static void fill_rings(Lower *lo, Group *w, uint32_t ring, uint32_t n)
+{
+    bool heads = w->f->dk || w->f->dv;
+    if (heads)
+        open_heads(lo, w);
+    fill_steps(lo, w, ring, n);
+    if (heads)
+        close_heads(lo, w);
+}
+
+static void fill(Lower *lo, Group *w)
+{
+    AttendBwd *f = w->f;
+    const AttendSide *held[] = {bwd_held(f, false), bwd_held(f, true)};
+    if (w->g.boxes) {
+        groups_warp(lo, &w->g, 0);
+        groups_thread(lo);
+        groups_hold(lo, &w->g, held, 2, f->held);
+        scope_end(lo);
+        fill_rings(lo, w, 0, 2);
+        scope_end(lo);
+        return;
+    }
+    groups_hold(lo, &w->g, held, 2, f->held);
+    for (uint32_t ring = 0; ring < 2; ring++) {
+        groups_half(lo, &w->g, ring);
+        fill_rings(lo, w, ring, 1);
+        scope_end(lo);
+    }
+}
+
+/* ---- those who multiply ---- */
+
+static void find_products(Lower *lo, const Group *w, const KExpr *first, const KExpr *second)
+{
+    AttendBwd *f = w->f;
+    f->s = attend_sums(lo, "p", f->t.cols);
+    groups_scores(lo, &w->g, f->s, ke_int(lo->k, 0), first, w->g.side[0]);
+    if (bwd_needs_grads(f)) {
+        f->ds = attend_sums(lo, "ds", f->t.cols);
+        groups_scores(lo, &w->g, f->ds, ke_int(lo->k, w->second), second, w->g.side[1]);
+    }
+    groups_wait(lo, 0);
+    groups_settle(lo, f->s, f->t.cols);
+    if (bwd_needs_grads(f))
+        groups_settle(lo, f->ds, f->t.cols);
+}
+
+static void add_products(Lower *lo, const Group *w, const KExpr *first, const KExpr *second)
+{
+    AttendBwd *f = w->f;
+    bool grads = bwd_needs_grads(f);
+    uint32_t p = f->dv ? groups_weights(lo, &w->g) : 0, ds = grads ? groups_weights(lo, &w->g) : 0;
+    if (f->dv)
+        groups_pack(lo, &w->g, p, f->s);
+    if (grads)
+        groups_pack(lo, &w->g, ds, f->ds);
+    if (f->dv)
+        groups_values(lo, &w->g, f->sums_e, p, second, w->g.side[1]);
+    if (grads)
+        groups_values(lo, &w->g, f->sums_d, ds, first, w->g.side[0]);
+    groups_wait(lo, 0);
+    if (f->dv)
+        groups_settle(lo, f->sums_e, f->dy.width);
+    if (grads)
+        groups_settle(lo, f->sums_d, f->q.width);
+}
+
+static void multiply_step(Lower *lo, const Group *w, const KExpr *i, const KExpr *cut)
+{
+    const KExpr *first = groups_stage(lo, &w->g, 0, i), *second = groups_stage(lo, &w->g, 1, i);
+    find_products(lo, w, first, second);
+    bwd_weights(lo, w->f, cut);
+    add_products(lo, w, first, second);
+}
+
+static void await_step(Lower *lo, const Group *w, const KExpr *i)
+{
+    groups_await(lo, &w->g, 0, i);
+    groups_await(lo, &w->g, 1, i);
+}
+
+static void release_step(Lower *lo, const Group *w, const KExpr *i)
+{
+    groups_release(lo, &w->g, 0, i);
+    groups_release(lo, &w->g, 1, i);
+}
+
+static void begin_sums(Lower *lo, Group *w)
+{
+    w->f->t.threads = w->g.groups * ATTEND_GROUP;
+    bwd_begin_sums(lo, w->f);
+    groups_await_held(lo, &w->g);
+}
+
+static const KExpr *as_index(Lower *lo, const KExpr *e)
+{
+    return ke_apply(lo, KT_I64, "(int64_t)%0", e, NULL);
+}
+
+static void multiply_queries(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    begin_sums(lo, w);
+    scope_loop(lo, &(LoopSpec){.stem = "i",
+                               .lo = ke_int(k, 0),
+                               .hi = copy_let(lo, "all", steps_in_all(lo, w)),
+                               .extent = dim_const(lo->ir, bwd_most_steps(lo, f) * f->t.group)});
+    const KExpr *i = lo->var[lo->nvar - 1].at;
+    await_step(lo, w, i);
+    const KExpr *state = copy_let(lo, "state", told(lo, w, i, STATE));
+    scope_if(lo, ke_test(k, "!=", state, ke_int(k, UNSEEN)));
+    const KExpr *head = copy_let(lo, "head", as_index(lo, told(lo, w, i, HEAD)));
+    f->t.h = scope_var(lo, head, dim_const(lo->ir, f->t.heads));
+    f->t.g = NULL;
+    f->u0 = f->held;
+    f->t0 = copy_let(lo, "t0", as_index(lo, told(lo, w, i, FIRST)));
+    multiply_step(lo, w, i, copy_let(lo, "cut", ke_test(k, "==", state, ke_int(k, CUT))));
+    scope_end(lo);
+    release_step(lo, w, i);
+    scope_end(lo);
+    bwd_results(lo, f);
+}
+
+static void multiply_keys(Lower *lo, Group *w)
+{
+    AttendBwd *f = w->f;
+    begin_sums(lo, w);
+    const KExpr *step, *i = open_steps(lo, w, &step);
+    await_step(lo, w, i);
+    f->t0 = f->held;
+    f->u0 = copy_let(lo, "u0", ke_mul(lo, step, ke_int(lo->k, f->t.cols)));
+    multiply_step(lo, w, i, bwd_cut(lo, f, f->t.rows, f->t.cols));
+    release_step(lo, w, i);
+    scope_end(lo);
+    bwd_results(lo, f);
+}
+
+/* ---- phases ---- */
+
+void bwd_groups_keys(Lower *lo, AttendBwd *f)
+{
+    Group w = describe(lo, f);
+    bwd_begin(lo, f, f->dk ? "keys" : "values");
+    groups_open(lo, &w.g);
+    find_ranges(lo, &w);
+    groups_begin(lo, &w.g, true);
+    fill(lo, &w);
+    scope_end(lo);
+    groups_begin(lo, &w.g, false);
+    multiply_queries(lo, &w);
+    scope_end(lo);
+    scope_end(lo);
+}
+
+void bwd_groups_queries(Lower *lo, AttendBwd *f)
+{
+    Group w = describe(lo, f);
+    bwd_begin(lo, f, "queries");
+    groups_open(lo, &w.g);
+    bwd_key_steps(lo, f);
+    groups_begin(lo, &w.g, true);
+    fill(lo, &w);
+    scope_end(lo);
+    groups_begin(lo, &w.g, false);
+    multiply_keys(lo, &w);
+    scope_end(lo);
+    scope_end(lo);
+}
