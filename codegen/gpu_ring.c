@@ -294,15 +294,17 @@ static void bring_part(Lower *lo, const RingKernel *r, const TileDot *dot, const
     }
 }
 
-static void open_steps(Lower *lo, const TileSet *t, const KExpr **step)
+static const KExpr *open_steps(Lower *lo, const TileSet *t, const KExpr **step)
 {
     Kernel *k = lo->k;
+    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t));
     scope_loop(lo, &(LoopSpec){.stem = "step",
                                .lo = ke_int(k, 0),
-                               .hi = copy_let(lo, "steps", tile_steps(lo, t)),
+                               .hi = steps,
                                .extent = dim_const(lo->ir, tile_most_steps(lo, t)),
                                .rolled = true});
     *step = lo->var[lo->nvar - 1].at;
+    return steps;
 }
 
 static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
@@ -422,12 +424,24 @@ static void store_tile(Lower *lo, const RingKernel *r, const TileSet *t)
 
 static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
 {
-    const KExpr *step;
+    const KExpr *step, *zero = ke_int(lo->k, 0);
+    int64_t known;
     tile_begin_sums(lo, t);
-    open_steps(lo, t, &step);
+    const KExpr *steps = open_steps(lo, t, &step);
     ring_call(lo, r, "mdl_ring_read");
     tile_multiply_stage(lo, t, stage_base(lo, r));
+    /* those of the step before are done, these go on */
+    copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", t->n), NULL, 0);
+    scope_if(lo, ke_test(lo->k, ">", step, zero));
+    ring_call(lo, r, "mdl_ring_give");
+    scope_end(lo);
+    ring_call(lo, r, "mdl_ring_next");
+    scope_end(lo);
     copy_call(lo, "mdl_wgmma_wait(0)", NULL, 0);
+    if (ke_is_int(steps, &known) && known > 0)
+        scope_plain(lo);
+    else
+        scope_if(lo, ke_test(lo->k, ">", steps, zero));
     ring_call(lo, r, "mdl_ring_give");
     scope_end(lo);
     store_tile(lo, r, t);

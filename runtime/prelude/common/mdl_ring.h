@@ -54,13 +54,13 @@ MDL_FN void mdl_ring_read(const MdlRing *r)
     mdl_mbar_wait(r->full + r->stage, r->parity);
 }
 
-/* This warp has read the stage; the next one is at hand. */
-MDL_FN void mdl_ring_give(MdlRing *r)
+/* This warp has read the stage before the one at hand. */
+MDL_FN void mdl_ring_give(const MdlRing *r)
 {
+    int before = r->stage ? r->stage - 1 : r->stages - 1;
     mdl_syncwarp();
     if (mdl_lane() == 0)
-        mdl_mbar_arrive(r->empty + r->stage);
-    mdl_ring_next(r);
+        mdl_mbar_arrive(r->empty + before);
 }
 
 /* A part of a warp's sums of wgmma, 16 rows of `groups` x 8, as rows of memory, whose groups are exchanged in each

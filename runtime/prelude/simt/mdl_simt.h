@@ -275,9 +275,11 @@ MDL_SIMT_FN void mdl_wgmma_at(const MdlWgmma *op, int line)
     mdl_engine->wgmma(mdl_engine, op, line);
 }
 #define MDL_WGMMA_SS(type, n, t, d, a, b, acc) \
-    mdl_wgmma_at(&(MdlWgmma){type, n, t, (acc), (d), 0, (a), (b)}, __LINE__)
+    mdl_wgmma_at(&(MdlWgmma){type, n, 0, t, (acc), (d), 0, (a), (b)}, __LINE__)
+#define MDL_WGMMA_TS(type, n, t, d, a, b, acc) \
+    mdl_wgmma_at(&(MdlWgmma){type, n, 1, t, (acc), (d), 0, (a), (b)}, __LINE__)
 #define MDL_WGMMA_RS(type, n, t, d, a4, b, acc) \
-    mdl_wgmma_at(&(MdlWgmma){type, n, t, (acc), (d), (a4), 0, (b)}, __LINE__)
+    mdl_wgmma_at(&(MdlWgmma){type, n, 0, t, (acc), (d), (a4), 0, (b)}, __LINE__)
 #include "mdl_wgmma.h"
 #define MDL_SETTLE_F32(x)     ((void)(x))
 
