@@ -56,6 +56,13 @@ static void blocks_stay(void **state)
     assert_int_equal(plan_blocks(&p, 3, 4), 3);
     p.blocks = 2;
     assert_int_equal(plan_blocks(&p, 9, 4), 8);
+    p.stays = 2;
+    assert_int_equal(plan_blocks(&p, 9, 4), 8);
+    assert_int_equal(plan_blocks(&p, 5, 4), 6);
+    p.blocks = 0;
+    assert_int_equal(plan_blocks(&p, 5, 3), 2);
+    assert_int_equal(plan_blocks(&p, 5, 1), 2);
+    assert_int_equal(plan_blocks(&p, 0, 4), 0);
     p.stays = 0;
     assert_int_equal(plan_blocks(&p, 9, 4), 9);
 }
@@ -88,7 +95,7 @@ WRONG(long_, b->maps.at[0].rank = 3; b->maps.at[0].box[2] = 1)
 WRONG(first, b->maps.at[0].first = SD_ONE)
 WRONG(offset, b->args.at[0].offset = 32)
 WRONG(odd, b->args.at[0].offset = 4)
-WRONG(stays, b->phases.at[0].stays = 2)
+WRONG(stays, b->phases.at[0].stays = 3)
 WRONG(team, b->phases.at[0].threads = 64)
 
 static const Wrong wrongs[] = {
