@@ -11,6 +11,7 @@ typedef struct Dialect {
     const char *include;           /* first line of every source */
     const char *head;              /* function head; %f is the name, %t threads, %b blocks */
     const char *head_maps;         /* of one with maps, %m of them */
+    const char *head_cluster;      /* .. and in clusters of %c blocks */
     const char *open;              /* first line of a body */
     const char *unroll;            /* line before a loop to unroll */
     const char *rolled;            /* .. to leave as it is */

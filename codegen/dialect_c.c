@@ -20,6 +20,7 @@ const Dialect dialect_c = {
     .include = "#include \"mdl.h\"\n",
     .head = "MDL_KERNEL void %f(const MdlArgs *a, int64_t task, void *scratch)",
     .head_maps = "",
+    .head_cluster = "",
     .open = "",
     .unroll = "#pragma GCC unroll 16\n",
     .rolled = "#pragma GCC unroll 1\n",

@@ -21,6 +21,7 @@ const Dialect dialect_cuda = {
     .include = "#include \"mdl.h\"\n",
     .head = "MDL_GPU_KERNEL(%f, %t, %b)",
     .head_maps = "MDL_GPU_KERNEL_MAPS(%f, %t, %b, %m)",
+    .head_cluster = "MDL_GPU_KERNEL_CLUSTER(%f, %t, %b, %m, %c)",
     .open = "    const MdlArgs *a = MDL_ARGS;\n",
     .unroll = "MDL_UNROLL\n",
     .rolled = "MDL_ROLLED\n",

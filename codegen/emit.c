@@ -509,17 +509,29 @@ static void emit_pointer(Emit *e, const KBuf *b)
     }
 }
 
+/* %f, %t, %b, %m, %c of a head. */
+static void emit_head_part(Emit *e, const KPhase *p, char part)
+{
+    if (part == 'f')
+        sb_puts(&e->sb, p->name);
+    else if (part == 't')
+        sb_printf(&e->sb, "%u", p->threads);
+    else if (part == 'b')
+        sb_printf(&e->sb, "%u", p->blocks ? p->blocks : 1);
+    else
+        sb_printf(&e->sb, "%u", part == 'm' ? e->k->maps.n : p->stays);
+}
+
 static void emit_head(Emit *e, const KPhase *p)
 {
-    for (const char *c = e->k->maps.n ? e->d->head_maps : e->d->head; *c; c++) {
+    const char *head = p->stays > 1   ? e->d->head_cluster
+                       : e->k->maps.n ? e->d->head_maps
+                                      : e->d->head;
+    for (const char *c = head; *c; c++) {
         if (*c != '%')
             sb_putc(&e->sb, *c);
-        else if (*++c == 'f')
-            sb_puts(&e->sb, p->name);
-        else if (*c == 'm')
-            sb_printf(&e->sb, "%u", e->k->maps.n);
         else
-            sb_printf(&e->sb, "%u", *c == 't' ? p->threads : p->blocks ? p->blocks : 1);
+            emit_head_part(e, p, *++c);
     }
     sb_printf(&e->sb, "\n{\n%s", e->d->open);
 }

@@ -7,7 +7,8 @@
  * copy to those who multiply.
  *
  * Tiles at work at the same time lie in a square of the result as far as may be (ring_place), so that
- * what they read is in L2. Beyond its ends an operand reads as zeros. */
+ * what they read is in L2. Two blocks side by side, a cluster, have tiles one above the other: each brings half of
+ * the right operand to both. Beyond its ends an operand reads as zeros. */
 #include "gpu_copy.h"
 #include "gpu_tile.h"
 
@@ -27,6 +28,7 @@ typedef struct RingKernel {
     TileSet *sets;
     uint32_t n;
     int64_t readers; /* threads that multiply */
+    int64_t cluster; /* blocks that bring the right operand together */
     int64_t blocks;  /* on a multiprocessor */
     int64_t stages, stage_bytes;
     int64_t groups;             /* of 8 columns that are laid down at once */
@@ -35,6 +37,41 @@ typedef struct RingKernel {
     uint32_t tiles, rows, bars; /* shared */
     const Dim *tasks;
 } RingKernel;
+
+/* ---- clusters ---- */
+
+enum { CLUSTER = 2, ROWS_ENOUGH = 8 };
+
+/* Whether tiles have neighbours below them, but for few, and the right operand is cut in two. */
+static bool has_clusters(Lower *lo, const TileSet *t)
+{
+    int64_t down = tile_count(lo, t->dot[0].g->left.rows, t->bm);
+    bool halves = t->threads == CLUSTER * GROUP && (down % CLUSTER == 0 || down >= ROWS_ENOUGH);
+    for (uint32_t d = 0; d < t->n; d++)
+        halves = halves && (t->dot[d].b.along || t->bn % (CLUSTER * LINE) == 0);
+    return halves;
+}
+
+static int64_t choose_cluster(Lower *lo, const RingKernel *r)
+{
+    bool all = true;
+    for (uint32_t s = 0; s < r->n; s++)
+        all = all && has_clusters(lo, &r->sets[s]);
+    return all ? CLUSTER : 1;
+}
+
+/* Rows of tiles of a set, as many for each block of a cluster. */
+static int64_t tiles_down(Lower *lo, const RingKernel *r, const TileSet *t)
+{
+    return round_up(tile_count(lo, t->dot[0].g->left.rows, t->bm), r->cluster);
+}
+
+static const Dim *ring_tasks(Lower *lo, const RingKernel *r, const TileSet *t)
+{
+    const Gemm *g = t->dot[0].g;
+    int64_t tiles = tiles_down(lo, r, t) * tile_count(lo, g->right.rows, t->bn);
+    return dim_mul(lo->ir, g->nbatch, dim_const(lo->ir, tiles));
+}
 
 /* ---- operands as tensors ---- */
 
@@ -99,8 +136,8 @@ static bool is_distance(Lower *lo, const Dim *d)
     return dim_lo(lo->ir, d) > 0;
 }
 
-/* Boxes of 64 elements along the runs and all lines, or 64 lines, of a tile. */
-static bool map_part(Lower *lo, Gemm *g, Part *p)
+/* Boxes of 64 elements along the runs and 64 lines of a tile, or all lines; shared: half of them. */
+static bool map_part(Lower *lo, Gemm *g, Part *p, int64_t shared)
 {
     const GemmSide *s = p->side;
     const Dim *one = dim_const(lo->ir, 1);
@@ -116,20 +153,20 @@ static bool map_part(Lower *lo, Gemm *g, Part *p)
               .first = at.first,
               .dim = {p->along ? g->depth : s->rows, p->along ? s->rows : g->depth, g->nbatch},
               .stride = {line, at.batch},
-              .box = {LINE, (uint32_t)(p->along ? p->rows : LINE), 1},
+              .box = {LINE, (uint32_t)(p->along ? p->rows / shared : LINE), 1},
               .swizzle = LINE_BYTES};
     p->map = kernel_map(lo->k, &m);
     return true;
 }
 
-static bool map_parts(Lower *lo, TileSet *sets, uint32_t n)
+static bool map_parts(Lower *lo, const RingKernel *r)
 {
-    for (uint32_t s = 0; s < n; s++)
-        for (uint32_t d = 0; d < sets[s].n; d++) {
-            TileDot *dot = &sets[s].dot[d];
-            bool ok = sets[s].groups && sets[s].bk == LINE;
-            ok = ok && (dot->a.lent || map_part(lo, dot->g, &dot->a));
-            if (!ok || !map_part(lo, dot->g, &dot->b))
+    for (uint32_t s = 0; s < r->n; s++)
+        for (uint32_t d = 0; d < r->sets[s].n; d++) {
+            TileDot *dot = &r->sets[s].dot[d];
+            bool ok = r->sets[s].groups && r->sets[s].bk == LINE;
+            ok = ok && (dot->a.lent || map_part(lo, dot->g, &dot->a, 1));
+            if (!ok || !map_part(lo, dot->g, &dot->b, r->cluster))
                 return false;
         }
     return true;
@@ -153,7 +190,7 @@ static bool shape_ring(Lower *lo, RingKernel *r)
         r->stage_bytes = larger(r->stage_bytes, align_kib(t->stage_bytes));
         together = larger(together, t->n);
         sums = larger(sums, t->sums * t->n);
-        r->tasks = dim_add(lo->ir, r->tasks, tile_tasks(lo, t));
+        r->tasks = dim_add(lo->ir, r->tasks, ring_tasks(lo, r, t));
     }
     r->groups = together > 1 ? 4 : 8;
     r->own_floats = together * 16 * r->groups * 8;
@@ -185,12 +222,11 @@ static const KExpr *helper(Lower *lo, const char *text)
 
 /* Places tile number `task` of a set: its member of the batch, and within that in squares, up to ROWS_TOGETHER
  * tiles high, column by column. */
-static void ring_place(Lower *lo, TileSet *t, const KExpr *task)
+static void ring_place(Lower *lo, const RingKernel *r, TileSet *t, const KExpr *task)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
-    int64_t across = tile_count(lo, g->right.rows, t->bn),
-            down = tile_count(lo, g->left.rows, t->bm);
+    int64_t across = tile_count(lo, g->right.rows, t->bn), down = tiles_down(lo, r, t);
     int64_t high = smaller(down, ROWS_TOGETHER);
     const KExpr *tiles = ke_int(k, across * down), *square = ke_int(k, high * across);
     const KExpr *batch = ke_index(k, KI_DIV, task, tiles), *of = ke_index(k, KI_MOD, task, tiles);
@@ -216,15 +252,19 @@ static void ring_place(Lower *lo, TileSet *t, const KExpr *task)
     }
 }
 
-/* Opens a scope for a tile that exists: all do where sizes are known. */
-static void open_tile(Lower *lo, const TileSet *t)
+/* Opens a scope for a tile that exists, or whose neighbour above does: both bring what the other reads. */
+static void open_tile(Lower *lo, const RingKernel *r, const TileSet *t)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
     int64_t n;
     bool known = dim_is_const(g->left.rows, &n) && dim_is_const(g->right.rows, &n);
-    const KExpr *rows = ke_test(k, "<", t->m0, ke_extent(k, g->left.rows));
+    const KExpr *first = t->m0;
+    if (r->cluster > 1)
+        first = ke_sub(lo, t->m0, ke_mul(lo, helper(lo, "mdl_cluster_rank()"), ke_int(k, t->bm)));
+    const KExpr *rows = ke_test(k, "<", first, ke_extent(k, g->left.rows));
     const KExpr *columns = ke_test(k, "<", t->n0, ke_extent(k, g->right.rows));
+    known = known && tile_count(lo, g->left.rows, t->bm) == tiles_down(lo, r, t);
     if (known)
         scope_plain(lo);
     else
@@ -251,8 +291,8 @@ static void each_tile(Lower *lo, const RingKernel *r, TileFn fn)
     ranges.task = copy_let(lo, "tile", at);
     for (uint32_t s = 0; s < r->n; s++) {
         TileSet *t = &r->sets[s];
-        ring_place(lo, t, gemm_open_range(lo, &ranges, tile_tasks(lo, t)));
-        open_tile(lo, t);
+        ring_place(lo, r, t, gemm_open_range(lo, &ranges, ring_tasks(lo, r, t)));
+        open_tile(lo, r, t);
         fn(lo, r, t);
         scope_end(lo);
         scope_end(lo);
@@ -274,35 +314,58 @@ static const KExpr *stage_base(Lower *lo, const RingKernel *r)
 
 /* ---- copying ---- */
 
-static void bring_part(Lower *lo, const RingKernel *r, const TileDot *dot, const Part *p,
-                       const KExpr *const *at)
+/* What is brought of an operand at a step: to the stage at `base`. */
+typedef struct Bring {
+    const Part *p;
+    const KExpr *base, *k0, *batch;
+    bool shared; /* by the blocks of a cluster */
+} Bring;
+
+/* Of the tile's rows those from `from` on: one box. */
+static void bring_box(Lower *lo, const RingKernel *r, const Bring *b, int64_t from)
 {
     Kernel *k = lo->k;
-    int64_t boxes = p->lent ? 0 : p->along ? 1 : p->rows / LINE;
-    const KExpr *base = at[0], *k0 = at[1];
-    for (int64_t i = 0; i < boxes; i++) {
-        int64_t to = p->at + i * LINE * LINE_BYTES;
-        const KExpr *first = ke_add(lo, p->first, ke_int(k, i * LINE));
-        const KExpr *arg[] = {ke_addr(k, r->tiles, ke_add(lo, base, ke_int(k, to))),
-                              p->along ? k0 : first, p->along ? first : k0,
-                              lower_index(lo, dot->g->batch)};
-        const char *text = arena_printf(
-            lo->arena,
-            "mdl_tma_load_%s(%%0, MDL_MAPS + %u, %s.full + %s.stage, (int)%%1, (int)%%2%s)",
-            p->stacked ? "3d" : "2d", p->map, r->ring, r->ring, p->stacked ? ", (int)%3" : "");
-        copy_call(lo, text, arg, 4);
+    const Part *p = b->p;
+    const KExpr *to = ke_add(lo, b->base, ke_int(k, p->at + from * LINE_BYTES));
+    const KExpr *row = ke_add(lo, p->first, ke_int(k, from));
+    const KExpr *arg[] = {ke_addr(k, r->tiles, to), p->along ? b->k0 : row, p->along ? row : b->k0,
+                          b->batch};
+    const char *text = arena_printf(
+        lo->arena, "mdl_tma_%s_%s(%%0, MDL_MAPS + %u, %s.full + %s.stage, (int)%%1, (int)%%2%s%s)",
+        b->shared ? "share" : "load", p->stacked ? "3d" : "2d", p->map, r->ring, r->ring,
+        p->stacked ? ", (int)%3" : "", b->shared ? ", 3" : "");
+    copy_call(lo, text, arg, 4);
+}
+
+/* A part in boxes; a shared one in halves, of which each block of a cluster brings one to both. */
+static void bring_part(Lower *lo, const RingKernel *r, const Bring *b)
+{
+    int64_t halves = b->shared ? CLUSTER : 1, rows = b->p->rows / halves;
+    for (int64_t h = 0; h < halves && !b->p->lent; h++) {
+        const char *mine =
+            arena_printf(lo->arena, "(MDL_CLUSTER(%d) == 1 || mdl_cluster_rank() == %lld)", CLUSTER,
+                         (long long)h);
+        if (b->shared)
+            scope_if(lo, ke_text(lo->k, KT_BOOL, mine, NULL, 0));
+        else
+            scope_plain(lo);
+        for (int64_t i = 0; i < rows; i += b->p->along ? rows : LINE)
+            bring_box(lo, r, b, h * rows + i);
+        scope_end(lo);
     }
 }
 
-static void open_steps(Lower *lo, const TileSet *t, const KExpr **step)
+static const KExpr *open_steps(Lower *lo, const TileSet *t, const KExpr **step)
 {
     Kernel *k = lo->k;
+    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t));
     scope_loop(lo, &(LoopSpec){.stem = "step",
                                .lo = ke_int(k, 0),
-                               .hi = copy_let(lo, "steps", tile_steps(lo, t)),
+                               .hi = steps,
                                .extent = dim_const(lo->ir, tile_most_steps(lo, t)),
                                .rolled = true});
     *step = lo->var[lo->nvar - 1].at;
+    return steps;
 }
 
 static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
@@ -313,10 +376,15 @@ static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
     copy_call(
         lo, arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)t->stage_bytes),
         NULL, 0);
-    const KExpr *const at[] = {stage_base(lo, r), k0};
+    Bring b = {.base = stage_base(lo, r), .k0 = k0};
     for (uint32_t d = 0; d < t->n; d++) {
-        bring_part(lo, r, &t->dot[d], &t->dot[d].a, at);
-        bring_part(lo, r, &t->dot[d], &t->dot[d].b, at);
+        b.batch = lower_index(lo, t->dot[d].g->batch);
+        b.p = &t->dot[d].a;
+        b.shared = false;
+        bring_part(lo, r, &b);
+        b.p = &t->dot[d].b;
+        b.shared = r->cluster > 1;
+        bring_part(lo, r, &b);
     }
     ring_call(lo, r, "mdl_ring_next");
     scope_end(lo);
@@ -422,12 +490,24 @@ static void store_tile(Lower *lo, const RingKernel *r, const TileSet *t)
 
 static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
 {
-    const KExpr *step;
+    const KExpr *step, *zero = ke_int(lo->k, 0);
+    int64_t known;
     tile_begin_sums(lo, t);
-    open_steps(lo, t, &step);
+    const KExpr *steps = open_steps(lo, t, &step);
     ring_call(lo, r, "mdl_ring_read");
     tile_multiply_stage(lo, t, stage_base(lo, r));
+    /* those of the step before are done, these go on */
+    copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", t->n), NULL, 0);
+    scope_if(lo, ke_test(lo->k, ">", step, zero));
+    ring_call(lo, r, "mdl_ring_give");
+    scope_end(lo);
+    ring_call(lo, r, "mdl_ring_next");
+    scope_end(lo);
     copy_call(lo, "mdl_wgmma_wait(0)", NULL, 0);
+    if (ke_is_int(steps, &known) && known > 0)
+        scope_plain(lo);
+    else
+        scope_if(lo, ke_test(lo->k, ">", steps, zero));
     ring_call(lo, r, "mdl_ring_give");
     scope_end(lo);
     store_tile(lo, r, t);
@@ -435,20 +515,30 @@ static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
 
 /* ---- the kernel ---- */
 
+/* All threads of those who share a ring have come here. */
+static void meet(Lower *lo, const RingKernel *r)
+{
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    if (r->cluster > 1)
+        copy_call(lo, "mdl_cluster_sync()", NULL, 0);
+}
+
 static void begin_ring(Lower *lo, RingKernel *r)
 {
     Kernel *k = lo->k;
     const KExpr *bars[] = {ke_addr(k, r->bars, ke_int(k, 0))};
-    const char *begin = arena_printf(lo->arena, "mdl_ring_begin((uint64_t *)%%0, %lld, %lld)",
-                                     (long long)r->stages, (long long)(r->readers / WARP));
+    const char *blocks = r->cluster > 1 ? arena_printf(lo->arena, "MDL_CLUSTER(%d)", CLUSTER) : "1";
     scope_if(lo, ke_test(k, "==", helper(lo, "mdl_thread()"), ke_int(k, 0)));
-    copy_call(lo, begin, bars, 1);
+    copy_call(lo,
+              arena_printf(lo->arena, "mdl_ring_begin((uint64_t *)%%0, %lld, %lld * %s)",
+                           (long long)r->stages, (long long)(r->readers / WARP), blocks),
+              bars, 1);
     scope_end(lo);
-    copy_call(lo, "mdl_syncthreads()", NULL, 0);
+    meet(lo, r);
     r->ring = kernel_name(k, "ring");
     copy_call(lo,
-              arena_printf(lo->arena, "MdlRing %s = mdl_ring((uint64_t *)%%0, %lld)", r->ring,
-                           (long long)r->stages),
+              arena_printf(lo->arena, "MdlRing %s = mdl_ring((uint64_t *)%%0, %lld, %s)", r->ring,
+                           (long long)r->stages, blocks),
               bars, 1);
 }
 
@@ -484,18 +574,21 @@ bool gpu_ring(Lower *lo, TileSet *sets, uint32_t n)
 {
     Kernel *k = lo->k;
     RingKernel r = {.sets = sets, .n = n};
-    if (!map_parts(lo, sets, n) || !shape_ring(lo, &r)) {
+    r.cluster = choose_cluster(lo, &r);
+    if (!map_parts(lo, &r) || !shape_ring(lo, &r)) {
         k->maps.n = 0;
         return false;
     }
     KPhase *phase = kernel_phase(k, "", r.tasks, "tiles of the result, one after the other");
     phase->threads = phase->team = (uint32_t)r.readers + GROUP;
     phase->blocks = r.blocks > 1 ? (uint32_t)r.blocks : 0;
-    phase->stays = true;
+    phase->stays = (uint32_t)r.cluster;
     make_shared(lo, &r);
     scope_begin(lo, phase);
     begin_ring(lo, &r);
     copying_threads(lo, &r);
     multiplying_threads(lo, &r);
+    if (r.cluster > 1) /* nobody leaves whose memory others write to */
+        meet(lo, &r);
     return true;
 }

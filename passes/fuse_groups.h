@@ -67,6 +67,8 @@ typedef struct Use {
     Role role;
     bool viewed;  /* through a view: at another index */
     double evals; /* how often the value is evaluated if inlined */
+    bool
+        memory; /* matrix units multiply 16-bit numbers as they lie in memory: computing them there is slow */
 } Use;
 typedef VEC(Use) Uses;
 

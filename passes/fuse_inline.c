@@ -10,10 +10,12 @@
  *    not slower than storing it; else keep it as a map group of its own. Merging comes later.
  * 3. Groups with too many inputs keep one more value until they fit. */
 #include "fuse_groups.h"
+#include "pick.h"
+#include "products.h"
 
 #include <math.h>
 
-enum { CHEAP_OPERAND = 4, SOFT_NODES = 384, MAX_CHAIN = 256 };
+enum { CHEAP_OPERAND = 4, SOFT_NODES = 384, MAX_CHAIN = 256, TILE_ROWS = 64 };
 
 /* ---- cones ---- */
 
@@ -126,10 +128,16 @@ static void add_use(Fuse *fx, const Node *n, Use use)
         Use *u = &uses->at[i];
         if (u->group == use.group && u->role == use.role && u->viewed == use.viewed) {
             u->evals = fmax(u->evals, use.evals);
+            u->memory = u->memory || use.memory;
             return;
         }
     }
     VEC_PUSH(fx->arena, uses, use);
+}
+
+static Use use_of(uint32_t group, Role role, bool viewed, double evals)
+{
+    return (Use){.group = group, .role = role, .viewed = viewed, .evals = evals};
 }
 
 static void use_operands(Fuse *fx, const Node *n, Use use)
@@ -142,6 +150,41 @@ static void use_operands(Fuse *fx, const Node *n, Use use)
             u.evals = fuse_count(fx, n->in[k]->type);
         add_use(fx, n->in[k], u);
     }
+}
+
+static bool is_narrow(const Node *n)
+{
+    return dtype_is_float(n->type->dtype) && dtype_info(n->type->dtype)->bytes == 2;
+}
+
+/* Whether matrix units multiply this operand of n. Of few rows each element is read once or twice: those compute
+ * it. */
+static bool is_multiplied(const Fuse *fx, const Node *n, const Node *operand)
+{
+    DType dt = products_operand(operand);
+    if (fx->cx->target->matrix <= 0 || (dt != DT_BF16 && dt != DT_F16))
+        return false;
+    if (fuse_class(n) != OC_CONTRACT)
+        return fuse_count(fx, operand->type) >= TILE_ROWS * TILE_ROWS;
+    PickExtents e = pick_extents(fx->cx->ir, n);
+    return e.m >= TILE_ROWS && e.n >= TILE_ROWS;
+}
+
+static void use_operand(Fuse *fx, const Node *n, uint32_t k)
+{
+    const Node *in = n->in[k];
+    add_use(fx, in,
+            (Use){fx->owner[n->id], ROLE_OPERAND, true, fuse_count(fx, in->type),
+                  is_multiplied(fx, n, in)});
+}
+
+/* Somebody multiplies n as it lies in memory, and it is no mere copy. */
+static bool must_lie(const Fuse *fx, const Node *n)
+{
+    bool read = false;
+    for (uint32_t i = 0; i < fx->uses[n->id].n; i++)
+        read = read || fx->uses[n->id].at[i].memory;
+    return read && is_narrow(n) && !fuse_is_trivial(fx, n) && !fx->cx->plain;
 }
 
 /* Every group that reads n computes it: what n reads is read by them. */
@@ -157,7 +200,7 @@ static uint32_t keep_map(Fuse *fx, const Node *n, const Verdict *why)
     if (why->why && (!fx->sink[n->id] || fuse_class(n) == OC_VIEW))
         fuse_note(fx, group, "stored %s: %s %s", fuse_label(fx, n->id), fuse_code_name(why->code),
                   why->why);
-    use_operands(fx, n, (Use){group, ROLE_TREE, false, fuse_count(fx, n->type)});
+    use_operands(fx, n, use_of(group, ROLE_TREE, false, fuse_count(fx, n->type)));
     return group;
 }
 
@@ -242,6 +285,8 @@ static Verdict decide(const Fuse *fx, const Node *n, const uint32_t *size)
         if (is_spread(fx, n, &uses->at[i]))
             return (Verdict){FUSE_COST, "computed once, read many times"};
     }
+    if (must_lie(fx, n) && !node_widens(n))
+        return (Verdict){FUSE_COST, "matrix units read it from memory"};
     if (joins_results(fx, n, uses))
         return (Verdict){FUSE_COST, "it joins results that its reader would have to read"};
     if (uses->n > 1 && !fuse_is_trivial(fx, n) && !fuse_inline_pays(fx, n, uses))
@@ -252,7 +297,8 @@ static Verdict decide(const Fuse *fx, const Node *n, const uint32_t *size)
 static void place_elementwise(Fuse *fx, const Node *n, uint32_t *size)
 {
     if (fx->chain[n->id] != FUSE_NONE) {
-        use_operands(fx, n, (Use){fx->chain[n->id], ROLE_EPILOGUE, false, fuse_count(fx, n->type)});
+        use_operands(fx, n,
+                     use_of(fx->chain[n->id], ROLE_EPILOGUE, false, fuse_count(fx, n->type)));
         return;
     }
     Verdict v = decide(fx, n, size);
@@ -271,7 +317,7 @@ static void place_table(Fuse *fx, const Node *n, uint32_t group)
         if (fuse_class(n->in[k]) == OC_VIEW)
             fx->solid[n->in[k]->id] = true;
     }
-    use_operands(fx, n, (Use){group, ROLE_VALUE, false, 0});
+    use_operands(fx, n, use_of(group, ROLE_VALUE, false, 0));
 }
 
 static void place_scatter(Fuse *fx, const Node *n)
@@ -280,7 +326,7 @@ static void place_scatter(Fuse *fx, const Node *n)
     for (uint32_t k = 0; k < n->nin; k++)
         add_use(
             fx, n->in[k],
-            (Use){group, k == 0 ? ROLE_TREE : ROLE_VALUE, true, fuse_count(fx, n->in[k]->type)});
+            use_of(group, k == 0 ? ROLE_TREE : ROLE_VALUE, true, fuse_count(fx, n->in[k]->type)));
 }
 
 /* A composite that a class claims: operands are read by index, like those of a contraction. */
@@ -293,8 +339,7 @@ static void place_call(Fuse *fx, const Node *n)
         fuse_group_new(fx, n->id, cls);
     }
     for (uint32_t k = 0; k < n->nin; k++)
-        add_use(fx, n->in[k],
-                (Use){fx->owner[n->id], ROLE_OPERAND, true, fuse_count(fx, n->in[k]->type)});
+        use_operand(fx, n, k);
 }
 
 /* A result of a call that has several: all are kept by one group. */
@@ -325,7 +370,7 @@ static void place_loop(Fuse *fx, const Node *n)
 static void place_lines(Fuse *fx, const Node *n, KernelClass cls)
 {
     uint32_t group = fuse_group_new(fx, n->id, cls);
-    add_use(fx, n->in[0], (Use){group, ROLE_TREE, true, fuse_count(fx, n->type)});
+    add_use(fx, n->in[0], use_of(group, ROLE_TREE, true, fuse_count(fx, n->type)));
 }
 
 /* The rows are read once; the tensor that gets them is a buffer. */
@@ -334,13 +379,15 @@ static void place_update(Fuse *fx, const Node *n)
     uint32_t group = fuse_group_new(fx, n->id, KC_UPDATE);
     if (fuse_class(n->in[0]) == OC_VIEW)
         fx->solid[n->in[0]->id] = true;
-    add_use(fx, n->in[0], (Use){group, ROLE_VALUE, false, 0});
-    add_use(fx, n->in[1], (Use){group, ROLE_TREE, true, fuse_count(fx, n->in[1]->type)});
-    add_use(fx, n->in[2], (Use){group, ROLE_VALUE, true, 1});
+    add_use(fx, n->in[0], use_of(group, ROLE_VALUE, false, 0));
+    add_use(fx, n->in[1], use_of(group, ROLE_TREE, true, fuse_count(fx, n->in[1]->type)));
+    add_use(fx, n->in[2], use_of(group, ROLE_VALUE, true, 1));
 }
 
 static void place_view(Fuse *fx, const Node *n)
 {
+    if (n->nin > 1 && must_lie(fx, n)) /* put together of several */
+        fx->solid[n->id] = true;
     if (fx->sink[n->id] || fx->solid[n->id]) {
         Verdict why = {FUSE_CLASS, fx->sink[n->id] ? "a result, copied" : "copied for its reader"};
         keep_map(fx, n, &why);
@@ -365,13 +412,12 @@ static void place(Fuse *fx, const Node *n, uint32_t *size)
         return;
     case OC_REDUCE:
         use_operands(fx, n,
-                     (Use){fuse_group_new(fx, n->id, KC_REDUCE), ROLE_TREE, false,
-                           fuse_count(fx, n->in[0]->type)});
+                     use_of(fuse_group_new(fx, n->id, KC_REDUCE), ROLE_TREE, false,
+                            fuse_count(fx, n->in[0]->type)));
         return;
     case OC_CONTRACT:
         for (uint32_t k = 0; k < n->nin; k++)
-            add_use(fx, n->in[k],
-                    (Use){fx->owner[n->id], ROLE_OPERAND, true, fuse_count(fx, n->in[k]->type)});
+            use_operand(fx, n, k);
         return;
     case OC_SCATTER:
         place_scatter(fx, n);

@@ -6,6 +6,7 @@
 #include "products.h"
 #include "xent.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -107,6 +108,8 @@ static double tile_time(const GpuTile *t, const Target *target, const PickExtent
     double tiles = (double)ceil_of(e->m, t->bm) * (double)ceil_of(e->n, t->bn);
     double waves = tiles / target->cores;
     waves = waves < 1 ? 1 : waves;
+    if (t->groups) /* one block has a multiprocessor: the last round takes as long as any */
+        waves = ceil(waves);
     double area = (double)(t->bm * t->bn), edge = (double)(t->bm + t->bn);
     return waves * (double)n * (area + 64 * edge + 1024);
 }

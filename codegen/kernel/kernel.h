@@ -111,7 +111,9 @@ typedef struct KPhase {
     uint32_t team;    /* threads that share a task: 1, 32 (a warp) or `threads` */
     uint32_t blocks;  /* a multiprocessor is to hold at once, which bounds registers; 0: no wish */
     uint32_t shared;  /* bytes of shared memory of a block */
-    bool stays;       /* blocks that a GPU holds at once share the tasks: no `task` is given */
+    uint32_t
+        stays; /* > 0: blocks that a GPU holds at once share the tasks, in clusters of so many: no
+                         `task` is given */
     const char *doc;
     KBlock body;
 } KPhase;

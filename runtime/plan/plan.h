@@ -16,7 +16,8 @@ enum {
     PLAN_MAX_RANK = 8,
     PLAN_ROW_BUFS = 12,
     PLAN_MAX_TARGETS = 8,
-    PLAN_MAX_MAPS = 16
+    PLAN_MAX_MAPS = 16,
+    PLAN_MAX_CLUSTER = 2
 };
 #define PLAN_NONE UINT32_MAX /* no index */
 
@@ -158,7 +159,8 @@ typedef struct PlanPhase {
     uint32_t team;    /* threads of a block that share a task */
     uint32_t shared;  /* bytes of shared memory of a block */
     uint32_t blocks;  /* that a multiprocessor is to hold at once; 0: no wish */
-    uint32_t stays;   /* 1: no more blocks than the GPU holds at once, which share the tasks */
+    uint32_t
+        stays; /* > 0: no more blocks than the GPU holds at once share the tasks, in clusters of so many */
 } PlanPhase;
 
 /* What a GPU copies in boxes (TMA): an argument as a tensor of 2 or 3 dimensions, from the innermost on, whose

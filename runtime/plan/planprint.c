@@ -174,6 +174,8 @@ static void put_phase(const Plan *p, const PlanPhase *f, StrBuf *sb)
     }
     if (f->stays)
         sb_puts(sb, " that stay");
+    if (f->stays > 1)
+        sb_printf(sb, ", %u side by side", f->stays);
 }
 
 /* argument 0 as bf16[64, K, B] */

@@ -34,8 +34,12 @@ int64_t plan_blocks(const PlanPhase *phase, int64_t tasks, int64_t processors)
 {
     int64_t each = phase->threads ? phase->threads / phase->team : 1;
     int64_t blocks = (tasks + each - 1) / each;
-    int64_t held = processors * (phase->blocks ? phase->blocks : 1);
-    return phase->stays && blocks > held ? held : blocks;
+    int64_t held = processors * (phase->blocks ? phase->blocks : 1), together = phase->stays;
+    if (!together)
+        return blocks;
+    int64_t most = held / together > 0 ? held / together : 1;
+    int64_t clusters = (blocks + together - 1) / together;
+    return (clusters < most ? clusters : most) * together;
 }
 
 int64_t plan_dim_hi(const Plan *plan, uint32_t dim)

@@ -358,7 +358,7 @@ static bool verify_phases(const Plan *p, Err *err)
         if (f->shared > MAX_SHARED || f->blocks > MAX_BLOCKS ||
             (!f->threads && (f->shared || f->blocks)))
             return row_bad(&r, "%u bytes of shared memory, %u blocks", f->shared, f->blocks);
-        if (f->stays > 1 || (f->stays && f->team != f->threads))
+        if (f->stays > PLAN_MAX_CLUSTER || (f->stays && f->team != f->threads))
             return row_bad(&r, "blocks of %u threads stay for tasks of %u", f->threads, f->team);
     }
     return true;

@@ -48,7 +48,9 @@ typedef struct Operand {
 
 static Operand operand_a(const Product *p)
 {
-    return (Operand){.place = matrix_place(p->what.a), .lines = p->what.a4 ? 0 : GROUP_ROWS};
+    return (Operand){.place = matrix_place(p->what.a),
+                     .lines = p->what.a4 ? 0 : GROUP_ROWS,
+                     .mn_major = p->what.a_mn_major != 0};
 }
 
 static Operand operand_b(const Product *p)
@@ -165,8 +167,9 @@ static void give_registers(const Sums *sums)
 
 static bool is_same(const MdlWgmma *a, const MdlWgmma *b)
 {
-    return a->type == b->type && a->n == b->n && a->b_mn_major == b->b_mn_major &&
-           !a->accumulate == !b->accumulate && !a->a4 == !b->a4 && a->a == b->a && a->b == b->b;
+    return a->type == b->type && a->n == b->n && a->a_mn_major == b->a_mn_major &&
+           a->b_mn_major == b->b_mn_major && !a->accumulate == !b->accumulate && !a->a4 == !b->a4 &&
+           a->a == b->a && a->b == b->b;
 }
 
 /* A product of all: what every thread has seen has happened before. */

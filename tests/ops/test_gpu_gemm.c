@@ -131,9 +131,96 @@ static void test_tiles(void **state)
     run_tiles("sm_80", floats, COUNT(floats), DT_F32);
 }
 
+/* ---- blocks that stay: sets, batches, sizes of the run ---- */
+
+typedef struct Rows {
+    const Dim *m; /* of the left operand */
+    int n, k;
+    int batch; /* 0: none */
+} Rows;
+
+static const Node *matrix(Harness *h, Graph *g, const char *name, const Dim *const *dims)
+{
+    uint32_t skip = dims[0] ? 0 : 1;
+    const Type *t = type_tensor(h->ir, DT_BF16, 3 - skip, dims + skip);
+    return graph_cast(g, DT_F32, graph_input(g, sym(h->ir->syms, name), t));
+}
+
+static const Node *rows_times(Harness *h, Graph *g, const Rows *r, const Node *a, const char *name)
+{
+    const Dim *batch = r->batch ? dim_const(h->ir, r->batch) : NULL;
+    const Dim *dims[] = {batch, dim_const(h->ir, r->k), dim_const(h->ir, r->n)};
+    int at = r->batch ? 1 : 0;
+    DotAxes x = {.nbatch = (uint32_t)at, .ncontract = 1};
+    x.a_contract[0] = at + 1;
+    x.b_contract[0] = at;
+    return graph_dot(g, a, matrix(h, g, name, dims), &x);
+}
+
+/* Gate and up of a SwiGLU, with a residual: two products of one left operand, one epilogue, two results. */
+static void add_pair(Harness *h, const Rows *r, const Tile *tile)
+{
+    Ir *ir = h->ir;
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    const Dim *dims[] = {r->batch ? dim_const(ir, r->batch) : NULL, r->m, dim_const(ir, r->k)};
+    const Node *a = matrix(h, g, "a", dims), *gate = rows_times(h, g, r, a, "gate");
+    const Node *up = rows_times(h, g, r, a, "up");
+    const Node *y = graph_binary(
+        g, OP_MUL, graph_binary(g, OP_MUL, gate, graph_unary(g, OP_SIGMOID, gate)), up);
+    const Node *res = graph_input(g, sym(ir->syms, "res"), y->type);
+    graph_result(g, sym(ir->syms, "sum"), graph_binary(g, OP_ADD, y, res));
+    graph_result(g, sym(ir->syms, "y"), graph_cast(g, DT_BF16, y));
+    CaseSpec spec = {.name = "pair", .body = g, .cls = "gemm", .tol = 2e-2, .lo = -0.5, .hi = 0.5};
+    memcpy(spec.gpu, tile, sizeof *tile);
+    spec.ngpu = COUNT(tile->at);
+    case_add(h, &spec);
+}
+
+/* Products of one left operand with results of their own: sets, whose tiles follow one another. */
+static void add_sets(Harness *h, const Rows *r, const Tile *tile)
+{
+    Ir *ir = h->ir;
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    const Dim *dims[] = {NULL, r->m, dim_const(ir, r->k)};
+    const Node *a = matrix(h, g, "a", dims);
+    Rows narrow = *r;
+    narrow.n = r->n / 2;
+    graph_result(g, sym(ir->syms, "q"), graph_cast(g, DT_BF16, rows_times(h, g, r, a, "wq")));
+    graph_result(g, sym(ir->syms, "k"), rows_times(h, g, &narrow, a, "wk"));
+    CaseSpec spec = {.name = "sets", .body = g, .cls = "gemm", .tol = 2e-2};
+    memcpy(spec.gpu, tile, sizeof *tile);
+    spec.ngpu = COUNT(tile->at);
+    case_add(h, &spec);
+}
+
+static void test_blocks_that_stay(void **state)
+{
+    UNUSED(state);
+    static const Tile pair = {{128, 128, 64, 3, 8, 1, 1}}, small = {{64, 64, 64, 4, 4, 1, 1}};
+    Harness *h = harness_new("sm_90a");
+    const Dim *some = harness_dim(h, "T", 1, 600, 131), *many = harness_dim(h, "S", 0, 520, 513);
+    const Rows rows[] = {{dim_const(h->ir, 264), 272, 136, 0},
+                         {dim_const(h->ir, 130), 72, 328, 3},
+                         {some, 144, 200, 0},
+                         {some, 64, 64, 2},
+                         {many, 320, 64, 0}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        add_pair(h, &rows[i], i == 1 ? &small : &pair);
+        if (!rows[i].batch)
+            add_sets(h, &rows[i], i % 2 ? &small : &pair);
+    }
+    for (uint32_t i = 0; i < h->cases.n; i++) /* all of them by boxes */
+        if (h->cases.at[i]->k->maps.n < 2)
+            fail_msg("case %u copies nothing in boxes", i);
+    harness_run(h);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_types_and_orders),
-                                       cmocka_unit_test(test_tiles)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_types_and_orders),
+        cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_blocks_that_stay),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -596,6 +596,38 @@ static void test_cost(void **state)
     arena_free(b.arena);
 }
 
+/* A product of bf16 numbers of so many rows, of which the left ones are scaled: groups of class map. */
+static uint32_t scaled_operand(const Target *target, int64_t rows)
+{
+    Bench b = open_bench("call:f");
+    if (target)
+        b.cx->target = target;
+    const Type *narrow = type_with_dtype(b.ir, SHAPE(&b, rows, 320), DT_BF16);
+    const Node *x = graph_cast(b.g, DT_F32, input(&b, "x", narrow));
+    const Node *s =
+        graph_cast(b.g, DT_F32, graph_cast(b.g, DT_BF16, graph_binary(b.g, OP_MUL, x, x)));
+    const Node *w = input(&b, "w", type_with_dtype(b.ir, SHAPE(&b, 640, 320), DT_BF16));
+    graph_result(b.g, named(&b, "y"), linear(&b, s, graph_cast(b.g, DT_F32, w), NULL));
+    Graph *g = only_fuse(&b);
+    uint32_t n = groups(g, "map");
+    if (n)
+        CHECK_SAYS(&b, g, "COST matrix units read it from memory");
+    arena_free(b.arena);
+    return n;
+}
+
+/* What tensor cores multiply is copied as it lies; what has few rows, and what the CPU packs, is computed there. */
+static void test_matrix_units(void **state)
+{
+    UNUSED(state);
+    Err err = {0};
+    Target gpu;
+    assert_true(target_cuda(&gpu, "sm_90a", &err));
+    assert_int_equal(scaled_operand(&gpu, 256), 1);
+    assert_int_equal(scaled_operand(&gpu, 8), 0);
+    assert_int_equal(scaled_operand(NULL, 256), 0);
+}
+
 /* A few long rows are folded in two phases: no second fold over them in one kernel. */
 static void test_long_fold(void **state)
 {
@@ -732,7 +764,7 @@ int main(void)
         cmocka_unit_test(test_cycle),       cmocka_unit_test(test_res),
         cmocka_unit_test(test_cost),        cmocka_unit_test(test_long_fold),
         cmocka_unit_test(test_others),      cmocka_unit_test(test_dynamic),
-        cmocka_unit_test(test_many_paths),
+        cmocka_unit_test(test_many_paths),  cmocka_unit_test(test_matrix_units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

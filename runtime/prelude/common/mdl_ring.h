@@ -10,9 +10,10 @@
 typedef struct MdlRing {
     uint64_t *full, *empty; /* a barrier for each stage */
     int stages, stage, parity;
+    int cluster; /* blocks that share what is brought: who reads tells all of them */
 } MdlRing;
 
-/* By one thread, before all others look at them: two barriers a stage. */
+/* By one thread, before all others look at them: two barriers a stage. readers: warps of all blocks. */
 MDL_FN void mdl_ring_begin(uint64_t *bars, int stages, int readers)
 {
     for (int i = 0; i < stages; i++) {
@@ -22,12 +23,13 @@ MDL_FN void mdl_ring_begin(uint64_t *bars, int stages, int readers)
     mdl_mbar_fence_init();
 }
 
-MDL_FN MdlRing mdl_ring(uint64_t *bars, int stages)
+MDL_FN MdlRing mdl_ring(uint64_t *bars, int stages, int cluster)
 {
     MdlRing r;
     r.full = bars;
     r.empty = bars + stages;
     r.stages = stages;
+    r.cluster = cluster;
     r.stage = r.parity = 0;
     return r;
 }
@@ -54,13 +56,15 @@ MDL_FN void mdl_ring_read(const MdlRing *r)
     mdl_mbar_wait(r->full + r->stage, r->parity);
 }
 
-/* This warp has read the stage; the next one is at hand. */
-MDL_FN void mdl_ring_give(MdlRing *r)
+/* This warp has read the stage before the one at hand. */
+MDL_FN void mdl_ring_give(const MdlRing *r)
 {
+    int before = r->stage ? r->stage - 1 : r->stages - 1;
     mdl_syncwarp();
-    if (mdl_lane() == 0)
-        mdl_mbar_arrive(r->empty + r->stage);
-    mdl_ring_next(r);
+    if (r->cluster == 1 && mdl_lane() == 0)
+        mdl_mbar_arrive(r->empty + before);
+    if (r->cluster > 1 && mdl_lane() < r->cluster)
+        mdl_mbar_arrive_in(r->empty + before, mdl_lane());
 }
 
 /* A part of a warp's sums of wgmma, 16 rows of `groups` x 8, as rows of memory, whose groups are exchanged in each

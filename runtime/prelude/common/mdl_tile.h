@@ -151,62 +151,49 @@ MDL_FN uint64_t mdl_lines_across(const char *tile, int bk, int k)
     return mdl_wgmma_desc(tile + k * 128, bk * 128, 1024, 128);
 }
 
-/* A block of 64 x bn sums of a warpgroup += a b; a in shared memory, or in registers where its tile runs along
- * its rows. */
-#define MDL_WGMMA_STEP(T, n)                                                               \
-    MDL_FN void mdl_wgmma_step_##T##_##n(float *d, const uint32_t *r, const char *a,       \
-                                         const char *b, MdlTile t, int m, int k)           \
-    {                                                                                      \
-        uint64_t at = t.b_along ? mdl_lines_along(b, 0, k) : mdl_lines_across(b, t.bk, k); \
-        if (t.a_along && t.b_along)                                                        \
-            mdl_wgmma_##T##_n##n(d, mdl_lines_along(a, m, k), at, 1);                      \
-        else if (t.a_along)                                                                \
-            mdl_wgmma_##T##_n##n##_t(d, mdl_lines_along(a, m, k), at, 1);                  \
-        else if (t.b_along)                                                                \
-            mdl_wgmma_##T##_rs_n##n(d, r, at, 1);                                          \
-        else                                                                               \
-            mdl_wgmma_##T##_rs_n##n##_t(d, r, at, 1);                                      \
+/* A block of 64 x bn sums of a warpgroup, from row m on, += a b. */
+#define MDL_WGMMA_STEP(T, n)                                                                       \
+    MDL_FN void mdl_wgmma_step_##T##_##n(float *d, const char *a, const char *b, MdlTile t, int m, \
+                                         int k)                                                    \
+    {                                                                                              \
+        uint64_t at = t.b_along ? mdl_lines_along(b, 0, k) : mdl_lines_across(b, t.bk, k);         \
+        uint64_t from =                                                                            \
+            t.a_along ? mdl_lines_along(a, m, k) : mdl_lines_across(a + m * t.bk * 2, t.bk, k);    \
+        if (t.a_along && t.b_along)                                                                \
+            mdl_wgmma_##T##_n##n(d, from, at, 1);                                                  \
+        else if (t.a_along)                                                                        \
+            mdl_wgmma_##T##_n##n##_t(d, from, at, 1);                                              \
+        else if (t.b_along)                                                                        \
+            mdl_wgmma_##T##_ta_n##n(d, from, at, 1);                                               \
+        else                                                                                       \
+            mdl_wgmma_##T##_ta_n##n##_t(d, from, at, 1);                                           \
     }
-/* The registers of A for that, of this warp's 16 rows. */
-MDL_FN void mdl_load_lines_a(uint32_t *r, const char *a, MdlTile t, int m, int k)
-{
-    int lane = mdl_lane(), of = lane >> 3, in = lane & 7;
-    int chunk = (m + mdl_warp() % 4 * 16) / 8 + (of & 1);
-    mdl_ldmatrix_x4_trans(r, a + mdl_line(k + in + (of >> 1) * 8, chunk, t.bk));
-}
 
 /* acc[bm / groups / 64][bn / 8][4] += a b, begun: mdl_wgmma_wait ends it. wm counts warps, four a group. */
-#define MDL_WGMMA_TILE(T)                                                                    \
-    MDL_WGMMA_STEP(T, 64)                                                                    \
-    MDL_WGMMA_STEP(T, 128)                                                                   \
-    MDL_WGMMA_STEP(T, 256)                                                                   \
-    MDL_FN void mdl_wgmma_tile_##T(float *acc, const void *a, const void *b, MdlTile t)      \
-    {                                                                                        \
-        enum { STEPS = 4, MOST = 2 };                                                        \
-        int blocks = t.bm / (t.wm / 4) / 64, first = mdl_warp() / 4 * blocks * 64;           \
-        const char *pa = (const char *)a, *pb = (const char *)b;                             \
-        uint32_t r[STEPS][MOST][4];                                                          \
-        MDL_UNROLL                                                                           \
-        for (int k = 0; k < STEPS && !t.a_along; k++) {                                      \
-            MDL_UNROLL                                                                       \
-            for (int i = 0; i < blocks; i++)                                                 \
-                mdl_load_lines_a(r[k][i], pa, t, first + i * 64, k * 16);                    \
-        }                                                                                    \
-        mdl_wgmma_fence();                                                                   \
-        MDL_UNROLL                                                                           \
-        for (int k = 0; k < STEPS; k++) {                                                    \
-            MDL_UNROLL                                                                       \
-            for (int i = 0; i < blocks; i++) {                                               \
-                float *d = acc + i * (t.bn / 2);                                             \
-                if (t.bn == 64)                                                              \
-                    mdl_wgmma_step_##T##_64(d, r[k][i], pa, pb, t, first + i * 64, k * 16);  \
-                else if (t.bn == 128)                                                        \
-                    mdl_wgmma_step_##T##_128(d, r[k][i], pa, pb, t, first + i * 64, k * 16); \
-                else                                                                         \
-                    mdl_wgmma_step_##T##_256(d, r[k][i], pa, pb, t, first + i * 64, k * 16); \
-            }                                                                                \
-        }                                                                                    \
-        mdl_wgmma_commit();                                                                  \
+#define MDL_WGMMA_TILE(T)                                                               \
+    MDL_WGMMA_STEP(T, 64)                                                               \
+    MDL_WGMMA_STEP(T, 128)                                                              \
+    MDL_WGMMA_STEP(T, 256)                                                              \
+    MDL_FN void mdl_wgmma_tile_##T(float *acc, const void *a, const void *b, MdlTile t) \
+    {                                                                                   \
+        int blocks = t.bm / (t.wm / 4) / 64, first = mdl_warp() / 4 * blocks * 64;      \
+        const char *pa = (const char *)a, *pb = (const char *)b;                        \
+        mdl_wgmma_fence();                                                              \
+        MDL_UNROLL                                                                      \
+        for (int k = 0; k < 64; k += 16) {                                              \
+            MDL_UNROLL                                                                  \
+            for (int i = 0; i < blocks; i++) {                                          \
+                float *d = acc + i * (t.bn / 2);                                        \
+                int m = first + i * 64;                                                 \
+                if (t.bn == 64)                                                         \
+                    mdl_wgmma_step_##T##_64(d, pa, pb, t, m, k);                        \
+                else if (t.bn == 128)                                                   \
+                    mdl_wgmma_step_##T##_128(d, pa, pb, t, m, k);                       \
+                else                                                                    \
+                    mdl_wgmma_step_##T##_256(d, pa, pb, t, m, k);                       \
+            }                                                                           \
+        }                                                                               \
+        mdl_wgmma_commit();                                                             \
     }
 MDL_WGMMA_TILE(bf16)
 MDL_WGMMA_TILE(f16)

@@ -72,6 +72,13 @@ typedef struct MdlArgs {
     extern "C" __global__ void __launch_bounds__(threads, blocks) name( \
         const __grid_constant__ MdlArgs mdl_args, const __grid_constant__ name##_maps mdl_maps)
 #define MDL_MAPS (mdl_maps.at)
+/* .. in clusters of c blocks side by side. */
+#define MDL_GPU_KERNEL_CLUSTER(name, threads, blocks, n, c)                                       \
+    struct name##_maps {                                                                          \
+        MdlTensorMap at[n];                                                                       \
+    };                                                                                            \
+    extern "C" __global__ void __cluster_dims__(c, 1, 1) __launch_bounds__(threads, blocks) name( \
+        const __grid_constant__ MdlArgs mdl_args, const __grid_constant__ name##_maps mdl_maps)
 
 /* ---- coordinates; blocks have one dimension ---- */
 

@@ -138,6 +138,56 @@ MDL_FN void mdl_tma_commit(void)
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
 
+/* ---- clusters: blocks side by side reach each other's shared memory ---- */
+
+/* How many blocks work together in a kernel for clusters of n. */
+#define MDL_CLUSTER(n) (n)
+
+MDL_FN int mdl_cluster_rank(void)
+{
+    int rank;
+    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+/* All threads of the cluster have come here. */
+MDL_FN void mdl_cluster_sync(void)
+{
+    asm volatile("barrier.cluster.arrive.release;\n"
+                 "barrier.cluster.wait.acquire;" ::
+                     : "memory");
+}
+
+/* At the barrier in the same place of another block. */
+MDL_FN void mdl_mbar_arrive_in(uint64_t *bar, int rank)
+{
+    asm volatile("{ .reg .b32 there;\n"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [there]; }" ::"r"(mdl_shared_at(bar)),
+                 "r"(rank)
+                 : "memory");
+}
+
+/* To the same place of all blocks whose bit is set, whose barriers there count the bytes. */
+MDL_FN void mdl_tma_share_2d(void *smem, const MdlTensorMap *map, uint64_t *bar, int x, int y,
+                             int ranks)
+{
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 ".multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(mdl_shared_at(smem)),
+                 "l"(map), "r"(mdl_shared_at(bar)), "r"(x), "r"(y), "h"((uint16_t)ranks)
+                 : "memory");
+}
+
+MDL_FN void mdl_tma_share_3d(void *smem, const MdlTensorMap *map, uint64_t *bar, int x, int y,
+                             int z, int ranks)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes"
+        ".multicast::cluster [%0], [%1, {%3, %4, %5}], [%2], %6;" ::"r"(mdl_shared_at(smem)),
+        "l"(map), "r"(mdl_shared_at(bar)), "r"(x), "r"(y), "r"(z), "h"((uint16_t)ranks)
+        : "memory");
+}
+
 /* Until at most n groups of stores of this thread still read shared memory. */
 #define mdl_tma_wait(n) asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(n) : "memory")
 #endif

@@ -84,12 +84,12 @@ MDL_FN uint64_t mdl_wgmma_desc(const void *smem, int leading_bytes, int stride_b
 
 /* d = a b, and + d where `accumulate` is not 0. a lies with its 16 elements next to each other; so does b,
  * or (_t) its N. p0 .. p5: the numbers of the operands behind d. */
-#define MDL_WGMMA_SS(name, T, n, regs, turned, p0, p1, p2)                                       \
+#define MDL_WGMMA_SS(name, T, n, regs, left, turned, p0, p1, p2)                                 \
     MDL_FN void name(float *d, uint64_t a, uint64_t b, int accumulate)                           \
     {                                                                                            \
         asm volatile("{\n.reg .pred more;\nsetp.ne.b32 more, %" #p2 ", 0;\n"                     \
                      "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." T "." T " {" MDL_D_##regs \
-                     "}, %" #p0 ", %" #p1 ", more, 1, 1, 0, " turned ";\n}"                      \
+                     "}, %" #p0 ", %" #p1 ", more, 1, 1, " left ", " turned ";\n}"               \
                      : MDL_F_##regs(d, 0)                                                        \
                      : "l"(a), "l"(b), "r"(accumulate));                                         \
     }
@@ -105,8 +105,8 @@ MDL_FN uint64_t mdl_wgmma_desc(const void *smem, int leading_bytes, int stride_b
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));      \
     }
 #define MDL_WGMMA(T, n, regs, p0, p1, p2, p3, p4, p5)                               \
-    MDL_WGMMA_SS(mdl_wgmma_##T##_n##n, #T, n, regs, "0", p0, p1, p2)                \
-    MDL_WGMMA_SS(mdl_wgmma_##T##_n##n##_t, #T, n, regs, "1", p0, p1, p2)            \
+    MDL_WGMMA_SS(mdl_wgmma_##T##_n##n, #T, n, regs, "0", "0", p0, p1, p2)           \
+    MDL_WGMMA_SS(mdl_wgmma_##T##_n##n##_t, #T, n, regs, "0", "1", p0, p1, p2)       \
     MDL_WGMMA_RS(mdl_wgmma_##T##_rs_n##n, #T, n, regs, "0", p0, p1, p2, p3, p4, p5) \
     MDL_WGMMA_RS(mdl_wgmma_##T##_rs_n##n##_t, #T, n, regs, "1", p0, p1, p2, p3, p4, p5)
 #define MDL_WGMMA_BOTH(n, regs, p0, p1, p2, p3, p4, p5) \
@@ -120,6 +120,17 @@ MDL_WGMMA_BOTH(96, 48, 48, 49, 50, 51, 52, 53)
 MDL_WGMMA_BOTH(128, 64, 64, 65, 66, 67, 68, 69)
 MDL_WGMMA_BOTH(192, 96, 96, 97, 98, 99, 100, 101)
 MDL_WGMMA_BOTH(256, 128, 128, 129, 130, 131, 132, 133)
+
+/* .. where the rows of a are next to each other (_ta). */
+#define MDL_WGMMA_TA(T, n, regs, p0, p1, p2)                                 \
+    MDL_WGMMA_SS(mdl_wgmma_##T##_ta_n##n, #T, n, regs, "1", "0", p0, p1, p2) \
+    MDL_WGMMA_SS(mdl_wgmma_##T##_ta_n##n##_t, #T, n, regs, "1", "1", p0, p1, p2)
+MDL_WGMMA_TA(bf16, 64, 32, 32, 33, 34)
+MDL_WGMMA_TA(bf16, 128, 64, 64, 65, 66)
+MDL_WGMMA_TA(bf16, 256, 128, 128, 129, 130)
+MDL_WGMMA_TA(f16, 64, 32, 32, 33, 34)
+MDL_WGMMA_TA(f16, 128, 64, 64, 65, 66)
+MDL_WGMMA_TA(f16, 256, 128, 128, 129, 130)
 
 #endif
 

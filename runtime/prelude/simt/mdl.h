@@ -48,6 +48,8 @@ typedef struct MdlArgs {
 /* .. that has n maps of tensors by value. */
 #define MDL_GPU_KERNEL_MAPS(name, threads, blocks, n) MDL_GPU_KERNEL(name, threads, blocks)
 #define MDL_MAPS                                      (mdl_args->map)
+/* .. in clusters of c blocks on a GPU; here each block is alone. */
+#define MDL_GPU_KERNEL_CLUSTER(name, threads, blocks, n, c) MDL_GPU_KERNEL(name, threads, blocks)
 
 #include "mdl_engine.h"
 

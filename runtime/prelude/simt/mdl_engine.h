@@ -56,7 +56,7 @@ typedef struct MdlBox {
 /* m64 n k16. A lies in shared memory, or with a4 in registers. */
 typedef struct MdlWgmma {
     MdlMmaType type;
-    int n, b_mn_major, accumulate;
+    int n, a_mn_major, b_mn_major, accumulate;
     float *d;
     const uint32_t *a4;
     uint64_t a, b; /* descriptors */

@@ -242,6 +242,14 @@ MDL_SIMT_FN void mdl_tma_wait_at(int groups, int line)
 
 #define mdl_prefetch_map(map) ((void)(map))
 
+/* Clusters have one block each. */
+#define MDL_CLUSTER(n)                                   1
+#define mdl_cluster_rank()                               0
+#define mdl_cluster_sync()                               ((void)0)
+#define mdl_mbar_arrive_in(bar, rank)                    ((void)(rank), mdl_mbar_arrive(bar))
+#define mdl_tma_share_2d(smem, map, bar, x, y, ranks)    mdl_tma_load_2d(smem, map, bar, x, y)
+#define mdl_tma_share_3d(smem, map, bar, x, y, z, ranks) mdl_tma_load_3d(smem, map, bar, x, y, z)
+
 /* ---- warpgroups ---- */
 
 MDL_SIMT_FN void mdl_wgmma_fence(void)
@@ -275,9 +283,11 @@ MDL_SIMT_FN void mdl_wgmma_at(const MdlWgmma *op, int line)
     mdl_engine->wgmma(mdl_engine, op, line);
 }
 #define MDL_WGMMA_SS(type, n, t, d, a, b, acc) \
-    mdl_wgmma_at(&(MdlWgmma){type, n, t, (acc), (d), 0, (a), (b)}, __LINE__)
+    mdl_wgmma_at(&(MdlWgmma){type, n, 0, t, (acc), (d), 0, (a), (b)}, __LINE__)
+#define MDL_WGMMA_TS(type, n, t, d, a, b, acc) \
+    mdl_wgmma_at(&(MdlWgmma){type, n, 1, t, (acc), (d), 0, (a), (b)}, __LINE__)
 #define MDL_WGMMA_RS(type, n, t, d, a4, b, acc) \
-    mdl_wgmma_at(&(MdlWgmma){type, n, t, (acc), (d), (a4), 0, (b)}, __LINE__)
+    mdl_wgmma_at(&(MdlWgmma){type, n, 0, t, (acc), (d), (a4), 0, (b)}, __LINE__)
 #include "mdl_wgmma.h"
 #define MDL_SETTLE_F32(x)     ((void)(x))
 
