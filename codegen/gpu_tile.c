@@ -129,6 +129,11 @@ void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
     t->groups = t->operand != DT_F32 && lower_has_config(lo, "groups") &&
                 lower_config_of(lo, s, "groups") != 0;
     t->threads = t->wm * t->wn * 32;
+    if (t->operand == DT_F32) { /* also in a tile that was chosen for tensor cores; mdl_tile.h */
+        t->wn = t->bn / 64;
+        t->wm = t->threads / 32 / t->wn;
+        ASSERT(t->wm * t->wn * 32 == t->threads && t->bm / t->wm % 16 == 0);
+    }
     t->sums = t->bm * t->bn / t->threads;
     t->pitch = t->bn + width(lo);
     for (uint32_t d = 0; d < t->n; d++)
