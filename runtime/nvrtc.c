@@ -30,7 +30,8 @@ struct Nvrtc {
 };
 
 /* Bits depend on the text alone: no contraction, no flushing of subnormals, division and square root
- * rounded right. Functions of the text are the device's. The report of ptxas goes to the log. */
+ * rounded right. Functions of the text are the device's. The prelude stores 16 bytes as one number. The report
+ * of ptxas goes to the log. */
 const char *const nvrtc_options[] = {
     "--std=c++17",
     "--fmad=false",
@@ -38,6 +39,7 @@ const char *const nvrtc_options[] = {
     "--prec-div=true",
     "--prec-sqrt=true",
     "--device-as-default-execution-space",
+    "--device-int128",
     "--ptxas-options=-v",
     "-w",
     NULL,

@@ -22,6 +22,21 @@ typedef struct __align__(MDL_W) MdlBytes
 }
 MdlBytes;
 
+/* n words to a multiple of their size or of 16 bytes, as numbers of 128 bits: a struct of words is stored word by
+ * word where its address is a sum of three, since the compiler then does not see that they are neighbours. */
+MDL_FN void mdl_put_words(void *p, const uint32_t *w, int n)
+{
+    if (n == 1)
+        *(uint32_t *)p = w[0];
+    if (n == 2)
+        *(uint64_t *)p = w[0] | (uint64_t)w[1] << 32;
+    MDL_UNROLL
+    for (int i = 0; i + 4 <= n; i += 4) {
+        uint64_t lo = w[i] | (uint64_t)w[i + 1] << 32, hi = w[i + 2] | (uint64_t)w[i + 3] << 32;
+        ((unsigned __int128 *)p)[i / 4] = lo | (unsigned __int128)hi << 64;
+    }
+}
+
 /* The bits of element i of `per` in a word, and of x at its place. */
 #define MDL_PART(raw, i, per) (raw.w[(i) / (per)] >> ((i) % (per) * (32 / (per))))
 #define MDL_PUT(x, i, per) \
@@ -46,7 +61,7 @@ MdlBytes;
             uint32_t part = MDL_PUT(PUT(v.lane[i]), i, per);               \
             raw.w[i / (per)] = i % (per) ? raw.w[i / (per)] | part : part; \
         }                                                                  \
-        *(Raw *)p = raw;                                                   \
+        mdl_put_words(p, raw.w, sizeof raw / 4);                           \
     }
 MDL_ALIGNED(f32, MdlWords, 1, float, uint32_t, vf, fs, __uint_as_float, __float_as_uint)
 MDL_ALIGNED(i32, MdlWords, 1, int32_t, int32_t, vi, is, +, +)
