@@ -188,8 +188,8 @@ static bool shape_ring(Lower *lo, RingKernel *r)
     for (uint32_t s = 0; s < r->n; s++) {
         const TileSet *t = &r->sets[s];
         r->stage_bytes = larger(r->stage_bytes, align_kib(t->stage_bytes));
-        together = larger(together, t->n);
-        sums = larger(sums, t->sums * t->n);
+        together = larger(together, t->nsum);
+        sums = larger(sums, t->sums * t->nsum);
         r->tasks = dim_add(lo->ir, r->tasks, ring_tasks(lo, r, t));
     }
     r->groups = together > 1 ? 4 : 8;
@@ -355,29 +355,39 @@ static void bring_part(Lower *lo, const RingKernel *r, const Bring *b)
     }
 }
 
-static const KExpr *open_steps(Lower *lo, const TileSet *t, const KExpr **step)
+static const KExpr *open_steps(Lower *lo, const TileSet *t, TileWalk w, const KExpr **step)
 {
     Kernel *k = lo->k;
-    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t));
+    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t, w));
     scope_loop(lo, &(LoopSpec){.stem = "step",
                                .lo = ke_int(k, 0),
                                .hi = steps,
-                               .extent = dim_const(lo->ir, tile_most_steps(lo, t)),
+                               .extent = dim_const(lo->ir, tile_most_steps(lo, t, w)),
                                .rolled = true});
     *step = lo->var[lo->nvar - 1].at;
     return steps;
 }
 
-static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
+/* Bytes of a stage in a walk. */
+static int64_t walk_bytes(const TileSet *t, TileWalk w)
+{
+    int64_t lines = 0;
+    for (uint32_t d = w.from; d < w.to; d++)
+        lines += (t->dot[d].a.lent ? 0 : t->bm) + t->bn;
+    return lines * LINE_BYTES;
+}
+
+static void bring_walk(Lower *lo, const RingKernel *r, const TileSet *t, TileWalk w)
 {
     const KExpr *step;
-    open_steps(lo, t, &step);
+    open_steps(lo, t, w, &step);
     const KExpr *k0 = copy_let(lo, "k0", ke_mul(lo, step, ke_int(lo->k, t->bk)));
     copy_call(
-        lo, arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)t->stage_bytes),
+        lo,
+        arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)walk_bytes(t, w)),
         NULL, 0);
     Bring b = {.base = stage_base(lo, r), .k0 = k0};
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = w.from; d < w.to; d++) {
         b.batch = lower_index(lo, t->dot[d].g->batch);
         b.p = &t->dot[d].a;
         b.shared = false;
@@ -388,6 +398,12 @@ static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
     }
     ring_call(lo, r, "mdl_ring_next");
     scope_end(lo);
+}
+
+static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
+{
+    for (uint32_t i = 0; i < tile_walks(t); i++)
+        bring_walk(lo, r, t, tile_walk(t, i));
 }
 
 /* ---- results ---- */
@@ -406,7 +422,7 @@ static void lay_part_down(Lower *lo, const RingKernel *r, const TileSet *t, cons
     copy_call(lo, "mdl_syncwarp()", NULL, 0);
     const char *text =
         arena_printf(lo->arena, "mdl_groups_store(%%0, %%1, %lld)", (long long)r->groups);
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = 0; d < t->nsum; d++) {
         const KExpr *to = ke_add(lo, p->own, ke_int(k, d * 16 * r->groups * 8));
         const KExpr *arg[] = {ke_addr(k, r->rows, to), ke_addr(k, t->dot[d].acc, p->sum)};
         copy_call(lo, text, arg, 2);
@@ -452,7 +468,7 @@ static void store_part(Lower *lo, const RingKernel *r, const TileSet *t, const S
     const KExpr *place[] = {spot.r, spot.c, ke_int(k, r->groups)}, *dot[PRODUCTS_TOGETHER];
     const KExpr *in = ke_text(k, KT_I64, "mdl_group_place((int)%0, (int)%1, %2)", place, 3);
     const KExpr *at = copy_let(lo, "at", ke_add(lo, p->own, in));
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = 0; d < t->nsum; d++) {
         const KExpr *from = ke_add(lo, at, ke_int(k, d * 16 * r->groups * 8));
         dot[d] = copy_let(lo, "dot", ke_aligned(k, ke_vload(k, r->rows, from, NULL)));
     }
@@ -488,16 +504,15 @@ static void store_tile(Lower *lo, const RingKernel *r, const TileSet *t)
 
 /* ---- multiplying ---- */
 
-static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
+static void multiply_walk(Lower *lo, const RingKernel *r, const TileSet *t, TileWalk w)
 {
     const KExpr *step, *zero = ke_int(lo->k, 0);
     int64_t known;
-    tile_begin_sums(lo, t);
-    const KExpr *steps = open_steps(lo, t, &step);
+    const KExpr *steps = open_steps(lo, t, w, &step);
     ring_call(lo, r, "mdl_ring_read");
-    tile_multiply_stage(lo, t, stage_base(lo, r));
+    tile_multiply_stage(lo, t, w, stage_base(lo, r));
     /* those of the step before are done, these go on */
-    copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", t->n), NULL, 0);
+    copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", w.to - w.from), NULL, 0);
     scope_if(lo, ke_test(lo->k, ">", step, zero));
     ring_call(lo, r, "mdl_ring_give");
     scope_end(lo);
@@ -510,6 +525,13 @@ static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
         scope_if(lo, ke_test(lo->k, ">", steps, zero));
     ring_call(lo, r, "mdl_ring_give");
     scope_end(lo);
+}
+
+static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
+{
+    tile_begin_sums(lo, t);
+    for (uint32_t i = 0; i < tile_walks(t); i++)
+        multiply_walk(lo, r, t, tile_walk(t, i));
     store_tile(lo, r, t);
 }
 
