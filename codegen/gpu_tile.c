@@ -108,14 +108,29 @@ static void shape_dot(Lower *lo, TileSet *t, uint32_t d)
     dot->b.side = &dot->g->right;
     choose_part(lo, t, dot->g, &dot->a, t->bm);
     choose_part(lo, t, dot->g, &dot->b, t->bn);
-    place_part(t, &dot->a, d > 0 ? &t->dot[d - 1].a : NULL);
+    int64_t others = t->stage_bytes;
+    if (t->set->summed)
+        t->stage_bytes = 0;
+    place_part(t, &dot->a, d > 0 && !t->set->summed ? &t->dot[d - 1].a : NULL);
     place_part(t, &dot->b, NULL);
+    t->stage_bytes = larger(t->stage_bytes, others);
+}
+
+uint32_t tile_walks(const TileSet *t)
+{
+    return t->set->summed ? t->n : 1;
+}
+
+TileWalk tile_walk(const TileSet *t, uint32_t i)
+{
+    return t->set->summed ? (TileWalk){i, i + 1} : (TileWalk){0, t->n};
 }
 
 void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
 {
     uint32_t s = set->number;
     *t = (TileSet){.set = set, .n = set->n, .operand = tile_operand(set)};
+    t->nsum = set->summed ? 1 : set->n;
     t->bm = lower_config_of(lo, s, "bm");
     t->bn = lower_config_of(lo, s, "bn");
     t->bk = lower_config_of(lo, s, "bk");
@@ -146,7 +161,7 @@ const Dim *tile_tasks(Lower *lo, const TileSet *t)
 
 static int64_t shared_bytes(const TileSet *t)
 {
-    return larger(t->stages * t->stage_bytes, t->n * t->row_floats * 4);
+    return larger(t->stages * t->stage_bytes, t->nsum * t->row_floats * 4);
 }
 
 /* ---- one stage ---- */
@@ -304,10 +319,11 @@ static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Pa
     share_close(lo);
 }
 
-/* Brings steps [k0, k0 + bk) of the depth to a stage. */
-static void bring_stage(Lower *lo, const TileSet *t, const KExpr *stage, const KExpr *k0)
+/* Brings steps [k0, k0 + bk) of the depth to a stage; at: stage, k0. */
+static void bring_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *const *at)
 {
-    for (uint32_t d = 0; d < t->n; d++) {
+    const KExpr *stage = at[0], *k0 = at[1];
+    for (uint32_t d = w.from; d < w.to; d++) {
         bring_part(lo, t, &t->dot[d], &t->dot[d].a, stage, k0);
         bring_part(lo, t, &t->dot[d], &t->dot[d].b, stage, k0);
     }
@@ -342,6 +358,10 @@ void tile_begin_sums(Lower *lo, TileSet *t)
                          dot->tile, (long long)t->bm, (long long)t->bn, (long long)t->bk,
                          (long long)t->wm, (long long)t->wn, dot->a.along, dot->b.along);
         copy_call(lo, text, NULL, 0);
+        if (d >= t->nsum) {
+            dot->acc = t->dot[0].acc;
+            continue;
+        }
         dot->acc = ks_local(k, lo->scope->block, "acc", KT_F32, t->sums);
         scope_loop(lo, &(LoopSpec){.stem = "i",
                                    .lo = ke_int(k, 0),
@@ -360,12 +380,12 @@ static const char *product_kind(const TileSet *t)
     return t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
 }
 
-void tile_multiply_stage(Lower *lo, const TileSet *t, const KExpr *base)
+void tile_multiply_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *base)
 {
     Kernel *k = lo->k;
     const char *how = product_kind(t);
     const char *cast = t->operand == DT_F32 ? "(const float *)" : "";
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = w.from; d < w.to; d++) {
         const TileDot *dot = &t->dot[d];
         const KExpr *arg[] = {ke_addr(k, dot->acc, ke_int(k, 0)),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->a.at))),
@@ -376,27 +396,28 @@ void tile_multiply_stage(Lower *lo, const TileSet *t, const KExpr *base)
     }
 }
 
-static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
+static void multiply_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *stage)
 {
     const KExpr *bytes = ke_int(lo->k, t->stage_bytes);
-    tile_multiply_stage(lo, t, copy_let(lo, "base", ke_mul(lo, stage, bytes)));
+    tile_multiply_stage(lo, t, w, copy_let(lo, "base", ke_mul(lo, stage, bytes)));
 }
 
 /* As many as the longest depth of a dot has: of a shorter one what is past its end is 0. */
-const KExpr *tile_steps(Lower *lo, const TileSet *t)
+const KExpr *tile_steps(Lower *lo, const TileSet *t, TileWalk w)
 {
     Kernel *k = lo->k;
-    const KExpr *most = depth_end(lo, t, t->dot[0].g);
-    for (uint32_t d = 1; d < t->n && !t->depth_end; d++)
-        if (t->dot[d].g->depth != t->dot[0].g->depth)
+    const Gemm *first = t->dot[w.from].g;
+    const KExpr *most = depth_end(lo, t, first);
+    for (uint32_t d = w.from + 1; d < w.to && !t->depth_end; d++)
+        if (t->dot[d].g->depth != first->depth)
             most = ke_index(k, KI_MAX, most, ke_extent(k, t->dot[d].g->depth));
     return ke_index(k, KI_DIV, ke_add(lo, most, ke_int(k, t->bk - 1)), ke_int(k, t->bk));
 }
 
-int64_t tile_most_steps(Lower *lo, const TileSet *t)
+int64_t tile_most_steps(Lower *lo, const TileSet *t, TileWalk w)
 {
     int64_t most = 1;
-    for (uint32_t d = 0; d < t->n; d++)
+    for (uint32_t d = w.from; d < w.to; d++)
         most = larger(most, ceil_div(dim_hi(lo->ir, t->dot[d].g->depth), t->bk));
     return most;
 }
@@ -414,7 +435,7 @@ static void end_products(Lower *lo, const TileSet *t)
         copy_call(lo, "mdl_wgmma_wait(0)", NULL, 0);
 }
 
-static void walk_depth(Lower *lo, const TileSet *t)
+static void walk_depth(Lower *lo, const TileSet *t, TileWalk w)
 {
     Kernel *k = lo->k;
     int64_t ahead = t->stages - 1;
@@ -424,11 +445,11 @@ static void walk_depth(Lower *lo, const TileSet *t)
                                .hi = ke_int(k, ahead),
                                .extent = dim_const(lo->ir, ahead)});
     const KExpr *s = lo->var[lo->nvar - 1].at;
-    bring_stage(lo, t, s, copy_let(lo, "k0", ke_mul(lo, s, bk)));
+    bring_stage(lo, t, w, (const KExpr *[]){s, copy_let(lo, "k0", ke_mul(lo, s, bk))});
     commit(lo, t);
     scope_end(lo);
-    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t));
-    int64_t most = tile_most_steps(lo, t);
+    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t, w));
+    int64_t most = tile_most_steps(lo, t, w);
     scope_loop(lo, &(LoopSpec){.stem = "step",
                                .lo = ke_int(k, 0),
                                .hi = steps,
@@ -436,15 +457,15 @@ static void walk_depth(Lower *lo, const TileSet *t)
     const KExpr *step = lo->var[lo->nvar - 1].at;
     wait_stage(lo, t, ahead - 1);
     if (goes_on(t))
-        multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
+        multiply_stage(lo, t, w, ke_index(k, KI_MOD, step, ring));
     const KExpr *next = copy_let(lo, "next", ke_add(lo, step, ke_int(k, ahead)));
     scope_if(lo, ke_test(k, "<", next, steps));
     const KExpr *stage = copy_let(lo, "stage", ke_index(k, KI_MOD, next, ring));
-    bring_stage(lo, t, stage, copy_let(lo, "k0", ke_mul(lo, next, bk)));
+    bring_stage(lo, t, w, (const KExpr *[]){stage, copy_let(lo, "k0", ke_mul(lo, next, bk))});
     scope_end(lo);
     commit(lo, t);
     if (!goes_on(t))
-        multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
+        multiply_stage(lo, t, w, ke_index(k, KI_MOD, step, ring));
     end_products(lo, t);
     scope_end(lo);
 }
@@ -455,7 +476,7 @@ static void lay_sums_down(Lower *lo, const TileSet *t)
 {
     Kernel *k = lo->k;
     wait_stage(lo, t, 0);
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = 0; d < t->nsum; d++) {
         const TileDot *dot = &t->dot[d];
         const char *how = product_kind(t);
         const char *text =
@@ -538,6 +559,10 @@ void tile_place(Lower *lo, TileSet *t, const KExpr *m0, const KExpr *n0)
 void tile_compute(Lower *lo, TileSet *t)
 {
     tile_begin_sums(lo, t);
-    walk_depth(lo, t);
+    for (uint32_t i = 0; i < tile_walks(t); i++) {
+        if (i > 0) /* nobody reads the ring any more */
+            wait_stage(lo, t, 0);
+        walk_depth(lo, t, tile_walk(t, i));
+    }
     lay_sums_down(lo, t);
 }

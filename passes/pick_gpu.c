@@ -183,11 +183,13 @@ static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
         PickExtents one = pick_extents(cx->ir, p.dot[d]);
         e.m = one.m > e.m ? one.m : e.m;
         e.n = one.n > e.n ? one.n : e.n;
-        uint32_t n = ++together[p.set[d]];
-        most = n > most ? n : most;
+        together[p.set[d]]++;
         tensor = tensor && on_tensor_cores(p.dot[d]);
         read = read && products_read(p.dot[d]->in[0]) && products_read(p.dot[d]->in[1]);
     }
+    for (uint32_t s = 0; s < p.nset; s++) /* of a sum one is kept */
+        if (together[s] > most && !products_total(body, &p, s))
+            most = together[s];
     const GpuTile t = choose_gpu_tile(cx->target, &(GpuProduct){e, most, tensor, read});
     const int64_t ints[] = {t.bm, t.bn, t.bk, t.stages, t.wm, t.wn, t.groups};
     memcpy(config, ints, sizeof ints);

@@ -193,6 +193,53 @@ static void add_sets(Harness *h, const Rows *r, const Tile *tile)
     case_add(h, &spec);
 }
 
+/* What queries, keys and values send back: products of unequal depth that only their sum reads, which takes the
+ * registers of one; `apart`: another result reads one of them. */
+static void add_sum(Harness *h, const Rows *r, const Tile *tile, bool apart)
+{
+    Ir *ir = h->ir;
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    const Node *sum = NULL, *dot = NULL;
+    for (int i = 0; i < 3; i++) {
+        Rows one = *r;
+        one.k = i == 1 ? r->k : r->k / 2;
+        const char *left = arena_printf(h->arena, "a%d", i),
+                   *right = arena_printf(h->arena, "b%d", i);
+        const Dim *dims[] = {NULL, r->m, dim_const(ir, one.k)};
+        dot = rows_times(h, g, &one, matrix(h, g, left, dims), right);
+        sum = !sum ? dot : graph_binary(g, OP_ADD, i == 1 ? sum : dot, i == 1 ? dot : sum);
+    }
+    const Node *res = graph_input(g, sym(ir->syms, "res"), sum->type);
+    graph_result(g, sym(ir->syms, "y"), graph_binary(g, OP_ADD, sum, res));
+    if (apart)
+        graph_result(g, sym(ir->syms, "last"), graph_unary(g, OP_NEG, dot));
+    CaseSpec spec = {.name = "sum", .body = g, .cls = "gemm", .tol = 2e-2};
+    memcpy(spec.gpu, tile, sizeof *tile);
+    spec.ngpu = COUNT(tile->at);
+    KCase *c = case_add(h, &spec);
+    uint32_t sums = 0;
+    for (uint32_t i = 0; i < c->k->bufs.n; i++)
+        sums += c->k->bufs.at[i].kind == KB_LOCAL;
+    assert_int_equal(sums, apart ? 3 : 1);
+}
+
+static void test_sums(void **state)
+{
+    UNUSED(state);
+    static const Tile groups[] = {{{128, 256, 64, 4, 8, 1, 1}}, {{64, 64, 64, 2, 4, 1, 1}}};
+    static const Tile warps[] = {{{64, 64, 32, 3, 2, 2, 0}}, {{32, 64, 64, 2, 1, 2, 0}}};
+    for (size_t arch = 0; arch < COUNT(archs); arch++) {
+        Harness *h = harness_new(archs[arch]);
+        const Tile *tile = arch ? groups : warps;
+        const Rows even = {dim_const(h->ir, 136), 264, 400, 0},
+                   odd = {dim_const(h->ir, 70), 67, 66, 0};
+        add_sum(h, &even, &tile[0], false);
+        add_sum(h, &even, &tile[1], true);
+        add_sum(h, &odd, &tile[1], false);
+        harness_run(h);
+    }
+}
+
 static void test_blocks_that_stay(void **state)
 {
     UNUSED(state);
@@ -221,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_types_and_orders),
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_blocks_that_stay),
+        cmocka_unit_test(test_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
