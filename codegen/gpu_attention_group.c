@@ -69,20 +69,23 @@ static void fill_rings(Lower *lo, const Group *w, uint32_t ring, uint32_t n)
     scope_end(lo);
 }
 
+static void hold(Lower *lo, const Group *w)
+{
+    const AttendSide *held[] = {&w->f->q};
+    groups_hold(lo, &w->g, held, 1, w->f->t0);
+}
+
 static void fill(Lower *lo, const Group *w)
 {
-    const AttendFwd *f = w->f;
-    const AttendSide *held[] = {&f->q};
     if (w->g.boxes) {
         groups_warp(lo, &w->g, 0);
         groups_thread(lo);
-        groups_hold(lo, &w->g, held, 1, f->t0);
         fill_rings(lo, w, KEYS, 2);
         scope_end(lo);
         scope_end(lo);
         return;
     }
-    groups_hold(lo, &w->g, held, 1, f->t0);
+    hold(lo, w);
     for (uint32_t ring = KEYS; ring <= VALUES; ring++) {
         groups_half(lo, &w->g, ring);
         fill_rings(lo, w, ring, 1);
@@ -210,6 +213,13 @@ void attend_groups(Lower *lo, AttendFwd *f)
 {
     Group w = describe(lo, f);
     groups_open(lo, &w.g);
+    if (w.g.boxes) { /* while the bounds are found */
+        groups_warp(lo, &w.g, 0);
+        groups_thread(lo);
+        hold(lo, &w);
+        scope_end(lo);
+        scope_end(lo);
+    }
     fwd_bounds(lo, f);
     groups_begin(lo, &w.g, true);
     fill(lo, &w);
