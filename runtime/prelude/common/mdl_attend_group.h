@@ -16,18 +16,19 @@ typedef struct MdlAttendGroup {
 
 /* ---- barriers ---- */
 
-/* Of a block: what it holds is there; whose turn it is among the groups that multiply; stages of two rings, full
- * and free. */
+/* Of a block: what it holds is there, is needed no longer; whose turn it is among the groups that multiply; stages of
+ * two rings, full and free. */
 typedef struct MdlAttendBars {
-    uint64_t *held, *turn, *full[2], *free[2];
+    uint64_t *held, *spent, *turn, *full[2], *free[2];
     int groups, stages;
 } MdlAttendBars;
 
 MDL_FN MdlAttendBars mdl_attend_bars(uint64_t *at, int groups, int stages)
 {
-    uint64_t *ring = at + 1 + groups;
+    uint64_t *ring = at + 2 + groups;
     MdlAttendBars b = {
-        at, at + 1, {ring, ring + stages}, {ring + stages * 2, ring + stages * 3}, groups, stages};
+        at,     at + 1, at + 2, {ring, ring + stages}, {ring + stages * 2, ring + stages * 3},
+        groups, stages};
     return b;
 }
 
@@ -37,6 +38,7 @@ MDL_FN void mdl_attend_open(MdlAttendBars b, int held, int full)
 {
     if (mdl_thread() == 0) {
         mdl_mbar_init(b.held, held);
+        mdl_mbar_init(b.spent, b.groups * 4);
         for (int i = 0; i < b.groups; i++)
             mdl_mbar_init(b.turn + i, 4);
         for (int i = 0; i < b.stages * 2; i++) {
