@@ -69,6 +69,7 @@ static const Form groups_backward[] = {
     {BWD ", mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.1 * (t - u))", 1, 200,
      200, 2, 2, 32, 64, "bf16", false},
     {BWD ", mask: causal(pos))", 1, 140, 140, 1, 1, 192, 256, "bf16", false},
+    {BWD ", mask: causal(pos))", 1, 600, 600, 4, 1, 128, 128, "bf16", false},
 };
 
 /* Tensor cores take weights and their gradients rounded to the operands' type, to a part u of them: a sum of n of
@@ -82,7 +83,7 @@ static double tolerance(const Form *f)
     return strstr(f->text, "attention_bwd") ? u * (2 + 5 * sqrt(n)) : 4 * u;
 }
 
-/* On a GPU of so many multiprocessors; 0: of as many as there are. */
+/* On a GPU of so many multiprocessors: the fewer, the larger are blocks; 0: of as many as there are. */
 static void run_sized(const char *isa, uint32_t cores, const Form *all, size_t n, const char *cls)
 {
     Harness *h = harness_new(isa);
@@ -138,6 +139,7 @@ static void test_groups_backward(void **state)
     UNUSED(state);
     run_forms("sm_90a", backward + FIRST_NARROW, COUNT(backward) - FIRST_NARROW, "attention_bwd");
     run_forms("sm_90a", groups_backward, COUNT(groups_backward), "attention_bwd");
+    run_sized("sm_90a", 1, groups_backward, COUNT(groups_backward), "attention_bwd");
 }
 
 static void test_backward(void **state)
