@@ -301,10 +301,14 @@ MDL_SIMT_FN void mdl_wgmma_at(const MdlWgmma *op, int line)
 #define MDL_SETTLE_F32(x)            ((void)(x))
 #define mdl_wgmma_desc_uniform(desc) (desc)
 
-#define mdl_setmaxnreg_dec(n)        ((void)(n))
-#define mdl_setmaxnreg_inc(n)        ((void)(n))
-#define mdl_grid_wait()              ((void)0)
-#define mdl_grid_launch()            ((void)0)
+MDL_SIMT_FN void mdl_registers_at(int n, int line)
+{
+    mdl_engine->registers(mdl_engine, n, line);
+}
+#define mdl_setmaxnreg_dec(n) mdl_registers_at((n), __LINE__)
+#define mdl_setmaxnreg_inc(n) mdl_registers_at((n), __LINE__)
+#define mdl_grid_wait()       ((void)0)
+#define mdl_grid_launch()     ((void)0)
 
 MDL_FN float mdl_exp2_fast(float x)
 {
