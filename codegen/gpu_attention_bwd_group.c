@@ -11,7 +11,7 @@
 #include "gpu_attend_group.h"
 #include "gpu_attention_bwd.h"
 
-enum { UNSEEN, WHOLE, CUT, COPY_REGISTERS = 56, BOX_REGISTERS = 48 };
+enum { UNSEEN, WHOLE, CUT, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
 /* What is told of a tile of queries, as ints: one of those above, the head, the first query. */
 enum { STATE, HEAD, FIRST, TOLD };
 
@@ -281,7 +281,7 @@ static void begin_sums(Lower *lo, Group *w)
 {
     w->f->t.threads = w->g.groups * ATTEND_GROUP;
     bwd_begin_sums(lo, w->f);
-    groups_await_held(lo, &w->g);
+    groups_await_held(lo, &w->g, ke_int(lo->k, 0));
 }
 
 static const KExpr *as_index(Lower *lo, const KExpr *e)

@@ -250,6 +250,15 @@ static void attend_config(const PassCx *cx, const GpuAttend *from, const Attenti
     memcpy(config, ints, sizeof ints);
 }
 
+/* Whether pairs of tiles of queries, dealt out among blocks that stay, leave few of them idle at the end. */
+static bool attend_pairs_fill(const PassCx *cx, const Attention *a, int64_t rows)
+{
+    int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
+    int64_t pairs = heads * ceil_of(ceil_of(dim_hi(cx->ir, a->t), rows), 2);
+    int64_t cores = cx->target->cores;
+    return pairs * 10 >= ceil_of(pairs, cores) * cores * 9;
+}
+
 static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
 {
     Attention a;
@@ -261,6 +270,8 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
     config[3] = tensor && t > LEAST_GROUP / 2 && attend_by_groups(cx, operand, COUNT(operand));
     const GpuAttend *warps = tensor ? attend_tiles : attend_floats;
     attend_config(cx, config[3] ? attend_groups : warps, &a, t, config);
+    if (config[3] && attend_pairs_fill(cx, &a, config[0]))
+        config[3] = 2; /* blocks stay */
 }
 
 static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
