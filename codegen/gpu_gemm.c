@@ -1,7 +1,7 @@
 /* gpu_gemm.c: matrix products on a GPU, with elementwise operands and epilogue: a block of threads computes a tile of
  * every dot of a set (gpu_tile.c), then the results of which they are part. f64 has a thread per row.
  *
- * Config: bm bn bk stages, and the warps along m and n (f32: 8 or 4 rows by 8 columns a thread). */
+ * Config: bm bn bk stages, and the warps along m and n (f32: 16, 8 or 4 rows by 8 columns a thread). */
 #include "gpu_tile.h"
 
 static void epilogue(Lower *lo, const TileSet *t)

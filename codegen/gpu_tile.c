@@ -2,8 +2,8 @@
  * the whole depth; so no sum depends on how blocks run.
  *
  * A ring of `stages` buffers in shared memory holds bk steps of depth of both operands. What is read as it
- * lies, 16 bit and in runs of 16 bytes, is copied by cp.async while earlier stages are multiplied; any other
- * operand is computed, element by element, on the way. 16-bit operands go through the tensor cores, others
+ * lies, f32 (gpu_float.c) or 16 bit and in runs of 16 bytes, is copied by cp.async while earlier stages are
+ * multiplied; any other operand is computed, element by element, on the way. 16-bit operands go through the tensor cores, others
  * through multiply-adds of f32 (mdl_tile.h). The sums then pass through shared memory, so that
  * what follows sees rows of the result, and whatever it reads and writes is read and written in order. */
 #include "gpu_tile.h"
@@ -60,8 +60,11 @@ static void choose_part(Lower *lo, const TileSet *t, Gemm *g, Part *p, int64_t r
     p->rows = s->panel = rows;
     double by_rows = gemm_probe_side(lo, g, s, false), by_depth = gemm_probe_side(lo, g, s, true);
     p->along = by_depth <= by_rows;
-    if (t->operand == DT_F32)
+    if (t->operand == DT_F32) {
+        p->copy.wide = runs_lie_together(lo, g, s, false, DT_F32);
+        float_choose(lo, g, p);
         return;
+    }
     p->async = runs_lie_together(lo, g, s, p->along, t->operand);
     if (!p->async && runs_lie_together(lo, g, s, !p->along, t->operand)) {
         p->along = !p->along;
@@ -93,7 +96,8 @@ static void place_part(TileSet *t, Part *p, const Part *lender)
     p->lent = lender && same_part(p, lender);
     p->at = p->lent ? lender->at : t->stage_bytes;
     if (!p->lent)
-        t->stage_bytes += p->rows * t->bk * operand_bytes(t);
+        t->stage_bytes +=
+            (t->operand == DT_F32 ? float_pitch(p) : p->rows) * t->bk * operand_bytes(t);
     t->async = t->async || p->async;
     t->computed = t->computed || !p->async;
 }
@@ -195,16 +199,16 @@ static void place_run(Lower *lo, Run *r, const KExpr *id)
         const char *text = r->t->groups ? "mdl_line(%0, %1, %3)" : "mdl_chunk(%0, %1, %2)";
         r->to = ke_text(k, KT_I64, text, arg, 4);
     } else {
-        r->to = ke_add(lo, ke_mul(lo, r->k_in, ke_int(k, p->rows)), r->row_in);
+        r->to = ke_add(lo, ke_mul(lo, r->k_in, ke_int(k, float_pitch(p))), r->row_in);
     }
 }
 
-static const KExpr *depth_end(Lower *lo, const TileSet *t, const Gemm *g)
+const KExpr *tile_depth_end(Lower *lo, const TileSet *t, const Gemm *g)
 {
     return t->depth_end ? t->depth_end : ke_extent(lo->k, g->depth);
 }
 
-static const KExpr *rows_end(Lower *lo, const TileSet *t, const Gemm *g, const GemmSide *s)
+const KExpr *tile_rows_end(Lower *lo, const TileSet *t, const Gemm *g, const GemmSide *s)
 {
     return t->rows_end && s == &g->left ? t->rows_end : ke_extent(lo->k, s->rows);
 }
@@ -214,7 +218,7 @@ static const KExpr *elements_left(Lower *lo, const Run *r)
 {
     const KExpr *at = r->p->along ? r->depth : r->row;
     const KExpr *end =
-        r->p->along ? depth_end(lo, r->t, r->g) : rows_end(lo, r->t, r->g, r->p->side);
+        r->p->along ? tile_depth_end(lo, r->t, r->g) : tile_rows_end(lo, r->t, r->g, r->p->side);
     return ke_sub(lo, end, at);
 }
 
@@ -229,8 +233,8 @@ static bool runs_are_whole(const Lower *lo, const Run *r)
 static const KExpr *inside(Lower *lo, const Run *r)
 {
     Kernel *k = lo->k;
-    const KExpr *rows = ke_test(k, "<", r->row, rows_end(lo, r->t, r->g, r->p->side));
-    return ke_test(k, "&&", rows, ke_test(k, "<", r->depth, depth_end(lo, r->t, r->g)));
+    const KExpr *rows = ke_test(k, "<", r->row, tile_rows_end(lo, r->t, r->g, r->p->side));
+    return ke_test(k, "&&", rows, ke_test(k, "<", r->depth, tile_depth_end(lo, r->t, r->g)));
 }
 
 /* Row and depth of the run as indices; lanes go along it. */
@@ -267,7 +271,7 @@ static void copy_run(Lower *lo, const Run *r, const KExpr *to)
 static void store_run(Lower *lo, const Run *r, const KExpr *to, const KExpr *x)
 {
     Kernel *k = lo->k;
-    const KExpr *arg[] = {ke_addr(k, r->t->tiles, to), x, ke_int(k, r->p->rows),
+    const KExpr *arg[] = {ke_addr(k, r->t->tiles, to), x, ke_int(k, float_pitch(r->p)),
                           ke_int(k, width(lo))};
     if (r->t->operand == DT_BF16)
         copy_call(lo, "mdl_storea_bf16((uint16_t *)%0, %1)", arg, 2);
@@ -302,6 +306,12 @@ static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Pa
     Kernel *k = lo->k;
     if (p->lent)
         return;
+    if (p->async && t->operand == DT_F32) {
+        const KExpr *bytes = ke_mul(lo, stage, ke_int(k, t->stage_bytes));
+        const KExpr *to_k0[] = {ke_add(lo, bytes, ke_int(k, p->at)), k0};
+        float_bring(lo, t, dot, p, to_k0);
+        return;
+    }
     const KExpr *id = share_open(lo, &(ShareSpec){.thread = t->thread,
                                                   .threads = t->threads,
                                                   .count = p->rows * t->bk / width(lo)});
@@ -407,7 +417,7 @@ const KExpr *tile_steps(Lower *lo, const TileSet *t, TileWalk w)
 {
     Kernel *k = lo->k;
     const Gemm *first = t->dot[w.from].g;
-    const KExpr *most = depth_end(lo, t, first);
+    const KExpr *most = tile_depth_end(lo, t, first);
     for (uint32_t d = w.from + 1; d < w.to && !t->depth_end; d++)
         if (t->dot[d].g->depth != first->depth)
             most = ke_index(k, KI_MAX, most, ke_extent(k, t->dot[d].g->depth));
@@ -501,7 +511,7 @@ void tile_open_sums(Lower *lo, const TileSet *t, TileSpot *spot)
     spot->row = copy_let(lo, "row", ke_add(lo, t->m0, spot->r));
     spot->column = copy_let(lo, "column", ke_add(lo, t->n0, spot->c));
     const KExpr *n = ke_extent(k, g->right.rows);
-    const KExpr *rows = ke_test(k, "<", spot->row, rows_end(lo, t, g, &g->left));
+    const KExpr *rows = ke_test(k, "<", spot->row, tile_rows_end(lo, t, g, &g->left));
     scope_if(lo, ke_test(k, "&&", rows, ke_test(k, "<", spot->column, n)));
     spot->lanes = NULL;
     if (!dim_is_const(g->right.rows, &columns) || columns % w != 0)
@@ -559,6 +569,10 @@ void tile_place(Lower *lo, TileSet *t, const KExpr *m0, const KExpr *n0)
 void tile_compute(Lower *lo, TileSet *t)
 {
     tile_begin_sums(lo, t);
+    for (uint32_t d = 0; d < t->n && t->operand == DT_F32; d++) {
+        float_begin(lo, t, &t->dot[d], &t->dot[d].a);
+        float_begin(lo, t, &t->dot[d], &t->dot[d].b);
+    }
     for (uint32_t i = 0; i < tile_walks(t); i++) {
         if (i > 0) /* nobody reads the ring any more */
             wait_stage(lo, t, 0);

@@ -6,6 +6,15 @@
 
 #include "gemm.h"
 
+/* How an operand of f32 is copied. */
+typedef struct FloatCopy {
+    bool wide;                    /* 16 bytes at once, along the rows */
+    const Dim *by_row, *by_depth; /* elements between neighbours in memory */
+    const KExpr *row_in, *k_in;   /* where this thread begins in the tile */
+    const KExpr *rows_left;       /* rows that there are from there on */
+    const char *from, *bring;     /* names: its first element in memory, its MdlBring */
+} FloatCopy;
+
 /* An operand of the tile. */
 typedef struct Part {
     GemmSide *side;
@@ -17,6 +26,7 @@ typedef struct Part {
     const KExpr *first; /* row of the matrix */
     uint32_t map;       /* of gpu_ring.c: what copies it */
     bool stacked;       /* .. and has batch members */
+    FloatCopy copy;     /* of gpu_float.c */
 } Part;
 
 typedef struct TileDot {
@@ -83,6 +93,18 @@ typedef struct TileSpot {
 void tile_open_sums(Lower *lo, const TileSet *t, TileSpot *spot);
 const KExpr *tile_sum(Lower *lo, const TileSet *t, uint32_t d, const TileSpot *spot);
 void tile_close_sums(Lower *lo);
+
+/* gpu_float.c: whether an operand of f32 can be copied, and in which order best; floats from one step of its tile's depth
+ * to the next. */
+void float_choose(Lower *lo, Gemm *g, Part *p);
+int64_t float_pitch(const Part *p);
+/* Names of what all steps of depth have in common; and copies those from k0 on to place `to` of the tiles. */
+void float_begin(Lower *lo, const TileSet *t, TileDot *dot, Part *p);
+void float_bring(Lower *lo, const TileSet *t, const TileDot *dot, const Part *p,
+                 const KExpr *const *to_k0);
+/* Past which no row of a side, and no step of depth, is. */
+const KExpr *tile_rows_end(Lower *lo, const TileSet *t, const Gemm *g, const GemmSide *s);
+const KExpr *tile_depth_end(Lower *lo, const TileSet *t, const Gemm *g);
 
 /* gpu_ring.c: computes all products with threads of their own that copy, if all operands can be copied in boxes and
  * warpgroups multiply; false: others are to do it. */

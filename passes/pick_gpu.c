@@ -96,10 +96,11 @@ static const GpuTile group_tiles[] = {{128, 256, 64, 4, 8, 1, 1}, {128, 128, 64,
 static const GpuTile tensor_tiles[] = {{128, 128, 32, 4, 2, 4, 0}, {128, 64, 32, 4, 4, 2, 0},
                                        {64, 128, 32, 4, 2, 4, 0},  {64, 64, 32, 4, 2, 2, 0},
                                        {32, 64, 64, 4, 1, 2, 0},   {16, 64, 64, 4, 1, 2, 0}};
-/* 8 x 8 sums a thread, or 4 x 8. */
-static const GpuTile float_tiles[] = {{128, 128, 16, 2, 8, 1, 0}, {128, 64, 16, 2, 4, 1, 0},
-                                      {64, 64, 16, 2, 2, 1, 0},   {32, 64, 16, 2, 1, 1, 0},
-                                      {64, 64, 16, 2, 4, 1, 0},   {32, 64, 16, 2, 2, 1, 0}};
+/* 16 x 8 sums a thread, 8 x 8 or 4 x 8; 64 columns a warp. */
+static const GpuTile float_tiles[] = {{128, 128, 16, 4, 2, 2, 0}, {128, 128, 16, 3, 4, 2, 0},
+                                      {128, 64, 16, 4, 4, 1, 0},  {64, 64, 16, 4, 2, 1, 0},
+                                      {32, 64, 16, 4, 1, 1, 0},   {64, 64, 16, 4, 4, 1, 0},
+                                      {32, 64, 16, 4, 2, 1, 0}};
 
 /* Time of the product, up to a factor: rounds of tiles on all multiprocessors, each as long as what it
  * multiplies and reads. */
@@ -117,7 +118,8 @@ static double tile_time(const GpuTile *t, const Target *target, const PickExtent
 /* Shared memory of the ring, when no dot lends another its operand, and of the sums as rows. */
 static int64_t tile_shared(const GpuTile *t, int64_t n, bool tensor)
 {
-    int64_t ring = t->stages * n * (t->bm + t->bn) * t->bk * (tensor ? 2 : 4);
+    int64_t pad = tensor ? 0 : 8; /* of tiles that are turned */
+    int64_t ring = t->stages * n * (t->bm + t->bn + pad) * t->bk * (tensor ? 2 : 4);
     int64_t rows = n * t->bm * (t->bn + 8) * 4;
     return ring > rows ? ring : rows;
 }
@@ -138,7 +140,7 @@ typedef struct GpuProduct {
     bool tensor, read;
 } GpuProduct;
 
-enum { MOST_SUMS = 128 }; /* of a thread */
+enum { MOST_SUMS = 128, MOST_COMPUTING = 64 }; /* of a thread; of one that also computes f32 */
 
 static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
 {
@@ -151,8 +153,9 @@ static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
     double least = 0;
     for (size_t i = 0; i < count; i++) {
         const GpuTile t = fit_stages(&from[i], target, n, tensor);
-        int64_t sums = t.bm * t.bn / (t.wm * t.wn * WARP) * n;
-        bool fits = sums <= MOST_SUMS && tile_shared(&t, n, tensor) <= (int64_t)target->l1;
+        int64_t one = t.bm * t.bn / (t.wm * t.wn * WARP), sums = one * n;
+        bool fits = sums <= MOST_SUMS && (tensor || of->read || one <= MOST_COMPUTING) &&
+                    tile_shared(&t, n, tensor) <= (int64_t)target->l1;
         if (!fits && (i + 1 < count || best.bm))
             continue;
         double time = tile_time(&t, target, &of->size, n);
@@ -296,7 +299,7 @@ static GpuTile xent_tile(const PassCx *cx, const Xent *x, int64_t rows)
 {
     static const GpuTile groups = {128, 256, 64, 4, 8, 1, 1};
     static const GpuTile tensor[] = {{128, 128, 32, 4, 2, 4, 0}, {64, 64, 32, 4, 2, 2, 0}};
-    static const GpuTile floats[] = {{128, 128, 16, 2, 8, 1, 0}, {64, 64, 16, 2, 2, 1, 0}};
+    static const GpuTile floats[] = {{128, 128, 16, 3, 4, 2, 0}, {64, 64, 16, 4, 2, 1, 0}};
     bool small = rows <= XENT_SMALL || x->depth <= XENT_SMALL || x->classes <= XENT_SMALL;
     if (!on_tensor_cores(x->dot))
         return floats[small];

@@ -122,10 +122,9 @@ static void test_tiles(void **state)
                                   {{64, 128, 32, 4, 2, 4, 0}},
                                   {{64, 64, 32, 4, 2, 2, 0}},
                                   {{32, 64, 64, 2, 1, 2, 0}}};
-    static const Tile floats[] = {{{128, 128, 16, 2, 8, 1, 0}},
-                                  {{128, 64, 16, 3, 4, 1, 0}},
-                                  {{64, 64, 16, 2, 4, 1, 0}},
-                                  {{32, 64, 16, 2, 2, 1, 0}}};
+    static const Tile floats[] = {{{128, 128, 16, 4, 2, 2, 0}}, {{128, 128, 16, 2, 4, 2, 0}},
+                                  {{128, 64, 16, 3, 4, 1, 0}},  {{64, 64, 16, 2, 4, 1, 0}},
+                                  {{32, 64, 16, 2, 2, 1, 0}},   {{32, 64, 16, 4, 1, 1, 0}}};
     run_tiles("sm_90a", groups, COUNT(groups), DT_BF16);
     run_tiles("sm_80", tensor, COUNT(tensor), DT_F16);
     run_tiles("sm_80", floats, COUNT(floats), DT_F32);

@@ -5,7 +5,7 @@
  * A 16-bit tile lies in rows of 16-byte chunks, exchanged within a row (mdl_chunk) so that the eight rows of a
  * matrix that ldmatrix reads are in different banks. `along` 1: rows of the tile are rows of the matrix and run
  * along the depth; 0: they are steps of depth and run along the matrix's rows.
- * A tile of f32 is always of the second kind, in order.
+ * A tile of f32 is always of the second kind, in order; `along` says only that it was turned on the way.
  *
  * For wgmma rows are of 128 bytes, eight chunks, exchanged in the same way (mdl_line), which is the hardware's
  * swizzle of 128 bytes; what is wider lies in panels of 128 bytes, one behind the other. */
@@ -219,49 +219,97 @@ MDL_FN void mdl_wgmma_rows(float *rows, int pitch, const float *acc, MdlTile t)
 
 /* ---- multiply-adds of f32 ---- */
 
-/* A thread has 8 columns and 8 or 4 rows: four neighbours and, from half of the tile on, four more. x and y are
- * its place in the block. */
-MDL_FN int mdl_fma_height(MdlTile t)
+/* Floats from one step of depth to the next: those of a tile that is turned are written by threads with
+ * neighbouring steps, and go to different banks. */
+MDL_FN int mdl_fma_pitch(int rows, int along)
 {
-    return t.bm * t.bn / (t.wm * t.wn * 32) / 8;
+    return along ? rows + 4 : rows;
 }
 
-MDL_FN int mdl_fma_place(int thread, int side, int i)
-{
-    return i / 4 * (side / 2) + thread * 4 + i % 4;
-}
+/* How a block's threads share the copying of a tile: each begins at a place of its own and has, from there on, so many
+ * rows and steps, which lie so far apart; `wide`: four neighbouring rows at once. */
+typedef struct MdlBring {
+    int pitch, rows, steps, row_apart, step_apart, wide;
+} MdlBring;
 
-/* acc[height][8] += a b. */
-MDL_FN void mdl_fma_tile_f32(float *acc, const float *a, const float *b, MdlTile t)
+/* Copies this thread's part; it is 0 from so many rows and steps on. */
+MDL_FN void mdl_fma_bring(float *to, const float *from, int64_t by_row, int64_t by_step, MdlBring b,
+                          int rows_left, int steps_left)
 {
-    enum { MOST = 8 };
-    int across = t.bn / 8, x = mdl_thread() % across, y = mdl_thread() / across;
-    int height = mdl_fma_height(t);
-    for (int k = 0; k < t.bk; k++) {
-        float ra[MOST], rb[8];
+    MDL_UNROLL
+    for (int j = 0; j < b.steps; j++) {
         MDL_UNROLL
-        for (int i = 0; i < height; i++)
-            ra[i] = a[k * t.bm + mdl_fma_place(y, t.bm, i)];
-        MDL_UNROLL
-        for (int j = 0; j < 8; j++)
-            rb[j] = b[k * t.bn + mdl_fma_place(x, t.bn, j)];
-        MDL_UNROLL
-        for (int i = 0; i < height; i++) {
-            MDL_UNROLL
-            for (int j = 0; j < 8; j++)
-                acc[i * 8 + j] = mdl_fma_f32(ra[i], rb[j], acc[i * 8 + j]);
+        for (int i = 0; i < b.rows; i++) {
+            int row = i * b.row_apart, step = j * b.step_apart;
+            int there = row < rows_left && step < steps_left;
+            float *at = to + step * b.pitch + row;
+            const float *x = from + row * by_row + step * by_step;
+            if (b.wide)
+                mdl_cp_async16(at, x, there ? 16 : 0);
+            else
+                mdl_cp_async4(at, x, there ? 4 : 0);
         }
     }
 }
 
+/* A warp has 64 columns of sums, and its 4 x 8 threads have runs of four neighbours of them, every 32 columns and every 16
+ * rows. Threads of a pair read the same of one operand, and those of two neighbouring pairs of the other: then a
+ * load of 16 bytes takes shared memory no longer than its bytes do. */
+MDL_FN int mdl_fma_height(MdlTile t)
+{
+    return t.bm / t.wm / 4;
+}
+
+MDL_FN int mdl_fma_row(MdlTile t)
+{
+    int lane = mdl_lane();
+    return mdl_warp() / t.wn * (t.bm / t.wm) + (lane / 16 * 2 + lane % 2) * 4;
+}
+
+MDL_FN int mdl_fma_column(MdlTile t)
+{
+    return mdl_warp() % t.wn * 64 + mdl_lane() % 16 / 2 * 4;
+}
+
+/* acc[height][8] += a b. Columns are taken to and fro, so that each product has one operand, and mostly two, of the one
+ * before at hand. */
+MDL_FN void mdl_fma_tile_f32(float *acc, const float *a, const float *b, MdlTile t)
+{
+    enum { MOST = 16 };
+    int height = mdl_fma_height(t);
+    int pa = mdl_fma_pitch(t.bm, t.a_along), pb = mdl_fma_pitch(t.bn, t.b_along);
+    a += mdl_fma_row(t);
+    b += mdl_fma_column(t);
+    MDL_UNROLL
+    for (int k = 0; k < t.bk; k++) {
+        float ra[MOST], rb[8];
+        MDL_UNROLL
+        for (int i = 0; i < height; i++)
+            ra[i] = a[k * pa + i / 4 * 16 + i % 4];
+        MDL_UNROLL
+        for (int j = 0; j < 8; j++)
+            rb[j] = b[k * pb + j / 4 * 32 + j % 4];
+        MDL_UNROLL
+        for (int i = 0; i < height; i++) {
+            MDL_UNROLL
+            for (int n = 0; n < 8; n++) {
+                int j = i % 2 ? 7 - n : n;
+                acc[i * 8 + j] = mdl_fma_f32(ra[i], rb[j], acc[i * 8 + j]);
+            }
+        }
+    }
+}
+
+/* One by one: if four sums were stored at once, they would lie in the registers' banks as the four columns of an operand
+ * do, and each multiply-add would wait for two of one bank. */
 MDL_FN void mdl_fma_rows(float *rows, int pitch, const float *acc, MdlTile t)
 {
-    int across = t.bn / 8, x = mdl_thread() % across, y = mdl_thread() / across;
+    volatile float *to = rows + mdl_fma_row(t) * pitch + mdl_fma_column(t);
     MDL_UNROLL
     for (int i = 0; i < mdl_fma_height(t); i++) {
         MDL_UNROLL
         for (int j = 0; j < 8; j++)
-            rows[mdl_fma_place(y, t.bm, i) * pitch + mdl_fma_place(x, t.bn, j)] = acc[i * 8 + j];
+            to[(i / 4 * 16 + i % 4) * pitch + j / 4 * 32 + j % 4] = acc[i * 8 + j];
     }
 }
 
