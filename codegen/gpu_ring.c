@@ -416,7 +416,9 @@ static void lay_part_down(Lower *lo, const RingKernel *r, const TileSet *t, cons
         arena_printf(lo->arena, "mdl_groups_store(%%0, %%1, %lld)", (long long)r->groups);
     for (uint32_t d = 0; d < t->nsum; d++) {
         const KExpr *to = ke_add(lo, p->own, ke_int(k, d * 16 * r->groups * 8));
-        const KExpr *arg[] = {ke_addr(k, r->rows, to), ke_addr(k, t->dot[d].acc, p->sum)};
+        const KExpr *arg[] = {
+            ke_addr(k, r->rows, to),
+            ke_addr(k, t->dot[d].acc, ke_add(lo, p->sum, ke_int(k, t->dot[d].acc0)))};
         copy_call(lo, text, arg, 2);
     }
     copy_call(lo, "mdl_syncwarp()", NULL, 0);
@@ -500,7 +502,7 @@ static void multiply_walk(Lower *lo, const RingKernel *r, const TileSet *t, Tile
     ring_call(lo, r, "mdl_ring_read");
     tile_multiply_stage(lo, t, w, stage_base(lo, r));
     /* those of the step before are done, these go on */
-    copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", w.to - w.from), NULL, 0);
+    copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", tile_products(t, w)), NULL, 0);
     scope_if(lo, ke_test(lo->k, ">", step, zero));
     ring_call(lo, r, "mdl_ring_give");
     scope_end(lo);

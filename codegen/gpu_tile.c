@@ -120,6 +120,19 @@ static void shape_dot(Lower *lo, TileSet *t, uint32_t d)
     t->stage_bytes = larger(t->stage_bytes, others);
 }
 
+enum { WARPGROUP = 128, GROUP_ROWS = 64 };
+
+/* Whether one product of warpgroups has the columns of all dots: 64 rows each, of one left operand. */
+static bool dots_join(const TileSet *t)
+{
+    int64_t columns = t->n * t->bn;
+    bool same = t->groups && t->n > 1 && !t->set->summed && (columns == 128 || columns == 256) &&
+                t->bm / (t->threads / WARPGROUP) == GROUP_ROWS;
+    for (uint32_t d = 1; d < t->n; d++)
+        same = same && t->dot[d].a.lent && t->dot[d].b.along == t->dot[0].b.along;
+    return same;
+}
+
 uint32_t tile_walks(const TileSet *t)
 {
     return t->set->summed ? t->n : 1;
@@ -149,6 +162,7 @@ void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
     for (uint32_t d = 0; d < t->n; d++)
         shape_dot(lo, t, d);
     t->row_floats = t->bm * t->pitch;
+    t->joins = dots_join(t);
 }
 
 int64_t tile_count(Lower *lo, const Dim *rows, int64_t tile)
@@ -357,30 +371,44 @@ static void wait_stage(Lower *lo, const TileSet *t, int64_t ahead)
 
 /* ---- sums ---- */
 
-void tile_begin_sums(Lower *lo, TileSet *t)
+/* Declares the shape of a product of `bn` columns. */
+static const char *name_tile(Lower *lo, const TileSet *t, const TileDot *dot, int64_t bn)
+{
+    const char *name = kernel_name(lo->k, "tile");
+    copy_call(lo,
+              arena_printf(lo->arena, "const MdlTile %s = {%lld, %lld, %lld, %lld, %lld, %d, %d}",
+                           name, (long long)t->bm, (long long)bn, (long long)t->bk,
+                           (long long)t->wm, (long long)t->wn, dot->a.along, dot->b.along),
+              NULL, 0);
+    return name;
+}
+
+static uint32_t make_sums(Lower *lo, int64_t n)
 {
     Kernel *k = lo->k;
+    uint32_t acc = ks_local(k, lo->scope->block, "acc", KT_F32, n);
+    scope_loop(lo, &(LoopSpec){.stem = "i",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_int(k, n),
+                               .extent = dim_const(lo->ir, n),
+                               .unroll = true});
+    ks_store(k, lo->scope->block, acc, lo->var[lo->nvar - 1].at, ke_num(k, KT_F32, 0));
+    scope_end(lo);
+    return acc;
+}
+
+void tile_begin_sums(Lower *lo, TileSet *t)
+{
+    if (t->joins)
+        t->joined = name_tile(lo, t, &t->dot[0], t->n * t->bn);
     for (uint32_t d = 0; d < t->n; d++) {
         TileDot *dot = &t->dot[d];
-        dot->tile = kernel_name(k, "tile");
-        const char *text =
-            arena_printf(lo->arena, "const MdlTile %s = {%lld, %lld, %lld, %lld, %lld, %d, %d}",
-                         dot->tile, (long long)t->bm, (long long)t->bn, (long long)t->bk,
-                         (long long)t->wm, (long long)t->wn, dot->a.along, dot->b.along);
-        copy_call(lo, text, NULL, 0);
-        if (d >= t->nsum) {
+        dot->acc0 = t->joins ? d * t->sums : 0;
+        if (d > 0 && (t->joins || d >= t->nsum))
             dot->acc = t->dot[0].acc;
-            continue;
-        }
-        dot->acc = ks_local(k, lo->scope->block, "acc", KT_F32, t->sums);
-        scope_loop(lo, &(LoopSpec){.stem = "i",
-                                   .lo = ke_int(k, 0),
-                                   .hi = ke_int(k, t->sums),
-                                   .extent = dim_const(lo->ir, t->sums),
-                                   .unroll = true});
-        const KExpr *i = lo->var[lo->nvar - 1].at;
-        ks_store(k, lo->scope->block, dot->acc, i, ke_num(k, KT_F32, 0));
-        scope_end(lo);
+        else
+            dot->acc = make_sums(lo, t->joins ? t->n * t->sums : t->sums);
+        dot->tile = name_tile(lo, t, dot, t->bn);
     }
 }
 
@@ -390,18 +418,24 @@ static const char *product_kind(const TileSet *t)
     return t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
 }
 
+uint32_t tile_products(const TileSet *t, TileWalk w)
+{
+    return t->joins ? 1 : w.to - w.from;
+}
+
 void tile_multiply_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *base)
 {
     Kernel *k = lo->k;
     const char *how = product_kind(t);
     const char *cast = t->operand == DT_F32 ? "(const float *)" : "";
-    for (uint32_t d = w.from; d < w.to; d++) {
+    for (uint32_t d = w.from; d < w.from + tile_products(t, w); d++) {
         const TileDot *dot = &t->dot[d];
         const KExpr *arg[] = {ke_addr(k, dot->acc, ke_int(k, 0)),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->a.at))),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->b.at)))};
         const char *text = arena_printf(lo->arena, "mdl_%s_tile_%s(%%0, %s%%1, %s%%2, %s)", how,
-                                        dtype_info(t->operand)->name, cast, cast, dot->tile);
+                                        dtype_info(t->operand)->name, cast, cast,
+                                        t->joins ? t->joined : dot->tile);
         copy_call(lo, text, arg, 3);
     }
 }
@@ -492,7 +526,7 @@ static void lay_sums_down(Lower *lo, const TileSet *t)
         const char *text =
             arena_printf(lo->arena, "mdl_%s_rows(%%0, %%1, %%2, %s)", how, dot->tile);
         const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, d * t->row_floats)),
-                              ke_int(k, t->pitch), ke_addr(k, dot->acc, ke_int(k, 0))};
+                              ke_int(k, t->pitch), ke_addr(k, dot->acc, ke_int(k, dot->acc0))};
         copy_call(lo, text, arg, 3);
     }
     copy_call(lo, "mdl_syncthreads()", NULL, 0);

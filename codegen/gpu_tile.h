@@ -33,6 +33,7 @@ typedef struct TileDot {
     Gemm *g;
     Part a, b;
     uint32_t acc;     /* sums of this thread */
+    int64_t acc0;     /* the first of them there */
     const char *tile; /* name of its MdlTile */
 } TileDot;
 
@@ -47,6 +48,9 @@ typedef struct TileSet {
     int64_t bm, bn, bk, stages, wm, wn, pitch;
     int64_t threads, sums; /* of a block; of a thread, for one dot */
     int64_t stage_bytes, row_floats;
+    /* Warpgroups multiply one left operand and all right ones, which lie behind each other, as one product. */
+    const char *joined; /* name of its MdlTile */
+    bool joins;
     bool async, computed; /* some operand is copied; some is computed on the way */
     uint32_t tiles, rows; /* shared: the ring; the sums as rows, in the same place */
     const KExpr *thread, *m0, *n0;
@@ -75,7 +79,8 @@ uint32_t tile_walks(const TileSet *t);
 TileWalk tile_walk(const TileSet *t, uint32_t i);
 /* Names of the sums and sizes of this thread, all zero. */
 void tile_begin_sums(Lower *lo, TileSet *t);
-/* Begins what a stage adds to the sums; the stage's first byte. */
+/* Begins what a stage adds to the sums, in so many groups; the stage's first byte. */
+uint32_t tile_products(const TileSet *t, TileWalk w);
 void tile_multiply_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *base);
 /* Steps of depth, of bk each. */
 const KExpr *tile_steps(Lower *lo, const TileSet *t, TileWalk w);

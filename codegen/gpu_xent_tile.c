@@ -80,8 +80,8 @@ static void keep_scores(Lower *lo, const GpuXent *c, const TileSet *t)
     call(lo, "mdl_syncthreads()", NULL, 0);
 }
 
-/* pitch 0: they are in the registers of warpgroups. */
-static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t, int64_t pitch)
+/* held: they are in the registers of warpgroups, else rows in shared memory. */
+static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t, bool held)
 {
     Kernel *k = lo->k;
     const KExpr *bm = ke_int(k, t->bm), *bn = ke_int(k, t->bn);
@@ -92,18 +92,18 @@ static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t, int64_t p
     call(lo,
          arena_printf(lo->arena,
                       "const MdlScores %s = {(int)(%%0), (int)(%%1), %lld, (int)%%2, %lld}", tile,
-                      (long long)pitch, (long long)t->threads / 32),
+                      (long long)(held ? 4 * c->tiles : t->pitch), (long long)t->threads / 32),
          shape, 3);
     const KExpr *part = ke_mul(lo, t->m0, ke_int(k, c->tiles));
     part = ke_mul(lo, ke_add(lo, part, ke_index(k, KI_DIV, t->n0, bn)), ke_int(k, 4));
-    uint32_t from = pitch ? t->rows : t->dot[0].acc;
+    uint32_t from = held ? t->dot[0].acc : t->rows;
     const KExpr *arg[] = {ke_addr(k, from, ke_int(k, 0)), ke_addr(k, c->target, t->m0),
                           ke_addr(k, c->parts, part), ke_int(k, 4 * c->tiles)};
     const char *text =
-        pitch ? arena_printf(lo->arena, "mdl_scores_fold(%%0, %s, %%1, %%2, %%3)", tile)
-              : arena_printf(lo->arena, "mdl_scores_of_sums(%%0, %s, %s, %%1, %%2, %%3)",
-                             t->dot[0].tile, tile);
-    call(lo, text, arg, 4);
+        held ? arena_printf(lo->arena, "mdl_scores_of_sums(%%0, %s, %s, %%1, %%2)", t->dot[0].tile,
+                            tile)
+             : arena_printf(lo->arena, "mdl_scores_fold(%%0, %s, %%1, %%2, %%3)", tile);
+    call(lo, text, arg, held ? 3 : 4);
 }
 
 /* The same where threads have the sums: rounded first. */
@@ -120,7 +120,7 @@ static void fold_sums(Lower *lo, const TileSet *t, void *user)
     const KExpr *i = lo->var[lo->nvar - 1].at;
     ks_store(k, lo->scope->block, acc, i, lower_fit(lo, c->half, ke_load(k, acc, i)));
     scope_end(lo);
-    fold_scores(lo, c, t, 0);
+    fold_scores(lo, c, t, true);
 }
 
 static void store_score(Lower *lo, const TileSet *t, const TileSpot *spot, const KExpr *const *dot,
@@ -151,7 +151,7 @@ void gpu_xent_scores(Lower *lo, GpuXent *c)
     tile_compute(lo, g.t);
     keep_scores(lo, c, g.t);
     if (c->x.log_sum)
-        fold_scores(lo, c, g.t, g.t->pitch);
+        fold_scores(lo, c, g.t, false);
     scope_end(lo);
 }
 

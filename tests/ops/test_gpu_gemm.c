@@ -135,7 +135,8 @@ static void test_tiles(void **state)
 typedef struct Rows {
     const Dim *m; /* of the left operand */
     int n, k;
-    int batch; /* 0: none */
+    int batch;   /* 0: none */
+    bool turned; /* the right operand has its depth last */
 } Rows;
 
 static const Node *matrix(Harness *h, Graph *g, const char *name, const Dim *const *dims)
@@ -148,11 +149,12 @@ static const Node *matrix(Harness *h, Graph *g, const char *name, const Dim *con
 static const Node *rows_times(Harness *h, Graph *g, const Rows *r, const Node *a, const char *name)
 {
     const Dim *batch = r->batch ? dim_const(h->ir, r->batch) : NULL;
-    const Dim *dims[] = {batch, dim_const(h->ir, r->k), dim_const(h->ir, r->n)};
+    const Dim *k = dim_const(h->ir, r->k), *n = dim_const(h->ir, r->n);
+    const Dim *dims[] = {batch, r->turned ? n : k, r->turned ? k : n};
     int at = r->batch ? 1 : 0;
     DotAxes x = {.nbatch = (uint32_t)at, .ncontract = 1};
     x.a_contract[0] = at + 1;
-    x.b_contract[0] = at;
+    x.b_contract[0] = r->turned ? at + 1 : at;
     return graph_dot(g, a, matrix(h, g, name, dims), &x);
 }
 
@@ -230,8 +232,8 @@ static void test_sums(void **state)
     for (size_t arch = 0; arch < COUNT(archs); arch++) {
         Harness *h = harness_new(archs[arch]);
         const Tile *tile = arch ? groups : warps;
-        const Rows even = {dim_const(h->ir, 136), 264, 400, 0},
-                   odd = {dim_const(h->ir, 70), 67, 66, 0};
+        const Rows even = {dim_const(h->ir, 136), 264, 400, 0, false},
+                   odd = {dim_const(h->ir, 70), 67, 66, 0, true};
         add_sum(h, &even, &tile[0], false);
         add_sum(h, &even, &tile[1], true);
         add_sum(h, &odd, &tile[1], false);
@@ -245,11 +247,11 @@ static void test_blocks_that_stay(void **state)
     static const Tile pair = {{128, 128, 64, 3, 8, 1, 1}}, small = {{64, 64, 64, 4, 4, 1, 1}};
     Harness *h = harness_new("sm_90a");
     const Dim *some = harness_dim(h, "T", 1, 600, 131), *many = harness_dim(h, "S", 0, 520, 513);
-    const Rows rows[] = {{dim_const(h->ir, 264), 272, 136, 0},
-                         {dim_const(h->ir, 130), 72, 328, 3},
-                         {some, 144, 200, 0},
-                         {some, 64, 64, 2},
-                         {many, 320, 64, 0}};
+    const Rows rows[] = {{dim_const(h->ir, 264), 272, 136, 0, true},
+                         {dim_const(h->ir, 130), 72, 328, 3, false},
+                         {some, 144, 200, 0, false},
+                         {some, 64, 64, 2, true},
+                         {many, 320, 64, 0, false}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         add_pair(h, &rows[i], i == 1 ? &small : &pair);
         if (!rows[i].batch)

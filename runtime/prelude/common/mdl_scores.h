@@ -108,9 +108,9 @@ MDL_FN void mdl_scores_of_row(const float *c, int bn, int columns, int hit, floa
     to[3] = mdl_quad_sum_f32(at);
 }
 
-/* mdl_scores_fold of what lies in the registers of warpgroups (mdl_tile.h, wgmma). */
+/* mdl_scores_fold of what lies in the registers of warpgroups (mdl_tile.h, wgmma). pitch: between the parts. */
 MDL_FN void mdl_scores_of_sums(const float *acc, MdlTile t, MdlScores s, const int32_t *target,
-                               float *part, int64_t stride)
+                               float *part)
 {
     int blocks = t.bm / (t.wm / 4) / 64, lane = mdl_lane();
     int first = mdl_warp() / 4 * blocks * 64 + mdl_warp() % 4 * 16 + lane / 4;
@@ -121,7 +121,7 @@ MDL_FN void mdl_scores_of_sums(const float *acc, MdlTile t, MdlScores s, const i
         mdl_scores_of_row(acc + i / 2 * (t.bn / 2) + i % 2 * 2, t.bn, s.columns,
                           r < s.rows ? target[r] - s.first : -1, of);
         if (lane % 4 == 0 && r < s.rows) {
-            float *to = part + stride * r;
+            float *to = part + (int64_t)s.pitch * r;
             MDL_UNROLL
             for (int j = 0; j < 4; j++)
                 to[j] = of[j];
