@@ -155,15 +155,15 @@ static void test_stored(void **state)
     run_forms("sm_80", stored, 2, "attention_bwd");
 }
 
-static void test_run_time_sizes(void **state)
+static void run_time_sizes(const char *isa, uint32_t cores)
 {
-    UNUSED(state);
     static const Form all[] = {
         {"attention(q, k, v, mask: causal(pos))", 13, 53, 59, 4, 2, 16, 24, "bf16", false},
         {BWD ", mask: padding(ok))", 13, 53, 59, 2, 1, 16, 24, "f16", false},
     };
     for (size_t i = 0; i < COUNT(all); i++) {
-        Harness *h = harness_new("sm_80");
+        Harness *h = harness_new(isa);
+        h->target.cores = cores ? cores : h->target.cores;
         Lab l = lab_open(form_text(h->arena, &all[i]));
         const Graph *g = elaborate(&l, &all[i]);
         h->ir = l.ir;
@@ -177,6 +177,14 @@ static void test_run_time_sizes(void **state)
         harness_run(h);
         lab_close(&l);
     }
+}
+
+static void test_run_time_sizes(void **state)
+{
+    UNUSED(state);
+    run_time_sizes("sm_80", 0);
+    run_time_sizes("sm_90a", 0);
+    run_time_sizes("sm_90a", 1);
 }
 
 int main(void)
