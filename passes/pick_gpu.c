@@ -235,6 +235,13 @@ static bool attend_by_groups(const PassCx *cx, const Node *const *operand, uint3
     return groups;
 }
 
+/* Whether blocks of half as many rows, `parts` for a head, are better, as there are not enough for all processors. Two
+ * warpgroups do more than twice what one does: they split where all parts are then at work at once. */
+static bool attend_splits(bool groups, int64_t rows, int64_t heads, int64_t parts, int64_t cores)
+{
+    return groups ? heads * parts <= cores : rows > 32 && heads * ceil_of(parts, 2) < cores;
+}
+
 /* Fewer rows where there are fewer, or more blocks are wanted. */
 static void attend_config(const PassCx *cx, const GpuAttend *from, const Attention *a,
                           int64_t lines, int64_t *config)
@@ -245,9 +252,10 @@ static void attend_config(const PassCx *cx, const GpuAttend *from, const Attenti
         t++;
     int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
     int64_t rows = t->rows, cores = cx->target->cores;
-    int64_t least = from == attend_groups || from == attend_bwd_groups ? LEAST_GROUP : 16;
-    while (rows > least &&
-           (rows / 2 >= lines || (rows > 32 && heads * ceil_of(lines, rows) < cores)))
+    bool groups = from == attend_groups || from == attend_bwd_groups;
+    int64_t least = groups ? LEAST_GROUP : 16;
+    while (rows > least && (rows / 2 >= lines ||
+                            attend_splits(groups, rows, heads, ceil_of(lines, rows / 2), cores)))
         rows /= 2;
     const int64_t ints[] = {rows, t->cols, t->stages};
     memcpy(config, ints, sizeof ints);
