@@ -72,6 +72,16 @@ static bool tiles_are_whole(const Dim *d, int64_t tile)
     return dim_is_const(d, &n) && n % tile == 0;
 }
 
+/* Whether all steps that are copied exist: those that fill the ring at first, and those of the longest dot. */
+static bool steps_are_whole(const TileSet *t, const Dim *depth)
+{
+    int64_t n;
+    bool same = !t->depth_end;
+    for (uint32_t d = 0; d < t->n; d++)
+        same = same && t->dot[d].g->depth == depth;
+    return same && dim_is_const(depth, &n) && n % t->bk == 0 && n >= (t->stages - 1) * t->bk;
+}
+
 /* How many there are from `first` on, or many. */
 static const KExpr *how_many(Lower *lo, const KExpr *end, const KExpr *first)
 {
@@ -108,7 +118,7 @@ void float_bring(Lower *lo, const TileSet *t, const TileDot *dot, const Part *p,
     const KExpr *k0 = to_k0[1], *steps = ke_int(k, MANY);
     const KExpr *in = ke_add(lo, ke_mul(lo, c->k_in, ke_int(k, float_pitch(p))), c->row_in);
     const KExpr *to = ke_add(lo, to_k0[0], ke_mul(lo, in, ke_int(k, 4)));
-    if (t->depth_end || !tiles_are_whole(dot->g->depth, t->bk))
+    if (!steps_are_whole(t, dot->g->depth))
         steps = how_many(lo, tile_depth_end(lo, t, dot->g), ke_add(lo, k0, c->k_in));
     const KExpr *by_depth = ke_extent(k, c->by_depth);
     const KExpr *arg[] = {ke_addr(k, t->tiles, to),

@@ -537,8 +537,11 @@ void tile_open_sums(Lower *lo, const TileSet *t, TileSpot *spot)
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
     int64_t w = width(lo), per = t->bn / w, columns;
-    const KExpr *id = share_open(
-        lo, &(ShareSpec){.thread = t->thread, .threads = t->threads, .count = t->bm * per});
+    /* many turns side by side would take more registers than the products do */
+    const KExpr *id = share_open(lo, &(ShareSpec){.thread = t->thread,
+                                                  .threads = t->threads,
+                                                  .count = t->bm * per,
+                                                  .rolled = t->operand == DT_F32 && t->sums > 64});
     spot->r = copy_let(lo, "r", ke_index(k, KI_DIV, id, ke_int(k, per)));
     const KExpr *c = ke_mul(lo, ke_index(k, KI_MOD, id, ke_int(k, per)), ke_int(k, w));
     spot->c = copy_let(lo, "c", c);
