@@ -241,11 +241,11 @@ MDL_FN void mdl_fma_bring(float *to, const float *from, int64_t by_row, int64_t 
         MDL_UNROLL
         for (int i = 0; i < b.rows; i++) {
             int row = i * b.row_apart, step = j * b.step_apart;
-            int there = row < rows_left && step < steps_left;
+            int there = row < rows_left && step < steps_left, rest = rows_left - row;
             float *at = to + step * b.pitch + row;
             const float *x = from + row * by_row + step * by_step;
             if (b.wide)
-                mdl_cp_async16(at, x, there ? 16 : 0);
+                mdl_cp_async16(at, x, !there ? 0 : rest < 4 ? rest * 4 : 16);
             else
                 mdl_cp_async4(at, x, there ? 4 : 0);
         }
