@@ -69,7 +69,7 @@ static void share_tile(Lower *lo, const TileSet *t, Part *p)
 static bool tiles_are_whole(const Dim *d, int64_t tile)
 {
     int64_t n;
-    return dim_is_const(d, &n) && n % tile == 0;
+    return dim_is_const(d, &n) && n > 0 && n % tile == 0;
 }
 
 /* Whether all steps that are copied exist: those that fill the ring at first, and those of the longest dot. */
