@@ -261,7 +261,8 @@ static const Ix *open_rows(Lower *lo, const BlockSpec *s, const KExpr *first, in
                                .lo = first,
                                .hi = s->rows,
                                .extent = dim_const(lo->ir, s->most),
-                               .step = step});
+                               .step = step,
+                               .rolled = s->lane && s->most <= 2 * WARP});
     const Ix *t = scope_var(lo, ke_add(lo, s->t0, lo->var[lo->nvar - 1].at), s->att->t);
     scope_plain(lo);
     return t;
@@ -279,12 +280,16 @@ static bool sees_all(const Attention *a)
     return !a->mask || (node_is_const(a->mask, &all) && all != 0);
 }
 
-/* The lanes of a warp have what all of them have found. */
-static void join_warp(Lower *lo, const Span4 *s)
+/* The lanes of a warp have what all of them have found: numbers of keys. */
+static void join_warp(Lower *lo, const Span4 *s, const Dim *keys)
 {
+    static const char *const texts[2][2] = {
+        {"mdl_warp_least(%0)", "mdl_warp_most(%0)"},
+        {"(int64_t)mdl_warp_min_i32((int32_t)%0)", "-(int64_t)mdl_warp_min_i32(-(int32_t)%0)"}};
     const KExpr *const of[] = {s->lo_min, s->hi_min, s->lo_max, s->hi_max};
+    bool narrow = dim_hi(lo->ir, keys) <= INT32_MAX;
     for (size_t i = 0; i < COUNT(of); i++) {
-        const char *text = i < 2 ? "mdl_warp_least(%0)" : "mdl_warp_most(%0)";
+        const char *text = texts[narrow][i / 2];
         ks_set(lo->k, lo->scope->block, of[i], ke_apply(lo, KT_I64, text, of[i], NULL));
     }
 }
@@ -311,7 +316,7 @@ void tile_bounds(Lower *lo, const BlockSpec *s, Span4 *out)
     narrow(lo, out->hi_max, KI_MAX, row.high);
     close_rows(lo);
     if (s->lane)
-        join_warp(lo, out);
+        join_warp(lo, out, s->att->s);
 }
 
 bool tile_queries(Lower *lo, const QueriesSpec *s, const KExpr **first, const KExpr **end)

@@ -55,6 +55,8 @@ typedef struct GemmSet {
     uint64_t results; /* of the kernel, a bit each */
     double work;      /* instructions of the epilogue, per element */
     bool as_it_is;    /* the sides keep their places */
+    const Node *sum;  /* what alone reads the dots; or NULL */
+    bool summed;      /* that is computed, and no dot of its own */
 } GemmSet;
 
 /* Sets have their own tasks, in one launch. */

@@ -53,6 +53,7 @@ void gemm_find_sets(Lower *lo, GemmKernel *kn)
         kn->set[p.result_set[r]].results |= UINT64_C(1) << r;
     for (uint32_t s = 0; s < kn->nset; s++) {
         kn->set[s].number = s;
+        kn->set[s].sum = products_total(lo->body, &p, s);
         kn->set[s].work = epilogue_work(lo, kn->set[s].results);
     }
 }

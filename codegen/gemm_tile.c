@@ -159,12 +159,13 @@ void gemm_result_index(Lower *lo, const Gemm *g, const Ix *row, const Ix *column
 
 void gemm_store_results(Lower *lo, const GemmSet *set, const KExpr *const *dot, const Ix *const *ix)
 {
+    uint32_t n = set->summed ? 1 : set->n;
     lo->seed_scope = lo->scope;
-    for (uint32_t d = 0; d < set->n; d++)
-        lo->seed[set->dot[d]->dot->id] = dot[d];
+    for (uint32_t d = 0; d < n; d++)
+        lo->seed[(set->summed ? set->sum : set->dot[d]->dot)->id] = dot[d];
     lower_results(lo, set->results, ix);
-    for (uint32_t d = 0; d < set->n; d++)
-        lo->seed[set->dot[d]->dot->id] = NULL;
+    for (uint32_t d = 0; d < n; d++)
+        lo->seed[(set->summed ? set->sum : set->dot[d]->dot)->id] = NULL;
     lo->seed_scope = NULL;
 }
 

@@ -104,10 +104,9 @@ int64_t attend_row_bytes(const AttendSide *s)
 
 /* ---- blocks ---- */
 
-const KExpr *attend_begin(Lower *lo, Attend *t, KPhase *phase, bool keys, int64_t tiles)
+void attend_open(Lower *lo, Attend *t, KPhase *phase)
 {
     Kernel *k = lo->k;
-    const Attention *a = t->a;
     phase->threads = phase->team = (uint32_t)t->threads;
     t->tiles = kernel_shared(k, "tiles", DT_U8, t->shared);
     KBuf b = k->bufs.at[t->tiles];
@@ -117,21 +116,34 @@ const KExpr *attend_begin(Lower *lo, Attend *t, KPhase *phase, bool keys, int64_
     t->floats = kernel_buf(k, &b);
     ASSERT(phase->shared <= lo->target->l1);
     scope_begin(lo, phase);
-    const KExpr *task = lower_task(lo), *n = ke_int(k, tiles);
+}
+
+void attend_head(Lower *lo, Attend *t, const KExpr *of, bool keys)
+{
+    Kernel *k = lo->k;
+    const Attention *a = t->a;
     const KExpr *kh = ke_int(k, keys ? t->kv : t->heads);
-    const KExpr *of = copy_let(lo, "of", ke_index(k, KI_DIV, task, n));
-    const KExpr *tile = ke_index(k, KI_MOD, task, n);
-    tile = copy_let(lo, "tile", keys ? tile : ke_sub(lo, ke_int(k, tiles - 1), tile));
     const KExpr *h = copy_let(lo, "h", ke_index(k, KI_MOD, of, kh));
     t->b = scope_var(lo, copy_let(lo, "b", ke_index(k, KI_DIV, of, kh)), a->b);
     if (keys) {
         t->n = scope_var(lo, h, a->kv);
-        return tile;
+        return;
     }
     const KExpr *kg = ke_int(k, t->group);
     t->h = scope_var(lo, h, dim_const(lo->ir, t->heads));
     t->n = scope_var(lo, copy_let(lo, "n", ke_index(k, KI_DIV, h, kg)), a->kv);
     t->g = scope_var(lo, copy_let(lo, "g", ke_index(k, KI_MOD, h, kg)), a->g);
+}
+
+const KExpr *attend_begin(Lower *lo, Attend *t, KPhase *phase, bool keys, int64_t tiles)
+{
+    Kernel *k = lo->k;
+    attend_open(lo, t, phase);
+    const KExpr *task = lower_task(lo), *n = ke_int(k, tiles);
+    const KExpr *of = copy_let(lo, "of", ke_index(k, KI_DIV, task, n));
+    const KExpr *tile = ke_index(k, KI_MOD, task, n);
+    tile = copy_let(lo, "tile", keys ? tile : ke_sub(lo, ke_int(k, tiles - 1), tile));
+    attend_head(lo, t, of, keys);
     return tile;
 }
 

@@ -47,6 +47,9 @@ int64_t attend_row_bytes(const AttendSide *s);
 /* A phase of such blocks, `tiles` for each head (of keys, else of queries) of each sample; returns the number of
  * this block's tile. With causal masks late queries see more keys than early ones, so they begin. */
 const KExpr *attend_begin(Lower *lo, Attend *t, KPhase *phase, bool keys, int64_t tiles);
+/* The two parts of it: the phase's memory and first scope; sample and head of number `of` among them. */
+void attend_open(Lower *lo, Attend *t, KPhase *phase);
+void attend_head(Lower *lo, Attend *t, const KExpr *of, bool keys);
 /* At the head of a block: names of its threads' places. */
 void attend_places(Lower *lo, Attend *t);
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { WARP = 32, PANEL = 64, GROUP_ROWS = 64, MOST_REGISTERS = 65536 / ATTEND_GROUP };
+enum { WARP = 32, PANEL = 64, GROUP_ROWS = 64 };
 
 /* ---- shape ---- */
 
@@ -35,7 +35,7 @@ int64_t groups_rings(AttendGroups *g, int64_t first)
 
 int64_t groups_bar_bytes(const AttendGroups *g)
 {
-    return (1 + g->groups + 4 * g->t->stages) * (int64_t)sizeof(uint64_t);
+    return (2 + g->groups + 4 * g->t->stages) * (int64_t)sizeof(uint64_t);
 }
 
 /* ---- roles ---- */
@@ -55,13 +55,21 @@ void groups_open(Lower *lo, AttendGroups *g)
         NULL, 0);
 }
 
+/* Registers of a thread of each group together: what the launch gives, 65,536 shared by all threads in eights. More
+ * can never be had: who asks for it waits for ever. */
+static int64_t registers_of(const AttendGroups *g)
+{
+    int64_t threads = (g->groups + 1) * ATTEND_GROUP;
+    return 65536 / threads / 8 * 8 * (g->groups + 1);
+}
+
 /* Copying takes few registers, computing some. One group has as many as a thread may have. */
 void groups_begin(Lower *lo, const AttendGroups *g, bool fills)
 {
     Kernel *k = lo->k;
     const KExpr *thread = ke_text(k, KT_I64, "mdl_thread()", NULL, 0);
     scope_if(lo, ke_test(k, fills ? ">=" : "<", thread, ke_int(k, g->groups * ATTEND_GROUP)));
-    int64_t few = g->computes ? 104 : g->few, many = (MOST_REGISTERS - few) / g->groups / 8 * 8;
+    int64_t few = g->computes ? 104 : g->few, many = (registers_of(g) - few) / g->groups / 8 * 8;
     if (g->groups > 1)
         copy_call(lo,
                   arena_printf(lo->arena, "mdl_setmaxnreg_%s(%lld)", fills ? "dec" : "inc",
@@ -109,10 +117,21 @@ void groups_release(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr
               &i, 1);
 }
 
-void groups_await_held(Lower *lo, const AttendGroups *g)
+void groups_await_held(Lower *lo, const AttendGroups *g, const KExpr *turn)
 {
-    copy_call(lo, arena_printf(lo->arena, "mdl_attend_await_full(%s.held, 0, 1)", g->name), NULL,
-              0);
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_await_full(%s.held, (int)%%0, 1)", g->name),
+              &turn, 1);
+}
+
+void groups_await_spent(Lower *lo, const AttendGroups *g, const KExpr *turn)
+{
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_await_free(%s.spent, (int)%%0, 1)", g->name),
+              &turn, 1);
+}
+
+void groups_spend(Lower *lo, const AttendGroups *g)
+{
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_arrive(%s.spent)", g->name), NULL, 0);
 }
 
 const char *groups_sync(const Lower *lo, const AttendGroups *g)

@@ -54,7 +54,10 @@ void groups_fill(Lower *lo, const AttendGroups *g, const Attend *t, uint32_t rin
 
 /* ---- who multiplies ---- */
 
-void groups_await_held(Lower *lo, const AttendGroups *g);
+/* What is held for the turn is there; it is needed no longer, which they who fill wait for. */
+void groups_await_held(Lower *lo, const AttendGroups *g, const KExpr *turn);
+void groups_spend(Lower *lo, const AttendGroups *g);
+void groups_await_spent(Lower *lo, const AttendGroups *g, const KExpr *turn);
 void groups_await(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *i);
 /* This warp needs tile i no longer. */
 void groups_release(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *i);

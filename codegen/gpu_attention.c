@@ -52,11 +52,10 @@ static void describe(Lower *lo, AttendFwd *f)
     attend_side(lo, &f->t, &f->v);
     f->scaled = attention_scaled(lo->body, a, &f->unit);
     f->unit = f->scaled ? f->unit : 1;
-    int64_t tiles =
-        f->t.groups ? attend_groups_shape(lo, f) : query_bytes(f) + f->t.stages * stage_bytes(f);
+    int64_t tiles = query_bytes(f) + f->t.stages * stage_bytes(f);
     f->t.shared = larger(tiles, f->t.rows * pitch_of(lo, f) * (int64_t)sizeof(float));
-    f->bars = f->t.shared;
-    f->t.shared += f->t.groups ? attend_groups_bars(lo, f) : 0;
+    if (f->t.groups)
+        attend_groups_shape(lo, f);
     double t = (double)dim_hi(lo->ir, a->t), s = (double)dim_hi(lo->ir, a->s);
     double heads = (double)dim_hi(lo->ir, a->b) * (double)f->t.heads;
     lo->k->flops += 2 * heads * t * s * (double)(dim_fixed(a->d) + dim_fixed(a->e));
@@ -177,7 +176,8 @@ static void store_lse(Lower *lo, const AttendFwd *f)
     scope_end(lo);
 }
 
-static void store_vector(Lower *lo, const AttendFwd *f, const KExpr *row, const KExpr *column)
+void fwd_store(Lower *lo, const AttendFwd *f, const KExpr *row, const KExpr *column,
+               const KExpr *at)
 {
     Kernel *k = lo->k;
     const Attention *a = &f->a;
@@ -189,7 +189,6 @@ static void store_vector(Lower *lo, const AttendFwd *f, const KExpr *row, const 
         lanes = copy_let(lo, "lanes", ke_min(lo, ke_int(k, w), ke_sub(lo, ke_int(k, e), column)));
     const Ix *ix[] = {f->t.b, scope_var(lo, t, a->t), f->t.h,
                       scope_vector_var(lo, column, a->e, lanes)};
-    const KExpr *at = ke_add(lo, ke_mul(lo, row, ke_int(k, pitch_of(lo, f))), column);
     const KExpr *x = ke_aligned(k, ke_vload(k, f->t.floats, at, NULL));
     lo->seed[a->out->id] = copy_let(lo, "o", x);
     lo->seed_scope = lo->scope;
@@ -199,24 +198,33 @@ static void store_vector(Lower *lo, const AttendFwd *f, const KExpr *row, const 
     scope_end(lo);
 }
 
+void fwd_finish(Lower *lo, const AttendFwd *f)
+{
+    Kernel *k = lo->k;
+    const KExpr *zero = ke_int(k, 0);
+    const KExpr *finish[] = {ke_addr(k, f->sum, zero), ke_addr(k, f->o, zero),
+                             ke_int(k, f->v.width)};
+    copy_call(lo, "mdl_attend_finish(%0, %1, %2)", finish, 3);
+    if (f->a.lse)
+        store_lse(lo, f);
+}
+
 void fwd_results(Lower *lo, const AttendFwd *f, const char *sync)
 {
     Kernel *k = lo->k;
     int64_t per = ceil_div(dim_fixed(f->a.e), k->width);
-    const KExpr *zero = ke_int(k, 0), *sum = ke_addr(k, f->sum, zero);
-    const KExpr *finish[] = {sum, ke_addr(k, f->o, zero), ke_int(k, f->v.width)};
-    copy_call(lo, "mdl_attend_finish(%0, %1, %2)", finish, 3);
-    if (f->a.lse)
-        store_lse(lo, f);
+    const KExpr *zero = ke_int(k, 0), *pitch = ke_int(k, pitch_of(lo, f));
+    fwd_finish(lo, f);
     copy_call(lo, sync, NULL, 0); /* rows lie where tiles were */
-    const KExpr *lay[] = {ke_addr(k, f->t.floats, zero), ke_int(k, pitch_of(lo, f)),
-                          ke_addr(k, f->o, zero), ke_int(k, f->v.width)};
+    const KExpr *lay[] = {ke_addr(k, f->t.floats, zero), pitch, ke_addr(k, f->o, zero),
+                          ke_int(k, f->v.width)};
     copy_call(lo, "mdl_attend_lay(%0, %1, %2, %3)", lay, 4);
     copy_call(lo, sync, NULL, 0);
     const KExpr *row, *column;
     ShareSpec share = {f->t.thread, f->t.threads, f->t.rows * per, true};
     share_open_rows(lo, &share, per, &row, &column);
-    store_vector(lo, f, row, copy_let(lo, "j", ke_mul(lo, column, ke_int(k, k->width))));
+    column = copy_let(lo, "j", ke_mul(lo, column, ke_int(k, k->width)));
+    fwd_store(lo, f, row, column, ke_add(lo, ke_mul(lo, row, pitch), column));
     share_close(lo);
 }
 
@@ -272,6 +280,10 @@ void gpu_attention(Lower *lo)
     AttendFwd f = {0};
     Kernel *k = lo->k;
     describe(lo, &f);
+    if (f.stays) {
+        attend_groups_stay(lo, &f);
+        return;
+    }
     const Attention *a = &f.a;
     int64_t tiles = larger(ceil_div(dim_hi(lo->ir, a->t), f.t.rows), 1);
     const Dim *tasks = dim_mul(lo->ir, a->b, dim_const(lo->ir, f.t.heads * tiles));

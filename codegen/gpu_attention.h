@@ -17,8 +17,10 @@ typedef struct AttendFwd {
     Span4 span;
     const KExpr *from, *to; /* tiles of keys that some query sees */
     int64_t tiles;          /* of keys */
-    int64_t bars;           /* barriers of groups: their place in shared memory */
-    bool cut;               /* the elements in work are of a tile that is */
+    /* Of groups, places in shared memory: barriers; of blocks that stay, rows of results and what is told. */
+    int64_t bars, rows, told;
+    bool stays; /* blocks take tile after tile */
+    bool cut;   /* the elements in work are of a tile that is */
 } AttendFwd;
 
 /* By what scores are multiplied to be exponents of 2. */
@@ -31,13 +33,18 @@ void fwd_bounds(Lower *lo, AttendFwd *f);
 const KExpr *fwd_cut(Lower *lo, const AttendFwd *f);
 /* Scores in place of products. */
 void fwd_scores(Lower *lo, AttendFwd *f, const KExpr *cut);
-/* What the results are made of the sums; the block's threads meet by `sync`. */
+/* The sums of rows, and results that are made of them. */
+void fwd_finish(Lower *lo, const AttendFwd *f);
+/* W columns of a row, which lie at float `at` of shared memory. */
+void fwd_store(Lower *lo, const AttendFwd *f, const KExpr *row, const KExpr *column,
+               const KExpr *at);
+/* All results of the block, whose threads meet by `sync`. */
 void fwd_results(Lower *lo, const AttendFwd *f, const char *sync);
 
-/* gpu_attention_group.c: the sizes that follow from the config: bytes of the tiles, of the barriers behind them. */
-int64_t attend_groups_shape(Lower *lo, AttendFwd *f);
-int64_t attend_groups_bars(Lower *lo, AttendFwd *f);
-/* The queries from f->t0 on. */
+/* gpu_attention_group.c: the sizes that follow from the config. */
+void attend_groups_shape(Lower *lo, AttendFwd *f);
+/* The queries from f->t0 on; the whole phase, where blocks stay. */
 void attend_groups(Lower *lo, AttendFwd *f);
+void attend_groups_stay(Lower *lo, AttendFwd *f);
 
 #endif

@@ -466,7 +466,9 @@ void bwd_query_steps(Lower *lo, AttendBwd *f, int64_t room)
     s.u1 = ke_min(lo, ke_add(lo, f->held, ke_int(k, f->t.rows)), ke_extent(k, a->s));
     const KExpr *first, *end;
     if (tile_queries(lo, &s, &first, &end)) {
-        const char *text = "mdl_block_least(%0, (int64_t *)%1, %2)";
+        const char *text = dim_hi(lo->ir, a->t) <= INT32_MAX
+                               ? "(int64_t)mdl_block_least_i32((int32_t)(%0), (int32_t *)%1, %2)"
+                               : "mdl_block_least(%0, (int64_t *)%1, %2)";
         const KExpr *arg[] = {first, ke_addr(k, f->t.tiles, ke_int(k, room)),
                               ke_int(k, f->t.threads / WARP)};
         ks_set(k, lo->scope->block, first, ke_text(k, KT_I64, text, arg, 3));

@@ -11,7 +11,7 @@
 #include "gpu_attend_group.h"
 #include "gpu_attention_bwd.h"
 
-enum { UNSEEN, WHOLE, CUT, COPY_REGISTERS = 56, BOX_REGISTERS = 48 };
+enum { UNSEEN, WHOLE, CUT, MOST_WARPS = 32, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
 /* What is told of a tile of queries, as ints: one of those above, the head, the first query. */
 enum { STATE, HEAD, FIRST, TOLD };
 
@@ -20,6 +20,7 @@ typedef struct Group {
     AttendGroups g;
     int64_t second;       /* the second side of what is held: its first byte */
     int64_t ranges, told; /* steps by head; of each stage: their first bytes */
+    int64_t room;         /* where warps join what they found */
     const KExpr *done;    /* VAR: tiles of the heads before */
 } Group;
 
@@ -39,7 +40,8 @@ static Group describe(Lower *lo, AttendBwd *f)
     int64_t held = w.second + groups_tile_bytes(bwd_held(f, true), f->t.rows);
     w.g.bars = larger(groups_rings(&w.g, held), bwd_rows_bytes(lo, f));
     w.ranges = w.g.bars + groups_bar_bytes(&w.g);
-    w.told = w.ranges + (f->t.group * 2 + 1) * (int64_t)sizeof(int64_t);
+    w.room = w.ranges + (f->t.group * 2 + 1) * (int64_t)sizeof(int64_t);
+    w.told = w.room + MOST_WARPS * (int64_t)sizeof(int64_t);
     f->t.shared = w.told + f->t.stages * TOLD * (int64_t)sizeof(int32_t);
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
     f->sync = groups_sync(lo, &w.g);
@@ -92,7 +94,7 @@ static void find_ranges(Lower *lo, const Group *w)
     AttendBwd *f = w->f;
     const KExpr *all = ks_var(k, lo->scope->block, "all", ke_int(k, 0));
     bwd_each_head(lo, f);
-    bwd_query_steps(lo, f, w->g.at[0]);
+    bwd_query_steps(lo, f, w->room);
     f->to = copy_let(lo, "end", ke_index(k, KI_MAX, f->from, f->to));
     ks_set(k, lo->scope->block, all, ke_add(lo, all, ke_sub(lo, f->to, f->from)));
     scope_if(lo, ke_test(k, "==", f->t.thread, ke_int(k, 0)));
@@ -199,20 +201,33 @@ static void fill_rings(Lower *lo, Group *w, uint32_t ring, uint32_t n)
         close_heads(lo, w);
 }
 
+static void hold(Lower *lo, const Group *w)
+{
+    const AttendSide *held[] = {bwd_held(w->f, false), bwd_held(w->f, true)};
+    groups_hold(lo, &w->g, held, COUNT(held), w->f->held);
+}
+
+/* Begins to bring what is held, while steps are found. */
+static void hold_early(Lower *lo, const Group *w)
+{
+    if (!w->g.boxes)
+        return;
+    groups_warp(lo, &w->g, 0);
+    groups_thread(lo);
+    hold(lo, w);
+    scope_end(lo);
+    scope_end(lo);
+}
+
 static void fill(Lower *lo, Group *w)
 {
-    AttendBwd *f = w->f;
-    const AttendSide *held[] = {bwd_held(f, false), bwd_held(f, true)};
     if (w->g.boxes) {
         groups_warp(lo, &w->g, 0);
-        groups_thread(lo);
-        groups_hold(lo, &w->g, held, 2, f->held);
-        scope_end(lo);
         fill_rings(lo, w, 0, 2);
         scope_end(lo);
         return;
     }
-    groups_hold(lo, &w->g, held, 2, f->held);
+    hold(lo, w);
     for (uint32_t ring = 0; ring < 2; ring++) {
         groups_half(lo, &w->g, ring);
         fill_rings(lo, w, ring, 1);
@@ -281,7 +296,7 @@ static void begin_sums(Lower *lo, Group *w)
 {
     w->f->t.threads = w->g.groups * ATTEND_GROUP;
     bwd_begin_sums(lo, w->f);
-    groups_await_held(lo, &w->g);
+    groups_await_held(lo, &w->g, ke_int(lo->k, 0));
 }
 
 static const KExpr *as_index(Lower *lo, const KExpr *e)
@@ -335,6 +350,7 @@ void bwd_groups_keys(Lower *lo, AttendBwd *f)
     Group w = describe(lo, f);
     bwd_begin(lo, f, f->dk ? "keys" : "values");
     groups_open(lo, &w.g);
+    hold_early(lo, &w);
     find_ranges(lo, &w);
     groups_begin(lo, &w.g, true);
     fill(lo, &w);
@@ -350,6 +366,7 @@ void bwd_groups_queries(Lower *lo, AttendBwd *f)
     Group w = describe(lo, f);
     bwd_begin(lo, f, "queries");
     groups_open(lo, &w.g);
+    hold_early(lo, &w);
     bwd_key_steps(lo, f);
     groups_begin(lo, &w.g, true);
     fill(lo, &w);

@@ -7,7 +7,12 @@
  * their way; and groups take turns, so that one multiplies while another finds weights. Weights go from
  * accumulators to operands in registers. Everything else is as in gpu_attention.c, and so is the order of sums.
  *
- * Config: rows (64 a group), cols, stages of each ring; groups 1. */
+ * Where there are many tiles, blocks stay: each takes a late tile of queries and an early one of the same head in
+ * turn, which together see about as many keys as any other two, so that all blocks have as much to do. What the
+ * next tile needs is on its way while the results of one are stored, each warp's through its own part of shared
+ * memory. Those who fill tell the others which keys a tile sees.
+ *
+ * Config: rows (64 a group), cols, stages of each ring; groups 1, or 2: blocks stay. */
 #include "gpu_attend_group.h"
 #include "gpu_attention.h"
 
@@ -15,9 +20,14 @@ typedef struct Group {
     AttendFwd *f;
     AttendGroups g;
     uint32_t weights, shrink; /* packed weights; by what rows shrink */
+    const KExpr *done,
+        *turn; /* VARs of blocks that stay: tiles of keys, of queries, before; else NULL */
 } Group;
 
-enum { KEYS, VALUES, COPY_REGISTERS = 72, BOX_REGISTERS = 40 };
+/* What is told of a tile of queries: the tiles of keys that are seen, and which of them are cut. */
+enum { FROM, TO, LEFT, RIGHT, TOLD };
+
+enum { KEYS, VALUES, COPY_REGISTERS = 72, BOX_REGISTERS = 56 };
 
 /* ---- shape ---- */
 
@@ -36,18 +46,36 @@ static Group describe(Lower *lo, AttendFwd *f)
     return w;
 }
 
-int64_t attend_groups_shape(Lower *lo, AttendFwd *f)
+/* Rows of results without gaps: their groups of 8 columns are exchanged (mdl_groups_store). */
+static bool can_stay(const Lower *lo, const AttendFwd *f, const AttendGroups *g, int64_t shared)
+{
+    int64_t width = f->v.width;
+    return lower_config(lo, "groups") == 2 && g->boxes && (width & (width - 1)) == 0 &&
+           shared <= (int64_t)lo->target->l1;
+}
+
+void attend_groups_shape(Lower *lo, AttendFwd *f)
 {
     groups_widen(&f->v);
     Group w = describe(lo, f);
+    int64_t float_bytes = (int64_t)sizeof(float), bars = groups_bar_bytes(&w.g);
+    int64_t rings = groups_rings(&w.g, groups_tile_bytes(&f->q, f->t.rows));
+    int64_t rows = rings + f->t.rows * f->v.width * float_bytes;
+    int64_t told = rows + bars, all = told + TOLD * (int64_t)sizeof(int64_t);
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
-    return groups_rings(&w.g, groups_tile_bytes(&f->q, f->t.rows));
+    f->stays = can_stay(lo, f, &w.g, all);
+    f->rows = rings;
+    f->told = told;
+    f->bars =
+        f->stays ? rows : larger(rings, f->t.rows * (f->v.width + lo->k->width) * float_bytes);
+    f->t.shared = f->stays ? all : f->bars + bars;
 }
 
-int64_t attend_groups_bars(Lower *lo, AttendFwd *f)
+/* The number of a tile of keys among all that the block sees. */
+static const KExpr *number_of(Lower *lo, const Group *w, const KExpr *step)
 {
-    Group w = describe(lo, f);
-    return groups_bar_bytes(&w.g);
+    const KExpr *i = ke_sub(lo, step, w->f->from);
+    return copy_let(lo, "i", w->done ? ke_add(lo, w->done, i) : i);
 }
 
 /* ---- those who fill ---- */
@@ -62,27 +90,30 @@ static void fill_rings(Lower *lo, const Group *w, uint32_t ring, uint32_t n)
         lo, &(LoopSpec){
                 .stem = "step", .lo = f->from, .hi = f->to, .extent = dim_const(lo->ir, f->tiles)});
     const KExpr *step = lo->var[lo->nvar - 1].at;
-    const KExpr *i = copy_let(lo, "i", ke_sub(lo, step, f->from));
+    const KExpr *i = number_of(lo, w, step);
     const KExpr *first = copy_let(lo, "first", ke_mul(lo, step, ke_int(k, t.cols)));
     for (uint32_t r = ring; r < ring + n; r++)
         groups_fill(lo, &w->g, &t, r, i, first);
     scope_end(lo);
 }
 
+static void hold(Lower *lo, const Group *w)
+{
+    const AttendSide *held[] = {&w->f->q};
+    groups_hold(lo, &w->g, held, 1, w->f->t0);
+}
+
 static void fill(Lower *lo, const Group *w)
 {
-    const AttendFwd *f = w->f;
-    const AttendSide *held[] = {&f->q};
     if (w->g.boxes) {
         groups_warp(lo, &w->g, 0);
         groups_thread(lo);
-        groups_hold(lo, &w->g, held, 1, f->t0);
         fill_rings(lo, w, KEYS, 2);
         scope_end(lo);
         scope_end(lo);
         return;
     }
-    groups_hold(lo, &w->g, held, 1, f->t0);
+    hold(lo, w);
     for (uint32_t ring = KEYS; ring <= VALUES; ring++) {
         groups_half(lo, &w->g, ring);
         fill_rings(lo, w, ring, 1);
@@ -147,13 +178,25 @@ static void end_values(Lower *lo, const Group *w, const KExpr *i)
     groups_release(lo, &w->g, VALUES, i);
 }
 
+static void begin_turn(Lower *lo, const Group *w, const KExpr *i)
+{
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_await_turn(%s, (int)%%0)", w->g.name), &i, 1);
+}
+
+static void end_turn(Lower *lo, const Group *w)
+{
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_pass_turn(%s)", w->g.name), NULL, 0);
+}
+
 static void first_tile(Lower *lo, const Group *w)
 {
-    const KExpr *zero = ke_int(lo->k, 0);
-    groups_await(lo, &w->g, KEYS, zero);
-    begin_scores(lo, w, zero);
+    const KExpr *i = number_of(lo, w, w->f->from);
+    groups_await(lo, &w->g, KEYS, i);
+    begin_turn(lo, w, i);
+    begin_scores(lo, w, i);
+    end_turn(lo, w);
     groups_wait(lo, 0);
-    find_weights(lo, w, w->f->from, zero);
+    find_weights(lo, w, w->f->from, i);
     groups_pack(lo, &w->g, w->weights, w->f->s);
 }
 
@@ -167,13 +210,12 @@ static void next_tiles(Lower *lo, const Group *w)
                                .hi = f->to,
                                .extent = dim_const(lo->ir, f->tiles)});
     const KExpr *step = lo->var[lo->nvar - 1].at;
-    const KExpr *i = copy_let(lo, "i", ke_sub(lo, step, f->from));
+    const KExpr *i = number_of(lo, w, step);
     const KExpr *before = copy_let(lo, "before", ke_sub(lo, i, one));
-    copy_call(lo, arena_printf(lo->arena, "mdl_attend_await_turn(%s, (int)%%0)", w->g.name),
-              &before, 1);
+    begin_turn(lo, w, i);
     begin_scores(lo, w, i);
     begin_values(lo, w, before);
-    copy_call(lo, arena_printf(lo->arena, "mdl_attend_pass_turn(%s)", w->g.name), NULL, 0);
+    end_turn(lo, w);
     groups_wait(lo, 1);
     find_weights(lo, w, step, i);
     end_values(lo, w, before);
@@ -182,25 +224,31 @@ static void next_tiles(Lower *lo, const Group *w)
     scope_end(lo);
 }
 
-static void multiply(Lower *lo, Group *w)
+/* All tiles of keys. */
+static void walk(Lower *lo, Group *w)
 {
     Kernel *k = lo->k;
     AttendFwd *f = w->f;
-    f->t.threads = w->g.groups * ATTEND_GROUP;
-    attend_places(lo, &f->t);
     fwd_begin(lo, f);
     attend_fill(lo, f->s, f->t.cols / 2, 0);
     w->weights = groups_weights(lo, &w->g);
     w->shrink = attend_sums(lo, "shrink", 4);
-    groups_await_held(lo, &w->g);
     scope_if(lo, ke_test(k, "<", f->from, f->to));
     first_tile(lo, w);
     next_tiles(lo, w);
-    const KExpr *last = ke_sub(lo, ke_sub(lo, f->to, ke_int(k, 1)), f->from);
-    last = copy_let(lo, "last", last);
+    const KExpr *last = number_of(lo, w, ke_sub(lo, f->to, ke_int(k, 1)));
     begin_values(lo, w, last);
     end_values(lo, w, last);
     scope_end(lo);
+}
+
+static void multiply(Lower *lo, Group *w)
+{
+    AttendFwd *f = w->f;
+    f->t.threads = w->g.groups * ATTEND_GROUP;
+    attend_places(lo, &f->t);
+    groups_await_held(lo, &w->g, ke_int(lo->k, 0));
+    walk(lo, w);
     fwd_results(lo, f, groups_sync(lo, &w->g));
 }
 
@@ -210,11 +258,155 @@ void attend_groups(Lower *lo, AttendFwd *f)
 {
     Group w = describe(lo, f);
     groups_open(lo, &w.g);
+    if (w.g.boxes) { /* while the bounds are found */
+        groups_warp(lo, &w.g, 0);
+        groups_thread(lo);
+        hold(lo, &w);
+        scope_end(lo);
+        scope_end(lo);
+    }
     fwd_bounds(lo, f);
     groups_begin(lo, &w.g, true);
     fill(lo, &w);
     scope_end(lo);
     groups_begin(lo, &w.g, false);
     multiply(lo, &w);
+    scope_end(lo);
+}
+
+/* ---- blocks that stay ---- */
+
+static const KExpr *told(Lower *lo, const Group *w, int64_t what)
+{
+    const KExpr *at = ke_addr(lo->k, w->f->t.tiles, ke_int(lo->k, w->f->told));
+    return ke_apply(lo, KT_I64, arena_printf(lo->arena, "((int64_t *)%%0)[%lld]", (long long)what),
+                    at, NULL);
+}
+
+/* Opens the loop over the tiles of queries of this block, and closes it: pairs of a late and an early one. */
+static void open_tiles(Lower *lo, Group *w, const Dim *pairs, int64_t tiles)
+{
+    Kernel *k = lo->k;
+    AttendFwd *f = w->f;
+    int64_t half = ceil_div(tiles, 2);
+    const KExpr *block = copy_let(lo, "block", ke_text(k, KT_I64, "mdl_block()", NULL, 0));
+    const KExpr *blocks = copy_let(lo, "blocks", ke_text(k, KT_I64, "mdl_blocks()", NULL, 0));
+    w->done = ks_var(k, lo->scope->block, "done", ke_int(k, 0));
+    w->turn = ks_var(k, lo->scope->block, "turn", ke_int(k, 0));
+    const KExpr *up =
+        ke_add(lo, ke_sub(lo, ke_extent(k, pairs), block), ke_sub(lo, blocks, ke_int(k, 1)));
+    const KExpr *two = ke_int(k, 2), *last = ke_int(k, tiles - 1);
+    scope_loop(lo, &(LoopSpec){.stem = "at",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_mul(lo, ke_index(k, KI_DIV, up, blocks), two),
+                               .extent = dim_mul(lo->ir, pairs, dim_const(lo->ir, 2)),
+                               .rolled = true});
+    const KExpr *at = lo->var[lo->nvar - 1].at;
+    const KExpr *pair = ke_add(lo, block, ke_mul(lo, ke_index(k, KI_DIV, at, two), blocks));
+    pair = copy_let(lo, "pair", pair);
+    const KExpr *of = copy_let(lo, "of", ke_index(k, KI_DIV, pair, ke_int(k, half)));
+    const KExpr *early = copy_let(lo, "early", ke_index(k, KI_MOD, pair, ke_int(k, half)));
+    const KExpr *late = copy_let(lo, "late", ke_sub(lo, last, early));
+    const KExpr *second = copy_let(lo, "second", ke_index(k, KI_MOD, at, two));
+    const KExpr *pick[] = {second, early, late};
+    const KExpr *tile = ke_text(k, KT_I64, "(%0 ? %1 : %2)", pick, 3);
+    f->t0 = copy_let(lo, "t0", ke_mul(lo, tile, ke_int(k, f->t.rows)));
+    const KExpr *twice =
+        ke_test(k, "&&", ke_test(k, "==", early, late), ke_test(k, "==", second, ke_int(k, 1)));
+    const KExpr *inside = ke_test(k, "<", f->t0, ke_extent(k, f->a.t));
+    scope_if(lo, ke_test(k, "&&", inside, ke_apply(lo, KT_BOOL, "!%0", twice, NULL)));
+    attend_head(lo, &f->t, of, false);
+}
+
+static void close_tiles(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    const KExpr *steps = ke_index(k, KI_MAX, ke_sub(lo, w->f->to, w->f->from), ke_int(k, 0));
+    ks_set(k, lo->scope->block, w->done, ke_add(lo, w->done, steps));
+    ks_set(k, lo->scope->block, w->turn, ke_add(lo, w->turn, ke_int(k, 1)));
+    scope_end(lo);
+    scope_end(lo);
+}
+
+/* By a warp, while other tiles are in work. */
+static void fill_tile(Lower *lo, Group *w)
+{
+    AttendFwd *f = w->f;
+    fwd_bounds(lo, f);
+    groups_thread(lo);
+    groups_await_spent(lo, &w->g, w->turn);
+    const KExpr *value[TOLD] = {f->from, f->to, f->span.lo_max, f->span.hi_min};
+    for (int64_t i = 0; i < TOLD; i++) {
+        const KExpr *arg[] = {told(lo, w, i), value[i]};
+        copy_call(lo, "%0 = %1", arg, 2);
+    }
+    hold(lo, w);
+    fill_rings(lo, w, KEYS, 2);
+    scope_end(lo);
+}
+
+/* Each warp's rows by way of its own part of shared memory. */
+static void store_rows(Lower *lo, const Group *w)
+{
+    Kernel *k = lo->k;
+    const AttendFwd *f = w->f;
+    int64_t groups = f->v.width / 8, per = ceil_div(dim_fixed(f->a.e), k->width);
+    const KExpr *first = ke_mul(lo, ke_text(k, KT_I64, "mdl_warp()", NULL, 0), ke_int(k, 16));
+    first = copy_let(lo, "first", first);
+    const KExpr *own = ke_mul(lo, first, ke_int(k, f->v.width));
+    own = copy_let(lo, "own", ke_add(lo, own, ke_int(k, f->rows / (int64_t)sizeof(float))));
+    const KExpr *lay[] = {ke_addr(k, f->t.floats, own), ke_addr(k, f->o, ke_int(k, 0)),
+                          ke_int(k, groups)};
+    copy_call(lo, "mdl_syncwarp()", NULL, 0);
+    copy_call(lo, "mdl_groups_store(%0, %1, %2)", lay, 3);
+    copy_call(lo, "mdl_syncwarp()", NULL, 0);
+    const KExpr *row, *column;
+    ShareSpec share = {copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0)), 32,
+                       16 * per, true};
+    share_open_rows(lo, &share, per, &row, &column);
+    const KExpr *place[] = {row, column, ke_int(k, groups)};
+    const KExpr *in = ke_text(k, KT_I64, "mdl_group_place((int)%0, (int)%1, %2)", place, 3);
+    fwd_store(lo, f, ke_add(lo, first, row), ke_mul(lo, column, ke_int(k, k->width)),
+              ke_add(lo, own, in));
+    share_close(lo);
+}
+
+static void multiply_tile(Lower *lo, Group *w)
+{
+    AttendFwd *f = w->f;
+    groups_await_held(lo, &w->g, w->turn);
+    f->from = copy_let(lo, "from", told(lo, w, FROM));
+    f->to = copy_let(lo, "to", told(lo, w, TO));
+    f->span.lo_max = copy_let(lo, "lo_max", told(lo, w, LEFT));
+    f->span.hi_min = copy_let(lo, "hi_min", told(lo, w, RIGHT));
+    walk(lo, w);
+    groups_spend(lo, &w->g);
+    fwd_finish(lo, f);
+    store_rows(lo, w);
+}
+
+void attend_groups_stay(Lower *lo, AttendFwd *f)
+{
+    Kernel *k = lo->k;
+    const Attention *a = &f->a;
+    Group w = describe(lo, f);
+    int64_t tiles = larger(ceil_div(dim_hi(lo->ir, a->t), f->t.rows), 1);
+    const Dim *pairs = dim_mul(lo->ir, a->b, dim_const(lo->ir, f->t.heads * ceil_div(tiles, 2)));
+    KPhase *phase = kernel_phase(k, "", pairs, "tiles of queries, one after the other");
+    attend_open(lo, &f->t, phase);
+    phase->stays = true;
+    groups_open(lo, &w.g);
+    groups_begin(lo, &w.g, true);
+    groups_warp(lo, &w.g, 0);
+    open_tiles(lo, &w, pairs, tiles);
+    fill_tile(lo, &w);
+    close_tiles(lo, &w);
+    scope_end(lo);
+    scope_end(lo);
+    groups_begin(lo, &w.g, false);
+    attend_places(lo, &f->t);
+    open_tiles(lo, &w, pairs, tiles);
+    multiply_tile(lo, &w);
+    close_tiles(lo, &w);
     scope_end(lo);
 }

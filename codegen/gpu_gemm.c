@@ -13,7 +13,7 @@ static void epilogue(Lower *lo, const TileSet *t)
     const Ix *column_ix = scope_vector_var(lo, spot.column, g->right.rows, spot.lanes);
     gemm_result_index(lo, g, row_ix, column_ix, ix);
     const KExpr *dot[PRODUCTS_TOGETHER];
-    for (uint32_t d = 0; d < t->n; d++)
+    for (uint32_t d = 0; d < t->nsum; d++)
         dot[d] = tile_sum(lo, t, d, &spot);
     gemm_store_results(lo, t->set, dot, ix);
     tile_close_sums(lo);
@@ -58,6 +58,7 @@ void gpu_gemm(Lower *lo)
     TileSet *sets = NEW_ARRAY(lo->arena, TileSet, kn.nset);
     const Dim *all = dim_const(lo->ir, 0);
     for (uint32_t s = 0; s < kn.nset; s++) {
+        kn.set[s].summed = kn.set[s].sum != NULL;
         tile_shape(lo, &sets[s], &kn.set[s]);
         all = dim_add(lo->ir, all, tile_tasks(lo, &sets[s]));
     }

@@ -9,8 +9,8 @@
  * Tiles at work at the same time lie in a square of the result as far as may be (ring_place), so that
  * what they read is in L2. Two blocks side by side, a cluster, have tiles one above the other: each brings half of
  * the right operand to both. Beyond its ends an operand reads as zeros. */
+#include "gpu_ring.h"
 #include "gpu_copy.h"
-#include "gpu_tile.h"
 
 enum {
     WARP = 32,
@@ -18,25 +18,12 @@ enum {
     LINE = 64,   /* elements of a line of 128 bytes */
     LINE_BYTES = 128,
     MOST_STAGES = 6,
+    MOST_MAPS = 16,           /* that a GPU gets by value */
     COPY_REGISTERS = 40,      /* of 65,536 for 128 threads that copy .. */
     MULTIPLY_REGISTERS = 232, /* .. and 256 that multiply */
     FEW_SUMS = 64,            /* of a thread: two blocks have room */
     ROWS_TOGETHER = 16        /* of tiles: as many as the columns of those at work */
 };
-
-typedef struct RingKernel {
-    TileSet *sets;
-    uint32_t n;
-    int64_t readers; /* threads that multiply */
-    int64_t cluster; /* blocks that bring the right operand together */
-    int64_t blocks;  /* on a multiprocessor */
-    int64_t stages, stage_bytes;
-    int64_t groups;             /* of 8 columns that are laid down at once */
-    int64_t own_floats;         /* of a warp, to lay sums down */
-    const char *ring;           /* name of the MdlRing of the thread */
-    uint32_t tiles, rows, bars; /* shared */
-    const Dim *tasks;
-} RingKernel;
 
 /* ---- clusters ---- */
 
@@ -188,8 +175,8 @@ static bool shape_ring(Lower *lo, RingKernel *r)
     for (uint32_t s = 0; s < r->n; s++) {
         const TileSet *t = &r->sets[s];
         r->stage_bytes = larger(r->stage_bytes, align_kib(t->stage_bytes));
-        together = larger(together, t->n);
-        sums = larger(sums, t->sums * t->n);
+        together = larger(together, t->nsum);
+        sums = larger(sums, t->sums * t->nsum);
         r->tasks = dim_add(lo->ir, r->tasks, ring_tasks(lo, r, t));
     }
     r->groups = together > 1 ? 4 : 8;
@@ -252,17 +239,22 @@ static void ring_place(Lower *lo, const RingKernel *r, TileSet *t, const KExpr *
     }
 }
 
+static const KExpr *rows_end(Lower *lo, const TileSet *t)
+{
+    return t->rows_end ? t->rows_end : ke_extent(lo->k, t->dot[0].g->left.rows);
+}
+
 /* Opens a scope for a tile that exists, or whose neighbour above does: both bring what the other reads. */
 static void open_tile(Lower *lo, const RingKernel *r, const TileSet *t)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
     int64_t n;
-    bool known = dim_is_const(g->left.rows, &n) && dim_is_const(g->right.rows, &n);
+    bool known = !t->rows_end && dim_is_const(g->left.rows, &n) && dim_is_const(g->right.rows, &n);
     const KExpr *first = t->m0;
     if (r->cluster > 1)
         first = ke_sub(lo, t->m0, ke_mul(lo, helper(lo, "mdl_cluster_rank()"), ke_int(k, t->bm)));
-    const KExpr *rows = ke_test(k, "<", first, ke_extent(k, g->left.rows));
+    const KExpr *rows = ke_test(k, "<", first, rows_end(lo, t));
     const KExpr *columns = ke_test(k, "<", t->n0, ke_extent(k, g->right.rows));
     known = known && tile_count(lo, g->left.rows, t->bm) == tiles_down(lo, r, t);
     if (known)
@@ -355,29 +347,39 @@ static void bring_part(Lower *lo, const RingKernel *r, const Bring *b)
     }
 }
 
-static const KExpr *open_steps(Lower *lo, const TileSet *t, const KExpr **step)
+static const KExpr *open_steps(Lower *lo, const TileSet *t, TileWalk w, const KExpr **step)
 {
     Kernel *k = lo->k;
-    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t));
+    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t, w));
     scope_loop(lo, &(LoopSpec){.stem = "step",
                                .lo = ke_int(k, 0),
                                .hi = steps,
-                               .extent = dim_const(lo->ir, tile_most_steps(lo, t)),
+                               .extent = dim_const(lo->ir, tile_most_steps(lo, t, w)),
                                .rolled = true});
     *step = lo->var[lo->nvar - 1].at;
     return steps;
 }
 
-static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
+/* Bytes of a stage in a walk. */
+static int64_t walk_bytes(const TileSet *t, TileWalk w)
+{
+    int64_t lines = 0;
+    for (uint32_t d = w.from; d < w.to; d++)
+        lines += (t->dot[d].a.lent ? 0 : t->bm) + t->bn;
+    return lines * LINE_BYTES;
+}
+
+static void bring_walk(Lower *lo, const RingKernel *r, const TileSet *t, TileWalk w)
 {
     const KExpr *step;
-    open_steps(lo, t, &step);
+    open_steps(lo, t, w, &step);
     const KExpr *k0 = copy_let(lo, "k0", ke_mul(lo, step, ke_int(lo->k, t->bk)));
     copy_call(
-        lo, arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)t->stage_bytes),
+        lo,
+        arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)walk_bytes(t, w)),
         NULL, 0);
     Bring b = {.base = stage_base(lo, r), .k0 = k0};
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = w.from; d < w.to; d++) {
         b.batch = lower_index(lo, t->dot[d].g->batch);
         b.p = &t->dot[d].a;
         b.shared = false;
@@ -388,6 +390,12 @@ static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
     }
     ring_call(lo, r, "mdl_ring_next");
     scope_end(lo);
+}
+
+static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
+{
+    for (uint32_t i = 0; i < tile_walks(t); i++)
+        bring_walk(lo, r, t, tile_walk(t, i));
 }
 
 /* ---- results ---- */
@@ -406,9 +414,11 @@ static void lay_part_down(Lower *lo, const RingKernel *r, const TileSet *t, cons
     copy_call(lo, "mdl_syncwarp()", NULL, 0);
     const char *text =
         arena_printf(lo->arena, "mdl_groups_store(%%0, %%1, %lld)", (long long)r->groups);
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = 0; d < t->nsum; d++) {
         const KExpr *to = ke_add(lo, p->own, ke_int(k, d * 16 * r->groups * 8));
-        const KExpr *arg[] = {ke_addr(k, r->rows, to), ke_addr(k, t->dot[d].acc, p->sum)};
+        const KExpr *arg[] = {
+            ke_addr(k, r->rows, to),
+            ke_addr(k, t->dot[d].acc, ke_add(lo, p->sum, ke_int(k, t->dot[d].acc0)))};
         copy_call(lo, text, arg, 2);
     }
     copy_call(lo, "mdl_syncwarp()", NULL, 0);
@@ -433,7 +443,7 @@ static void open_part(Lower *lo, const RingKernel *r, const TileSet *t, const Su
     const KExpr *column = ke_add(lo, p->column, ke_mul(lo, spot->c, w));
     spot->column = copy_let(lo, "column", ke_add(lo, t->n0, column));
     const KExpr *n = ke_extent(k, g->right.rows);
-    const KExpr *inside = ke_test(k, "<", spot->row, ke_extent(k, g->left.rows));
+    const KExpr *inside = ke_test(k, "<", spot->row, rows_end(lo, t));
     scope_if(lo, ke_test(k, "&&", inside, ke_test(k, "<", spot->column, n)));
     spot->lanes = NULL;
     if (!dim_is_const(g->right.rows, &columns) || columns % k->width != 0)
@@ -443,20 +453,16 @@ static void open_part(Lower *lo, const RingKernel *r, const TileSet *t, const Su
 static void store_part(Lower *lo, const RingKernel *r, const TileSet *t, const SumsPart *p)
 {
     Kernel *k = lo->k;
-    const Gemm *g = t->dot[0].g;
     TileSpot spot;
     open_part(lo, r, t, p, &spot);
-    const Ix *ix[IR_MAX_RANK], *row = scope_var(lo, spot.row, g->left.rows);
-    const Ix *column = scope_vector_var(lo, spot.column, g->right.rows, spot.lanes);
-    gemm_result_index(lo, g, row, column, ix);
     const KExpr *place[] = {spot.r, spot.c, ke_int(k, r->groups)}, *dot[PRODUCTS_TOGETHER];
     const KExpr *in = ke_text(k, KT_I64, "mdl_group_place((int)%0, (int)%1, %2)", place, 3);
     const KExpr *at = copy_let(lo, "at", ke_add(lo, p->own, in));
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = 0; d < t->nsum; d++) {
         const KExpr *from = ke_add(lo, at, ke_int(k, d * 16 * r->groups * 8));
         dot[d] = copy_let(lo, "dot", ke_aligned(k, ke_vload(k, r->rows, from, NULL)));
     }
-    gemm_store_results(lo, t->set, dot, ix);
+    r->store(lo, t, &spot, dot, r->user);
     scope_end(lo);
     share_close(lo);
 }
@@ -488,16 +494,15 @@ static void store_tile(Lower *lo, const RingKernel *r, const TileSet *t)
 
 /* ---- multiplying ---- */
 
-static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
+static void multiply_walk(Lower *lo, const RingKernel *r, const TileSet *t, TileWalk w)
 {
     const KExpr *step, *zero = ke_int(lo->k, 0);
     int64_t known;
-    tile_begin_sums(lo, t);
-    const KExpr *steps = open_steps(lo, t, &step);
+    const KExpr *steps = open_steps(lo, t, w, &step);
     ring_call(lo, r, "mdl_ring_read");
-    tile_multiply_stage(lo, t, stage_base(lo, r));
+    tile_multiply_stage(lo, t, w, stage_base(lo, r));
     /* those of the step before are done, these go on */
-    copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", t->n), NULL, 0);
+    copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", tile_products(t, w)), NULL, 0);
     scope_if(lo, ke_test(lo->k, ">", step, zero));
     ring_call(lo, r, "mdl_ring_give");
     scope_end(lo);
@@ -510,7 +515,17 @@ static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
         scope_if(lo, ke_test(lo->k, ">", steps, zero));
     ring_call(lo, r, "mdl_ring_give");
     scope_end(lo);
-    store_tile(lo, r, t);
+}
+
+static void multiply_tile(Lower *lo, const RingKernel *r, TileSet *t)
+{
+    tile_begin_sums(lo, t);
+    for (uint32_t i = 0; i < tile_walks(t); i++)
+        multiply_walk(lo, r, t, tile_walk(t, i));
+    if (r->fold)
+        r->fold(lo, t, r->user);
+    if (r->store)
+        store_tile(lo, r, t);
 }
 
 /* ---- the kernel ---- */
@@ -570,25 +585,49 @@ static void multiplying_threads(Lower *lo, const RingKernel *r)
     scope_end(lo);
 }
 
+bool ring_fit(Lower *lo, RingKernel *r)
+{
+    uint32_t maps = lo->k->maps.n;
+    r->cluster = choose_cluster(lo, r);
+    r->fits = map_parts(lo, r) && shape_ring(lo, r);
+    if (!r->fits || lo->k->maps.n > MOST_MAPS) {
+        lo->k->maps.n = maps;
+        r->fits = false;
+    }
+    return r->fits;
+}
+
+void ring_run(Lower *lo, RingKernel *r, KPhase *phase)
+{
+    phase->threads = phase->team = (uint32_t)r->readers + GROUP;
+    phase->blocks = r->blocks > 1 ? (uint32_t)r->blocks : 0;
+    phase->stays = (uint32_t)r->cluster;
+    make_shared(lo, r);
+    begin_ring(lo, r);
+    copying_threads(lo, r);
+    multiplying_threads(lo, r);
+    if (r->cluster > 1) /* nobody leaves whose memory others write to */
+        meet(lo, r);
+}
+
+static void store_results(Lower *lo, const TileSet *t, const TileSpot *spot,
+                          const KExpr *const *dot, void *user)
+{
+    const Gemm *g = t->dot[0].g;
+    const Ix *ix[IR_MAX_RANK], *row = scope_var(lo, spot->row, g->left.rows);
+    UNUSED(user);
+    gemm_result_index(lo, g, row, scope_vector_var(lo, spot->column, g->right.rows, spot->lanes),
+                      ix);
+    gemm_store_results(lo, t->set, dot, ix);
+}
+
 bool gpu_ring(Lower *lo, TileSet *sets, uint32_t n)
 {
-    Kernel *k = lo->k;
-    RingKernel r = {.sets = sets, .n = n};
-    r.cluster = choose_cluster(lo, &r);
-    if (!map_parts(lo, &r) || !shape_ring(lo, &r)) {
-        k->maps.n = 0;
+    RingKernel r = {.sets = sets, .n = n, .store = store_results};
+    if (!ring_fit(lo, &r))
         return false;
-    }
-    KPhase *phase = kernel_phase(k, "", r.tasks, "tiles of the result, one after the other");
-    phase->threads = phase->team = (uint32_t)r.readers + GROUP;
-    phase->blocks = r.blocks > 1 ? (uint32_t)r.blocks : 0;
-    phase->stays = (uint32_t)r.cluster;
-    make_shared(lo, &r);
+    KPhase *phase = kernel_phase(lo->k, "", r.tasks, "tiles of the result, one after the other");
     scope_begin(lo, phase);
-    begin_ring(lo, &r);
-    copying_threads(lo, &r);
-    multiplying_threads(lo, &r);
-    if (r.cluster > 1) /* nobody leaves whose memory others write to */
-        meet(lo, &r);
+    ring_run(lo, &r, phase);
     return true;
 }

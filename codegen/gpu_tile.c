@@ -112,14 +112,42 @@ static void shape_dot(Lower *lo, TileSet *t, uint32_t d)
     dot->b.side = &dot->g->right;
     choose_part(lo, t, dot->g, &dot->a, t->bm);
     choose_part(lo, t, dot->g, &dot->b, t->bn);
-    place_part(t, &dot->a, d > 0 ? &t->dot[d - 1].a : NULL);
+    int64_t others = t->stage_bytes;
+    if (t->set->summed)
+        t->stage_bytes = 0;
+    place_part(t, &dot->a, d > 0 && !t->set->summed ? &t->dot[d - 1].a : NULL);
     place_part(t, &dot->b, NULL);
+    t->stage_bytes = larger(t->stage_bytes, others);
+}
+
+enum { WARPGROUP = 128, GROUP_ROWS = 64 };
+
+/* Whether one product of warpgroups has the columns of all dots: 64 rows each, of one left operand. */
+static bool dots_join(const TileSet *t)
+{
+    int64_t columns = t->n * t->bn;
+    bool same = t->groups && t->n > 1 && !t->set->summed && (columns == 128 || columns == 256) &&
+                t->bm / (t->threads / WARPGROUP) == GROUP_ROWS;
+    for (uint32_t d = 1; d < t->n; d++)
+        same = same && t->dot[d].a.lent && t->dot[d].b.along == t->dot[0].b.along;
+    return same;
+}
+
+uint32_t tile_walks(const TileSet *t)
+{
+    return t->set->summed ? t->n : 1;
+}
+
+TileWalk tile_walk(const TileSet *t, uint32_t i)
+{
+    return t->set->summed ? (TileWalk){i, i + 1} : (TileWalk){0, t->n};
 }
 
 void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
 {
     uint32_t s = set->number;
     *t = (TileSet){.set = set, .n = set->n, .operand = tile_operand(set)};
+    t->nsum = set->summed ? 1 : set->n;
     t->bm = lower_config_of(lo, s, "bm");
     t->bn = lower_config_of(lo, s, "bn");
     t->bk = lower_config_of(lo, s, "bk");
@@ -139,6 +167,7 @@ void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
     for (uint32_t d = 0; d < t->n; d++)
         shape_dot(lo, t, d);
     t->row_floats = t->bm * t->pitch;
+    t->joins = dots_join(t);
 }
 
 int64_t tile_count(Lower *lo, const Dim *rows, int64_t tile)
@@ -155,7 +184,7 @@ const Dim *tile_tasks(Lower *lo, const TileSet *t)
 
 static int64_t shared_bytes(const TileSet *t)
 {
-    return larger(t->stages * t->stage_bytes, t->n * t->row_floats * 4);
+    return larger(t->stages * t->stage_bytes, t->nsum * t->row_floats * 4);
 }
 
 /* ---- one stage ---- */
@@ -319,10 +348,11 @@ static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Pa
     share_close(lo);
 }
 
-/* Brings steps [k0, k0 + bk) of the depth to a stage. */
-static void bring_stage(Lower *lo, const TileSet *t, const KExpr *stage, const KExpr *k0)
+/* Brings steps [k0, k0 + bk) of the depth to a stage; at: stage, k0. */
+static void bring_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *const *at)
 {
-    for (uint32_t d = 0; d < t->n; d++) {
+    const KExpr *stage = at[0], *k0 = at[1];
+    for (uint32_t d = w.from; d < w.to; d++) {
         bring_part(lo, t, &t->dot[d], &t->dot[d].a, stage, k0);
         bring_part(lo, t, &t->dot[d], &t->dot[d].b, stage, k0);
     }
@@ -346,26 +376,44 @@ static void wait_stage(Lower *lo, const TileSet *t, int64_t ahead)
 
 /* ---- sums ---- */
 
-void tile_begin_sums(Lower *lo, TileSet *t)
+/* Declares the shape of a product of `bn` columns. */
+static const char *name_tile(Lower *lo, const TileSet *t, const TileDot *dot, int64_t bn)
+{
+    const char *name = kernel_name(lo->k, "tile");
+    copy_call(lo,
+              arena_printf(lo->arena, "const MdlTile %s = {%lld, %lld, %lld, %lld, %lld, %d, %d}",
+                           name, (long long)t->bm, (long long)bn, (long long)t->bk,
+                           (long long)t->wm, (long long)t->wn, dot->a.along, dot->b.along),
+              NULL, 0);
+    return name;
+}
+
+static uint32_t make_sums(Lower *lo, int64_t n)
 {
     Kernel *k = lo->k;
+    uint32_t acc = ks_local(k, lo->scope->block, "acc", KT_F32, n);
+    scope_loop(lo, &(LoopSpec){.stem = "i",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_int(k, n),
+                               .extent = dim_const(lo->ir, n),
+                               .unroll = true});
+    ks_store(k, lo->scope->block, acc, lo->var[lo->nvar - 1].at, ke_num(k, KT_F32, 0));
+    scope_end(lo);
+    return acc;
+}
+
+void tile_begin_sums(Lower *lo, TileSet *t)
+{
+    if (t->joins)
+        t->joined = name_tile(lo, t, &t->dot[0], t->n * t->bn);
     for (uint32_t d = 0; d < t->n; d++) {
         TileDot *dot = &t->dot[d];
-        dot->tile = kernel_name(k, "tile");
-        const char *text =
-            arena_printf(lo->arena, "const MdlTile %s = {%lld, %lld, %lld, %lld, %lld, %d, %d}",
-                         dot->tile, (long long)t->bm, (long long)t->bn, (long long)t->bk,
-                         (long long)t->wm, (long long)t->wn, dot->a.along, dot->b.along);
-        copy_call(lo, text, NULL, 0);
-        dot->acc = ks_local(k, lo->scope->block, "acc", KT_F32, t->sums);
-        scope_loop(lo, &(LoopSpec){.stem = "i",
-                                   .lo = ke_int(k, 0),
-                                   .hi = ke_int(k, t->sums),
-                                   .extent = dim_const(lo->ir, t->sums),
-                                   .unroll = true});
-        const KExpr *i = lo->var[lo->nvar - 1].at;
-        ks_store(k, lo->scope->block, dot->acc, i, ke_num(k, KT_F32, 0));
-        scope_end(lo);
+        dot->acc0 = t->joins ? d * t->sums : 0;
+        if (d > 0 && (t->joins || d >= t->nsum))
+            dot->acc = t->dot[0].acc;
+        else
+            dot->acc = make_sums(lo, t->joins ? t->n * t->sums : t->sums);
+        dot->tile = name_tile(lo, t, dot, t->bn);
     }
 }
 
@@ -375,43 +423,50 @@ static const char *product_kind(const TileSet *t)
     return t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
 }
 
-void tile_multiply_stage(Lower *lo, const TileSet *t, const KExpr *base)
+uint32_t tile_products(const TileSet *t, TileWalk w)
+{
+    return t->joins ? 1 : w.to - w.from;
+}
+
+void tile_multiply_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *base)
 {
     Kernel *k = lo->k;
     const char *how = product_kind(t);
     const char *cast = t->operand == DT_F32 ? "(const float *)" : "";
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = w.from; d < w.from + tile_products(t, w); d++) {
         const TileDot *dot = &t->dot[d];
         const KExpr *arg[] = {ke_addr(k, dot->acc, ke_int(k, 0)),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->a.at))),
                               ke_addr(k, t->tiles, ke_add(lo, base, ke_int(k, dot->b.at)))};
         const char *text = arena_printf(lo->arena, "mdl_%s_tile_%s(%%0, %s%%1, %s%%2, %s)", how,
-                                        dtype_info(t->operand)->name, cast, cast, dot->tile);
+                                        dtype_info(t->operand)->name, cast, cast,
+                                        t->joins ? t->joined : dot->tile);
         copy_call(lo, text, arg, 3);
     }
 }
 
-static void multiply_stage(Lower *lo, const TileSet *t, const KExpr *stage)
+static void multiply_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *stage)
 {
     const KExpr *bytes = ke_int(lo->k, t->stage_bytes);
-    tile_multiply_stage(lo, t, copy_let(lo, "base", ke_mul(lo, stage, bytes)));
+    tile_multiply_stage(lo, t, w, copy_let(lo, "base", ke_mul(lo, stage, bytes)));
 }
 
 /* As many as the longest depth of a dot has: of a shorter one what is past its end is 0. */
-const KExpr *tile_steps(Lower *lo, const TileSet *t)
+const KExpr *tile_steps(Lower *lo, const TileSet *t, TileWalk w)
 {
     Kernel *k = lo->k;
-    const KExpr *most = tile_depth_end(lo, t, t->dot[0].g);
-    for (uint32_t d = 1; d < t->n && !t->depth_end; d++)
-        if (t->dot[d].g->depth != t->dot[0].g->depth)
+    const Gemm *first = t->dot[w.from].g;
+    const KExpr *most = tile_depth_end(lo, t, first);
+    for (uint32_t d = w.from + 1; d < w.to && !t->depth_end; d++)
+        if (t->dot[d].g->depth != first->depth)
             most = ke_index(k, KI_MAX, most, ke_extent(k, t->dot[d].g->depth));
     return ke_index(k, KI_DIV, ke_add(lo, most, ke_int(k, t->bk - 1)), ke_int(k, t->bk));
 }
 
-int64_t tile_most_steps(Lower *lo, const TileSet *t)
+int64_t tile_most_steps(Lower *lo, const TileSet *t, TileWalk w)
 {
     int64_t most = 1;
-    for (uint32_t d = 0; d < t->n; d++)
+    for (uint32_t d = w.from; d < w.to; d++)
         most = larger(most, ceil_div(dim_hi(lo->ir, t->dot[d].g->depth), t->bk));
     return most;
 }
@@ -429,7 +484,7 @@ static void end_products(Lower *lo, const TileSet *t)
         copy_call(lo, "mdl_wgmma_wait(0)", NULL, 0);
 }
 
-static void walk_depth(Lower *lo, const TileSet *t)
+static void walk_depth(Lower *lo, const TileSet *t, TileWalk w)
 {
     Kernel *k = lo->k;
     int64_t ahead = t->stages - 1;
@@ -439,11 +494,11 @@ static void walk_depth(Lower *lo, const TileSet *t)
                                .hi = ke_int(k, ahead),
                                .extent = dim_const(lo->ir, ahead)});
     const KExpr *s = lo->var[lo->nvar - 1].at;
-    bring_stage(lo, t, s, copy_let(lo, "k0", ke_mul(lo, s, bk)));
+    bring_stage(lo, t, w, (const KExpr *[]){s, copy_let(lo, "k0", ke_mul(lo, s, bk))});
     commit(lo, t);
     scope_end(lo);
-    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t));
-    int64_t most = tile_most_steps(lo, t);
+    const KExpr *steps = copy_let(lo, "steps", tile_steps(lo, t, w));
+    int64_t most = tile_most_steps(lo, t, w);
     scope_loop(lo, &(LoopSpec){.stem = "step",
                                .lo = ke_int(k, 0),
                                .hi = steps,
@@ -451,15 +506,15 @@ static void walk_depth(Lower *lo, const TileSet *t)
     const KExpr *step = lo->var[lo->nvar - 1].at;
     wait_stage(lo, t, ahead - 1);
     if (goes_on(t))
-        multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
+        multiply_stage(lo, t, w, ke_index(k, KI_MOD, step, ring));
     const KExpr *next = copy_let(lo, "next", ke_add(lo, step, ke_int(k, ahead)));
     scope_if(lo, ke_test(k, "<", next, steps));
     const KExpr *stage = copy_let(lo, "stage", ke_index(k, KI_MOD, next, ring));
-    bring_stage(lo, t, stage, copy_let(lo, "k0", ke_mul(lo, next, bk)));
+    bring_stage(lo, t, w, (const KExpr *[]){stage, copy_let(lo, "k0", ke_mul(lo, next, bk))});
     scope_end(lo);
     commit(lo, t);
     if (!goes_on(t))
-        multiply_stage(lo, t, ke_index(k, KI_MOD, step, ring));
+        multiply_stage(lo, t, w, ke_index(k, KI_MOD, step, ring));
     end_products(lo, t);
     scope_end(lo);
 }
@@ -470,13 +525,13 @@ static void lay_sums_down(Lower *lo, const TileSet *t)
 {
     Kernel *k = lo->k;
     wait_stage(lo, t, 0);
-    for (uint32_t d = 0; d < t->n; d++) {
+    for (uint32_t d = 0; d < t->nsum; d++) {
         const TileDot *dot = &t->dot[d];
         const char *how = product_kind(t);
         const char *text =
             arena_printf(lo->arena, "mdl_%s_rows(%%0, %%1, %%2, %s)", how, dot->tile);
         const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, d * t->row_floats)),
-                              ke_int(k, t->pitch), ke_addr(k, dot->acc, ke_int(k, 0))};
+                              ke_int(k, t->pitch), ke_addr(k, dot->acc, ke_int(k, dot->acc0))};
         copy_call(lo, text, arg, 3);
     }
     copy_call(lo, "mdl_syncthreads()", NULL, 0);
@@ -560,6 +615,10 @@ void tile_compute(Lower *lo, TileSet *t)
         float_begin(lo, t, &t->dot[d], &t->dot[d].a);
         float_begin(lo, t, &t->dot[d], &t->dot[d].b);
     }
-    walk_depth(lo, t);
+    for (uint32_t i = 0; i < tile_walks(t); i++) {
+        if (i > 0) /* nobody reads the ring any more */
+            wait_stage(lo, t, 0);
+        walk_depth(lo, t, tile_walk(t, i));
+    }
     lay_sums_down(lo, t);
 }

@@ -33,6 +33,7 @@ typedef struct TileDot {
     Gemm *g;
     Part a, b;
     uint32_t acc;     /* sums of this thread */
+    int64_t acc0;     /* the first of them there */
     const char *tile; /* name of its MdlTile */
 } TileDot;
 
@@ -40,13 +41,16 @@ typedef struct TileDot {
 typedef struct TileSet {
     const GemmSet *set;
     TileDot dot[PRODUCTS_TOGETHER];
-    uint32_t n;
-    DType operand; /* DT_BF16, DT_F16; DT_F32: multiply-adds */
+    uint32_t n, nsum; /* dots; sums that are kept: of each, or one of all */
+    DType operand;    /* DT_BF16, DT_F16; DT_F32: multiply-adds */
     bool
         groups; /* warpgroups multiply what lies in lines of 128 bytes, while the next stage comes */
     int64_t bm, bn, bk, stages, wm, wn, pitch;
     int64_t threads, sums; /* of a block; of a thread, for one dot */
     int64_t stage_bytes, row_floats;
+    /* Warpgroups multiply one left operand and all right ones, which lie behind each other, as one product. */
+    const char *joined; /* name of its MdlTile */
+    bool joins;
     bool async, computed; /* some operand is copied; some is computed on the way */
     uint32_t tiles, rows; /* shared: the ring; the sums as rows, in the same place */
     const KExpr *thread, *m0, *n0;
@@ -67,13 +71,20 @@ const Dim *tile_tasks(Lower *lo, const TileSet *t);
 void tile_make_shared(Lower *lo, TileSet *sets, uint32_t n, KPhase *phase);
 /* This block computes the tile at (m0, n0). */
 void tile_place(Lower *lo, TileSet *t, const KExpr *m0, const KExpr *n0);
+/* Dots whose depth is walked over together: all of them, or where they make one sum, one after the other. */
+typedef struct TileWalk {
+    uint32_t from, to;
+} TileWalk;
+uint32_t tile_walks(const TileSet *t);
+TileWalk tile_walk(const TileSet *t, uint32_t i);
 /* Names of the sums and sizes of this thread, all zero. */
 void tile_begin_sums(Lower *lo, TileSet *t);
-/* Begins what a stage adds to the sums; the stage's first byte. */
-void tile_multiply_stage(Lower *lo, const TileSet *t, const KExpr *base);
+/* Begins what a stage adds to the sums, in so many groups; the stage's first byte. */
+uint32_t tile_products(const TileSet *t, TileWalk w);
+void tile_multiply_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *base);
 /* Steps of depth, of bk each. */
-const KExpr *tile_steps(Lower *lo, const TileSet *t);
-int64_t tile_most_steps(Lower *lo, const TileSet *t);
+const KExpr *tile_steps(Lower *lo, const TileSet *t, TileWalk w);
+int64_t tile_most_steps(Lower *lo, const TileSet *t, TileWalk w);
 /* Multiplies over the whole depth; the sums then lie in shared memory as rows, which all threads see. */
 void tile_compute(Lower *lo, TileSet *t);
 

@@ -11,13 +11,20 @@
  * The products are those of a small graph of our own: rows of x at the indices of the rows that are read, and
  * scores that lie in memory, are operands there like any others. All orders follow from extents.
  *
- * Phases: rows, dead, round, scores, join; and turn, weights, inputs. Rounds run one after the other. */
+ * Phases: rows, dead, round, pack (for warpgroups), scores, join; and turn, weights, inputs. Rounds run one after the other. */
 #include "gpu_xent.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { WARP = 32, MOST_THREADS = 1024, LEAST_THREADS = 128, THREADS = 256, SCORES_LINE = 64 };
+enum {
+    WARP = 32,
+    MOST_THREADS = 1024,
+    LEAST_THREADS = 128,
+    THREADS = 256,
+    SCORES_LINE = 64,
+    PADDED_ROWS = 64
+};
 
 /* ---- helpers ---- */
 
@@ -243,6 +250,42 @@ static void round_phase(Lower *lo, GpuXent *c)
     scope_end(lo);
 }
 
+/* ---- rows side by side ---- */
+
+const KExpr *gpu_xent_padded(Lower *lo, const GpuXent *c)
+{
+    const KExpr *step = ke_int(lo->k, PADDED_ROWS);
+    const KExpr *up = ke_add(lo, c->n, ke_int(lo->k, PADDED_ROWS - 1));
+    return ke_mul(lo, ke_index(lo->k, KI_DIV, up, step), step);
+}
+
+static void pack_lanes(Lower *lo, const Ix *feature, void *user)
+{
+    const Line *l = user;
+    Kernel *k = lo->k;
+    const LowerVar v = lo->var[lo->nvar - 1];
+    const KExpr *x = ks_var(k, lo->scope->block, "x", ke_num(k, KT_VF, 0));
+    scope_if(lo, ke_test(k, "<", l->row, l->c->n));
+    const Ix *ix[] = {scope_var(lo, l->row, dim_const(lo->ir, l->c->chunk)), feature};
+    ks_set(k, lo->scope->block, x, lower_spread(lo, lower_value(lo, l->c->picked, ix)));
+    scope_end(lo);
+    const KExpr *line = ke_mul(lo, l->row, ke_int(k, l->c->x.depth));
+    ks_store(k, lo->scope->block, lo->in[l->c->lines->id], ke_add(lo, line, v.at), x)->lanes =
+        v.lanes;
+}
+
+static void pack_phase(Lower *lo, GpuXent *c)
+{
+    Line l = {.c = c};
+    int64_t vectors = ceil_div(c->x.depth, lo->k->width);
+    KPhase *phase = gpu_xent_phase(lo, c, "pack", dim_const(lo->ir, c->chunk * vectors));
+    phase->threads = THREADS;
+    LanesSpec spec = gpu_xent_line(lo, c->features, &l.row);
+    scope_if(lo, ke_test(lo->k, "<", l.row, gpu_xent_padded(lo, c)));
+    lower_lanes(lo, &spec, pack_lanes, &l);
+    scope_end(lo);
+}
+
 /* ---- join ---- */
 
 /* Statistics of a row: its maximum and the log of the sum, computed or given, and the cotangents. */
@@ -340,7 +383,13 @@ static void make_graph(Lower *lo, GpuXent *c)
     const Node *x = copy_of(c, c->x.x), *w = copy_of(c, c->x.w);
     if (x->type->rank != 2)
         x = graph_reshape(c->g, x, 2, lines);
-    x = graph_gather(c->g, x, c->list, 0, 0);
+    x = c->picked = graph_gather(c->g, x, c->list, 0, 0);
+    if (c->packed) {
+        const Dim *kept[] = {chunk, c->features};
+        c->lines = new_input(lo, c, "lines",
+                             type_tensor(lo->ir, products_operand(c->x.dot->in[0]), 2, kept));
+        x = graph_cast(c->g, DT_F32, c->lines);
+    }
     const Node *z =
         graph_slice(c->g, c->z, 1, dim_const(lo->ir, 0), dim_const(lo->ir, c->x.classes));
     z = graph_cast(c->g, DT_F32, z);
@@ -391,6 +440,8 @@ static void make_buffers(Lower *lo, GpuXent *c)
     c->live = kernel_workspace(lo->k, "live", DT_I32, rows);
     lo->in[c->list->id] = workspace(lo, "rows", DT_I32, c->chunk);
     c->target = workspace(lo, "target", DT_I32, c->chunk);
+    if (c->packed)
+        lo->in[c->lines->id] = workspace(lo, "lines", c->lines->type->dtype, c->chunk * c->x.depth);
     if (c->x.log_sum)
         c->parts = workspace(lo, "parts", DT_F32, c->chunk * c->tiles * 4);
     if (!c->gradient)
@@ -423,6 +474,9 @@ static void describe(Lower *lo, GpuXent *c)
     c->rows = c->x.rows;
     c->features = dim_const(lo->ir, c->x.depth);
     choose_sizes(lo, c);
+    DType dt = products_operand(c->x.dot->in[0]);
+    c->packed = lower_config(lo, "groups") != 0 && products_operand(c->x.dot->in[1]) == dt &&
+                (dt == DT_BF16 || dt == DT_F16);
     make_graph(lo, c);
     move_to_graph(lo, c);
     double flops = lo->k->flops;
@@ -435,6 +489,10 @@ static void describe(Lower *lo, GpuXent *c)
     make_buffers(lo, c);
     for (uint32_t s = 0; s < c->products.nset; s++)
         tile_shape(lo, &c->tile[s], &c->products.set[s]);
+    for (uint32_t s = 0; s < c->products.nset; s++) {
+        c->ring[s] = (RingKernel){.sets = &c->tile[s], .n = 1, .user = c};
+        ring_fit(lo, &c->ring[s]);
+    }
 }
 
 void gpu_xent(Lower *lo)
@@ -444,6 +502,8 @@ void gpu_xent(Lower *lo)
     rows_phase(lo, &c);
     dead_phase(lo, &c);
     round_phase(lo, &c);
+    if (c.packed)
+        pack_phase(lo, &c);
     gpu_xent_scores(lo, &c);
     join_phase(lo, &c);
     if (!c.gradient)

@@ -2,7 +2,7 @@
 #ifndef MDL_GPU_XENT_H
 #define MDL_GPU_XENT_H
 
-#include "gpu_tile.h"
+#include "gpu_ring.h"
 #include "xent.h"
 
 enum { XENT_STATS = 8 }; /* floats of a row: see mdl_scores.h */
@@ -18,11 +18,16 @@ typedef struct GpuXent {
     const Node *given[2],
         *cotangent[3];    /* by row: maximum, log of the sum; dlog_sum, dhit, dmean */
     const Node *list, *z; /* rows of this round; their scores */
+    /* For warpgroups the rows of x lie side by side, and zeros behind them to a whole step of depth, in memory too
+     * that scores have. */
+    bool packed;
+    const Node *picked, *lines; /* as they are read; as they lie then */
     const Dim *rows, *features;
     int64_t chunk, tiles; /* rows of a round; tiles of classes */
     int64_t line;         /* kept scores of a row: whole lines of the operand's copies */
     GemmKernel products;  /* scores, weights, inputs */
     TileSet tile[3];
+    RingKernel ring[3];            /* by which they go where it fits */
     uint32_t live;                 /* rows that are read, in order; behind them how many */
     uint32_t target, parts, stats; /* by row of this round */
     uint32_t sums;                 /* gradient of the weights, where no result keeps it in f32 */
@@ -42,6 +47,9 @@ const KExpr *gpu_xent_row_value(Lower *lo, const Node *n, const KExpr *row);
 const KExpr *gpu_xent_wide(Lower *lo, uint32_t buf, const KExpr *at);
 /* Tasks that have W columns of a line each: opens the scope of those, sets line, and lanes as spec says. */
 LanesSpec gpu_xent_line(Lower *lo, const Dim *columns, const KExpr **line);
+
+/* The first row behind those of this round that no step of depth reads. */
+const KExpr *gpu_xent_padded(Lower *lo, const GpuXent *c);
 
 /* gpu_xent_tile.c: the three products, each a phase, and the cotangents between the first and the others. */
 void gpu_xent_scores(Lower *lo, GpuXent *c);

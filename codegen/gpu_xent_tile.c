@@ -13,6 +13,7 @@ static void call(Lower *lo, const char *text, const KExpr *const *arg, uint32_t 
 typedef struct Grid {
     TileSet *t;
     int64_t down, across;
+    KPhase *phase;
 } Grid;
 
 static Grid open_grid(Lower *lo, GpuXent *c, uint32_t which, const char *suffix)
@@ -21,7 +22,12 @@ static Grid open_grid(Lower *lo, GpuXent *c, uint32_t which, const char *suffix)
     const Gemm *dot = g.t->dot[0].g;
     g.down = tile_count(lo, dot->left.rows, g.t->bm);
     g.across = tile_count(lo, dot->right.rows, g.t->bn);
-    KPhase *phase = gpu_xent_phase(lo, c, suffix, dim_const(lo->ir, g.down * g.across));
+    RingKernel *r = &c->ring[which];
+    const Dim *tasks = r->fits ? r->tasks : dim_const(lo->ir, g.down * g.across);
+    KPhase *phase = gpu_xent_phase(lo, c, suffix, tasks);
+    g.phase = phase;
+    if (r->fits)
+        return g;
     phase->threads = phase->team = (uint32_t)g.t->threads;
     tile_make_shared(lo, g.t, 1, phase);
     gemm_set_batch(g.t->set, scope_var(lo, ke_int(lo->k, 0), dim_const(lo->ir, 1)));
@@ -45,6 +51,14 @@ static const KExpr *tile_column(Lower *lo, const Grid *g, bool side_by_side)
 
 /* ---- scores ---- */
 
+/* Also past the classes, where a line has room and nothing is read. */
+static void keep_score(Lower *lo, const GpuXent *c, const TileSpot *spot, const KExpr *z)
+{
+    Kernel *k = lo->k;
+    const KExpr *at = ke_add(lo, ke_mul(lo, spot->row, ke_int(k, c->line)), spot->column);
+    ks_store(k, lo->scope->block, lo->in[c->z->id], at, z)->aligned = true;
+}
+
 /* The sums as scores, rounded where the body rounds them; kept for the derivative. */
 static void keep_scores(Lower *lo, const GpuXent *c, const TileSet *t)
 {
@@ -56,12 +70,8 @@ static void keep_scores(Lower *lo, const GpuXent *c, const TileSet *t)
     tile_open_sums(lo, t, &spot);
     const KExpr *z = lower_fit(lo, c->half, tile_sum(lo, t, 0, &spot));
     z = ks_let(k, lo->scope->block, "z", z);
-    if (c->gradient) {
-        /* also past the classes, where a line has room and nothing is read */
-        const KExpr *line = ke_mul(lo, spot.row, ke_int(k, c->line));
-        ks_store(k, lo->scope->block, lo->in[c->z->id], ke_add(lo, line, spot.column), z)->aligned =
-            true;
-    }
+    if (c->gradient)
+        keep_score(lo, c, &spot, z);
     if (round && c->x.log_sum) {
         const KExpr *at = ke_add(lo, ke_mul(lo, spot.r, ke_int(k, t->pitch)), spot.c);
         ks_store(k, lo->scope->block, t->rows, at, z)->aligned = true;
@@ -70,7 +80,8 @@ static void keep_scores(Lower *lo, const GpuXent *c, const TileSet *t)
     call(lo, "mdl_syncthreads()", NULL, 0);
 }
 
-static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t)
+/* held: they are in the registers of warpgroups, else rows in shared memory. */
+static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t, bool held)
 {
     Kernel *k = lo->k;
     const KExpr *bm = ke_int(k, t->bm), *bn = ke_int(k, t->bn);
@@ -81,13 +92,44 @@ static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t)
     call(lo,
          arena_printf(lo->arena,
                       "const MdlScores %s = {(int)(%%0), (int)(%%1), %lld, (int)%%2, %lld}", tile,
-                      (long long)t->pitch, (long long)t->threads / 32),
+                      (long long)(held ? 4 * c->tiles : t->pitch), (long long)t->threads / 32),
          shape, 3);
     const KExpr *part = ke_mul(lo, t->m0, ke_int(k, c->tiles));
     part = ke_mul(lo, ke_add(lo, part, ke_index(k, KI_DIV, t->n0, bn)), ke_int(k, 4));
-    const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, 0)), ke_addr(k, c->target, t->m0),
+    uint32_t from = held ? t->dot[0].acc : t->rows;
+    const KExpr *arg[] = {ke_addr(k, from, ke_int(k, 0)), ke_addr(k, c->target, t->m0),
                           ke_addr(k, c->parts, part), ke_int(k, 4 * c->tiles)};
-    call(lo, arena_printf(lo->arena, "mdl_scores_fold(%%0, %s, %%1, %%2, %%3)", tile), arg, 4);
+    const char *text =
+        held ? arena_printf(lo->arena, "mdl_scores_of_sums(%%0, %s, %s, %%1, %%2)", t->dot[0].tile,
+                            tile)
+             : arena_printf(lo->arena, "mdl_scores_fold(%%0, %s, %%1, %%2, %%3)", tile);
+    call(lo, text, arg, held ? 3 : 4);
+}
+
+/* The same where threads have the sums: rounded first. */
+static void fold_sums(Lower *lo, const TileSet *t, void *user)
+{
+    Kernel *k = lo->k;
+    const GpuXent *c = user;
+    uint32_t acc = t->dot[0].acc;
+    scope_loop(lo, &(LoopSpec){.stem = "i",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_int(k, t->sums),
+                               .extent = dim_const(lo->ir, t->sums),
+                               .unroll = true});
+    const KExpr *i = lo->var[lo->nvar - 1].at;
+    ks_store(k, lo->scope->block, acc, i, lower_fit(lo, c->half, ke_load(k, acc, i)));
+    scope_end(lo);
+    fold_scores(lo, c, t, true);
+}
+
+static void store_score(Lower *lo, const TileSet *t, const TileSpot *spot, const KExpr *const *dot,
+                        void *user)
+{
+    const GpuXent *c = user;
+    UNUSED(t);
+    const KExpr *z = lower_fit(lo, c->half, dot[0]);
+    keep_score(lo, c, spot, ks_let(lo->k, lo->scope->block, "z", z));
 }
 
 /* Blocks one below the other share their classes. */
@@ -95,14 +137,21 @@ void gpu_xent_scores(Lower *lo, GpuXent *c)
 {
     Kernel *k = lo->k;
     Grid g = open_grid(lo, c, XENT_SCORES, "scores");
-    const KExpr *m0 = ks_let(k, lo->scope->block, "top", tile_row(lo, &g, false));
+    RingKernel *r = &c->ring[XENT_SCORES];
     g.t->rows_end = c->n;
+    if (r->fits) {
+        r->fold = c->x.log_sum ? fold_sums : NULL;
+        r->store = c->gradient ? store_score : NULL;
+        ring_run(lo, r, g.phase);
+        return;
+    }
+    const KExpr *m0 = ks_let(k, lo->scope->block, "top", tile_row(lo, &g, false));
     scope_if(lo, ke_test(k, "<", m0, c->n));
     tile_place(lo, g.t, m0, tile_column(lo, &g, false));
     tile_compute(lo, g.t);
     keep_scores(lo, c, g.t);
     if (c->x.log_sum)
-        fold_scores(lo, c, g.t);
+        fold_scores(lo, c, g.t, false);
     scope_end(lo);
 }
 
@@ -130,6 +179,17 @@ static void turn_lanes(Lower *lo, const Ix *class, void *user)
     s->aligned = true;
 }
 
+/* What the last step of depth reads past the rows. */
+static void turn_nothing(Lower *lo, const Ix *class, void *user)
+{
+    const Turn *t = user;
+    Kernel *k = lo->k;
+    UNUSED(class);
+    const KExpr *at = ke_mul(lo, t->row, ke_int(k, t->c->line));
+    at = ke_add(lo, at, lo->var[lo->nvar - 1].at);
+    ks_store(k, lo->scope->block, lo->in[t->c->z->id], at, ke_num(k, KT_VF, 0))->aligned = true;
+}
+
 void gpu_xent_turn(Lower *lo, GpuXent *c)
 {
     int64_t columns = round_up(c->x.classes, lo->k->width); /* whole vectors */
@@ -140,6 +200,12 @@ void gpu_xent_turn(Lower *lo, GpuXent *c)
     LanesSpec spec = gpu_xent_line(lo, dim_const(lo->ir, columns), &t.row);
     scope_if(lo, ke_test(lo->k, "<", t.row, c->n));
     lower_lanes(lo, &spec, turn_lanes, &t);
+    scope_end(lo);
+    if (!c->packed)
+        return;
+    const KExpr *behind = ke_test(lo->k, ">=", t.row, c->n);
+    scope_if(lo, ke_test(lo->k, "&&", behind, ke_test(lo->k, "<", t.row, gpu_xent_padded(lo, c))));
+    lower_lanes(lo, &spec, turn_nothing, &t);
     scope_end(lo);
 }
 
@@ -164,22 +230,30 @@ static const KExpr *add_rounds(Lower *lo, const GpuXent *c, const TileSpot *spot
     return sum;
 }
 
-static void store_weights(Lower *lo, const GpuXent *c, const TileSet *t)
+static void store_weight(Lower *lo, const TileSet *t, const TileSpot *spot, const KExpr *const *dot,
+                         void *user)
 {
+    const GpuXent *c = user;
     Kernel *k = lo->k;
-    uint32_t r = gpu_xent_result(lo, c->x.dw);
     const Gemm *g = t->dot[0].g;
-    TileSpot spot;
-    tile_open_sums(lo, t, &spot);
-    const KExpr *sum = add_rounds(lo, c, &spot, tile_sum(lo, t, 0, &spot));
+    const KExpr *sum = add_rounds(lo, c, spot, dot[0]);
     if (c->keeps_sums)
         scope_if(lo, ke_test(k, "==", kernel_round(k), ke_int(k, k->again)));
     else
         scope_plain(lo);
-    const Ix *ix[] = {scope_var(lo, spot.row, g->left.rows),
-                      scope_vector_var(lo, spot.column, g->right.rows, spot.lanes)};
-    lower_store(lo, r, ix, sum);
+    const Ix *ix[] = {scope_var(lo, spot->row, g->left.rows),
+                      scope_vector_var(lo, spot->column, g->right.rows, spot->lanes)};
+    lower_store(lo, gpu_xent_result(lo, c->x.dw), ix, sum);
     scope_end(lo);
+}
+
+/* Every sum of a tile that lies in shared memory. */
+static void store_each(Lower *lo, const TileSet *t, RingStore store, void *user)
+{
+    TileSpot spot;
+    tile_open_sums(lo, t, &spot);
+    const KExpr *dot[] = {tile_sum(lo, t, 0, &spot)};
+    store(lo, t, &spot, dot, user);
     tile_close_sums(lo);
 }
 
@@ -195,27 +269,34 @@ void gpu_xent_weights(Lower *lo, GpuXent *c)
     if (c->keeps_sums)
         some = ke_test(k, "||", some, ke_test(k, "==", kernel_round(k), ke_int(k, k->again)));
     scope_if(lo, some);
+    RingKernel *r = &c->ring[XENT_WEIGHTS];
+    if (r->fits) {
+        r->store = store_weight;
+        ring_run(lo, r, g.phase);
+        scope_end(lo);
+        return;
+    }
     tile_place(lo, g.t, tile_row(lo, &g, true), tile_column(lo, &g, true));
     tile_compute(lo, g.t);
-    store_weights(lo, c, g.t);
+    store_each(lo, g.t, store_weight, c);
     scope_end(lo);
 }
 
 /* ---- gradient of the rows ---- */
 
-static void store_inputs(Lower *lo, const GpuXent *c, const TileSet *t)
+static void store_input(Lower *lo, const TileSet *t, const TileSpot *spot, const KExpr *const *dot,
+                        void *user)
 {
+    const GpuXent *c = user;
     uint32_t r = gpu_xent_result(lo, c->x.dx);
     const Type *type = lo->body->results.at[r].node->type;
     const Ix *ix[IR_MAX_RANK];
-    TileSpot spot;
-    tile_open_sums(lo, t, &spot);
-    const KExpr *row = gpu_xent_wide(lo, lo->in[c->list->id], spot.row);
+    UNUSED(t);
+    const KExpr *row = gpu_xent_wide(lo, lo->in[c->list->id], spot->row);
     row = ks_let(lo->k, lo->scope->block, "of", row);
     ix_unflatten(lo->ir, scope_var(lo, row, c->rows), type->dims, type->rank - 1, ix);
-    ix[type->rank - 1] = scope_vector_var(lo, spot.column, c->features, spot.lanes);
-    lower_store(lo, r, ix, tile_sum(lo, t, 0, &spot));
-    tile_close_sums(lo);
+    ix[type->rank - 1] = scope_vector_var(lo, spot->column, c->features, spot->lanes);
+    lower_store(lo, r, ix, dot[0]);
 }
 
 void gpu_xent_inputs(Lower *lo, GpuXent *c)
@@ -224,11 +305,17 @@ void gpu_xent_inputs(Lower *lo, GpuXent *c)
     if (gpu_xent_result(lo, c->x.dx) == NO_VAR)
         return;
     Grid g = open_grid(lo, c, XENT_INPUTS, "inputs");
-    const KExpr *m0 = ks_let(k, lo->scope->block, "top", tile_row(lo, &g, true));
+    RingKernel *r = &c->ring[XENT_INPUTS];
     g.t->rows_end = c->n;
+    if (r->fits) {
+        r->store = store_input;
+        ring_run(lo, r, g.phase);
+        return;
+    }
+    const KExpr *m0 = ks_let(k, lo->scope->block, "top", tile_row(lo, &g, true));
     scope_if(lo, ke_test(k, "<", m0, c->n));
     tile_place(lo, g.t, m0, tile_column(lo, &g, true));
     tile_compute(lo, g.t);
-    store_inputs(lo, c, g.t);
+    store_each(lo, g.t, store_input, c);
     scope_end(lo);
 }

@@ -351,7 +351,9 @@ static void add_maps(PlanCx *cx, const Kernel *k)
     for (uint32_t i = 0; i < k->maps.n; i++) {
         const KMap *from = &k->maps.at[i];
         const KBuf *b = &k->bufs.at[from->buf];
-        PlanMap m = {.arg = b->arg,
+        bool shared = b->kind == KB_WORKSPACE;
+        PlanMap m = {.arg = shared ? PLAN_NONE : b->arg,
+                     .offset = shared ? b->offset : 0,
                      .dtype = b->dtype,
                      .rank = from->rank,
                      .swizzle = from->swizzle,

@@ -186,11 +186,13 @@ static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
         PickExtents one = pick_extents(cx->ir, p.dot[d]);
         e.m = one.m > e.m ? one.m : e.m;
         e.n = one.n > e.n ? one.n : e.n;
-        uint32_t n = ++together[p.set[d]];
-        most = n > most ? n : most;
+        together[p.set[d]]++;
         tensor = tensor && on_tensor_cores(p.dot[d]);
         read = read && products_read(p.dot[d]->in[0]) && products_read(p.dot[d]->in[1]);
     }
+    for (uint32_t s = 0; s < p.nset; s++) /* of a sum one is kept */
+        if (together[s] > most && !products_total(body, &p, s))
+            most = together[s];
     const GpuTile t = choose_gpu_tile(cx->target, &(GpuProduct){e, most, tensor, read});
     const int64_t ints[] = {t.bm, t.bn, t.bk, t.stages, t.wm, t.wn, t.groups};
     memcpy(config, ints, sizeof ints);
@@ -233,6 +235,13 @@ static bool attend_by_groups(const PassCx *cx, const Node *const *operand, uint3
     return groups;
 }
 
+/* Whether blocks of half as many rows, `parts` for a head, are better, as there are not enough for all processors. Two
+ * warpgroups do more than twice what one does: they split where all parts are then at work at once. */
+static bool attend_splits(bool groups, int64_t rows, int64_t heads, int64_t parts, int64_t cores)
+{
+    return groups ? heads * parts <= cores : rows > 32 && heads * ceil_of(parts, 2) < cores;
+}
+
 /* Fewer rows where there are fewer, or more blocks are wanted. */
 static void attend_config(const PassCx *cx, const GpuAttend *from, const Attention *a,
                           int64_t lines, int64_t *config)
@@ -243,12 +252,22 @@ static void attend_config(const PassCx *cx, const GpuAttend *from, const Attenti
         t++;
     int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
     int64_t rows = t->rows, cores = cx->target->cores;
-    int64_t least = from == attend_groups || from == attend_bwd_groups ? LEAST_GROUP : 16;
-    while (rows > least &&
-           (rows / 2 >= lines || (rows > 32 && heads * ceil_of(lines, rows) < cores)))
+    bool groups = from == attend_groups || from == attend_bwd_groups;
+    int64_t least = groups ? LEAST_GROUP : 16;
+    while (rows > least && (rows / 2 >= lines ||
+                            attend_splits(groups, rows, heads, ceil_of(lines, rows / 2), cores)))
         rows /= 2;
     const int64_t ints[] = {rows, t->cols, t->stages};
     memcpy(config, ints, sizeof ints);
+}
+
+/* Whether pairs of tiles of queries, dealt out among blocks that stay, leave few of them idle at the end. */
+static bool attend_pairs_fill(const PassCx *cx, const Attention *a, int64_t rows)
+{
+    int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
+    int64_t pairs = heads * ceil_of(ceil_of(dim_hi(cx->ir, a->t), rows), 2);
+    int64_t cores = cx->target->cores;
+    return pairs * 10 >= ceil_of(pairs, cores) * cores * 9;
 }
 
 static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
@@ -262,6 +281,8 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
     config[3] = tensor && t > LEAST_GROUP / 2 && attend_by_groups(cx, operand, COUNT(operand));
     const GpuAttend *warps = tensor ? attend_tiles : attend_floats;
     attend_config(cx, config[3] ? attend_groups : warps, &a, t, config);
+    if (config[3] && attend_pairs_fill(cx, &a, config[0]))
+        config[3] = 2; /* blocks stay */
 }
 
 static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)

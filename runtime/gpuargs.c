@@ -32,7 +32,8 @@ GpuTensor gpuargs_tensor(const Plan *plan, const PlanMap *map, const MdlGpuArgs 
 {
     int64_t bytes = dtype_info((DType)map->dtype)->bytes;
     GpuTensor t = {.rank = (int)map->rank, .element = (int)bytes, .swizzle = (int)map->swizzle};
-    t.base = (char *)args->buf[map->arg] + plan_dim(plan, map->first, syms) * bytes;
+    char *base = map->arg == PLAN_NONE ? args->workspace : args->buf[map->arg];
+    t.base = base + map->offset + plan_dim(plan, map->first, syms) * bytes;
     for (uint32_t k = 0; k < map->rank; k++) {
         int64_t n = plan_dim(plan, map->dim[k], syms);
         t.dim[k] = n > 0 ? n : 1;

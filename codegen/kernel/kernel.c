@@ -152,7 +152,7 @@ static const char *const reserved[] = {
     "xor_eq",
 };
 
-enum { MAX_PHASES = 8 };
+enum { MAX_PHASES = 16 };
 
 Kernel *kernel_new(Arena *arena, Ir *ir, Sym name, uint32_t width)
 {

@@ -116,3 +116,48 @@ bool products_read(const Node *operand)
         n = n->in[0];
     }
 }
+
+/* ---- sums of products ---- */
+
+static uint32_t count_uses(const Graph *body, const Node *n)
+{
+    uint32_t uses = 0;
+    for (uint32_t i = 0; i < body->nodes.n; i++)
+        for (uint32_t k = 0; k < body->nodes.at[i]->nin; k++)
+            uses += body->nodes.at[i]->in[k] == n;
+    for (uint32_t r = 0; r < body->results.n; r++)
+        uses += body->results.at[r].node == n;
+    return uses;
+}
+
+/* The sum of two terms that nothing else reads, or NULL. */
+static const Node *find_sum(Graph *probe, const Graph *body, const Node *a, const Node *b)
+{
+    if (count_uses(body, a) != 1 || count_uses(body, b) != 1)
+        return NULL;
+    const Node *sum = graph_binary(probe, OP_ADD, a, b);
+    return sum ? sum : graph_binary(probe, OP_ADD, b, a);
+}
+
+const Node *products_total(const Graph *body, const Products *p, uint32_t set)
+{
+    Graph probe = graph_probe(body);
+    const Node *term[PRODUCTS_MOST];
+    uint32_t n = 0;
+    for (uint32_t d = 0; d < p->n; d++)
+        if (p->set[d] == set)
+            term[n++] = p->dot[d];
+    if (n < 2)
+        return NULL;
+    for (uint32_t i = 0; i < n && n > 1; i++)
+        for (uint32_t k = i + 1; k < n; k++) {
+            const Node *sum = find_sum(&probe, body, term[i], term[k]);
+            if (!sum)
+                continue;
+            term[i] = sum; /* and from the start: it may be a term of an earlier one */
+            term[k] = term[--n];
+            i = UINT32_MAX;
+            break;
+        }
+    return n == 1 ? term[0] : NULL;
+}

@@ -29,6 +29,10 @@ DType products_operand(const Node *operand);
 /* Whether an operand is an input that views, gathers and exact casts alone lead to: nothing is computed. */
 bool products_read(const Node *operand);
 
+/* The sum of all dots of a set of several, if nothing reads them but this sum: then one accumulator is enough.
+ * Or NULL. */
+const Node *products_total(const Graph *body, const Products *p, uint32_t set);
+
 /* Of two dots: equal extents and equal meaning of the axes of their results. */
 bool products_match(const Node *a, const Node *b);
 

@@ -166,7 +166,7 @@ typedef struct PlanPhase {
 /* What a GPU copies in boxes (TMA): an argument as a tensor of 2 or 3 dimensions, from the innermost on, whose
  * elements lie together. */
 typedef struct PlanMap {
-    uint32_t arg; /* of the BUF arguments of a launch, in their order */
+    uint32_t arg; /* of the BUF arguments of a launch, in their order; PLAN_NONE: the workspace */
     uint32_t dtype;
     uint32_t rank;
     uint32_t swizzle;   /* bytes: 0, 32, 64 or 128 */
@@ -175,6 +175,7 @@ typedef struct PlanMap {
     uint32_t stride[2]; /* into dims: elements from one to the next in dimension 1, 2 */
     uint32_t box[3];    /* elements */
     uint32_t pad;
+    uint64_t offset; /* bytes, before `first` */
 } PlanMap;
 
 typedef enum PlanArgKind {

@@ -181,7 +181,10 @@ static void put_phase(const Plan *p, const PlanPhase *f, StrBuf *sb)
 /* argument 0 as bf16[64, K, B] */
 static void put_map(const Plan *p, const PlanMap *m, StrBuf *sb)
 {
-    sb_printf(sb, "\n  argument %u", m->arg);
+    if (m->arg == PLAN_NONE)
+        sb_printf(sb, "\n  workspace + %llu", (unsigned long long)m->offset);
+    else
+        sb_printf(sb, "\n  argument %u", m->arg);
     if (p->dims[m->first].nterm) {
         sb_puts(sb, " from ");
         put_dim(p, m->first, sb);

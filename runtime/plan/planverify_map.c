@@ -25,7 +25,8 @@ static bool verify_dim(const Row *r, const PlanMap *m, uint32_t k)
 static bool verify_map(const Row *r, const PlanMap *m)
 {
     Bounds first;
-    if (!row_index(r, "argument", m->arg, MOST_ARG) || !row_index(r, "dtype", m->dtype, DT_COUNT) ||
+    if ((m->arg != PLAN_NONE && !row_index(r, "argument", m->arg, MOST_ARG)) ||
+        !row_index(r, "dtype", m->dtype, DT_COUNT) ||
         !row_index(r, "first", m->first, r->plan->ndims))
         return false;
     if (m->rank < 2 || m->rank > COUNT(m->dim))
@@ -38,6 +39,8 @@ static bool verify_map(const Row *r, const PlanMap *m)
     uint32_t run = m->box[0] * dtype_info((DType)m->dtype)->bytes;
     if (run % RUN || (m->swizzle && run > m->swizzle))
         return row_bad(r, "lines of %u bytes", run);
+    if (m->offset % RUN || m->offset > (uint64_t)MOST_STRIDE)
+        return row_bad(r, "%llu bytes before it", (unsigned long long)m->offset);
     return (dim_bounds(r->plan, m->first, &first) && first.lo >= 0) ||
            row_bad(r, "it begins before the tensor");
 }
@@ -50,7 +53,7 @@ bool verify_maps(const Plan *p, Err *err)
     return true;
 }
 
-/* Bytes from the address that a map's argument has to the end of the last element, whatever the extents. */
+/* Bytes from the address that a map begins at to the end of the last element, whatever the extents. */
 static bool map_bytes(const Plan *p, const PlanMap *m, uint64_t *out)
 {
     Bounds at;
@@ -84,15 +87,19 @@ static const PlanArg *buffer_of(const Plan *p, const PlanStep *s, uint32_t n)
     return NULL;
 }
 
-static bool map_fits(const Row *r, const PlanStep *s, const PlanMap *m)
+static bool map_fits(const Row *r, const PlanStep *s, const PlanVariant *v, const PlanMap *m)
 {
     const Plan *p = r->plan;
-    const PlanArg *a = buffer_of(p, s, m->arg);
+    const PlanArg *a = m->arg == PLAN_NONE ? NULL : buffer_of(p, s, m->arg);
     uint64_t bytes;
+    if (m->arg == PLAN_NONE)
+        return (map_bytes(p, m, &bytes) && v->workspace >= m->offset &&
+                bytes <= v->workspace - m->offset) ||
+               row_bad(r, "kernel %u maps more than its workspace", s->kernel);
     if (!a)
         return row_bad(r, "kernel %u maps argument %u, which there is not", s->kernel, m->arg);
     const PlanTensor *t = &p->tensors[a->tensor];
-    if (t->dtype != m->dtype || a->offset % RUN)
+    if (t->dtype != m->dtype || a->offset % RUN || m->offset)
         return row_bad(r, "kernel %u maps argument %u as another type", s->kernel, m->arg);
     if (!map_bytes(p, m, &bytes) || bytes > t->bytes - a->offset)
         return row_bad(r, "kernel %u maps more of argument %u than there is", s->kernel, m->arg);
@@ -105,7 +112,7 @@ bool verify_mapped(const Row *r, const PlanStep *s)
     for (uint32_t t = 0; t < p->ntargets; t++) {
         const PlanVariant *v = plan_variant(p, s->kernel, t);
         for (uint32_t i = 0; i < v->nmap; i++)
-            if (!map_fits(r, s, &p->maps[v->map0 + i]))
+            if (!map_fits(r, s, v, &p->maps[v->map0 + i]))
                 return false;
     }
     return true;

@@ -188,6 +188,7 @@ static void begin_block(Simt *s)
     mbar_begin_block(s);
     tma_begin_block(s);
     wgmma_begin_block(s);
+    registers_begin_block(s);
     for (int i = 0; i < s->nthread; i++) {
         s->thread[i] = (Thread){.state = THREAD_NEW};
         s->warp[i / WARP].live++;

@@ -179,6 +179,7 @@ struct Simt {
     uint32_t nmbar;
     Transfers loads, stores[MAX_THREADS]; /* stores: of each thread */
     Warpgroup *group[MAX_GROUPS];         /* NULL until needed */
+    int registers[MAX_GROUPS];            /* that a thread of each has asked for; 0: not yet */
     Warp warp[MAX_WARPS];
     Barrier barrier[MAX_BARRIERS];
     Checker check; /* of checked kernels */
@@ -321,6 +322,11 @@ void tma_free(Simt *s);
 /* ---- wgmma.c ---- */
 
 void wgmma_install(MdlEngine *e);
+
+/* ---- registers.c ---- */
+
+void registers_begin_block(Simt *s);
+void registers_install(MdlEngine *e);
 void wgmma_begin_block(Simt *s);
 void wgmma_leave(Simt *s, int thread);
 void wgmma_free(Simt *s);

@@ -83,7 +83,8 @@ static inline GpuTensor gpu_tensor(const Kernel *k, uint32_t i, const MdlGpuArgs
     const KBuf *b = &k->bufs.at[m->buf];
     int64_t bytes = dtype_info(b->dtype)->bytes;
     GpuTensor t = {.rank = (int)m->rank, .element = (int)bytes, .swizzle = (int)m->swizzle};
-    t.base = (char *)args->buf[b->arg] + dim_eval(m->first, syms) * bytes;
+    char *base = b->kind == KB_WORKSPACE ? args->workspace : args->buf[b->arg];
+    t.base = base + (b->kind == KB_WORKSPACE ? b->offset : 0) + dim_eval(m->first, syms) * bytes;
     for (uint32_t d = 0; d < m->rank; d++) {
         int64_t n = dim_eval(m->dim[d], syms);
         t.dim[d] = n > 0 ? n : 1;

@@ -190,12 +190,38 @@ static void test_gpu(void **state)
     }
 }
 
+/* Products by threads that copy and threads that multiply: one and several rounds, rows that are not read. */
+static void test_gpu_rings(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        Size s;
+        Variant v;
+    } all[] = {
+        {{3, 50, 24, 136, 0, 0, 0}, {BOTH, DT_BF16, true, false, 0}},
+        {{150, 0, 64, 131, 0, 0, 0}, {BOTH, DT_F16, true, false, 0}},
+        {{190, 0, 72, 200, 0, 0, 0}, {FORWARD, DT_BF16, true, false, 0}},
+        {{2, 70, 16, 72, 0, 0, 0}, {GRADIENT, DT_BF16, true, false, 0}},
+        {{3, 90, 136, 545, 0, 0, 0}, {BOTH, DT_BF16, true, false, 'x'}},
+        {{260, 0, 80, 264, 0, 0, 0}, {GRADIENTS_OF_BOTH, DT_BF16, true, false, 0}},
+    };
+    Harness *h = harness_new("sm_90a");
+    Front *front = front_new(h->ir);
+    for (size_t i = 0; i < COUNT(all); i++)
+        add_case(h, front, &all[i].s, &all[i].v);
+    for (uint32_t i = 0; i < h->cases.n; i++)
+        if (h->cases.at[i]->k->maps.n < 2)
+            fail_msg("case %u copies nothing in boxes", i);
+    harness_run(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
         cmocka_unit_test(test_gradient),
         cmocka_unit_test(test_gpu),
+        cmocka_unit_test(test_gpu_rings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

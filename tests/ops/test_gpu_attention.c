@@ -56,12 +56,20 @@ static const Form backward[] = {
     {BWD ", mask: causal(pos))", 1, 40, 40, 2, 1, 256, 256, "bf16", false},
 };
 
+static const Form stay[] = {
+    {"attention(q, k, v, mask: causal(pos))", 2, 700, 700, 4, 2, 64, 128, "bf16", false},
+    {"attention(q, k, v, mask: packed(pos))", 1, 500, 500, 2, 2, 16, 32, "f16", false},
+    {"attention(q, k, v, mask: (b, t, u) => u < t - 200 and not (u > 300))", 1, 400, 400, 2, 1, 32,
+     16, "f16", false},
+};
+
 static const Form groups_backward[] = {
     {BWD ", mask: causal(pos) and window(150))", 1, 400, 400, 2, 1, 64, 64, "bf16", false},
     {BWD ")", 1, 330, 200, 1, 1, 80, 128, "f16", false},
     {BWD ", mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.1 * (t - u))", 1, 200,
      200, 2, 2, 32, 64, "bf16", false},
     {BWD ", mask: causal(pos))", 1, 140, 140, 1, 1, 192, 256, "bf16", false},
+    {BWD ", mask: causal(pos))", 1, 600, 600, 4, 1, 128, 128, "bf16", false},
 };
 
 /* Tensor cores take weights and their gradients rounded to the operands' type, to a part u of them: a sum of n of
@@ -75,9 +83,12 @@ static double tolerance(const Form *f)
     return strstr(f->text, "attention_bwd") ? u * (2 + 5 * sqrt(n)) : 4 * u;
 }
 
-static void run_forms(const char *isa, const Form *all, size_t n, const char *cls)
+/* On a GPU of so many multiprocessors: the fewer, the larger are blocks; 0: of as many as there are. */
+static void run_sized(const char *isa, uint32_t cores, const Form *all, size_t n, const char *cls)
 {
     Harness *h = harness_new(isa);
+    if (cores)
+        h->target.cores = cores;
     Lab labs[MAX_FORMS];
     for (size_t i = 0; i < n; i++) {
         Lab *l = &labs[i];
@@ -97,6 +108,11 @@ static void run_forms(const char *isa, const Form *all, size_t n, const char *cl
         lab_close(&labs[i]);
 }
 
+static void run_forms(const char *isa, const Form *all, size_t n, const char *cls)
+{
+    run_sized(isa, 0, all, n, cls);
+}
+
 static void test_forward(void **state)
 {
     UNUSED(state);
@@ -110,11 +126,20 @@ static void test_groups(void **state)
     run_forms("sm_90a", groups, COUNT(groups), "attention");
 }
 
+/* Blocks that take tile after tile, where there are many for each. */
+static void test_groups_stay(void **state)
+{
+    UNUSED(state);
+    run_sized("sm_90a", 1, groups, COUNT(groups), "attention");
+    run_sized("sm_90a", 1, stay, COUNT(stay), "attention");
+}
+
 static void test_groups_backward(void **state)
 {
     UNUSED(state);
     run_forms("sm_90a", backward + FIRST_NARROW, COUNT(backward) - FIRST_NARROW, "attention_bwd");
     run_forms("sm_90a", groups_backward, COUNT(groups_backward), "attention_bwd");
+    run_sized("sm_90a", 1, groups_backward, COUNT(groups_backward), "attention_bwd");
 }
 
 static void test_backward(void **state)
@@ -130,15 +155,15 @@ static void test_stored(void **state)
     run_forms("sm_80", stored, 2, "attention_bwd");
 }
 
-static void test_run_time_sizes(void **state)
+static void run_time_sizes(const char *isa, uint32_t cores)
 {
-    UNUSED(state);
     static const Form all[] = {
         {"attention(q, k, v, mask: causal(pos))", 13, 53, 59, 4, 2, 16, 24, "bf16", false},
         {BWD ", mask: padding(ok))", 13, 53, 59, 2, 1, 16, 24, "f16", false},
     };
     for (size_t i = 0; i < COUNT(all); i++) {
-        Harness *h = harness_new("sm_80");
+        Harness *h = harness_new(isa);
+        h->target.cores = cores ? cores : h->target.cores;
         Lab l = lab_open(form_text(h->arena, &all[i]));
         const Graph *g = elaborate(&l, &all[i]);
         h->ir = l.ir;
@@ -154,12 +179,21 @@ static void test_run_time_sizes(void **state)
     }
 }
 
+static void test_run_time_sizes(void **state)
+{
+    UNUSED(state);
+    run_time_sizes("sm_80", 0);
+    run_time_sizes("sm_90a", 0);
+    run_time_sizes("sm_90a", 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward),  cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_backward), cmocka_unit_test(test_groups_backward),
-        cmocka_unit_test(test_stored),   cmocka_unit_test(test_run_time_sizes),
+        cmocka_unit_test(test_forward),        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_backward),       cmocka_unit_test(test_groups_backward),
+        cmocka_unit_test(test_groups_stay),    cmocka_unit_test(test_stored),
+        cmocka_unit_test(test_run_time_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

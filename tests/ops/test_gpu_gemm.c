@@ -135,7 +135,8 @@ static void test_tiles(void **state)
 typedef struct Rows {
     const Dim *m; /* of the left operand */
     int n, k;
-    int batch; /* 0: none */
+    int batch;   /* 0: none */
+    bool turned; /* the right operand has its depth last */
 } Rows;
 
 static const Node *matrix(Harness *h, Graph *g, const char *name, const Dim *const *dims)
@@ -148,11 +149,12 @@ static const Node *matrix(Harness *h, Graph *g, const char *name, const Dim *con
 static const Node *rows_times(Harness *h, Graph *g, const Rows *r, const Node *a, const char *name)
 {
     const Dim *batch = r->batch ? dim_const(h->ir, r->batch) : NULL;
-    const Dim *dims[] = {batch, dim_const(h->ir, r->k), dim_const(h->ir, r->n)};
+    const Dim *k = dim_const(h->ir, r->k), *n = dim_const(h->ir, r->n);
+    const Dim *dims[] = {batch, r->turned ? n : k, r->turned ? k : n};
     int at = r->batch ? 1 : 0;
     DotAxes x = {.nbatch = (uint32_t)at, .ncontract = 1};
     x.a_contract[0] = at + 1;
-    x.b_contract[0] = at;
+    x.b_contract[0] = r->turned ? at + 1 : at;
     return graph_dot(g, a, matrix(h, g, name, dims), &x);
 }
 
@@ -192,17 +194,64 @@ static void add_sets(Harness *h, const Rows *r, const Tile *tile)
     case_add(h, &spec);
 }
 
+/* What queries, keys and values send back: products of unequal depth that only their sum reads, which takes the
+ * registers of one; `apart`: another result reads one of them. */
+static void add_sum(Harness *h, const Rows *r, const Tile *tile, bool apart)
+{
+    Ir *ir = h->ir;
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    const Node *sum = NULL, *dot = NULL;
+    for (int i = 0; i < 3; i++) {
+        Rows one = *r;
+        one.k = i == 1 ? r->k : r->k / 2;
+        const char *left = arena_printf(h->arena, "a%d", i),
+                   *right = arena_printf(h->arena, "b%d", i);
+        const Dim *dims[] = {NULL, r->m, dim_const(ir, one.k)};
+        dot = rows_times(h, g, &one, matrix(h, g, left, dims), right);
+        sum = !sum ? dot : graph_binary(g, OP_ADD, i == 1 ? sum : dot, i == 1 ? dot : sum);
+    }
+    const Node *res = graph_input(g, sym(ir->syms, "res"), sum->type);
+    graph_result(g, sym(ir->syms, "y"), graph_binary(g, OP_ADD, sum, res));
+    if (apart)
+        graph_result(g, sym(ir->syms, "last"), graph_unary(g, OP_NEG, dot));
+    CaseSpec spec = {.name = "sum", .body = g, .cls = "gemm", .tol = 2e-2};
+    memcpy(spec.gpu, tile, sizeof *tile);
+    spec.ngpu = COUNT(tile->at);
+    KCase *c = case_add(h, &spec);
+    uint32_t sums = 0;
+    for (uint32_t i = 0; i < c->k->bufs.n; i++)
+        sums += c->k->bufs.at[i].kind == KB_LOCAL;
+    assert_int_equal(sums, apart ? 3 : 1);
+}
+
+static void test_sums(void **state)
+{
+    UNUSED(state);
+    static const Tile groups[] = {{{128, 256, 64, 4, 8, 1, 1}}, {{64, 64, 64, 2, 4, 1, 1}}};
+    static const Tile warps[] = {{{64, 64, 32, 3, 2, 2, 0}}, {{32, 64, 64, 2, 1, 2, 0}}};
+    for (size_t arch = 0; arch < COUNT(archs); arch++) {
+        Harness *h = harness_new(archs[arch]);
+        const Tile *tile = arch ? groups : warps;
+        const Rows even = {dim_const(h->ir, 136), 264, 400, 0, false},
+                   odd = {dim_const(h->ir, 70), 67, 66, 0, true};
+        add_sum(h, &even, &tile[0], false);
+        add_sum(h, &even, &tile[1], true);
+        add_sum(h, &odd, &tile[1], false);
+        harness_run(h);
+    }
+}
+
 static void test_blocks_that_stay(void **state)
 {
     UNUSED(state);
     static const Tile pair = {{128, 128, 64, 3, 8, 1, 1}}, small = {{64, 64, 64, 4, 4, 1, 1}};
     Harness *h = harness_new("sm_90a");
     const Dim *some = harness_dim(h, "T", 1, 600, 131), *many = harness_dim(h, "S", 0, 520, 513);
-    const Rows rows[] = {{dim_const(h->ir, 264), 272, 136, 0},
-                         {dim_const(h->ir, 130), 72, 328, 3},
-                         {some, 144, 200, 0},
-                         {some, 64, 64, 2},
-                         {many, 320, 64, 0}};
+    const Rows rows[] = {{dim_const(h->ir, 264), 272, 136, 0, true},
+                         {dim_const(h->ir, 130), 72, 328, 3, false},
+                         {some, 144, 200, 0, false},
+                         {some, 64, 64, 2, true},
+                         {many, 320, 64, 0, false}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         add_pair(h, &rows[i], i == 1 ? &small : &pair);
         if (!rows[i].batch)
@@ -220,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_types_and_orders),
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_blocks_that_stay),
+        cmocka_unit_test(test_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,9 @@ WRONG(wide, b->maps.at[0].stride[0] = SD_CHUNKS)
 WRONG(long_, b->maps.at[0].rank = 3; b->maps.at[0].box[2] = 1)
 WRONG(first, b->maps.at[0].first = SD_ONE)
 WRONG(offset, b->args.at[0].offset = 32)
+WRONG(workspace, (b->maps.at[0].arg = PLAN_NONE, b->variants.at[0].workspace = 64))
+WRONG(behind, (b->maps.at[0].arg = PLAN_NONE, b->maps.at[0].offset = 4096))
+WRONG(before, b->maps.at[0].offset = 8)
 WRONG(odd, b->args.at[0].offset = 4)
 WRONG(stays, b->phases.at[0].stays = 3)
 WRONG(team, b->phases.at[0].threads = 64)
@@ -116,6 +119,9 @@ static const Wrong wrongs[] = {
     {"steps[0]: kernel 0 maps more of argument 0", wrong_long_},
     {"steps[0]: kernel 0 maps more of argument 0", wrong_first},
     {"steps[0]: kernel 0 maps more of argument 0", wrong_offset},
+    {"steps[0]: kernel 0 maps more than its workspace", wrong_workspace},
+    {"steps[0]: kernel 0 maps more than its workspace", wrong_behind},
+    {"maps[0]: 8 bytes before it", wrong_before},
     {"steps[0]: kernel 0 maps argument 0 as another type", wrong_odd},
     {"phases[0]: blocks of 32 threads stay", wrong_stays},
     {"phases[0]: blocks of 64 threads stay for tasks of 32", wrong_team},

@@ -51,18 +51,21 @@ MDL_FN int64_t mdl_warp_most(int64_t x)
 }
 
 /* .. that threads of the block have: through `room` for one of each warp, which may be in use till here. */
-MDL_FN int64_t mdl_block_least(int64_t x, int64_t *room, int warps)
-{
-    x = mdl_warp_least(x);
-    mdl_syncthreads();
-    if (mdl_lane() == 0)
-        room[mdl_warp()] = x;
-    mdl_syncthreads();
-    for (int w = 0; w < warps; w++)
-        x = room[w] < x ? room[w] : x;
-    mdl_syncthreads();
-    return x;
-}
+#define MDL_BLOCK_LEAST(name, T, of_warp)  \
+    MDL_FN T name(T x, T *room, int warps) \
+    {                                      \
+        x = of_warp(x);                    \
+        mdl_syncthreads();                 \
+        if (mdl_lane() == 0)               \
+            room[mdl_warp()] = x;          \
+        mdl_syncthreads();                 \
+        for (int w = 0; w < warps; w++)    \
+            x = room[w] < x ? room[w] : x; \
+        mdl_syncthreads();                 \
+        return x;                          \
+    }
+MDL_BLOCK_LEAST(mdl_block_least, int64_t, mdl_warp_least)
+MDL_BLOCK_LEAST(mdl_block_least_i32, int32_t, mdl_warp_min_i32)
 
 MDL_FN float mdl_warp_sum(float x)
 {

@@ -16,18 +16,19 @@ typedef struct MdlAttendGroup {
 
 /* ---- barriers ---- */
 
-/* Of a block: what it holds is there; whose turn it is among the groups that multiply; stages of two rings, full
- * and free. */
+/* Of a block: what it holds is there, is needed no longer; whose turn it is among the groups that multiply; stages of
+ * two rings, full and free. */
 typedef struct MdlAttendBars {
-    uint64_t *held, *turn, *full[2], *free[2];
+    uint64_t *held, *spent, *turn, *full[2], *free[2];
     int groups, stages;
 } MdlAttendBars;
 
 MDL_FN MdlAttendBars mdl_attend_bars(uint64_t *at, int groups, int stages)
 {
-    uint64_t *ring = at + 1 + groups;
+    uint64_t *ring = at + 2 + groups;
     MdlAttendBars b = {
-        at, at + 1, {ring, ring + stages}, {ring + stages * 2, ring + stages * 3}, groups, stages};
+        at,     at + 1, at + 2, {ring, ring + stages}, {ring + stages * 2, ring + stages * 3},
+        groups, stages};
     return b;
 }
 
@@ -37,6 +38,7 @@ MDL_FN void mdl_attend_open(MdlAttendBars b, int held, int full)
 {
     if (mdl_thread() == 0) {
         mdl_mbar_init(b.held, held);
+        mdl_mbar_init(b.spent, b.groups * 4);
         for (int i = 0; i < b.groups; i++)
             mdl_mbar_init(b.turn + i, 4);
         for (int i = 0; i < b.stages * 2; i++) {
@@ -116,44 +118,58 @@ MDL_FN void mdl_attend_copy(void *to, const void *from, MdlAttendLines l)
 
 /* ---- products ---- */
 
-#define MDL_ATTEND_SCORES_STEP(T, n)                                                              \
-    if (t.cols == n)                                                                              \
-        mdl_wgmma_##T##_n##n(x, mdl_lines_along(pa, row, k % 64), mdl_lines_along(pb, 0, k % 64), \
-                             k > 0);
+/* Where a tile of lines lies, with panels `panel` bytes apart (where it is read across them): the same in all lanes,
+ * which the compiler cannot know. */
+MDL_FN uint64_t mdl_attend_place(const void *tile, int panel)
+{
+    return mdl_wgmma_desc_uniform(mdl_wgmma_desc(tile, panel, 1024, 128));
+}
+
+/* Some bytes behind a place: of its fields only the address changes. */
+MDL_FN uint64_t mdl_attend_behind(uint64_t place, int bytes)
+{
+    return (place & ~UINT64_C(0xffffffff)) | (uint32_t)((uint32_t)place + (uint32_t)(bytes >> 4));
+}
+
+#define MDL_ATTEND_SCORES_STEP(T, n) \
+    if (t.cols == n)                 \
+        mdl_wgmma_##T##_n##n(x, at, bt, k > 0);
 
 /* x = a bT: the warpgroup's rows of a and the t.cols rows of b. */
-#define MDL_ATTEND_GROUP_SCORES(T)                                                  \
-    MDL_FN void mdl_attend_group_scores_##T(float *x, const void *a, const void *b, \
-                                            MdlAttendGroup t)                       \
-    {                                                                               \
-        int row = mdl_warp() / 4 * 64;                                              \
-        mdl_wgmma_fence();                                                          \
-        MDL_UNROLL                                                                  \
-        for (int k = 0; k < t.depth; k += 16) {                                     \
-            const char *pa = (const char *)a + k / 64 * (t.rows * 128);             \
-            const char *pb = (const char *)b + k / 64 * (t.cols * 128);             \
-            MDL_ATTEND_SCORES_STEP(T, 32)                                           \
-            MDL_ATTEND_SCORES_STEP(T, 64)                                           \
-            MDL_ATTEND_SCORES_STEP(T, 128)                                          \
-        }                                                                           \
-        mdl_wgmma_commit();                                                         \
+#define MDL_ATTEND_GROUP_SCORES(T)                                                     \
+    MDL_FN void mdl_attend_group_scores_##T(float *x, const void *a, const void *b,    \
+                                            MdlAttendGroup t)                          \
+    {                                                                                  \
+        const char *rows = (const char *)a + mdl_warp() / 4 * (64 * 128);              \
+        const uint64_t pa = mdl_attend_place(rows, 16), pb = mdl_attend_place(b, 16);  \
+        mdl_wgmma_fence();                                                             \
+        MDL_UNROLL                                                                     \
+        for (int k = 0; k < t.depth; k += 16) {                                        \
+            uint64_t at = mdl_attend_behind(pa, k / 64 * (t.rows * 128) + k % 64 * 2); \
+            uint64_t bt = mdl_attend_behind(pb, k / 64 * (t.cols * 128) + k % 64 * 2); \
+            MDL_ATTEND_SCORES_STEP(T, 32)                                              \
+            MDL_ATTEND_SCORES_STEP(T, 64)                                              \
+            MDL_ATTEND_SCORES_STEP(T, 128)                                             \
+        }                                                                              \
+        mdl_wgmma_commit();                                                            \
     }
 MDL_ATTEND_GROUP_SCORES(bf16)
 MDL_ATTEND_GROUP_SCORES(f16)
 
 #define MDL_ATTEND_VALUES_STEP(T, n) \
     if (t.columns == n)              \
-        mdl_wgmma_##T##_rs_n##n##_t(x, p + k / 4, mdl_lines_across(pb, t.cols, k), 1);
+        mdl_wgmma_##T##_rs_n##n##_t(x, p + k / 4, bt, 1);
 
 /* x += p b: p packed weights of t.cols rows of b, which have t.columns each. */
 #define MDL_ATTEND_GROUP_VALUES(T)                                                      \
     MDL_FN void mdl_attend_group_values_##T(float *x, const uint32_t *p, const void *b, \
                                             MdlAttendGroup t)                           \
     {                                                                                   \
-        const char *pb = (const char *)b;                                               \
+        const uint64_t pb = mdl_attend_place(b, t.cols * 128);                          \
         mdl_wgmma_fence();                                                              \
         MDL_UNROLL                                                                      \
         for (int k = 0; k < t.cols; k += 16) {                                          \
+            uint64_t bt = mdl_attend_behind(pb, k * 128);                               \
             MDL_ATTEND_VALUES_STEP(T, 16)                                               \
             MDL_ATTEND_VALUES_STEP(T, 32)                                               \
             MDL_ATTEND_VALUES_STEP(T, 64)                                               \

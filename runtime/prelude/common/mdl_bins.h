@@ -15,17 +15,37 @@ MDL_FN int mdl_bits_before(uint32_t lanes)
     return mdl_bits(lanes & ((UINT32_C(1) << mdl_lane()) - 1));
 }
 
+/* The bits of all lanes' bins: of lane i the i-th bit, one word for each bit of a bin. */
+typedef struct MdlBins {
+    uint32_t valid, bit[5];
+} MdlBins;
+
+MDL_FN MdlBins mdl_bins_of(int at)
+{
+    MdlBins b;
+    b.valid = mdl_ballot(at >= 0 && at < MDL_BINS);
+    MDL_UNROLL
+    for (int i = 0; i < 5; i++)
+        b.bit[i] = b.valid ? mdl_ballot((uint32_t)at >> i & 1) : 0;
+    return b;
+}
+
+/* The lanes whose entries are in this bin, however many bins there are among them (Ashkiani et al., GPU
+ * Multisplit, 2016). */
+MDL_FN uint32_t mdl_bins_same(const MdlBins *b, int bin)
+{
+    uint32_t same = b->valid;
+    MDL_UNROLL
+    for (int i = 0; i < 5; i++)
+        same &= bin >> i & 1 ? b->bit[i] : ~b->bit[i];
+    return same;
+}
+
 MDL_FN void mdl_bins_count(int32_t *state, int at)
 {
+    MdlBins b = mdl_bins_of(at);
     state[1] += mdl_bits(mdl_ballot(at < 0));
-    uint32_t left = mdl_ballot(at >= 0 && at < MDL_BINS);
-    while (left) {
-        int bin = mdl_shfl_i32(at, mdl_lowest(left));
-        uint32_t same = mdl_ballot(at == bin);
-        if (mdl_lane() == bin)
-            state[0] += mdl_bits(same);
-        left &= ~same;
-    }
+    state[0] += mdl_bits(mdl_bins_same(&b, mdl_lane()));
 }
 
 /* Counts become the places at which bins begin. */
@@ -43,19 +63,11 @@ MDL_FN void mdl_bins_begin(int32_t *state)
 /* The place of this lane's entry, behind those of the same bin before it; -1: it is in none of these bins. */
 MDL_FN int mdl_bins_place(int32_t *state, int at)
 {
-    int place = -1;
-    uint32_t left = mdl_ballot(at >= 0 && at < MDL_BINS);
-    while (left) {
-        int bin = mdl_shfl_i32(at, mdl_lowest(left));
-        int next = mdl_shfl_i32(state[0], bin);
-        uint32_t same = mdl_ballot(at == bin);
-        if (at == bin)
-            place = next + mdl_bits_before(same);
-        if (mdl_lane() == bin)
-            state[0] += mdl_bits(same);
-        left &= ~same;
-    }
-    return place;
+    MdlBins b = mdl_bins_of(at);
+    int bin = at & (MDL_BINS - 1);
+    int place = mdl_shfl_i32(state[0], bin) + mdl_bits_before(mdl_bins_same(&b, bin));
+    state[0] += mdl_bits(mdl_bins_same(&b, mdl_lane()));
+    return b.valid >> mdl_lane() & 1 ? place : -1;
 }
 
 #endif

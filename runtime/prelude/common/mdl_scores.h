@@ -69,6 +69,66 @@ MDL_FN void mdl_scores_fold(const float *z, MdlScores t, const int32_t *target, 
     }
 }
 
+MDL_FN float mdl_quad_sum_f32(float x)
+{
+    x += mdl_shfl_xor_f32(x, 1);
+    return x + mdl_shfl_xor_f32(x, 2);
+}
+
+MDL_FN float mdl_quad_max_f32(float x)
+{
+    x = mdl_max_f32(x, mdl_shfl_xor_f32(x, 1));
+    return mdl_max_f32(x, mdl_shfl_xor_f32(x, 2));
+}
+
+/* A row of the sums that four lanes of a warpgroup share, with the target's column: to four floats. */
+MDL_FN void mdl_scores_of_row(const float *c, int bn, int columns, int hit, float *to)
+{
+    const float log2e = 1.44269504f;
+    float top = MDL_LEAST_SCORE, below = 0, sum = 0, at = 0;
+    MDL_UNROLL
+    for (int j = 0; j < bn / 4; j++) {
+        int column = j / 2 * 8 + mdl_lane() % 4 * 2 + j % 2;
+        float x = c[j / 2 * 4 + j % 2];
+        int in = column < columns;
+        top = mdl_max_f32(in ? x : MDL_LEAST_SCORE, top);
+        sum += in ? x : 0;
+        at += in && column == hit ? x : 0;
+    }
+    top = mdl_quad_max_f32(top);
+    MDL_UNROLL
+    for (int j = 0; j < bn / 4; j++) {
+        int column = j / 2 * 8 + mdl_lane() % 4 * 2 + j % 2;
+        float e = mdl_exp2_fast((c[j / 2 * 4 + j % 2] - top) * log2e);
+        below += column < columns ? e : 0;
+    }
+    to[0] = top;
+    to[1] = mdl_quad_sum_f32(below);
+    to[2] = mdl_quad_sum_f32(sum);
+    to[3] = mdl_quad_sum_f32(at);
+}
+
+/* mdl_scores_fold of what lies in the registers of warpgroups (mdl_tile.h, wgmma). pitch: between the parts. */
+MDL_FN void mdl_scores_of_sums(const float *acc, MdlTile t, MdlScores s, const int32_t *target,
+                               float *part)
+{
+    int blocks = t.bm / (t.wm / 4) / 64, lane = mdl_lane();
+    int first = mdl_warp() / 4 * blocks * 64 + mdl_warp() % 4 * 16 + lane / 4;
+    MDL_UNROLL
+    for (int i = 0; i < 2 * blocks; i++) {
+        int r = first + i / 2 * 64 + i % 2 * 8;
+        float of[4];
+        mdl_scores_of_row(acc + i / 2 * (t.bn / 2) + i % 2 * 2, t.bn, s.columns,
+                          r < s.rows ? target[r] - s.first : -1, of);
+        if (lane % 4 == 0 && r < s.rows) {
+            float *to = part + (int64_t)s.pitch * r;
+            MDL_UNROLL
+            for (int j = 0; j < 4; j++)
+                to[j] = of[j];
+        }
+    }
+}
+
 /* The n parts of a row become: maximum, log of the sum, the target's score and the mean of `classes`, both less
  * the maximum; in all lanes. */
 MDL_FN void mdl_scores_join(const float *part, int64_t n, float classes, float *stat)

@@ -62,6 +62,12 @@ MDL_FN vi mdl_shfl_xor_vi(vi x, int mask)
     return x;
 }
 
+/* The least of a warp, by one instruction. */
+MDL_FN int32_t mdl_warp_min_i32(int32_t x)
+{
+    return __reduce_min_sync(MDL_ALL_LANES, x);
+}
+
 MDL_FN int mdl_any(int p)
 {
     return __any_sync(MDL_ALL_LANES, p);

@@ -41,6 +41,13 @@ MDL_FN uint64_t mdl_wgmma_desc(const void *smem, int leading_bytes, int stride_b
     return at | lead << 16 | stride << 32 | kind << 62;
 }
 
+/* A descriptor that is the same in all lanes, said so that the compiler knows: uniform registers hold it. */
+MDL_FN uint64_t mdl_wgmma_desc_uniform(uint64_t desc)
+{
+    uint32_t low = __shfl_sync(MDL_ALL_LANES, (uint32_t)desc, 0);
+    return (desc & ~UINT64_C(0xffffffff)) | low;
+}
+
 /* The names of d, by their number, and what holds them. */
 #define MDL_D_4 "%0, %1, %2, %3"
 #define MDL_D_8 \

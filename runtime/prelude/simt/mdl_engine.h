@@ -87,6 +87,7 @@ struct MdlEngine {
     void (*tma_commit)(MdlEngine *);
     void (*tma_wait)(MdlEngine *, int groups, int line);
     void (*wgmma)(MdlEngine *, const MdlWgmma *, int line);
+    void (*registers)(MdlEngine *, int n, int line);
     void (*wgmma_fence)(MdlEngine *);
     void (*wgmma_commit)(MdlEngine *);
     void (*wgmma_wait)(MdlEngine *, int groups, int line);

@@ -106,6 +106,15 @@ MDL_SHUFFLE(vi, vi)
 #define mdl_shfl_down_i32(x, delta) mdl_shuffle_i32(MDL_LANES_DOWN, (x), (delta), __LINE__)
 #define mdl_shfl_down_i64(x, delta) mdl_shuffle_i64(MDL_LANES_DOWN, (x), (delta), __LINE__)
 
+MDL_FN int32_t mdl_warp_min_i32(int32_t x)
+{
+    for (int h = 16; h > 0; h /= 2) {
+        int32_t other = mdl_shfl_xor_i32(x, h);
+        x = other < x ? other : x;
+    }
+    return x;
+}
+
 MDL_SIMT_FN uint32_t mdl_ballot_at(int p, int line)
 {
     uint32_t bits = p != 0;
@@ -289,10 +298,15 @@ MDL_SIMT_FN void mdl_wgmma_at(const MdlWgmma *op, int line)
 #define MDL_WGMMA_RS(type, n, t, d, a4, b, acc) \
     mdl_wgmma_at(&(MdlWgmma){type, n, 0, t, (acc), (d), (a4), 0, (b)}, __LINE__)
 #include "mdl_wgmma.h"
-#define MDL_SETTLE_F32(x)     ((void)(x))
+#define MDL_SETTLE_F32(x)            ((void)(x))
+#define mdl_wgmma_desc_uniform(desc) (desc)
 
-#define mdl_setmaxnreg_dec(n) ((void)(n))
-#define mdl_setmaxnreg_inc(n) ((void)(n))
+MDL_SIMT_FN void mdl_registers_at(int n, int line)
+{
+    mdl_engine->registers(mdl_engine, n, line);
+}
+#define mdl_setmaxnreg_dec(n) mdl_registers_at((n), __LINE__)
+#define mdl_setmaxnreg_inc(n) mdl_registers_at((n), __LINE__)
 #define mdl_grid_wait()       ((void)0)
 #define mdl_grid_launch()     ((void)0)
 
