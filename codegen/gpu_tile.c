@@ -149,7 +149,7 @@ void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
     *t = (TileSet){.set = set, .n = set->n, .operand = tile_operand(set)};
     t->nsum = set->summed ? 1 : set->n;
     t->bm = lower_config_of(lo, s, "bm");
-    t->bn = lower_config_of(lo, s, "bn");
+    t->bn = lower_config_of(lo, s, "bn") / (set->halved ? 2 : 1);
     t->bk = lower_config_of(lo, s, "bk");
     t->stages = lower_config_of(lo, s, "stages");
     t->wm = lower_config_of(lo, s, "warps_m");
