@@ -61,7 +61,7 @@ typedef struct Bench {
     Lab lab;
     Harness *h; /* NULL: not yet */
     KCase *clean;
-    Kernel *faulty; /* by fault */
+    Kernel *faulty; /* by fault; no name: its text does not stand there */
 } Bench;
 
 typedef struct Trial {
@@ -180,17 +180,17 @@ static const char *rename_kernel(Arena *arena, const char *text, const char *fro
     return sb_text(&sb);
 }
 
+/* NULL: the text that it quotes stands nowhere, or twice. */
 static const char *put_fault(Arena *arena, const Fault *f, const char *text)
 {
     const char *at = f->text ? strstr(text, f->text) : NULL;
     for (int i = 1; at && i < f->which; i++)
         at = strstr(at + 1, f->text);
-    if (f->text && (!at || (f->which == 0 && strstr(at + 1, f->text))))
-        fail_msg("%s, %s: the text stands there %s", f->source, f->what,
-                 at ? "twice" : "nowhere, or not so often");
-    return f->text ? arena_printf(arena, "%.*s%s%s", (int)(at - text), text, f->put,
-                                  at + strlen(f->text))
-                   : text;
+    if (!f->text)
+        return text;
+    if (!at || (f->which == 0 && strstr(at + 1, f->text)))
+        return NULL;
+    return arena_printf(arena, "%.*s%s%s", (int)(at - text), text, f->put, at + strlen(f->text));
 }
 
 /* A kernel of its own name, whose blocks and maps have the fault where it is not in the text. */
@@ -238,9 +238,11 @@ static void compile_bench(Bench *b)
     for (uint32_t i = 0; i < COUNT(faults); i++) {
         if (strcmp(faults[i].source, b->source->name) != 0)
             continue;
-        const char *name = arena_printf(h->arena, "%s_fault%u", k->name, n);
-        b->faulty[i] = faulty_kernel(h, k, &faults[i], name);
         const char *text = put_fault(h->arena, &faults[i], clean);
+        const char *name = arena_printf(h->arena, "%s_fault%u", k->name, n);
+        if (!text)
+            continue; /* its trial tells */
+        b->faulty[i] = faulty_kernel(h, k, &faults[i], name);
         texts[n++] = (GpuText){name, rename_kernel(h->arena, text, k->name, name)};
         map_put(number, MAP_KEY(b->faulty[i].name), (void *)(uintptr_t)n);
     }
@@ -289,8 +291,13 @@ static void run_trial(void **state)
     open_bench(t->bench);
     Harness *h = t->bench->h;
     KCase c = *t->bench->clean;
+    if (!h->gpu)
+        fail_msg("%s was not compiled", t->bench->source->name);
     if (t->fault)
         c.k = &t->bench->faulty[t->fault - faults];
+    if (!c.k->name)
+        fail_msg("%s, %s: the text stands there nowhere, or twice", t->fault->source,
+                 t->fault->what);
     h->failed = 0;
     h->quiet = t->fault != NULL;
     h->gpu->reports = t->fault ? sb_new(h->arena) : (StrBuf){0};
