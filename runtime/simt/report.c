@@ -20,6 +20,7 @@ static bool is_known(const Simt *s, Fault fault, Where where)
     return false;
 }
 
+PRINTF_LIKE(3, 0)
 static void add_report(Simt *s, Pair pair, const char *fmt, va_list args)
 {
     s->nfound++;

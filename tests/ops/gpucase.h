@@ -16,6 +16,9 @@ typedef struct GpuCases {
     Map *text; /* kernel name -> number of its text + 1 */
     SimtMode mode;
     uint32_t nmemory;
+    bool
+        catches; /* what the emulator finds goes to `reports`, and the kernels that follow are left out */
+    StrBuf reports;
 } GpuCases;
 
 /* What `pick` chooses: cases give configurations of the CPU. */
@@ -26,7 +29,7 @@ static inline KernelConfig gpu_config(Ir *ir, Arena *arena, const Node *group, c
 }
 
 /* texts: kernels, each once, for `isa`. */
-static inline GpuCases *gpu_compile(Arena *arena, GpuTexts texts, const char *isa)
+static inline GpuCases *gpu_compile_as(Arena *arena, GpuTexts texts, const char *isa, SimtMode mode)
 {
     GpuCases *g = NEW(arena, GpuCases);
     Err err = {0};
@@ -34,7 +37,7 @@ static inline GpuCases *gpu_compile(Arena *arena, GpuTexts texts, const char *is
     if (hardware_wanted()) {
         g->hardware = hardware_open(arena, texts, isa, MDL_KERNEL_CACHE, &err);
     } else {
-        g->mode = getenv("MDL_LONG") ? SIMT_CHECK : SIMT_PLAIN;
+        g->mode = mode;
         DeviceOptions opt = {.cache_dir = MDL_KERNEL_CACHE, .quiet = true};
         const char **text = NEW_ARRAY(arena, const char *, texts.n + 1);
         for (uint32_t i = 0; i < texts.n; i++)
@@ -45,6 +48,11 @@ static inline GpuCases *gpu_compile(Arena *arena, GpuTexts texts, const char *is
     if (!g->units && !g->hardware)
         fail_msg("%s", err.text);
     return g;
+}
+
+static inline GpuCases *gpu_compile(Arena *arena, GpuTexts texts, const char *isa)
+{
+    return gpu_compile_as(arena, texts, isa, getenv("MDL_LONG") ? SIMT_CHECK : SIMT_PLAIN);
 }
 
 /* 64-byte aligned memory that kernels may touch, and what else they touch is a fault; the caller frees it.
@@ -121,8 +129,12 @@ static inline void gpu_phase(GpuCases *g, const KPhase *p, uint32_t text, const 
     }
     if (!simt_find(g->units, text, p->name, g->mode, &l))
         fail_msg("no kernel %s", p->name);
-    if (l.blocks > 0 && !simt_launch(g->simt, &l))
+    if (l.blocks <= 0 || (g->catches && g->reports.n) || simt_launch(g->simt, &l))
+        return;
+    if (!g->catches)
         fail_msg("%s: %s", p->name, simt_report(g->simt, 0));
+    for (uint32_t i = 0; simt_report(g->simt, i); i++)
+        sb_printf(&g->reports, "%s\n", simt_report(g->simt, i));
 }
 
 #endif
