@@ -66,10 +66,11 @@ static void texts_compile_without_spills(void **state)
 }
 
 /* The name that a line of the prelude defines, with its `(`; NULL when it defines none that texts may use:
- * forms for vectors and conversions are called by macros. */
+ * forms for vectors, conversions and what stores words are called by macros. */
 static const char *helper_of(Arena *arena, const char *line)
 {
-    static const char *const inner[] = {"_vf(", "_vi(", "_at(", "mdl_widen", "mdl_narrow"};
+    static const char *const inner[] = {"_vf(",      "_vi(",       "_at(",
+                                        "mdl_widen", "mdl_narrow", "mdl_put_"};
     const char *end = line + strcspn(line, "\n"), *at = strstr(line, " mdl_");
     if ((strncmp(line, "MDL_FN ", 7) != 0 && strncmp(line, "#define ", 8) != 0) || !at || at > end)
         return NULL;
