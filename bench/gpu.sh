@@ -56,7 +56,7 @@ table() {
         printf '{\n  "schema": "mdl.gpu-bench.1",\n  "date": "%s",\n  "versions": "%s",\n' "$day" "$head"
         cat "$out/rows"
         printf '}\n'
-    } >"$out/${host:-gpu-}$day.json"
+    } >"$out/${host:-gpu}-$day.json"
     rm -f "$out/rows"
 }
 
