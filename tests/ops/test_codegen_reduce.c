@@ -189,6 +189,18 @@ static Graph *middle(Harness *h, int a, int b, int c)
     return g;
 }
 
+/* The last axis, which lies in memory as columns do. */
+static Graph *turned(Harness *h, int a, int b)
+{
+    Graph *g = body(h);
+    const Node *x = input(h, g, "x", shape(h, DT_F32, 2, a, b));
+    int64_t axis[] = {1}, perm[] = {1, 0};
+    const Node *y = graph_permute(g, graph_binary(g, OP_MUL, x, x), perm);
+    graph_result(g, sym(h->ir->syms, "y"),
+                 graph_unary(g, OP_NEG, graph_reduce(g, OP_SUM, y, axis, 1)));
+    return g;
+}
+
 static void test_norms(void **state)
 {
     UNUSED(state);
@@ -209,6 +221,9 @@ static void test_norms(void **state)
         add(h, "columns", columns(h, 70, 530), (Blocking){8, 1}, 3e-5); /* long rows */
         add(h, "columns", columns(h, 190, 1100), (Blocking){8, 1}, 1e-4);
         add(h, "columns", columns(h, 64, 512), (Blocking){8, 1}, 3e-5);
+        add(h, "turned", turned(h, 500, 67), (Blocking){8, 1}, 1e-4);
+        add(h, "turned", turned(h, 3000, 68), (Blocking){8, 1},
+            1e-4); /* more parts than one joins */
         harness_run(h);
     }
 }
