@@ -172,13 +172,23 @@ const Dim *ix_base(Ir *ir, const Ix *e)
     return e->kind == IX_SUM ? e->base : ir->tables->zero;
 }
 
+/* Variables first, in their order, whatever was made before them: so the text of a kernel does not depend on what else was
+ * lowered. */
+static bool comes_after(const Ix *a, const Ix *b)
+{
+    bool va = a->kind == IX_VAR, vb = b->kind == IX_VAR;
+    if (va && vb && a->var != b->var)
+        return a->var > b->var;
+    return va != vb ? vb : a->id > b->id;
+}
+
 /* Terms ordered by atom, one per atom, none zero. Returns how many are left. */
 static uint32_t merge_terms(Ir *ir, IxTerm *term, uint32_t n)
 {
     for (uint32_t i = 1; i < n; i++) {
         IxTerm t = term[i];
         uint32_t k = i;
-        for (; k > 0 && term[k - 1].atom->id > t.atom->id; k--)
+        for (; k > 0 && comes_after(term[k - 1].atom, t.atom); k--)
             term[k] = term[k - 1];
         term[k] = t;
     }
