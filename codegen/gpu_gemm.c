@@ -43,14 +43,13 @@ static void one_tile(Lower *lo, TileSet *t, const KExpr *task)
 enum { MOST_COLUMNS = 256 };
 
 /* Threads that also copy have no registers for the sums of the widest tiles. */
-static bool halve_tiles(Lower *lo, GemmKernel *kn, TileSet *sets)
+static void halve_tiles(Lower *lo, GemmKernel *kn, TileSet *sets)
 {
     bool wide = sets[0].groups && sets[0].bn == MOST_COLUMNS;
     for (uint32_t s = 0; wide && s < kn->nset; s++) {
         kn->set[s].halved = true;
         tile_shape(lo, &sets[s], &kn->set[s]);
     }
-    return wide;
 }
 
 void gpu_gemm(Lower *lo)
@@ -69,19 +68,16 @@ void gpu_gemm(Lower *lo)
         if (tile_operand(&kn.set[s]) != DT_F32)
             k->width = 8;
     TileSet *sets = NEW_ARRAY(lo->arena, TileSet, kn.nset);
-    const Dim *all = dim_const(lo->ir, 0);
     for (uint32_t s = 0; s < kn.nset; s++) {
         kn.set[s].summed = kn.set[s].sum != NULL;
         tile_shape(lo, &sets[s], &kn.set[s]);
-        all = dim_add(lo->ir, all, tile_tasks(lo, &sets[s]));
     }
     if (gpu_ring(lo, sets, kn.nset))
         return;
-    if (halve_tiles(lo, &kn, sets)) {
-        all = dim_const(lo->ir, 0);
-        for (uint32_t s = 0; s < kn.nset; s++)
-            all = dim_add(lo->ir, all, tile_tasks(lo, &sets[s]));
-    }
+    halve_tiles(lo, &kn, sets);
+    const Dim *all = dim_const(lo->ir, 0);
+    for (uint32_t s = 0; s < kn.nset; s++)
+        all = dim_add(lo->ir, all, tile_tasks(lo, &sets[s]));
     KPhase *phase = kernel_phase(k, "", all, "a tile of the result per block");
     phase->threads = phase->team = (uint32_t)sets[0].threads;
     tile_make_shared(lo, sets, kn.nset, phase);

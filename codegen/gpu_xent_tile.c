@@ -1,13 +1,9 @@
 /* gpu_xent_tile.c: tiles of the products of a linear cross-entropy: scores, and with their cotangents the
  * gradients of w and of x. What blocks do next to each other shares the larger operand. */
+#include "gpu_copy.h"
 #include "gpu_xent.h"
 
 enum { THREADS = 256 };
-
-static void call(Lower *lo, const char *text, const KExpr *const *arg, uint32_t n)
-{
-    ks_call(lo->k, lo->scope->block, ke_text(lo->k, KT_PTR, text, arg, n));
-}
 
 /* Tiles of a phase: rows and columns. */
 typedef struct Grid {
@@ -77,7 +73,7 @@ static void keep_scores(Lower *lo, const GpuXent *c, const TileSet *t)
         ks_store(k, lo->scope->block, t->rows, at, z)->aligned = true;
     }
     tile_close_sums(lo);
-    call(lo, "mdl_syncthreads()", NULL, 0);
+    copy_call(lo, "mdl_syncthreads()", NULL, 0);
 }
 
 /* held: they are in the registers of warpgroups, else rows in shared memory. */
@@ -89,11 +85,11 @@ static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t, bool held
     const KExpr *columns = ke_min(lo, bn, ke_sub(lo, ke_int(k, c->x.classes), t->n0));
     const char *tile = kernel_name(k, "scores");
     const KExpr *shape[] = {rows, columns, t->n0};
-    call(lo,
-         arena_printf(lo->arena,
-                      "const MdlScores %s = {(int)(%%0), (int)(%%1), %lld, (int)%%2, %lld}", tile,
-                      (long long)(held ? 4 * c->tiles : t->pitch), (long long)t->threads / 32),
-         shape, 3);
+    copy_call(lo,
+              arena_printf(
+                  lo->arena, "const MdlScores %s = {(int)(%%0), (int)(%%1), %lld, (int)%%2, %lld}",
+                  tile, (long long)(held ? 4 * c->tiles : t->pitch), (long long)t->threads / 32),
+              shape, 3);
     const KExpr *part = ke_mul(lo, t->m0, ke_int(k, c->tiles));
     part = ke_mul(lo, ke_add(lo, part, ke_index(k, KI_DIV, t->n0, bn)), ke_int(k, 4));
     uint32_t from = held ? t->dot[0].acc : t->rows;
@@ -103,7 +99,7 @@ static void fold_scores(Lower *lo, const GpuXent *c, const TileSet *t, bool held
         held ? arena_printf(lo->arena, "mdl_scores_of_sums(%%0, %s, %s, %%1, %%2)", t->dot[0].tile,
                             tile)
              : arena_printf(lo->arena, "mdl_scores_fold(%%0, %s, %%1, %%2, %%3)", tile);
-    call(lo, text, arg, held ? 3 : 4);
+    copy_call(lo, text, arg, held ? 3 : 4);
 }
 
 /* The same where threads have the sums: rounded first. */

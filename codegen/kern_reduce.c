@@ -14,10 +14,7 @@ enum {
     COSTLY = 10,
     LONG_ROW = 8,
     ROW_UNROLL = 4,
-    COST_JOIN = 6,      /* of the lanes, in vector loads */
-    BUSY_BLOCKS = 4,    /* of so many threads, that keep a multiprocessor of a GPU busy */
-    BUSY_THREADS = 256, /* .. */
-    PART_ROWS = 32      /* of a part of a column, there */
+    COST_JOIN = 6 /* of the lanes, in vector loads */
 };
 
 /* ---- analysis ---- */
@@ -618,25 +615,12 @@ void fold_choose_passes(Lower *lo, Fold *f)
     lo->kept = f->nkept > 0 ? load_kept : NULL;
 }
 
-/* What `pick` takes for rows may lie in memory as columns (a fold behind a permutation): a GPU has too few threads for
- * them, unless they are cut as `pick` cuts columns. */
-static int64_t split_columns(const Lower *lo, const Fold *f)
-{
-    int64_t count = larger(dim_hi(lo->ir, dims_product(lo->ir, f->pdims, f->np)), 1);
-    int64_t length = larger(dim_hi(lo->ir, dims_product(lo->ir, f->rdims, f->nr)), 1);
-    int64_t full = (int64_t)lo->target->cores * BUSY_BLOCKS;
-    int64_t blocks = larger(smaller(count / lo->k->width / BUSY_THREADS, full), 1);
-    return larger(smaller(full / blocks, ceil_div(length, PART_ROWS)), 1);
-}
-
 void lower_reduce(Lower *lo)
 {
     Fold *f = NEW(lo->arena, Fold);
     fold_analyse(lo, f);
     choose_loops(lo, f);
-    f->split = lower_config(lo, "split");
-    if (lo->k->threads && f->columns && f->split == 1)
-        f->split = split_columns(lo, f);
+    f->split = lower_config(lo, lo->k->threads && f->columns ? "columns" : "split");
     if (f->split > 1 && can_split(lo, f)) {
         f->unroll = choose_unroll(lo, f);
         split_phases(lo, f);

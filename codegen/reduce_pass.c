@@ -162,16 +162,18 @@ static void fold_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
     }
 }
 
-/* Adds this element to the sums of its columns. */
-static void add_columns(Lower *lo, const Pass *w, const Ix *const *ix)
+static void add_to_chunk_sums(Lower *lo, const Pass *w, const Ix *const *ix)
 {
-    Kernel *k = lo->k;
     const Fold *f = w->f;
-    for (uint32_t i = 0; i < f->nsum && f->nchunk; i++)
+    for (uint32_t i = 0; i < f->nsum; i++)
         acc_add(lo, &f->chunk_sum[w->chunk * f->nsum + i],
                 lower_spread(lo, lower_value(lo, f->sum[i]->in[0], ix)));
-    if (f->nchunk)
-        return;
+}
+
+/* Adds this element to the sums of its columns, which lie in memory. */
+static void add_columns(Lower *lo, const Fold *f, const Ix *const *ix)
+{
+    Kernel *k = lo->k;
     const KExpr *at = f->nsum ? ke_add(lo, f->sums, lower_index(lo, f->linear)) : NULL;
     for (uint32_t i = 0; i < f->nsum; i++) {
         const Node *n = f->sum[i];
@@ -194,7 +196,10 @@ static void store_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
     const Ix *ix[IR_MAX_RANK];
     for (uint32_t p = 0; p < f->npoint; p++) {
         enter_element(lo, w, &f->point[p], inner, ix);
-        add_columns(lo, w, ix);
+        if (f->nchunk)
+            add_to_chunk_sums(lo, w, ix);
+        else
+            add_columns(lo, f, ix);
         lower_results(lo, f->full_results, ix);
         leave_element(f);
     }

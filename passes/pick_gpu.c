@@ -58,16 +58,17 @@ static void gpu_reduce(PassCx *cx, const Graph *body, int64_t *config)
     int64_t count = pick_count(cx->ir, fold->type), all = pick_count(cx->ir, fold->in[0]->type);
     int64_t length = pick_clamp(count > 0 ? all / count : 1, 1, all + 1);
     int64_t full = t->cores * FULL;
-    if (node_folds_last(fold)) {
-        bool cut = count < FEW_ROWS && length > LONG_ROW;
-        config[0] =
-            cut ? pick_clamp(full / pick_clamp(count, 1, full), 1, ceil_of(length, PART)) : 1;
-        config[1] = team_of(ceil_of(length, config[0]));
-        return;
-    }
     int64_t blocks = pick_clamp(count / t->vector / 256, 1, full);
     config[0] = pick_clamp(full / blocks, 1, ceil_of(length, PART_ROWS));
     config[1] = 1;
+    config[2] = config[0];
+    if (!node_folds_last(fold))
+        return;
+    /* behind a permutation also what is last may lie as columns, and is then cut as those are */
+    bool cut = count < FEW_ROWS && length > LONG_ROW;
+    config[0] = cut ? pick_clamp(full / pick_clamp(count, 1, full), 1, ceil_of(length, PART)) : 1;
+    config[1] = team_of(ceil_of(length, config[0]));
+    config[2] = config[0] > 1 ? config[0] : config[2];
 }
 
 static void gpu_row_col(PassCx *cx, const Graph *body, int64_t *config)

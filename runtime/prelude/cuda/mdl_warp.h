@@ -83,15 +83,10 @@ MDL_FN uint32_t mdl_ballot(int p)
     return __ballot_sync(MDL_ALL_LANES, p);
 }
 
-/* How many bits are set; the number of the lowest one, of which there is one. */
+/* How many bits are set. */
 MDL_FN int mdl_bits(uint32_t x)
 {
     return __popc(x);
-}
-
-MDL_FN int mdl_lowest(uint32_t x)
-{
-    return __ffs((int)x) - 1;
 }
 
 /* Gives what was there. For counters only: sums of floats would depend on the order of blocks. */

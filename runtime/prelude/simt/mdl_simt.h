@@ -126,15 +126,10 @@ MDL_SIMT_FN uint32_t mdl_ballot_at(int p, int line)
 #define mdl_any(p)    (mdl_ballot_at((p), __LINE__) != 0)
 #define mdl_all(p)    (mdl_ballot_at(!(p), __LINE__) == 0)
 
-/* How many bits are set; the number of the lowest one, of which there is one. */
+/* How many bits are set. */
 MDL_FN int mdl_bits(uint32_t x)
 {
     return __builtin_popcount(x);
-}
-
-MDL_FN int mdl_lowest(uint32_t x)
-{
-    return __builtin_ctz(x);
 }
 
 /* ---- asynchronous copies ---- */
