@@ -228,7 +228,8 @@ static void *harness_compile(Harness *h, const char *dir)
                         : h->target.vector == 8 ? "-march=x86-64-v3"
                                                 : "";
 #ifdef __SANITIZE_ADDRESS__
-    const char *check = "-O1 -fsanitize=address";
+    /* Seven times as fast to compile as -O1: checks of unrolled accesses are not merged. */
+    const char *check = "-O0 -fsanitize=address";
 #else
     const char *check = "";
 #endif
