@@ -157,3 +157,20 @@ bool jitcache_keep(const char *temp, const char *path, Err *err)
     arena_free(arena);
     return ok;
 }
+
+/* A link; where the file system has none, a copy. */
+bool jitcache_share(Arena *arena, const char *have, const char *path, Err *err)
+{
+    Bytes file;
+    const char *temp = jitcache_temp(arena, path, err);
+    if (!temp)
+        return false;
+    unlink(temp);
+    if (link(have, temp) == 0 && rename(temp, path) == 0) {
+        unlink(temp); /* which stays where both were one file before */
+        return true;
+    }
+    unlink(temp);
+    return file_read(arena, have, MAX_OBJECT, &file, err) &&
+           file_write_atomic(path, file.data, file.n, err);
+}

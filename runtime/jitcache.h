@@ -4,8 +4,9 @@
 
 #include "base.h"
 
-/* A unit's shared object is CONTENT-COMPILER.so: hashes of all that goes into the compilation, and
- * of the compiler's version. So a unit found for any compiler will do where there is none. */
+/* A kernel's shared object is CONTENT-COMPILER.so: hashes of all that goes into the compilation, and
+ * of the compiler's version. So one found for any compiler will do where there is none. Kernels that were
+ * compiled together share an object. */
 
 /* Makes the folder. ERR_DEVICE when that fails, or when others could have put files into it. */
 bool jitcache_open(const char *dir, Err *err);
@@ -15,6 +16,8 @@ const char *jitcache_find(Arena *arena, const char *dir, const char *content, co
 const char *jitcache_temp(Arena *arena, const char *path, Err *err);
 /* Appends the checksum to the object `temp` and gives it its final name. */
 bool jitcache_keep(const char *temp, const char *path, Err *err);
+/* Gives the object `have` another name, beside it. */
+bool jitcache_share(Arena *arena, const char *have, const char *path, Err *err);
 
 /* Anything else that is compiled: CONTENT-COMPILER and an ending. */
 typedef struct JitcacheEntry {

@@ -1,10 +1,10 @@
 /* units.c: kernel text to objects, through the system C compiler and a cache on disk.
  *
  * Kernels are compiled a few to a file: a compiler process costs 35 ms before the first kernel and
- * some 10 ms for each, and several processes run at once. How kernels are grouped depends on the
- * texts alone, so that the next run finds the same units. A unit is named after everything that
- * goes into it (sources, prelude, flags); when all are in the cache, nothing is started and no
- * compiler need be installed. */
+ * some 10 ms for each, and several processes run at once. In the cache an object has a name for each
+ * of its kernels, made of everything that goes into it (text, prelude, flags): a program that has
+ * most of its kernels in common with another compiles the rest alone. When all are in the cache,
+ * nothing is started and no compiler need be installed. */
 #include "units.h"
 #include "cc.h"
 #include "jitcache.h"
@@ -16,19 +16,23 @@
 
 enum { FEW_KERNELS = 4, MANY_KERNELS = 16, MAX_PROCESSES = 8, MAX_ARGS = 40, LOG_LIMIT = 1 << 20 };
 
+/* Of each text; equal texts have a handle each. */
 struct Units {
     Arena *arena;
-    uint32_t *unit_of; /* by text */
-    void **handles;    /* one per unit; NULL while not loaded */
+    void **handles; /* NULL while not loaded */
     const char **paths;
-    uint32_t nhandle;
+    uint32_t n;
 };
 
-typedef struct Unit {
-    StrBuf text;
-    const char *head; /* text of its first kernel, up to its first #include: the same for all */
-    uint32_t nkernel;
+typedef struct Text {
+    StrBuf code; /* what the compiler sees */
     char content[33];
+} Text;
+
+typedef struct Unit {
+    StrBuf code;
+    const char *head; /* text of its first kernel, up to its first #include: the same for all */
+    VEC(const Text *) kernels;
     const char *source, *temp, *log; /* while it is being compiled */
     pid_t pid;
 } Unit;
@@ -39,7 +43,8 @@ typedef struct Load {
     Units *out;
     Arena *arena; /* of this load */
     const char *dir, *include;
-    Unit *units;
+    Text *all;
+    Unit *units; /* of the texts that are not in the cache */
     uint32_t nunit;
     const char *cc_path; /* NULL: no usable compiler, `no_cc` says why */
     Cc cc;
@@ -48,7 +53,7 @@ typedef struct Load {
     uint32_t done, total; /* kernels, for the progress line */
 } Load;
 
-/* ---- units ---- */
+/* ---- names ---- */
 
 /* Changes no instruction. */
 static const char debug_flag[] = "-g";
@@ -58,7 +63,8 @@ static void hash_part(XXH3_state_t *state, const char *text)
     XXH3_128bits_update(state, text, strlen(text) + 1);
 }
 
-static bool name_unit(const Load *l, Unit *u, Err *err)
+/* The hash of `code` and of all that is compiled with it. */
+static bool name_content(const Load *l, const StrBuf *code, char out[33], Err *err)
 {
     XXH3_state_t *state = XXH3_createState();
     if (!state || XXH3_128bits_reset(state) != XXH_OK) {
@@ -77,13 +83,33 @@ static bool name_unit(const Load *l, Unit *u, Err *err)
         hash_part(state, path_base(f->prelude_names[i]));
         hash_part(state, f->prelude_texts[i]);
     }
-    hash_part(state, sb_text(&u->text));
+    hash_part(state, code->text);
     XXH128_hash_t hash = XXH3_128bits_digest(state);
     XXH3_freeState(state);
-    snprintf(u->content, sizeof(u->content), "%016llx%016llx", (unsigned long long)hash.high64,
+    snprintf(out, 33, "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
     return true;
 }
+
+static bool name_texts(Load *l, Err *err)
+{
+    uint32_t n = l->texts->n;
+    l->all = NEW_ARRAY(l->arena, Text, n);
+    for (uint32_t k = 0; k < n; k++) {
+        Text *t = &l->all[k];
+        t->code = sb_new(l->arena);
+        if (l->texts->lines)
+            kernel_with_lines(&t->code, l->texts->at[k]);
+        else
+            kernel_without_lines(&t->code, l->texts->at[k]);
+        sb_putc(&t->code, '\n');
+        if (!name_content(l, &t->code, t->content, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- units ---- */
 
 /* What a kernel defines for the prelude (its vector width): from its first directive, behind the comment
  * that names it, to the #include. */
@@ -108,10 +134,10 @@ static bool same_head(const char *a, const char *b)
 static Unit *unit_for(Load *l, const char *text, uint32_t most)
 {
     for (uint32_t i = l->nunit; i-- > 0;)
-        if (l->units[i].nkernel < most && same_head(l->units[i].head, text))
+        if (l->units[i].kernels.n < most && same_head(l->units[i].head, text))
             return &l->units[i];
     Unit *u = &l->units[l->nunit++];
-    u->text = sb_new(l->arena);
+    u->code = sb_new(l->arena);
     u->head = text;
     return u;
 }
@@ -124,29 +150,21 @@ static uint32_t kernels_per_unit(uint32_t n)
     return half < most ? half : most;
 }
 
-static bool make_units(Load *l, Err *err)
+/* Of what is not in the cache; equal texts are compiled once. */
+static void make_units(Load *l)
 {
-    uint32_t n = l->texts->n, most = kernels_per_unit(n);
-    l->units = NEW_ARRAY(l->arena, Unit, n);
-    l->out->unit_of = NEW_ARRAY(l->out->arena, uint32_t, n);
-    for (uint32_t k = 0; k < n; k++) {
-        const char *text = l->texts->at[k];
-        Unit *u = unit_for(l, text, most);
-        if (l->texts->lines)
-            kernel_with_lines(&u->text, text);
-        else
-            kernel_without_lines(&u->text, text);
-        sb_putc(&u->text, '\n');
-        u->nkernel++;
-        l->out->unit_of[k] = (uint32_t)(u - l->units);
+    Map *seen = map_new(l->arena);
+    uint32_t most = kernels_per_unit(l->total);
+    l->units = NEW_ARRAY(l->arena, Unit, l->total + (size_t)1);
+    for (uint32_t k = 0; k < l->texts->n; k++) {
+        const Text *t = &l->all[k];
+        if (l->out->handles[k] || map_get(seen, hash_text(t->content)))
+            continue;
+        map_put(seen, hash_text(t->content), l);
+        Unit *u = unit_for(l, l->texts->at[k], most);
+        sb_putn(&u->code, t->code.text, t->code.n);
+        VEC_PUSH(l->arena, &u->kernels, t);
     }
-    for (uint32_t i = 0; i < l->nunit; i++)
-        if (!name_unit(l, &l->units[i], err))
-            return false;
-    l->out->nhandle = l->nunit;
-    l->out->handles = NEW_ARRAY(l->out->arena, void *, l->nunit);
-    l->out->paths = NEW_ARRAY(l->out->arena, const char *, l->nunit);
-    return true;
 }
 
 /* ---- compiling ---- */
@@ -179,9 +197,12 @@ static bool start(Load *l, Unit *u, Err *err)
 {
     const char *args[MAX_ARGS] = {l->cc.path};
     uint32_t n = 1;
-    u->source = arena_printf(l->arena, "%s/%s.c", l->dir, u->content);
+    char content[33];
+    if (!name_content(l, &u->code, content, err))
+        return false;
+    u->source = arena_printf(l->arena, "%s/%s.c", l->dir, content);
     u->temp = jitcache_temp(l->arena, u->source, err);
-    if (!u->temp || !file_write_atomic(u->source, sb_text(&u->text), u->text.n, err))
+    if (!u->temp || !file_write_atomic(u->source, u->code.text, u->code.n, err))
         return false;
     u->log = arena_printf(l->arena, "%s.log", u->temp);
     const UnitFlavour *f = l->texts->flavour;
@@ -225,40 +246,50 @@ static const char *first_lines(Arena *arena, const char *log)
     return arena_strndup(arena, text.data, n);
 }
 
+/* The object under the names of all its kernels. */
+static bool keep(const Load *l, const Unit *u, Err *err)
+{
+    const char *first = NULL;
+    for (uint32_t k = 0; k < u->kernels.n; k++) {
+        const char *path =
+            arena_printf(l->arena, "%s/%s-%s.so", l->dir, u->kernels.at[k]->content, l->compiler);
+        if (!(first ? jitcache_share(l->arena, first, path, err)
+                    : jitcache_keep(u->temp, path, err)))
+            return false;
+        first = first ? first : path;
+    }
+    return true;
+}
+
 static bool finish(Load *l, Unit *u, Err *err)
 {
     char how[64];
-    bool interrupted;
-    const char *path = arena_printf(l->arena, "%s/%s-%s.so", l->dir, u->content, l->compiler);
-    bool ok = cc_wait(u->pid, how, &interrupted);
+    bool interrupted, ok = cc_wait(u->pid, how, &interrupted);
     u->pid = 0;
     if (interrupted)
         err_set(err, ERR_INTERRUPTED, "interrupted while compiling kernels");
     else if (!ok)
         err_set(err, ERR_DEVICE, "the C compiler %s failed (%s) on %s:\n%s", l->cc.path, how,
                 u->source, first_lines(l->arena, u->log));
-    ok = ok && jitcache_keep(u->temp, path, err);
+    ok = ok && keep(l, u, err);
     unlink(u->log);
     if (!ok)
         unlink(u->temp);
-    l->done += u->nkernel;
+    l->done += u->kernels.n;
     if (ok && l->opt->progress)
         l->opt->progress(l->opt->user, l->done, l->total);
     return ok;
 }
 
-/* Starts the units that are not loaded, a few at a time; after a failure only waits. */
+/* Starts all units, a few at a time; after a failure only waits. */
 static bool compile_missing(Load *l, Err *err)
 {
     int most = pool_cpus() < MAX_PROCESSES ? pool_cpus() : MAX_PROCESSES, running = 0;
     bool ok = true;
     for (uint32_t next = 0, oldest = 0; oldest < l->nunit;) {
         while (ok && next < l->nunit && running < most) {
-            if (!l->out->handles[next]) {
-                ok = start(l, &l->units[next], err);
-                running += ok;
-            }
-            next++;
+            ok = start(l, &l->units[next++], err);
+            running += ok;
         }
         for (; oldest < next && !l->units[oldest].pid; oldest++)
             continue;
@@ -275,10 +306,10 @@ static bool compile_missing(Load *l, Err *err)
 /* ---- loading ---- */
 
 /* A cached object that does not load (another libc, a missing library) counts as absent. */
-static bool open_unit(Load *l, uint32_t i, Err *err)
+static bool open_text(Load *l, uint32_t i, Err *err)
 {
     const char *compiler = l->cc_path ? l->compiler : NULL;
-    const char *path = jitcache_find(l->arena, l->dir, l->units[i].content, compiler);
+    const char *path = jitcache_find(l->arena, l->dir, l->all[i].content, compiler);
     if (!path)
         return err_set(err, ERR_DEVICE, "the kernels just compiled are not in the cache %s",
                        l->dir);
@@ -300,22 +331,22 @@ static void know_compiler(Load *l)
                  (unsigned long long)hash_mix(l->cc.libmvec, hash_text(l->cc.version)));
 }
 
-static bool load_units(Load *l, Err *err)
+static bool load_texts(Load *l, Err *err)
 {
     Err ignored = {0};
-    for (uint32_t i = 0; i < l->nunit; i++)
-        if (!open_unit(l, i, &ignored))
-            l->total += l->units[i].nkernel;
+    for (uint32_t i = 0; i < l->texts->n; i++)
+        l->total += !open_text(l, i, &ignored);
     if (l->total && !l->cc_path) {
         err_set(err, l->no_cc.kind, "%s", l->no_cc.text);
         return err_help(err, "%s", l->no_cc.help);
     }
     if (l->total && l->opt->progress)
         l->opt->progress(l->opt->user, 0, l->total);
+    make_units(l);
     if (l->total && (!write_prelude(l, err) || !compile_missing(l, err)))
         return false;
-    for (uint32_t i = 0; i < l->nunit; i++)
-        if (!l->out->handles[i] && !open_unit(l, i, err))
+    for (uint32_t i = 0; i < l->texts->n; i++)
+        if (!l->out->handles[i] && !open_text(l, i, err))
             return false;
     return true;
 }
@@ -324,15 +355,18 @@ Units *units_load(const UnitTexts *texts, const DeviceOptions *opt, Err *err)
 {
     Arena *arena = arena_new();
     Units *u = NEW(arena, Units);
-    u->arena = arena;
+    *u = (Units){.arena = arena,
+                 .handles = NEW_ARRAY(arena, void *, texts->n + (size_t)1),
+                 .paths = NEW_ARRAY(arena, const char *, texts->n + (size_t)1),
+                 .n = texts->n};
     Load l = {.texts = texts, .opt = opt, .out = u, .arena = arena_new()};
     l.dir = opt->cache_dir ? opt->cache_dir : path_cache(l.arena);
     bool ok = true;
     if (texts->n) {
-        ok = jitcache_open(l.dir, err) && make_units(&l, err);
+        ok = jitcache_open(l.dir, err) && name_texts(&l, err);
         if (ok)
             know_compiler(&l);
-        ok = ok && load_units(&l, err);
+        ok = ok && load_texts(&l, err);
     }
     arena_free(l.arena);
     if (ok)
@@ -345,7 +379,7 @@ void units_unload(Units *u)
 {
     if (!u)
         return;
-    for (uint32_t i = 0; i < u->nhandle; i++)
+    for (uint32_t i = 0; i < u->n; i++)
         if (u->handles[i])
             dlclose(u->handles[i]);
     arena_free(u->arena);
@@ -353,10 +387,10 @@ void units_unload(Units *u)
 
 void *units_symbol(const Units *u, uint32_t text, const char *name)
 {
-    return dlsym(u->handles[u->unit_of[text]], name);
+    return dlsym(u->handles[text], name);
 }
 
 const char *units_object(const Units *u, uint32_t text)
 {
-    return u->paths[u->unit_of[text]];
+    return u->paths[text];
 }
