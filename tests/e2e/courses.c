@@ -16,12 +16,14 @@ const Course courses[COURSES] = {
     {"tiny_clip", "clip", 1e-4, false}, {"tiny_llava_med", "llava_med", 1e-3, false},
 };
 
-Lab *course_open(const Course *c)
+Lab *course_open_as(const Course *c, const char *precision)
 {
-    char file[64];
+    char file[64], set[64];
+    const char *const sets[] = {set};
     snprintf(file, sizeof file, "zoo/%s.safetensors", c->record);
+    snprintf(set, sizeof set, "train.%s.precision=%s", c->stage, precision ? precision : "");
     setenv("MDL_PATH", MDL_SOURCE_DIR "/models", 1);
-    Lab *lab = lab_open("tests/recorded/zoo/training.mdl", file, NULL, 0);
+    Lab *lab = lab_open("tests/recorded/zoo/training.mdl", file, sets, precision ? 1 : 0);
     Program *p = front_stage(lab->front, c->stage, planb_new(lab->arena));
     lab_clean(lab, c->stage);
     assert_non_null(p);
@@ -29,12 +31,23 @@ Lab *course_open(const Course *c)
     return lab;
 }
 
-Value **course_train(const Machine *m, const Course *c, int n, double *losses)
+Lab *course_open(const Course *c)
 {
-    World w = lab_world(m->lab, "weight.");
-    const Graph *micro = program_entry(m->lab->program, "micro");
+    return course_open_as(c, NULL);
+}
+
+World course_world(const Lab *lab, const Course *c)
+{
+    World w = lab_world(lab, "weight.");
     w.input_prefix = "loss/in.";
     w.lr = c->lr;
+    return w;
+}
+
+Value **course_train(const Machine *m, const Course *c, int n, double *losses)
+{
+    World w = course_world(m->lab, c);
+    const Graph *micro = program_entry(m->lab->program, "micro");
     machine_set_states(m, &w);
     for (int i = 0; i < n; i++) {
         Value **results = machine_run(m, "micro", &w);

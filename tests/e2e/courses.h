@@ -14,6 +14,10 @@ enum { COURSES = 8 };
 extern const Course courses[COURSES];
 
 Lab *course_open(const Course *c);
+/* With another attribute `precision`. */
+Lab *course_open_as(const Course *c, const char *precision);
+/* The recorded weights, and the batch that tests train on. */
+World course_world(const Lab *lab, const Course *c);
 /* n updates from the recorded weights on; losses: the mean loss before each. Returns all states. */
 Value **course_train(const Machine *m, const Course *c, int n, double *losses);
 

@@ -216,14 +216,26 @@ Value *lab_need(const Lab *lab, const char *fmt, ...)
 
 /* ---- running ---- */
 
+/* To 16 bits; wider numbers stay as they were recorded. */
+static void round_narrow(DType dt, Value *v)
+{
+    for (int64_t k = 0; dtype_info(dt)->bytes == 2 && k < v->count; k++) {
+        uint16_t bits;
+        dtype_store(dt, &bits, 0, v->at[k]);
+        v->at[k] = dtype_load(dt, &bits, 0);
+    }
+}
+
 World lab_world(const Lab *lab, const char *weight_prefix)
 {
     uint32_t n = lab->program->states.n;
     World w = {.states = NEW_ARRAY(lab->arena, Value *, n + 1), .input_prefix = "batch."};
     for (uint32_t i = 0; i < n; i++) {
         const State *s = lab->program->states.at[i];
-        w.states[i] = s->kind == SK_PARAM ? lab_need(lab, "%s%s", weight_prefix, s->key)
-                                          : value_new(lab->arena, s->type, NULL);
+        const State *param = s->kind == SK_MASTER ? lab->program->states.at[s->of] : s;
+        w.states[i] = param->kind == SK_PARAM ? lab_need(lab, "%s%s", weight_prefix, param->key)
+                                              : value_new(lab->arena, s->type, NULL);
+        round_narrow(s->type->dtype, w.states[i]);
         assert_int_equal(w.states[i]->rank, s->type->rank);
         for (uint32_t k = 0; k < s->type->rank; k++)
             assert_true(dim_equals(s->type->dims[k], w.states[i]->dim[k]));

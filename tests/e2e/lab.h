@@ -62,7 +62,7 @@ typedef struct World {
     bool bits; /* numbers are those of their types, not all f64 */
 } World;
 
-/* States: parameters from "<prefix>KEY", all others zero. */
+/* States: parameters from "<prefix>KEY", rounded where they have 16 bits, and their masters; all others zero. */
 World lab_world(const Lab *lab, const char *weight_prefix);
 /* Runs g, stores its writes in the world's states, returns the results in g's order. */
 Value **lab_run(const Lab *lab, const Graph *g, World *w);

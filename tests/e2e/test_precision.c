@@ -28,23 +28,11 @@ static const State *state_at(const Lab *lab, const char *path)
     return NULL;
 }
 
-/* Parameters are the recorded f32 numbers rounded, and their masters these numbers. */
 static World begin(const Lab *lab)
 {
     World w = lab_world(lab, "weight.");
     w.lr = 0.002;
     w.bits = true;
-    for (uint32_t i = 0; i < lab->program->states.n; i++) {
-        const State *s = lab->program->states.at[i];
-        Value *v = w.states[s->id];
-        if (s->kind == SK_MASTER)
-            w.states[s->id] = lab_need(lab, "weight.%s", lab->program->states.at[s->of]->key);
-        for (int64_t k = 0; s->kind == SK_PARAM && k < v->count; k++) {
-            uint16_t bits;
-            dtype_store(DT_BF16, &bits, 0, v->at[k]);
-            v->at[k] = dtype_load(DT_BF16, &bits, 0);
-        }
-    }
     return w;
 }
 

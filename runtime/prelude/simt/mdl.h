@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define MDL_FN     static inline __attribute__((always_inline, unused))
+#define MDL_FN static inline __attribute__((always_inline, unused))
 /* Rolled: unrolled, as on a GPU, a tile takes ten times as long to compile and no less to run. */
 #define MDL_UNROLL _Pragma("GCC unroll 1")
 #define MDL_ROLLED _Pragma("GCC unroll 1")
