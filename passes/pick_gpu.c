@@ -141,7 +141,9 @@ typedef struct GpuProduct {
     bool tensor, read;
 } GpuProduct;
 
-enum { MOST_SUMS = 128, MOST_COMPUTING = 64 }; /* of a thread; of one that also computes f32 */
+/* Sums of a thread; of one that also computes f32; of several products of f32, each of which has operands of its own
+ * in registers. */
+enum { MOST_SUMS = 128, MOST_COMPUTING = 64, MOST_TOGETHER = 64 };
 
 static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
 {
@@ -155,7 +157,8 @@ static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
     for (size_t i = 0; i < count; i++) {
         const GpuTile t = fit_stages(&from[i], target, n, tensor);
         int64_t one = t.bm * t.bn / (t.wm * t.wn * WARP), sums = one * n;
-        bool fits = sums <= MOST_SUMS && (tensor || of->read || one <= MOST_COMPUTING) &&
+        bool fits = sums <= (tensor || n == 1 ? MOST_SUMS : MOST_TOGETHER) &&
+                    (tensor || of->read || one <= MOST_COMPUTING) &&
                     tile_shared(&t, n, tensor) <= (int64_t)target->l1;
         if (!fits && (i + 1 < count || best.bm))
             continue;
