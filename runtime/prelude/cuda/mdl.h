@@ -155,6 +155,7 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 #include "mdl_ring.h"
 
 #include "mdl_attend.h"
+#include "mdl_attend_few.h"
 #include "mdl_attend_group.h"
 #include "mdl_bins.h"
 #include "mdl_block_sort.h"
