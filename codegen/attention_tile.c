@@ -227,17 +227,19 @@ static void narrow(Lower *lo, const KExpr *var, KIndexOp op, const KExpr *x)
     ks_set(lo->k, lo->scope->block, var, ke_index(lo->k, op, var, x));
 }
 
-typedef struct RowSpan {
-    const KExpr *low, *high; /* no key is seen outside of [low, high) ... */
-    bool rest;               /* .. nor all of these */
-} RowSpan;
+static bool sees_all(const Attention *a)
+{
+    double all;
+    return !a->mask || (node_is_const(a->mask, &all) && all != 0);
+}
 
-/* What query t sees of [0, S). */
-static RowSpan row_bounds(Lower *lo, const BlockSpec *s, const Ix *t)
+RowSpan tile_row_bounds(Lower *lo, const BlockSpec *s, const Ix *t)
 {
     Kernel *k = lo->k;
     NodeBounds bounds;
     const KExpr *end = ke_extent(k, s->att->s), *low = ke_int(k, 0), *high = end;
+    if (sees_all(s->att))
+        return (RowSpan){low, high, false};
     const Ix *ix[] = {s->b, s->h, t, scope_var(lo, ke_int(k, 0), s->att->s)};
     node_bounds(lo->ir, s->att->mask, ix, lo->nvar - 1, &bounds);
     for (uint32_t i = 0; i < bounds.n; i++) {
@@ -274,12 +276,6 @@ static void close_rows(Lower *lo)
     scope_end(lo);
 }
 
-static bool sees_all(const Attention *a)
-{
-    double all;
-    return !a->mask || (node_is_const(a->mask, &all) && all != 0);
-}
-
 /* The lanes of a warp have what all of them have found: numbers of keys. */
 static void join_warp(Lower *lo, const Span4 *s, const Dim *keys)
 {
@@ -308,7 +304,7 @@ void tile_bounds(Lower *lo, const BlockSpec *s, Span4 *out)
                    .hi_min = ks_var(k, block, "hi_min", end),
                    .hi_max = ks_var(k, block, "hi_max", zero)};
     const Ix *t = open_rows(lo, s, s->lane ? s->lane : zero, s->lane ? WARP : 1);
-    RowSpan row = row_bounds(lo, s, t);
+    RowSpan row = tile_row_bounds(lo, s, t);
     out->rest = row.rest;
     narrow(lo, out->lo_min, KI_MIN, row.low);
     narrow(lo, out->lo_max, KI_MAX, row.low);
@@ -332,7 +328,7 @@ bool tile_queries(Lower *lo, const QueriesSpec *s, const KExpr **first, const KE
     *first = ks_var(k, block, "first", all);
     *end = ks_var(k, block, "end", zero);
     const Ix *t = open_rows(lo, &s->block, s->thread, s->threads);
-    RowSpan row = row_bounds(lo, &s->block, t);
+    RowSpan row = tile_row_bounds(lo, &s->block, t);
     const KExpr *before = ke_test(k, "<", row.low, s->u1);
     scope_if(lo, ke_test(k, "&&", before, ke_test(k, ">", row.high, s->u0)));
     const KExpr *at = lower_index(lo, t);

@@ -70,6 +70,13 @@ typedef struct BlockSpec {
 } BlockSpec;
 void tile_bounds(Lower *lo, const BlockSpec *s, Span4 *out);
 
+/* Of one query t of s->h: it sees no key outside of [low, high), and all of these unless `rest`. */
+typedef struct RowSpan {
+    const KExpr *low, *high;
+    bool rest;
+} RowSpan;
+RowSpan tile_row_bounds(Lower *lo, const BlockSpec *s, const Ix *t);
+
 /* Which queries may see a key of [u0, u1): all of a head are looked at by the threads of a block. */
 typedef struct QueriesSpec {
     BlockSpec block; /* all queries */

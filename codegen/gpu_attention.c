@@ -10,7 +10,7 @@
  * 16-bit operands go through tensor cores, where weights are rounded to the operands' type; others through
  * multiply-adds of f32.
  *
- * Config: rows (queries of a block), cols (keys of a step), stages of the ring. */
+ * Config: rows (queries of a block), cols (keys of a step), stages of the ring, groups; split: gpu_attention_few.c. */
 #include "gpu_attention.h"
 
 #include <math.h>
@@ -279,6 +279,10 @@ void gpu_attention(Lower *lo)
 {
     AttendFwd f = {0};
     Kernel *k = lo->k;
+    if (lower_config(lo, "split") > 0) {
+        gpu_attention_few(lo);
+        return;
+    }
     describe(lo, &f);
     if (f.stays) {
         attend_groups_stay(lo, &f);

@@ -47,4 +47,7 @@ void attend_groups_shape(Lower *lo, AttendFwd *f);
 void attend_groups(Lower *lo, AttendFwd *f);
 void attend_groups_stay(Lower *lo, AttendFwd *f);
 
+/* gpu_attention_few.c: all of it, for few queries. */
+void gpu_attention_few(Lower *lo);
+
 #endif

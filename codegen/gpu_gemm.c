@@ -62,7 +62,7 @@ void gpu_gemm(Lower *lo)
         gemm_multiply(lo, &kn);
         return;
     }
-    if (gpu_skinny(lo, &kn))
+    if (gpu_skinny(lo, &kn) || gpu_skinny_mma(lo, &kn))
         return;
     for (uint32_t s = 0; s < kn.nset; s++)
         if (tile_operand(&kn.set[s]) != DT_F32)

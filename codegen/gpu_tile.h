@@ -117,5 +117,7 @@ bool gpu_ring(Lower *lo, TileSet *sets, uint32_t n);
 
 /* gpu_skinny.c: computes all products if they have few rows; false: others are to do it. */
 bool gpu_skinny(Lower *lo, const GemmKernel *kn);
+/* gpu_skinny_mma.c: the same on tensor cores, of 16-bit operands. */
+bool gpu_skinny_mma(Lower *lo, const GemmKernel *kn);
 
 #endif

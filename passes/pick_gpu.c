@@ -141,7 +141,9 @@ typedef struct GpuProduct {
     bool tensor, read;
 } GpuProduct;
 
-enum { MOST_SUMS = 128, MOST_COMPUTING = 64 }; /* of a thread; of one that also computes f32 */
+/* Sums of a thread; of one that also computes f32; of several products of f32, each of which has operands of its own
+ * in registers. */
+enum { MOST_SUMS = 128, MOST_COMPUTING = 64, MOST_TOGETHER = 64 };
 
 static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
 {
@@ -155,7 +157,8 @@ static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
     for (size_t i = 0; i < count; i++) {
         const GpuTile t = fit_stages(&from[i], target, n, tensor);
         int64_t one = t.bm * t.bn / (t.wm * t.wn * WARP), sums = one * n;
-        bool fits = sums <= MOST_SUMS && (tensor || of->read || one <= MOST_COMPUTING) &&
+        bool fits = sums <= (tensor || n == 1 ? MOST_SUMS : MOST_TOGETHER) &&
+                    (tensor || of->read || one <= MOST_COMPUTING) &&
                     tile_shared(&t, n, tensor) <= (int64_t)target->l1;
         if (!fits && (i + 1 < count || best.bm))
             continue;
@@ -271,17 +274,64 @@ static bool attend_pairs_fill(const PassCx *cx, const Attention *a, int64_t rows
     return pairs * 10 >= ceil_of(pairs, cores) * cores * 9;
 }
 
+enum {
+    FEW_QUERIES = 16,
+    FEW_ROWS_HELD = 8,     /* queries of heads of a group that a block has */
+    FEW_COLUMNS_HELD = 96, /* of queries and outputs, of all rows: of a thread */
+    LEAST_SPLIT = 64,
+    MOST_SPLIT = 1024, /* keys that a block looks at */
+};
+
+/* Few queries leave a tile of 16 mostly empty, and few blocks the machine. */
+static bool attend_few(const PassCx *cx, const Attention *a)
+{
+    int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
+    bool idle = dim_hi(cx->ir, a->t) <= FEW_QUERIES && heads < cx->target->cores;
+    return idle || attention_small(cx->ir, a);
+}
+
+/* Rows of which a thread can hold its columns: those of a vector of 16 bytes, or of some. */
+static int64_t attend_few_rows(const PassCx *cx, const Attention *a)
+{
+    const Node *operand[] = {a->dot->in[1], a->out->in[1]};
+    int64_t w = attend_on_tensor_cores(operand, COUNT(operand)) ? 8 : 4;
+    int64_t d = ceil_of(dim_hi(cx->ir, a->d), w), e = ceil_of(dim_hi(cx->ir, a->e), w), lanes = 1;
+    while (lanes < WARP && lanes < (d > e ? d : e))
+        lanes *= 2;
+    int64_t columns = (ceil_of(d, lanes) + ceil_of(e, lanes)) * w;
+    return pick_clamp(FEW_COLUMNS_HELD / columns, 1, FEW_ROWS_HELD);
+}
+
+/* Keys are split so that all multiprocessors have some blocks, as far as splits stay worth their merging. */
+static void attend_few_config(const PassCx *cx, const Attention *a, int64_t *config)
+{
+    int64_t lines = dim_hi(cx->ir, a->g) * pick_clamp(dim_hi(cx->ir, a->t), 1, INT32_MAX);
+    int64_t chunks = ceil_of(lines, attend_few_rows(cx, a)), keys = LEAST_SPLIT;
+    double all = (double)dim_hi(cx->ir, a->b) * (double)dim_hi(cx->ir, a->kv) * (double)chunks *
+                 (double)dim_hi(cx->ir, a->s);
+    while (keys < MOST_SPLIT && all / (double)keys > (double)cx->target->cores * FULL)
+        keys *= 2;
+    int64_t rows = ceil_of(lines, chunks);
+    const int64_t ints[] = {rows, rows > FEW_ROWS_HELD / 2 ? 2 : 4, 1, 0, keys};
+    memcpy(config, ints, sizeof ints);
+}
+
 static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
 {
     Attention a;
     if (!attention_find(body, &a))
         BUG("pick: no attention in '%s'", body->name ? body->name : "?");
+    if (attend_few(cx, &a)) {
+        attend_few_config(cx, &a, config);
+        return;
+    }
     const Node *operand[] = {a.dot->in[0], a.dot->in[1], a.out->in[1]};
     bool tensor = attend_on_tensor_cores(operand, COUNT(operand));
     int64_t t = dim_hi(cx->ir, a.t);
     config[3] = tensor && t > LEAST_GROUP / 2 && attend_by_groups(cx, operand, COUNT(operand));
     const GpuAttend *warps = tensor ? attend_tiles : attend_floats;
     attend_config(cx, config[3] ? attend_groups : warps, &a, t, config);
+    config[4] = 0;
     if (config[3] && attend_pairs_fill(cx, &a, config[0]))
         config[3] = 2; /* blocks stay */
 }

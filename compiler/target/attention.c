@@ -218,19 +218,24 @@ static bool is_size(const Dim *d, int64_t most)
     return dim_is_const(d, &n) && n > 0 && n <= most;
 }
 
+bool attention_small(const Ir *ir, const Attention *a)
+{
+    return dim_hi(ir, a->t) < MIN_QUERIES || dim_hi(ir, a->s) < MIN_QUERIES;
+}
+
 /* On a GPU the outputs of 16 rows are in the registers of a warp. */
-bool attention_sizes_fit(const Target *t, const Ir *ir, const Attention *a)
+bool attention_sizes_fit(const Target *t, const Attention *a)
 {
     int64_t most = t->kind == TK_CUDA ? MAX_GPU_WIDTH : MAX_WIDTH;
     return is_size(a->d, most) && is_size(a->e, most) && is_size(a->kv, INT32_MAX) &&
-           is_size(a->g, INT32_MAX) && dim_hi(ir, a->t) >= MIN_QUERIES &&
-           dim_hi(ir, a->s) >= MIN_QUERIES;
+           is_size(a->g, INT32_MAX);
 }
 
-/* Single queries are a matter of reading keys and values once: panels of them would not pay. */
+/* Single queries are a matter of reading keys and values once: on a CPU panels of them would not pay; a GPU has a
+ * schedule that makes none. */
 bool claim_attention(const Target *t, const Graph *body)
 {
     Attention a;
-    return attention_find(body, &a) && attention_sizes_fit(t, body->ir, &a) &&
-           has_vector(a.y->type->dtype);
+    return attention_find(body, &a) && attention_sizes_fit(t, &a) &&
+           (!attention_small(body->ir, &a) || t->kind == TK_CUDA) && has_vector(a.y->type->dtype);
 }

@@ -260,7 +260,8 @@ bool attention_find_bwd(const Graph *body, AttentionBwd *b)
 bool claim_attention_bwd(const Target *t, const Graph *body)
 {
     AttentionBwd b;
-    if (!attention_find_bwd(body, &b) || !attention_sizes_fit(t, body->ir, &b.a))
+    if (!attention_find_bwd(body, &b) || !attention_sizes_fit(t, &b.a) ||
+        attention_small(body->ir, &b.a))
         return false;
     double queries = (double)dim_hi(body->ir, b.a.g) * (double)dim_hi(body->ir, b.a.t);
     double width = 2 * (double)dim_hi(body->ir, b.a.d) + (double)dim_hi(body->ir, b.a.e);

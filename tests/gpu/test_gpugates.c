@@ -111,8 +111,10 @@ static void llava_med(void **state)
 
 static void model_files(void **state)
 {
-    static const Part parts[] = {{.file = "models/gpt2.mdl"},
-                                 {.file = "models/gpt2.mdl", .generate = true}};
+    static const Part parts[] = {
+        {.file = "models/gpt2.mdl"},
+        {.file = "models/gpt2.mdl", .generate = true},
+        {.file = "bench/mistral_token.mdl", .generate = true, .sets = {"model.mistral.L=1"}}};
     check_parts(*state, parts, COUNT(parts));
 }
 

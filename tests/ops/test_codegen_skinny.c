@@ -196,13 +196,81 @@ static void test_weights(void **state)
     harness_run(h);
 }
 
+/* Up to 16 rows of 16-bit operands on tensor cores: both layouts, whole pieces of the depth and parts of one, the depth
+ * in splits and in one, columns past the last, two products of one result, batches. */
+typedef struct Rows {
+    int m, n, k, batch;
+    bool turned, two;
+    DType type;
+} Rows;
+
+static const Node *narrow_product(Harness *h, Graph *g, const Rows *r, const Dim *const *d,
+                                  const char *name, const Node *x)
+{
+    const Type *t =
+        r->turned ? matrix(h, r->type, d[0], d[2], d[3]) : matrix(h, r->type, d[0], d[3], d[2]);
+    const Node *w = graph_cast(g, DT_F32, graph_input(g, sym(h->ir->syms, name), t));
+    int64_t o = r->batch == 1 ? 0 : 1;
+    DotAxes axes = {.nbatch = (uint32_t)o, .ncontract = 1};
+    axes.a_contract[0] = o + 1;
+    axes.b_contract[0] = o + (r->turned ? 1 : 0);
+    return graph_dot(g, x, w, &axes);
+}
+
+static void add_rows(Harness *h, const Rows *r, const Dim *const *d)
+{
+    Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+    const Node *x = graph_input(g, sym(h->ir->syms, "x"), matrix(h, r->type, d[0], d[1], d[3]));
+    x = graph_cast(g, DT_F32, x);
+    const Node *y = narrow_product(h, g, r, d, "w", x);
+    if (r->two)
+        y = graph_binary(g, OP_MUL, graph_unary(g, OP_TANH, y), narrow_product(h, g, r, d, "u", x));
+    graph_result(g, sym(h->ir->syms, "y"), graph_cast(g, r->type, y));
+    case_add(h,
+             &(CaseSpec){.name = "rows", .body = g, .cls = "gemm", .tol = 0.01, .lo = -1, .hi = 1});
+}
+
+static void test_rows(void **state)
+{
+    UNUSED(state);
+    static const Rows cases[] = {
+        {16, 256, 512, 1, true, false, DT_BF16},  {16, 256, 512, 1, false, false, DT_BF16},
+        {9, 131, 776, 1, true, true, DT_F16},     {9, 136, 777, 1, false, true, DT_F16},
+        {12, 4099, 136, 1, true, false, DT_BF16}, {7, 1000, 1000, 1, false, false, DT_BF16},
+        {5, 200, 300, 3, true, false, DT_F16},    {13, 203, 301, 3, false, false, DT_BF16},
+        {16, 17, 2048, 1, true, true, DT_BF16},   {10, 24, 2304, 1, false, false, DT_F16},
+    };
+    Harness *h = harness_new("sm_80");
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const Rows *r = &cases[i];
+        add_rows(h, r,
+                 (const Dim *[]){extent(h, r->batch), extent(h, r->m), extent(h, r->n),
+                                 extent(h, r->k)});
+    }
+    harness_run(h);
+}
+
+static void test_rows_of_the_run(void **state)
+{
+    UNUSED(state);
+    static const int values[][3] = {{0, 64, 1}, {1, 65, 31}, {9, 300, 512}, {16, 333, 1100}};
+    for (size_t v = 0; v < COUNT(values); v++) {
+        Harness *h = harness_new("sm_90a");
+        const Dim *d[] = {extent(h, 1), harness_dim(h, "B", 0, 16, values[v][0]),
+                          harness_dim(h, "N", 64, 333, values[v][1]),
+                          harness_dim(h, "K", 1, 1100, values[v][2])};
+        for (int turned = 0; turned < 2; turned++)
+            add_rows(h, &(Rows){16, 333, 1100, 1, turned, false, DT_BF16}, d);
+        harness_run(h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_dynamic),
-        cmocka_unit_test(test_vector),
-        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_layouts), cmocka_unit_test(test_dynamic),
+        cmocka_unit_test(test_vector),  cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_rows_of_the_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,31 @@ static const Form groups[] = {
     {"attention(q, k, v, mask: padding(ok))", 2, 70, 400, 1, 1, 256, 256, "f16", false},
 };
 
+/* Few queries: one and some splits of the keys, of which the last is short, one key, no key that a query sees; heads that
+ * share keys, in one block and in several; lanes without a column, rows of columns that are no vectors. */
+static const Form few[] = {
+    {"attention(q, k, v)", 1, 1, 1, 4, 2, 16, 16, NULL, false},
+    {"attention(q, k, v)", 2, 1, 63, 4, 1, 64, 64, NULL, false},
+    {"attention(q, k, v, mask: (b, t, u) => u <= pos[b, t])", 2, 1, 65, 2, 2, 128, 128, NULL,
+     false},
+    {"attention(q, k, v)", 1, 1, 700, 6, 2, 24, 7, NULL, false},
+    {"attention(q, k, v, mask: (b, t, u) => u < 400 + 3 * t and u > 130)", 1, 3, 500, 10, 2, 40, 41,
+     NULL, false},
+    {"attention(q, k, v, mask: (b, t, u) => u < t - 2)", 1, 5, 150, 3, 1, 16, 256, NULL, false},
+    {"attention(q, k, v, mask: padding(ok), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.125 * (h "
+     "+ 1) * u)",
+     2, 2, 130, 4, 2, 16, 16, NULL, false},
+    {"attention(q, k, v)", 1, 1, 64, 4, 2, 128, 128, "bf16", false},
+    {"attention(q, k, v, scale: 0.2)", 1, 1, 300, 8, 2, 128, 128, "bf16", false},
+    {"attention(q, k, v, mask: (b, t, u) => u <= 100 * pos[b, t] and u > t + 90)", 2, 16, 260, 2, 1,
+     64, 64, "f16", false},
+    {"attention(q, k, v, mask: padding(ok))", 2, 1, 150, 2, 1, 80, 96, "f16", false},
+    {"attention(q, k, v, score: (s, b, h, t, u) => silu(s) + w[h])", 1, 4, 75, 4, 2, 7, 41, "bf16",
+     false},
+    {"attention(q, k, v)", 1, 2, 129, 2, 1, 256, 256, "bf16", false},
+    {"attention(q, k, v)", 1, 2, 129, 9, 1, 256, 256, NULL, false},
+};
+
 static const Form backward[] = {
     {BWD ")", 2, 33, 47, 4, 2, 16, 16, NULL, false},
     {BWD ", mask: causal(pos))", 2, 130, 130, 2, 1, 8, 40, NULL, false},
@@ -119,6 +144,13 @@ static void test_forward(void **state)
     run_forms("sm_80", forward, COUNT(forward), "attention");
 }
 
+static void test_few(void **state)
+{
+    UNUSED(state);
+    run_forms("sm_80", few, COUNT(few), "attention");
+    run_forms("sm_90a", few + 7, 3, "attention");
+}
+
 static void test_groups(void **state)
 {
     UNUSED(state);
@@ -155,13 +187,9 @@ static void test_stored(void **state)
     run_forms("sm_80", stored, 2, "attention_bwd");
 }
 
-static void run_time_sizes(const char *isa, uint32_t cores)
+static void run_sizes(const char *isa, uint32_t cores, const Form *all, size_t n)
 {
-    static const Form all[] = {
-        {"attention(q, k, v, mask: causal(pos))", 13, 53, 59, 4, 2, 16, 24, "bf16", false},
-        {BWD ", mask: padding(ok))", 13, 53, 59, 2, 1, 16, 24, "f16", false},
-    };
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < n; i++) {
         Harness *h = harness_new(isa);
         h->target.cores = cores ? cores : h->target.cores;
         Lab l = lab_open(form_text(h->arena, &all[i]));
@@ -171,11 +199,38 @@ static void run_time_sizes(const char *isa, uint32_t cores)
         PassCx *cx = passes_begin(l.ir, l.arena, l.program, &h->target);
         const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
         assert_non_null(fused);
-        const Node *group = group_of(fused, i == 0 ? "attention" : "attention_bwd");
+        const Node *group =
+            group_of(fused, strstr(all[i].text, BWD) ? "attention_bwd" : "attention");
         assert_non_null(group);
         add_case(h, group, "sizes", tolerance(&all[i]));
         harness_run(h);
         lab_close(&l);
+    }
+}
+
+static void run_time_sizes(const char *isa, uint32_t cores)
+{
+    static const Form all[] = {
+        {"attention(q, k, v, mask: causal(pos))", 13, 53, 59, 4, 2, 16, 24, "bf16", false},
+        {BWD ", mask: padding(ok))", 13, 53, 59, 2, 1, 16, 24, "f16", false},
+    };
+    run_sizes(isa, cores, all, COUNT(all));
+}
+
+/* As many keys as were kept, of one and of more splits. */
+static void test_few_of_the_kept(void **state)
+{
+    UNUSED(state);
+    static const Form all[] = {
+        {"attention(q, k, v, mask: (b, t, u) => u <= 99 + pos[b, t])", 1, 1, 303, 4, 2, 16, 24,
+         NULL, false},
+        {"attention(q, k, v)", 2, 11, 303, 4, 2, 16, 24, "bf16", false},
+    };
+    static const int kept[] = {1, 63, 64, 65, 128, 303};
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        set_symbol("KEPT", kept[i]);
+        set_symbol("FEW", 1 + (int)i * 2);
+        run_sizes("sm_80", 0, all, COUNT(all));
     }
 }
 
@@ -190,9 +245,14 @@ static void test_run_time_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward),        cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_backward),       cmocka_unit_test(test_groups_backward),
-        cmocka_unit_test(test_groups_stay),    cmocka_unit_test(test_stored),
+        cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_few),
+        cmocka_unit_test(test_few_of_the_kept),
+        cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_groups_backward),
+        cmocka_unit_test(test_groups_stay),
+        cmocka_unit_test(test_stored),
         cmocka_unit_test(test_run_time_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

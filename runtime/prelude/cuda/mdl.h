@@ -155,9 +155,11 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 #include "mdl_ring.h"
 
 #include "mdl_attend.h"
+#include "mdl_attend_few.h"
 #include "mdl_attend_group.h"
 #include "mdl_bins.h"
 #include "mdl_block_sort.h"
 #include "mdl_scores.h"
+#include "mdl_skinny.h"
 
 #endif

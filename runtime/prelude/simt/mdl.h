@@ -90,9 +90,11 @@ MDL_SIMT_FN void mdl_must_be_aligned(const void *p, int64_t bytes)
 #include "mdl_ring.h"
 
 #include "mdl_attend.h"
+#include "mdl_attend_few.h"
 #include "mdl_attend_group.h"
 #include "mdl_bins.h"
 #include "mdl_block_sort.h"
 #include "mdl_scores.h"
+#include "mdl_skinny.h"
 
 #endif
