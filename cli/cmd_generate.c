@@ -13,24 +13,27 @@ typedef struct GenerateUse {
 /* The block by name, or the only one. */
 static bool find_block(const Cli *cli, const Compile *c, uint32_t *block, Err *err)
 {
-    uint32_t n = compile_generate_count(c);
+    uint32_t n = 0, count = compile_generate_count(c);
     const char *wanted = cli->words.n ? cli->words.at[0] : NULL;
-    Sym *names = NEW_ARRAY(cli->arena, Sym, n + (size_t)1);
+    Sym *names = NEW_ARRAY(cli->arena, Sym, count + (size_t)1);
     StrBuf all = sb_new(cli->arena);
+    *block = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (compile_generate_chats(c, i))
+            continue;
+        names[n] = compile_generate_name(c, i);
+        sb_printf(&all, "%s%s", n ? ", " : "", names[n]);
+        if (!wanted || strcmp(names[n], wanted) == 0)
+            *block = i;
+        n++;
+    }
     if (!n)
         return err_set(err, ERR_PROGRAM, "the program has no `generate` block");
-    *block = wanted ? n : 0;
-    for (uint32_t i = 0; i < n; i++) {
-        names[i] = compile_generate_name(c, i);
-        sb_printf(&all, "%s%s", i ? ", " : "", names[i]);
-        if (wanted && strcmp(names[i], wanted) == 0)
-            *block = i;
-    }
     if (!wanted && n > 1) {
         usage_error(err, "the file has %u generate blocks: %s", n, sb_text(&all));
         return err_help(err, "name one of them");
     }
-    if (*block < n)
+    if (*block < count)
         return true;
     Sym near = sym_nearest(wanted, names, n);
     usage_error(err, "no generate block `%s`", wanted);

@@ -206,6 +206,11 @@ const char *compile_generate_name(const Compile *c, uint32_t i)
     return front_generate_name(c->front, i);
 }
 
+bool compile_generate_chats(const Compile *c, uint32_t i)
+{
+    return front_generate_chats(c->front, i);
+}
+
 bool compile_generate(Compile *c, uint32_t i, Err *err)
 {
     tell(c, "elaborating", front_generate_name(c->front, i));

@@ -96,9 +96,11 @@ uint32_t compile_model_count(const Compile *c);
 const char *compile_model_name(const Compile *c, uint32_t i);
 bool compile_model(Compile *c, uint32_t i, Err *err);
 
-/* The `generate` blocks of the file, and one of them: entries prefill and decode (runtime.h: rt_generate). */
+/* The `generate` and `chat` blocks of the file, in its order, and one of them: entries prefill and decode
+ * (runtime.h: rt_generate). A chat cannot be run yet. */
 uint32_t compile_generate_count(const Compile *c);
 const char *compile_generate_name(const Compile *c, uint32_t i);
+bool compile_generate_chats(const Compile *c, uint32_t i); /* it is a `chat` */
 bool compile_generate(Compile *c, uint32_t i, Err *err);
 
 /* Elaborates one function: MODEL, MODEL.fn, an fn or op of the file or of std. The formals named by

@@ -124,10 +124,11 @@ Program *front_call(Front *f, const FrontCall *call, bool *blame);
 /* The Def of an op of std on operands of these types; NULL after diagnostics. */
 const Def *front_std_op(Front *f, const StdOp *op);
 
-/* The `generate` blocks of the file; and one of them as a Program: entries prefill and decode, and its row in
+/* The `generate` and `chat` blocks of the file, in its order; and one of them as a Program: entries prefill and decode, and its row in
  * the plan's table. Weights are those that whoever runs it loads. NULL after diagnostics. */
 uint32_t front_generate_count(const Front *f);
 Sym front_generate_name(const Front *f, uint32_t i);
+bool front_generate_chats(const Front *f, uint32_t i); /* it is a `chat` */
 Program *front_generate(Front *f, uint32_t i, PlanBuilder *b);
 
 /* Hash of what decides a run: source texts, imports, overrides. */
