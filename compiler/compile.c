@@ -669,6 +669,12 @@ bool compile_kernels(Compile *c, Bytes *out, Err *err)
     return compile_lower(c, err) && build(c, planb_new(c->arena), c->program->entries.n, out, err);
 }
 
+bool compile_look(Compile *c, Bytes *out, Err *err)
+{
+    return front_runs(c->front, c->program) ? compile_plan(c, out, err)
+                                            : compile_kernels(c, out, err);
+}
+
 bool compile_states(Compile *c, Bytes *out, Err *err)
 {
     return build(c, planb_new(c->arena), 0, out, err);

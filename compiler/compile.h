@@ -138,6 +138,8 @@ bool compile_plan(Compile *c, Bytes *out, Err *err);
 /* The same of entries and kernels alone, without data and run: also of a program that uses what cannot be run
  * yet, so that its kernels can be looked at. */
 bool compile_kernels(Compile *c, Bytes *out, Err *err);
+/* compile_plan where the program can be run, else compile_kernels. */
+bool compile_look(Compile *c, Bytes *out, Err *err);
 bool compile_states(Compile *c, Bytes *out, Err *err);
 
 /* ---- passes, by name ---- */

@@ -56,6 +56,7 @@ Program *front_stage_rows(Front *f, const char *name, int64_t rows, PlanBuilder 
 /* False after E0199 for everything in the program that is checked but cannot be run yet. Whoever makes
  * a plan asks; whoever looks at graphs, or interprets them, does not. */
 bool front_runnable(Front *f, const Program *p);
+bool front_runs(const Front *f, const Program *p); /* whether it does; says nothing */
 
 /* Calls the functions that initialise states of p, for every element; what they give lies in Init.values.
  * Whoever makes a plan asks, before codegen. False after diagnostics. */

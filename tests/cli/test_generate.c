@@ -203,6 +203,31 @@ static void test_of_a_run(void **state)
                         GOOD(tool, "generate", "run", "--prompt", "abab", "--max-tokens", "12"));
 }
 
+/* What cannot be run can be looked at. */
+static void test_looked_at(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl",
+               LLAMA GREEDY " }\n"
+                            "template turns { user = [content] ; assistant = [learn(content)] }\n"
+                            "chat talk { model = m ; tokenizer = hf(\"a/b\") ; template = turns }\n");
+    check_has(GOOD(tool, "dump", "a.mdl", "--block", "talk", "--groups"), "entry decode");
+    check_has(GOOD(tool, "dump", "a.mdl", "--block", "g", "--steps"), "decode:\n");
+    check_has(GOOD(tool, "why", "a.mdl", "--block", "talk", "norm"), "norm");
+    check_has(GOOD(tool, "compile", "a.mdl", "--block", "talk", "--device", "cuda", "--arch",
+                   "sm_80", "-o", "out"),
+              "out/plans/talk.plan");
+    check_has(GOOD(tool, "dump", "out/plans/talk.plan", "--source"), "MDL_GPU_KERNEL");
+    Outcome o = RUN(tool, "generate", "a.mdl", "talk");
+    check_code(&o, 2);
+    check_has(o.err, "no generate block `talk`");
+    o = RUN(tool, "dump", "a.mdl", "--block", "tall", "--groups");
+    check_code(&o, 2);
+    check_has(o.err, "did you mean `talk`?");
+    o = RUN(tool, "dump", "a.mdl", "--block", "talk", "--stage", "x", "--groups");
+    check_code(&o, 2);
+}
+
 static void test_refused(void **state)
 {
     Tool *tool = *state;
@@ -248,6 +273,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_small_context, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_sampling, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_of_a_run, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(test_looked_at, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
