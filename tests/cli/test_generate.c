@@ -208,9 +208,10 @@ static void test_looked_at(void **state)
 {
     Tool *tool = *state;
     tool_write(tool, "a.mdl",
-               LLAMA GREEDY " }\n"
-                            "template turns { user = [content] ; assistant = [learn(content)] }\n"
-                            "chat talk { model = m ; tokenizer = hf(\"a/b\") ; template = turns }\n");
+               LLAMA GREEDY
+               " }\n"
+               "template turns { user = [content] ; assistant = [learn(content)] }\n"
+               "chat talk { model = m ; tokenizer = hf(\"a/b\") ; template = turns }\n");
     check_has(GOOD(tool, "dump", "a.mdl", "--block", "talk", "--groups"), "entry decode");
     check_has(GOOD(tool, "dump", "a.mdl", "--block", "g", "--steps"), "decode:\n");
     check_has(GOOD(tool, "why", "a.mdl", "--block", "talk", "norm"), "norm");
