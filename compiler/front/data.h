@@ -167,6 +167,8 @@ bool eval_requirements(Elab *e, Env *env, const Ast *block);
 
 bool generates(Elab *e, const Val *model, Span at);     /* its forward takes what decoding gives */
 bool dialog_check(Elab *e, Env *env, const Ast *block); /* chat, generate */
+/* Its element types: *out but for what the block says (precision.c). */
+bool block_precision(Elab *e, Env *env, const Ast *block, Precision *out);
 /* What its `image` function makes of a picture, numbers; NULL: it has none. */
 bool dialog_image(Elab *e, Env *env, const Ast *block, const Datum **image);
 

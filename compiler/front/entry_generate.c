@@ -286,13 +286,26 @@ static void add_next(Generate *x)
     x->plan.next = program_state(e->program, &proto)->id;
 }
 
+/* Before the model is made, whose parameters are stored so. A text that a run writes is computed as the run
+ * trains: the parameters are its own. */
+static bool set_precision(Generate *x)
+{
+    Elab *e = x->e;
+    if (e->stage) {
+        return true;
+    }
+    bool ok = block_precision(e, x->env, x->block, &e->precision);
+    e->generic = narrow_generic(e);
+    return ok;
+}
+
 /* What a `chat` needs beside its graphs is not there; schema.def says it of each attribute. */
 static bool generate(Generate *x)
 {
     Elab *e = x->e;
     const Ast *model = block_attr(x->block, "model"),
               *tokenizer = block_attr(x->block, "tokenizer");
-    if (!dialog_check(e, x->env, x->block) || !read_sampler(x)) {
+    if (!set_precision(x) || !dialog_check(e, x->env, x->block) || !read_sampler(x)) {
         return false;
     }
     if (!tokenizer || !model) {

@@ -95,6 +95,8 @@ bool dialog_check(Elab *e, Env *env, const Ast *block)
     bool ok = !tokenizer || tokenizer_of(e, tokenizer);
     ok = (!template || template_of(e, template)) && ok;
     const Datum *image;
+    Precision precision = e->precision;
+    ok = block_precision(e, env, block, &precision) && ok;
     ok = dialog_image(e, env, block, &image) && ok;
     if (call) {
         return calls(e, env, block, call) && ok;
