@@ -211,6 +211,11 @@ bool compile_generate_chats(const Compile *c, uint32_t i)
     return front_generate_chats(c->front, i);
 }
 
+int64_t compile_context(const Compile *c)
+{
+    return c->builder->generates.n ? c->builder->generates.at[0].context : 0;
+}
+
 bool compile_generate(Compile *c, uint32_t i, Err *err)
 {
     tell(c, "elaborating", front_generate_name(c->front, i));

@@ -102,6 +102,8 @@ uint32_t compile_generate_count(const Compile *c);
 const char *compile_generate_name(const Compile *c, uint32_t i);
 bool compile_generate_chats(const Compile *c, uint32_t i); /* it is a `chat` */
 bool compile_generate(Compile *c, uint32_t i, Err *err);
+/* After it: how many tokens are kept; 0: the block writes no text. */
+int64_t compile_context(const Compile *c);
 
 /* Elaborates one function: MODEL, MODEL.fn, an fn or op of the file or of std. The formals named by
  * the inputs are bound to tensors of these types, which the entry's inputs then have: a formal of
