@@ -114,7 +114,8 @@ static void test_as_torch_in_16_bits(void **state)
         const char *graphs = GOOD(tool, "dump", "a.mdl", "--block", "g", "--graph");
         check_has(graphs, arena_printf(tool->arena, "param \"lm_head.weight\" %s[", types[i]));
         check_has(graphs, arena_printf(tool->arena, "keys\" %s[", types[i]));
-        for (size_t d = 0; d < COUNT(devices); d++)
+        size_t ndevice = i == 0 ? COUNT(devices) : 1; /* kernels of another type take time */
+        for (size_t d = 0; d < ndevice; d++)
             expect_text(GOOD(tool, "generate", "a.mdl", "--weights", recorded(tool, "llama"),
                              "--prompt", prompt_of(tool, text, n), "--max-tokens", "24", "--device",
                              devices[d]),

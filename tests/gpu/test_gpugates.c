@@ -8,8 +8,9 @@
 #include "plan.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { MOST_SHARED = 232448, MOST_SHARED_SM80 = 166912 };
+enum { MOST_SHARED = 232448, MOST_SHARED_SM80 = 166912, MOST_BLOCKS = 1 << 24, PROCESSORS = 132 };
 
 /* What of a program is compiled: its stage of that name, NULL: its only one; or its first `generate` or `chat` block. */
 typedef struct Part {
@@ -42,6 +43,14 @@ static Plan *compile_for(Arena *arena, const Part *part, const char *arch)
     return plan;
 }
 
+/* A grid follows from the upper ends of sizes of the run. */
+static void check_grid(const Plan *p, const char *arch, const PlanPhase *f)
+{
+    int64_t blocks = plan_blocks(f, plan_dim_hi(p, f->tasks), PROCESSORS);
+    if (blocks > MOST_BLOCKS)
+        fail_msg("%s: %s may have %lld blocks", arch, plan_text(p, f->symbol), (long long)blocks);
+}
+
 /* Whether it spills nothing; all that do are named. */
 static bool check_kernel(const Plan *p, const char *arch, const PlanPhase *f, const CubinKernel *k)
 {
@@ -49,6 +58,7 @@ static bool check_kernel(const Plan *p, const char *arch, const PlanPhase *f, co
     if (!k)
         fail_msg("%s: %s is not in its machine code", arch, name);
     uint32_t spilled = k->spill_stores + k->spill_loads;
+    check_grid(p, arch, f);
     if (getenv("MDL_GPU_TABLE"))
         printf("%-8s %-60s %4u threads %4u registers %7u shared %4u frame %4u spilled\n", arch,
                name, f->threads, k->registers, f->shared + k->shared, k->frame, spilled);
@@ -68,15 +78,16 @@ static GpuBuild build_part(GpuCase *g, const Part *part, const char *arch, GpuTe
     if (!table || strcmp(table, "cold") != 0)
         return gpu_must_build(g, arch, texts.at, texts.n);
     const char *name = part->stage ? part->stage : part->generate ? "text" : "train";
-    g->cache = path_join(g->arena, g->dir,
-                         arena_printf(g->arena, "%s-%s-%s", arch,
-                                      path_stem(g->arena, part->file), name));
+    g->cache =
+        path_join(g->arena, g->dir,
+                  arena_printf(g->arena, "%s-%s-%s", arch, path_stem(g->arena, part->file), name));
     double start = clock_now();
+    clock_t cpu = clock();
     gpu_must_build(g, arch, texts.at, texts.n);
-    double built = clock_now();
+    double built = clock_now(), used = (double)(clock() - cpu) / CLOCKS_PER_SEC;
     GpuBuild again = gpu_must_build(g, arch, texts.at, texts.n);
-    printf("%-8s %s %s: %u kernels, %.1f s cold, %.2f s warm\n", arch, part->file, name, texts.n,
-           built - start, clock_now() - built);
+    printf("%-8s %s %s: %u kernels, %.1f s cold (%.1f s of processors), %.2f s warm\n", arch,
+           part->file, name, texts.n, built - start, used, clock_now() - built);
     return again;
 }
 
