@@ -39,10 +39,24 @@ static bool compile_one(Cli *cli, Compile *c, const char *stage, CompileUse *u, 
     return true;
 }
 
+/* DIR/plans/NAME.plan; of a block that cannot be run, its kernels. */
+static bool compile_block(Cli *cli, Compile *c, CompileUse *u, Err *err)
+{
+    RunFolder folder = run_folder_at(cli, u->dir, cli->value[OPT_block]);
+    Bytes plan;
+    if (!begin_program(cli, c, err) || !compile_look(c, &plan, err) ||
+        !run_plan_write(cli, &folder, plan, err))
+        return false;
+    VEC_PUSH(cli->arena, &u->written, folder.plan);
+    return true;
+}
+
 static bool compile_all(Cli *cli, Compile *c, void *user, Err *err)
 {
     CompileUse *u = user;
     const char *wanted = NULL;
+    if (cli_has(cli, OPT_block))
+        return compile_block(cli, c, u, err);
     if ((cli_has(cli, OPT_stage) && !choose_stage(cli, c, &wanted, err)) ||
         !clear_folder(cli, c, u->dir, err))
         return false;

@@ -125,7 +125,7 @@ static void dump_kernels(Cli *cli, Compile *c, StrBuf *sb)
 static bool dump_compiled(Cli *cli, Compile *c, StrBuf *sb, Err *err)
 {
     Bytes bytes;
-    if (!compile_plan(c, &bytes, err))
+    if (!compile_look(c, &bytes, err))
         return false;
     if (cli_has(cli, OPT_groups))
         dump_entries(cli, c, print_groups, sb);
@@ -155,11 +155,9 @@ static bool check_entry(const Cli *cli, const Program *p, bool graphs, Err *err)
 
 static bool dump_source(Cli *cli, Compile *c, void *user, Err *err)
 {
-    const char *stage;
     UNUSED(user);
     bool graphs = cli_has(cli, OPT_graph) || cli_has(cli, OPT_print_after);
-    if (!choose_stage(cli, c, &stage, err) || !compile_stage(c, stage, err) ||
-        !check_entry(cli, compile_program(c), graphs, err))
+    if (!begin_program(cli, c, err) || !check_entry(cli, compile_program(c), graphs, err))
         return false;
     StrBuf sb = sb_new(cli->arena);
     bool rest = !graphs || wanted_parts(cli) || cli_has(cli, OPT_kernels);

@@ -10,33 +10,6 @@ typedef struct GenerateUse {
     Plan *plan;
 } GenerateUse;
 
-/* The block by name, or the only one. */
-static bool find_block(const Cli *cli, const Compile *c, uint32_t *block, Err *err)
-{
-    uint32_t n = compile_generate_count(c);
-    const char *wanted = cli->words.n ? cli->words.at[0] : NULL;
-    Sym *names = NEW_ARRAY(cli->arena, Sym, n + (size_t)1);
-    StrBuf all = sb_new(cli->arena);
-    if (!n)
-        return err_set(err, ERR_PROGRAM, "the program has no `generate` block");
-    *block = wanted ? n : 0;
-    for (uint32_t i = 0; i < n; i++) {
-        names[i] = compile_generate_name(c, i);
-        sb_printf(&all, "%s%s", i ? ", " : "", names[i]);
-        if (wanted && strcmp(names[i], wanted) == 0)
-            *block = i;
-    }
-    if (!wanted && n > 1) {
-        usage_error(err, "the file has %u generate blocks: %s", n, sb_text(&all));
-        return err_help(err, "name one of them");
-    }
-    if (*block < n)
-        return true;
-    Sym near = sym_nearest(wanted, names, n);
-    usage_error(err, "no generate block `%s`", wanted);
-    return err_help(err, near ? "did you mean `%s`?" : "there is %s", near ? near : sb_text(&all));
-}
-
 /* Where the checkpoints of the stage lie. */
 static bool find_run(Cli *cli, Compile *c, const GenerateUse *u, const char **work, Err *err)
 {
@@ -80,7 +53,8 @@ static bool make_plan(Cli *cli, Compile *c, void *user, Err *err)
     GenerateUse *u = user;
     uint32_t block = 0;
     Bytes bytes;
-    if (!find_block(cli, c, &block, err) || !find_weights(cli, c, u, err) ||
+    BlockChoice choice = {.wanted = cli->words.n ? cli->words.at[0] : NULL};
+    if (!choose_block(cli, c, choice, &block, err) || !find_weights(cli, c, u, err) ||
         !compile_generate(c, block, err) || !compile_plan(c, &bytes, err))
         return false;
     /* the plan keeps pointing into the bytes, which must outlive the session */

@@ -1,7 +1,8 @@
 /* cmd_plan.c: `mdl plan`: the stages of a program and what they take, as far as it is known without devices and
- * data: what trains, floating-point operations of the losses' contractions, bytes of weights. */
+ * data: what trains, floating-point operations of the losses' contractions, bytes of weights. And the blocks that
+ * write text. */
 #include "front.h"
-#include "program.h"
+#include "plan_blocks.h"
 
 /* One stage in words and numbers. */
 typedef struct Row {
@@ -16,6 +17,7 @@ typedef struct Row {
 
 typedef struct Rows {
     VEC(Row) at;
+    VEC(BlockRow) blocks;
     bool json;
 } Rows;
 
@@ -228,6 +230,40 @@ static void put_notes(const Rows *rows)
     }
 }
 
+static bool look_at_blocks(Cli *cli, Compile *c, Rows *rows, Err *err)
+{
+    for (uint32_t i = 0; i < compile_generate_count(c); i++) {
+        BlockRow r;
+        bool writes;
+        if (!block_row(cli, c, i, &r, &writes, err))
+            return false;
+        if (writes)
+            VEC_PUSH(cli->arena, &rows->blocks, r);
+    }
+    return true;
+}
+
+static void put_rows(Cli *cli, const Rows *rows)
+{
+    if (rows->json) {
+        puts("{\"schema\":\"mdl.plan.1\"}");
+        for (uint32_t i = 0; i < rows->at.n; i++)
+            put_json(cli, &rows->at.at[i]);
+        for (uint32_t i = 0; i < rows->blocks.n; i++)
+            block_row_json(cli, &rows->blocks.at[i]);
+        return;
+    }
+    if (rows->at.n)
+        put_stages(rows);
+    if (rows->at.n && rows->blocks.n)
+        puts("");
+    if (rows->blocks.n)
+        block_rows_put(rows->blocks.at, rows->blocks.n);
+    put_notes(rows);
+    if (!rows->at.n && !rows->blocks.n)
+        puts("the file has no train block, and none that writes text");
+}
+
 static bool plan(Cli *cli, Compile *c, void *user, Err *err)
 {
     Rows *rows = user;
@@ -238,16 +274,9 @@ static bool plan(Cli *cli, Compile *c, void *user, Err *err)
         if (!stage || strcmp(stage, compile_stage_name(c, i)) == 0)
             if (!plan_stage(cli, c, i, rows, err))
                 return false;
-    if (rows->json)
-        puts("{\"schema\":\"mdl.plan.1\"}");
-    for (uint32_t i = 0; rows->json && i < rows->at.n; i++)
-        put_json(cli, &rows->at.at[i]);
-    if (!rows->json && rows->at.n) {
-        put_stages(rows);
-        put_notes(rows);
-    } else if (!rows->json) {
-        puts("the file has no train block");
-    }
+    if (!stage && !look_at_blocks(cli, c, rows, err))
+        return false;
+    put_rows(cli, rows);
     return true;
 }
 

@@ -258,12 +258,10 @@ static bool why_all(Cli *cli, Compile *c, Why *w, Err *err)
 static bool why(Cli *cli, Compile *c, void *user, Err *err)
 {
     Why *w = user;
-    const char *stage;
     Bytes bytes;
     if (!compile_pass_find("fuse", &w->fuse))
         BUG("no pass `fuse`");
-    if (!choose_stage(cli, c, &stage, err) || !compile_stage(c, stage, err) ||
-        !compile_plan(c, &bytes, err))
+    if (!begin_program(cli, c, err) || !compile_look(c, &bytes, err))
         return false;
     Plan *plan = plan_from_bytes(bytes.data, bytes.n, err);
     w->plan = plan;

@@ -191,6 +191,47 @@ bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err)
     return true;
 }
 
+bool choose_block(Cli *cli, const Compile *c, BlockChoice choice, uint32_t *block, Err *err)
+{
+    uint32_t n = 0, count = compile_generate_count(c);
+    const char *wanted = choice.wanted, *kind = choice.chats ? "generate or chat" : "generate";
+    Sym *names = NEW_ARRAY(cli->arena, Sym, count + (size_t)1);
+    StrBuf all = sb_new(cli->arena);
+    *block = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (compile_generate_chats(c, i) && !choice.chats)
+            continue;
+        names[n] = compile_generate_name(c, i);
+        sb_printf(&all, "%s%s", n ? ", " : "", names[n]);
+        if (!wanted || strcmp(names[n], wanted) == 0)
+            *block = i;
+        n++;
+    }
+    if (!n)
+        return err_set(err, ERR_PROGRAM, "the program has no `%s` block", kind);
+    if (!wanted && n > 1) {
+        usage_error(err, "the file has %u %s blocks: %s", n, kind, sb_text(&all));
+        return err_help(err, "name one of them");
+    }
+    if (*block < count)
+        return true;
+    Sym near = sym_nearest(wanted, names, n);
+    usage_error(err, "no %s block `%s`", kind, wanted);
+    return err_help(err, near ? "did you mean `%s`?" : "there is %s", near ? near : sb_text(&all));
+}
+
+bool begin_program(Cli *cli, Compile *c, Err *err)
+{
+    const char *stage;
+    uint32_t block;
+    if (!cli_has(cli, OPT_block))
+        return choose_stage(cli, c, &stage, err) && compile_stage(c, stage, err);
+    if (cli_has(cli, OPT_stage))
+        return usage_error(err, "--block and --stage exclude each other");
+    const BlockChoice choice = {cli->value[OPT_block], true};
+    return choose_block(cli, c, choice, &block, err) && compile_generate(c, block, err);
+}
+
 static const char *size_text(Arena *arena, uint64_t bytes)
 {
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};

@@ -24,6 +24,15 @@ bool with_source(Cli *cli, const ProgramUse *use, Err *err);
 bool stage_is(const char *path, const char *word); /* path, or an end of it */
 bool choose_stage(Cli *cli, const Compile *c, const char **stage, Err *err);
 
+/* A `generate` block, or a chat where these count, by its name; NULL: the only one. */
+typedef struct BlockChoice {
+    const char *wanted;
+    bool chats;
+} BlockChoice;
+bool choose_block(Cli *cli, const Compile *c, BlockChoice choice, uint32_t *block, Err *err);
+/* Elaborates what --block names, or --stage. */
+bool begin_program(Cli *cli, Compile *c, Err *err);
+
 /* After compile_plan: which rows `micro = auto` has chosen, and why, where it had to choose. */
 void report_micro(Cli *cli, const Compile *c);
 

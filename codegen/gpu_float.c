@@ -5,7 +5,8 @@
  *
  * What a thread copies is so many rows and steps at equal distances from its first element: only that address,
  * and where the matrix ends, is computed, and the rest are constants of the instructions. It takes an index that
- * is a sum of row and depth times something. */
+ * is a sum of row and depth times something, within the rows of a tile at least: heads of which a product has
+ * half the features lie apart. */
 #include "gpu_copy.h"
 #include "gpu_tile.h"
 
@@ -27,14 +28,30 @@ static const Node *source(Lower *lo, Gemm *g, const GemmSide *s, const Ix *const
     return n;
 }
 
+/* A tile begins at a multiple of its rows. */
+static const Ix *row_of_tile(Lower *lo, const Part *p, const Ix *row)
+{
+    const KExpr *zero = ke_int(lo->k, 0);
+    int64_t n;
+    if (!dim_is_const(p->side->rows, &n))
+        return row;
+    const Dim *rows = dim_const(lo->ir, p->rows);
+    const Ix *tile = scope_var(lo, zero, dim_const(lo->ir, (n + p->rows - 1) / p->rows));
+    return ix_add(lo->ir, ix_mul(lo->ir, tile, rows), row);
+}
+
 void float_choose(Lower *lo, Gemm *g, Part *p)
 {
     KPhase dry = {0};
     const KExpr *zero = ke_int(lo->k, 0);
     scope_begin(lo, &dry);
     g->batch = scope_var(lo, zero, g->nbatch);
+    int64_t all;
+    bool known = dim_is_const(p->side->rows, &all);
     uint32_t v = lo->nvar;
-    const Ix *rd[] = {scope_var(lo, zero, p->side->rows), scope_var(lo, zero, g->depth)}, *at;
+    const Ix *row = scope_var(lo, zero, known ? dim_const(lo->ir, p->rows) : p->side->rows);
+    const Ix *depth = scope_var(lo, zero, g->depth), *at;
+    const Ix *rd[] = {row_of_tile(lo, p, row), depth};
     const Node *n = source(lo, g, p->side, rd, &at);
     p->async = n && n->type->dtype == DT_F32 && ix_coefficient(lo->ir, at, v, &p->copy.by_row) &&
                ix_coefficient(lo->ir, at, v + 1, &p->copy.by_depth);

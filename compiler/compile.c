@@ -206,6 +206,16 @@ const char *compile_generate_name(const Compile *c, uint32_t i)
     return front_generate_name(c->front, i);
 }
 
+bool compile_generate_chats(const Compile *c, uint32_t i)
+{
+    return front_generate_chats(c->front, i);
+}
+
+int64_t compile_context(const Compile *c)
+{
+    return c->builder->generates.n ? c->builder->generates.at[0].context : 0;
+}
+
 bool compile_generate(Compile *c, uint32_t i, Err *err)
 {
     tell(c, "elaborating", front_generate_name(c->front, i));
@@ -662,6 +672,12 @@ bool compile_kernels(Compile *c, Bytes *out, Err *err)
 {
     c->kernels = true;
     return compile_lower(c, err) && build(c, planb_new(c->arena), c->program->entries.n, out, err);
+}
+
+bool compile_look(Compile *c, Bytes *out, Err *err)
+{
+    return front_runs(c->front, c->program) ? compile_plan(c, out, err)
+                                            : compile_kernels(c, out, err);
 }
 
 bool compile_states(Compile *c, Bytes *out, Err *err)

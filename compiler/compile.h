@@ -96,10 +96,14 @@ uint32_t compile_model_count(const Compile *c);
 const char *compile_model_name(const Compile *c, uint32_t i);
 bool compile_model(Compile *c, uint32_t i, Err *err);
 
-/* The `generate` blocks of the file, and one of them: entries prefill and decode (runtime.h: rt_generate). */
+/* The `generate` and `chat` blocks of the file, in its order, and one of them: entries prefill and decode
+ * (runtime.h: rt_generate). A chat cannot be run yet. */
 uint32_t compile_generate_count(const Compile *c);
 const char *compile_generate_name(const Compile *c, uint32_t i);
+bool compile_generate_chats(const Compile *c, uint32_t i); /* it is a `chat` */
 bool compile_generate(Compile *c, uint32_t i, Err *err);
+/* After it: how many tokens are kept; 0: the block writes no text. */
+int64_t compile_context(const Compile *c);
 
 /* Elaborates one function: MODEL, MODEL.fn, an fn or op of the file or of std. The formals named by
  * the inputs are bound to tensors of these types, which the entry's inputs then have: a formal of
@@ -136,6 +140,8 @@ bool compile_plan(Compile *c, Bytes *out, Err *err);
 /* The same of entries and kernels alone, without data and run: also of a program that uses what cannot be run
  * yet, so that its kernels can be looked at. */
 bool compile_kernels(Compile *c, Bytes *out, Err *err);
+/* compile_plan where the program can be run, else compile_kernels. */
+bool compile_look(Compile *c, Bytes *out, Err *err);
 bool compile_states(Compile *c, Bytes *out, Err *err);
 
 /* ---- passes, by name ---- */

@@ -28,17 +28,22 @@ static void add_tokens(Elab *e, FieldList *out, const Dim *rows, int64_t length)
     }
 }
 
-static const Dim *size_named(Elab *e, const char *name)
+static const Dim *size_named(Elab *e, const char *name, int64_t hi)
 {
-    return dim_of(e->ir, dim_named(e, sym(e->ir->syms, name), 0, BATCH_SIZE_MAX));
+    return dim_of(e->ir, dim_named(e, sym(e->ir->syms, name), 0, hi));
 }
 
 /* images: all images of the batch in one row; slots: where their features go; order: of tiles. */
-static void image_fields(Elab *e, FieldList *out, const DataSpec *s, const Dim *rows)
+static void image_fields(Elab *e, FieldList *out, const DataSpec *s, const Dim *rows,
+                         int64_t picture_rows)
 {
     const DatumType *t = &s->image->type;
-    const Dim *slots[2] = {rows, dim_const(e->ir, s->length)}, *order = size_named(e, "slots");
-    const Dim *dims[IR_MAX_RANK] = {size_named(e, t->tiles ? "tiles" : "images")};
+    const Dim *slots[2] = {rows, dim_const(e->ir, s->length)};
+    const Dim *tokens = dim_mul(e->ir, slots[0], slots[1]);
+    const Dim *order = size_named(e, "slots", pictures_most(e, tokens, 1));
+    const char *name = t->tiles ? "tiles" : picture_rows == PICTURES_OPEN ? "pictures" : "images";
+    const Dim *dims[IR_MAX_RANK] = {
+        size_named(e, name, pictures_most(e, tokens, t->tiles ? 0 : picture_rows))};
     for (uint32_t i = 0; i < t->rank; i++) {
         dims[i + 1] = t->dim[i];
     }
@@ -101,11 +106,11 @@ static const Dim *rows_of(Elab *e, const DataSpec *s, const Dim *rows)
     return dim_of(e->ir, dim_named(e, sym(e->ir->syms, "B"), 1, n));
 }
 
-Batch *batch_of(Elab *e, const DataSpec *s, const Dim *rows)
+Batch *batch_of(Elab *e, const DataSpec *s, const Dim *rows, int64_t picture_rows)
 {
     FieldList list = {0};
     if (s->npart) {
-        return batch_of(e, s->part[0], rows);
+        return batch_of(e, s->part[0], rows, picture_rows);
     }
     rows = rows_of(e, s, rows);
     for (uint32_t i = 0; i < s->nfield; i++) {
@@ -115,7 +120,7 @@ Batch *batch_of(Elab *e, const DataSpec *s, const Dim *rows)
         add_tokens(e, &list, rows, s->length);
     }
     if (s->info->conversations && s->image) {
-        image_fields(e, &list, s, rows);
+        image_fields(e, &list, s, rows, picture_rows);
     }
     return batch_new(e, &list, false);
 }
@@ -148,7 +153,7 @@ static const Val *record_value(Elab *e, Batch *b, Span span)
 
 const Val *data_batch_value(Elab *e, const DataUse *use, const Dim *rows, Span span)
 {
-    Batch *b = batch_of(e, use->spec, rows);
+    Batch *b = batch_of(e, use->spec, rows, use->picture_rows);
     bool tokens = data_tokens(use->spec);
     for (uint32_t i = 0; i < b->n && !tokens; i++) {
         if (b->at[i].type) {

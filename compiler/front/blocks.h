@@ -61,8 +61,9 @@ bool ctor_check(Elab *e, const Val *record);
 
 /* dataplan.c */
 typedef struct DataUse {
-    bool training;  /* set by the caller: rows are shuffled */
-    uint32_t index; /* into the builder's datas */
+    bool training;        /* set by the caller: rows are shuffled */
+    uint32_t index;       /* into the builder's datas */
+    int64_t picture_rows; /* tokens that one of its pictures takes; 0: not known */
     const struct DataSpec *spec;
 } DataUse;
 /* The data a `data = expr` attribute means, written into b once per use. */

@@ -362,7 +362,7 @@ static bool attributes(DataCx *cx, bool training)
 static bool same_fields(Elab *e, const DataSpec *a, const DataSpec *b)
 {
     const Dim *rows = dim_const(e->ir, 1);
-    const Batch *x = batch_of(e, a, rows), *y = batch_of(e, b, rows);
+    const Batch *x = batch_of(e, a, rows, 0), *y = batch_of(e, b, rows, 0);
     bool same = x->n == y->n && data_packs(a) == data_packs(b);
     for (uint32_t i = 0; same && i < x->n; i++) {
         same = x->at[i].name == y->at[i].name && x->at[i].type == y->at[i].type &&

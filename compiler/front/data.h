@@ -167,11 +167,38 @@ bool eval_requirements(Elab *e, Env *env, const Ast *block);
 
 bool generates(Elab *e, const Val *model, Span at);     /* its forward takes what decoding gives */
 bool dialog_check(Elab *e, Env *env, const Ast *block); /* chat, generate */
+/* Its element types: *out but for what the block says (precision.c). */
+bool block_precision(Elab *e, Env *env, const Ast *block, Precision *out);
+/* What its `image` function makes of a picture, numbers; NULL: it has none. */
+bool dialog_image(Elab *e, Env *env, const Ast *block, const Datum **image);
 
 /* ---- batch.c ---- */
 
-/* The fields of a batch of so many rows, and the same as text. */
-Batch *batch_of(Elab *e, const DataSpec *s, const Dim *rows);
+/* The fields of a batch of so many rows, each picture taking so many tokens (0: not known), and the same as
+ * text. */
+Batch *batch_of(Elab *e, const DataSpec *s, const Dim *rows, int64_t picture_rows);
 const char *batch_text(Elab *e, const Batch *b);
+
+/* ---- pictures.c ---- */
+
+/* Rows that each of so many pictures becomes where `place` puts them among tokens; 0: nothing says it. */
+int64_t picture_rows(Elab *e, const Graph *g, const Dim *pictures);
+enum { PICTURES_OPEN = -1 }; /* rows of a picture while that is being found */
+/* How many there can be, of so many rows each (none: not known), among these tokens. */
+int64_t pictures_most(Elab *e, const Dim *tokens, int64_t rows);
+
+bool data_has_pictures(const DataSpec *s);
+/* The functions that a batch of these rows will be given to. */
+typedef struct PictureUse {
+    Env *env;
+    Mode mode;
+    const Dim *rows;
+    const Ast *const *fn;
+    uint32_t n;
+    Span span;
+} PictureUse;
+/* Sets use->picture_rows, from a pass over any number of pictures that is thrown away. False after
+ * diagnostics. */
+bool data_find_pictures(Elab *e, DataUse *use, const PictureUse *x);
 
 #endif

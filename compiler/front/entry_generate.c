@@ -1,6 +1,8 @@
-/* entry_generate.c: a `generate` block as a Program: `prefill` reads a piece of the prompt, `decode` one token,
- * each behind the `len` tokens that are kept, and both leave the next token in the state `next`. So a token
- * needs nothing from the host but their number. */
+/* entry_generate.c: a `generate` or `chat` block as a Program: `prefill` reads a piece of the prompt, `decode` one
+ * token, each behind the `len` tokens that are kept, and both leave the next token in the state `next`. So a
+ * token needs nothing from the host but their number.
+ *
+ * Pictures are read by `prefill`, all of a picture in one piece; in `decode` there are none. */
 #include "data.h"
 
 enum { CHUNK = 128, CONTEXT = 2048, MAX_CONTEXT = 1 << 24, MAX_TOKENS = 1024 };
@@ -18,6 +20,9 @@ typedef struct Generate {
     const Val *model, *forward;
     Sampler sampler;
     PlanGenerate plan;
+    const Datum *image;   /* what a picture is, or NULL */
+    const Dim *pictures;  /* of the entry under construction */
+    int64_t picture_rows; /* tokens that one takes; 0: not known */
 } Generate;
 
 /* ---- the sampler ---- */
@@ -69,9 +74,26 @@ static bool read_sampler(Generate *x)
 
 /* ---- how much is kept ---- */
 
-static const Dim *size_of(Generate *x, const char *name, int64_t hi)
+static const Dim *size_of(Generate *x, const char *name, int64_t lo, int64_t hi)
 {
-    return dim_of(x->e->ir, dim_named(x->e, sym(x->e->ir->syms, name), 1, hi));
+    return dim_of(x->e->ir, dim_named(x->e, sym(x->e->ir->syms, name), lo, hi));
+}
+
+/* All pictures of the piece, one behind the other; NULL: there can be none. */
+static const Node *pictures(Generate *x)
+{
+    Ir *ir = x->e->ir;
+    const DatumType *t = x->image ? &x->image->type : NULL;
+    if (!t || t->tiles) {
+        return NULL;
+    }
+    const Dim *dims[IR_MAX_RANK] = {x->pictures};
+    for (uint32_t i = 0; i < t->rank; i++) {
+        dims[i + 1] = t->dim[i];
+    }
+    const Type *type = type_tensor(ir, DT_F32, t->rank + 1, dims);
+    return dim_equals(x->pictures, 0) ? graph_fill(x->e->g, type, 0)
+                                      : graph_input(x->e->g, sym(ir->syms, "images"), type);
 }
 
 /* An argument that decoding gives by its name; NULL: none of that name. */
@@ -95,7 +117,23 @@ static const Node *fed(Generate *x, const char *name, const Node *tokens)
     if (strcmp(name, "valid") == 0) {
         return graph_fill(g, marks, 1);
     }
-    return NULL;
+    if (strcmp(name, "slots") == 0 && x->image) {
+        return dim_equals(x->pictures, 0) ? graph_fill(g, marks, 0)
+                                          : graph_input(g, sym(ir->syms, name), marks);
+    }
+    return strcmp(name, "images") == 0 ? pictures(x) : NULL;
+}
+
+static void lacks(Generate *x, const char *name)
+{
+    bool pictures = strcmp(name, "images") == 0 || strcmp(name, "slots") == 0;
+    if (pictures && !x->image) {
+        diag_at(x->e->diags, DIAG_E0803, x->block->name_span,
+                "`%s %s` needs `image`: what the model sees of a picture", x->block->text,
+                x->block->name);
+        return;
+    }
+    diag_at(x->e->diags, DIAG_E0199, x->block->name_span, "generation with `%s`", name);
 }
 
 /* Calls the model's forward; NULL after a diagnostic. `pos`: an input instead of places behind `len`. */
@@ -110,7 +148,7 @@ static const Node *scores_of(Generate *x, const Node *tokens, const Node *pos)
         if (n) {
             args_push(e, &args, formals->kid[i]->name, val_node(e, n, args.call));
         } else if (!formals->kid[i]->kid[1] && !type_is_optional(formals->kid[i]->kid[0])) {
-            not_yet(e, x->block->name_span, arena_printf(e->arena, "generation with `%s`", name));
+            lacks(x, name);
             return NULL;
         }
     }
@@ -125,7 +163,8 @@ static const Node *scores_of(Generate *x, const Node *tokens, const Node *pos)
     return n;
 }
 
-/* Places that the model has: rows of the parameters that it reads at `pos`; 0: any number. */
+/* Places that the model has: rows of the parameters that it reads at `pos`; 0: any number. And how many tokens
+ * a picture takes. */
 static bool find_places(Generate *x, int64_t *places)
 {
     Elab *e = x->e;
@@ -135,9 +174,11 @@ static bool find_places(Generate *x, int64_t *places)
     const Node *tokens = graph_input(e->g, sym(e->ir->syms, "tokens"), type);
     const Node *pos = graph_input(e->g, sym(e->ir->syms, "pos"), type);
     *places = 0;
+    x->pictures = size_of(x, "pictures", 0, BATCH_SIZE_MAX);
     if (!scores_of(x, tokens, pos)) {
         return false;
     }
+    x->picture_rows = picture_rows(e, e->g, x->pictures);
     for (uint32_t i = 0; i < e->g->nodes.n; i++) {
         const State *table = NULL;
         int64_t rows = rows_read(e->program, e->g->nodes.at[i], pos, &table);
@@ -166,8 +207,22 @@ static bool find_context(Generate *x)
         return false;
     }
     e->context = dim_const(e->ir, *context);
-    x->plan.chunk = *context < CHUNK ? *context : CHUNK;
     return true;
+}
+
+/* Pieces of a prompt have room for a whole picture. */
+static bool find_chunk(Generate *x)
+{
+    int64_t context = x->plan.context, rows = x->picture_rows;
+    int64_t chunk = rows > CHUNK ? (rows + CHUNK - 1) / CHUNK * CHUNK : CHUNK;
+    x->plan.chunk = context < chunk ? context : chunk;
+    if (rows < context) {
+        return true;
+    }
+    diag_at(x->e->diags, DIAG_E0802, x->block->name_span,
+            "a context of %lld tokens, and a picture takes %lld", (long long)context,
+            (long long)rows);
+    return false;
 }
 
 /* ---- entries ---- */
@@ -201,10 +256,12 @@ static bool entry(Generate *x, Mode mode, uint32_t *index)
     Ir *ir = e->ir;
     bool prefill = mode == MODE_PREFILL;
     const Dim *one = dim_const(ir, 1);
-    const Dim *dims[2] = {one, prefill ? size_of(x, "T", x->plan.chunk) : one};
+    const Dim *dims[2] = {one, prefill ? size_of(x, "T", 1, x->plan.chunk) : one};
     const State *next = e->program->states.at[x->plan.next];
     *index = entry_begin(e, prefill ? "prefill" : "decode", mode);
-    e->past = dim_sub(ir, size_of(x, "S", x->plan.context), dims[1]);
+    e->past = dim_sub(ir, size_of(x, "S", 1, x->plan.context), dims[1]);
+    int64_t most = pictures_most(e, dims[1], x->picture_rows);
+    x->pictures = prefill ? size_of(x, "images", 0, most) : dim_const(ir, 0);
     const Node *tokens =
         prefill ? graph_input(e->g, sym(ir->syms, "tokens"), type_tensor(ir, DT_I32, 2, dims))
                 : graph_state(e->g, next->id, next->type, next->path);
@@ -229,12 +286,26 @@ static void add_next(Generate *x)
     x->plan.next = program_state(e->program, &proto)->id;
 }
 
+/* Before the model is made, whose parameters are stored so. A text that a run writes is computed as the run
+ * trains: the parameters are its own. */
+static bool set_precision(Generate *x)
+{
+    Elab *e = x->e;
+    if (e->stage) {
+        return true;
+    }
+    bool ok = block_precision(e, x->env, x->block, &e->precision);
+    e->generic = narrow_generic(e);
+    return ok;
+}
+
+/* What a `chat` needs beside its graphs is not there; schema.def says it of each attribute. */
 static bool generate(Generate *x)
 {
     Elab *e = x->e;
     const Ast *model = block_attr(x->block, "model"),
               *tokenizer = block_attr(x->block, "tokenizer");
-    if (!dialog_check(e, x->env, x->block) || !read_sampler(x)) {
+    if (!set_precision(x) || !dialog_check(e, x->env, x->block) || !read_sampler(x)) {
         return false;
     }
     if (!tokenizer || !model) {
@@ -248,7 +319,8 @@ static bool generate(Generate *x)
     x->plan.max_tokens = x->sampler.max_tokens;
     x->plan.seed = (uint64_t)x->sampler.seed;
     x->plan.tokenizer = tokenizer_plan(e, x->b, t, tokenizer->span);
-    bool ok = find_context(x) && tokens_have_rows(e, e->g, t, tokenizer->span);
+    bool ok = dialog_image(e, x->env, x->block, &x->image) && find_context(x) && find_chunk(x) &&
+              tokens_have_rows(e, e->g, t, tokenizer->span);
     add_next(x);
     ok = ok && entry(x, MODE_PREFILL, &x->plan.prefill) && entry(x, MODE_DECODE, &x->plan.decode);
     VEC_PUSH(x->b->arena, &x->b->generates, x->plan);
@@ -277,7 +349,9 @@ static const Item *block_at(const Front *f, uint32_t i)
     const File *file = f->files.at[0];
     for (uint32_t k = 0; k < map_count(file->actions); k++) {
         const Item *item = map_value_at(file->actions, k);
-        if (item->file == file && strcmp(item->ast->text, "generate") == 0 && i-- == 0) {
+        bool writes =
+            strcmp(item->ast->text, "generate") == 0 || strcmp(item->ast->text, "chat") == 0;
+        if (item->file == file && writes && i-- == 0) {
             return item;
         }
     }
@@ -296,6 +370,11 @@ uint32_t front_generate_count(const Front *f)
 Sym front_generate_name(const Front *f, uint32_t i)
 {
     return block_at(f, i)->name;
+}
+
+bool front_generate_chats(const Front *f, uint32_t i)
+{
+    return strcmp(block_at(f, i)->ast->text, "chat") == 0;
 }
 
 Program *front_generate(Front *f, uint32_t i, PlanBuilder *b)

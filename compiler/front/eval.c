@@ -134,6 +134,23 @@ static bool metrics(const EvalCx *cx, const Val *batch, const DataUse *use, uint
     return ok && *n;
 }
 
+/* How many pictures a pass has at most follows from its tokens. */
+static bool find_pictures(const EvalCx *cx, const Dim *rows, DataUse *use)
+{
+    const Ast *body = cx->ast->kid[3];
+    const Ast **fn = NEW_ARRAY(cx->e->arena, const Ast *, body->nkid + (size_t)1);
+    PictureUse x = {
+        .env = cx->env, .mode = MODE_EVAL, .rows = rows, .fn = fn, .span = cx->ast->span};
+    for (uint32_t i = 0; i < body->nkid && data_has_pictures(use->spec); i++) {
+        const Ast *m = body->kid[i];
+        const Ast *f = m->kind == A_BLOCK && m->kid[2] ? metric_function(cx->e, cx->env, m) : NULL;
+        if (f) {
+            fn[x.n++] = f;
+        }
+    }
+    return data_find_pictures(cx->e, use, &x);
+}
+
 static bool eval_numbers(const EvalCx *cx, PlanEval *pe)
 {
     Elab *e = cx->e;
@@ -165,9 +182,12 @@ static bool eval_entry(Elab *e, PlanBuilder *b, const Item *item)
     pe.data = use.index;
     pe.metric0 = b->metrics.n;
     if (!answers) {
+        const Dim *rows = dim_of(e->ir, dim_named(e, sym(e->ir->syms, "B"), 1, pe.batch));
+        if (!find_pictures(&cx, rows, &use)) {
+            return false;
+        }
         pe.entry = entry_begin(e, arena_printf(e->arena, "eval:%s", ast->name), MODE_EVAL);
-        batch = data_batch_value(
-            e, &use, dim_of(e->ir, dim_named(e, sym(e->ir->syms, "B"), 1, pe.batch)), ast->span);
+        batch = data_batch_value(e, &use, rows, ast->span);
     }
     bool ok = !answers || generator(&cx);
     ok = metrics(&cx, batch, &use, &pe.nmetric) && ok;

@@ -136,6 +136,15 @@ Program *front_stage(Front *f, const char *name, PlanBuilder *b)
     return front_stage_rows(f, name, 0, b);
 }
 
+bool front_runs(const Front *f, const Program *p)
+{
+    bool runs = true;
+    for (uint32_t i = 0; i < f->later.n; i++) {
+        runs = runs && f->later.at[i].program != p;
+    }
+    return runs;
+}
+
 bool front_runnable(Front *f, const Program *p)
 {
     uint32_t errors = diags_reported(f->ir->diags);

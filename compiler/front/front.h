@@ -56,6 +56,7 @@ Program *front_stage_rows(Front *f, const char *name, int64_t rows, PlanBuilder 
 /* False after E0199 for everything in the program that is checked but cannot be run yet. Whoever makes
  * a plan asks; whoever looks at graphs, or interprets them, does not. */
 bool front_runnable(Front *f, const Program *p);
+bool front_runs(const Front *f, const Program *p); /* whether it does; says nothing */
 
 /* Calls the functions that initialise states of p, for every element; what they give lies in Init.values.
  * Whoever makes a plan asks, before codegen. False after diagnostics. */
@@ -124,10 +125,11 @@ Program *front_call(Front *f, const FrontCall *call, bool *blame);
 /* The Def of an op of std on operands of these types; NULL after diagnostics. */
 const Def *front_std_op(Front *f, const StdOp *op);
 
-/* The `generate` blocks of the file; and one of them as a Program: entries prefill and decode, and its row in
+/* The `generate` and `chat` blocks of the file, in its order; and one of them as a Program: entries prefill and decode, and its row in
  * the plan's table. Weights are those that whoever runs it loads. NULL after diagnostics. */
 uint32_t front_generate_count(const Front *f);
 Sym front_generate_name(const Front *f, uint32_t i);
+bool front_generate_chats(const Front *f, uint32_t i); /* it is a `chat` */
 Program *front_generate(Front *f, uint32_t i, PlanBuilder *b);
 
 /* Hash of what decides a run: source texts, imports, overrides. */

@@ -64,21 +64,22 @@ static bool calls(Elab *e, Env *env, const Ast *block, const Val *fn)
     return ok;
 }
 
-/* An image function of a block that is no data. */
-static bool image_fits(Elab *e, Env *env, const Ast *block)
+bool dialog_image(Elab *e, Env *env, const Ast *block, const Datum **image)
 {
     const Ast *a = block_attr(block, "image");
-    DatumType image = {.kind = DA_IMAGE};
+    DatumType type = {.kind = DA_IMAGE};
+    *image = NULL;
     if (!a || a->kind == A_NONE) {
         return true;
     }
     e->at_data = true;
-    const Val *v = data_call(e, env, a, datum_new(e, "image", &image, (DatumArgs){0}, a->span));
+    const Val *v = data_call(e, env, a, datum_new(e, "image", &type, (DatumArgs){0}, a->span));
     e->at_data = false;
     if (v && !(is_datum(v) && v->datum->type.kind == DA_ARRAY)) {
         diag_at(e->diags, DIAG_E0802, v->span, "`image` gives numbers, got %s", val_text(e, v));
         return false;
     }
+    *image = v ? v->datum : NULL;
     return v != NULL;
 }
 
@@ -93,7 +94,10 @@ bool dialog_check(Elab *e, Env *env, const Ast *block)
     const Ast *model = block_attr(block, "model");
     bool ok = !tokenizer || tokenizer_of(e, tokenizer);
     ok = (!template || template_of(e, template)) && ok;
-    ok = image_fits(e, env, block) && ok;
+    const Datum *image;
+    Precision precision = e->precision;
+    ok = block_precision(e, env, block, &precision) && ok;
+    ok = dialog_image(e, env, block, &image) && ok;
     if (call) {
         return calls(e, env, block, call) && ok;
     }

@@ -1,5 +1,7 @@
-/* precision.c: `precision` of a stage: a word for all types, or a group with one for each (language.md 2.9).
+/* precision.c: `precision` of a stage: a word for all types, or a group with one for each (language.md 2.9); and of
+ * a block that writes text: a word.
  * It says what `float` is; where numbers are rounded is narrow.c's. */
+#include "data.h"
 #include "stages.h"
 
 static bool float_type(Elab *e, const char *name, const Val *v, DType *out)
@@ -13,6 +15,23 @@ static bool float_type(Elab *e, const char *name, const Val *v, DType *out)
                 val_text(e, v));
     }
     return false;
+}
+
+bool block_precision(Elab *e, Env *env, const Ast *block, Precision *out)
+{
+    const Ast *a = block_attr(block, "precision");
+    const Val *v = a && a->kind != A_NONE ? eval(e, env, a) : NULL;
+    if (!v) {
+        return true;
+    }
+    if (!float_type(e, "precision", v, &out->compute)) {
+        return false;
+    }
+    out->params = out->compute;
+    if (dtype_info(out->compute)->bytes == 1) {
+        not_yet(e, a->span, "writing text in 8 bits");
+    }
+    return true;
 }
 
 static bool read_group(Elab *e, Env *env, const Ast *body, Precision *p)

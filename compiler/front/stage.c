@@ -450,6 +450,20 @@ static bool schedule(Stage *s)
     return schedule_segments(s->e, s->b, env, line ? line->ast->kid[0] : NULL, &s->run);
 }
 
+/* How many pictures a pass has at most follows from its tokens. */
+static bool find_pictures(Stage *s, DataUse *use)
+{
+    const StageLine *line = stage_line(s->def, "loss");
+    const Ast *loss = line->ast->kid[0];
+    const PictureUse x = {.env = stage_env(s, line->scope),
+                          .mode = MODE_TRAIN,
+                          .rows = dim_const(s->e->ir, s->run.rows),
+                          .fn = &loss,
+                          .n = 1,
+                          .span = s->def->span};
+    return data_find_pictures(s->e, use, &x);
+}
+
 bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
 {
     Stage s;
@@ -473,7 +487,7 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
     if (s.run.rows > s.run.batch) /* packed samples never need more rows than there are samples */
         s.run.rows = s.run.batch;
     e->program->accumulates = s.run.rows < s.run.batch;
-    if (!micro_entry(&s, &use)) {
+    if (!find_pictures(&s, &use) || !micro_entry(&s, &use)) {
         return false;
     }
     s.run.data = use.index;

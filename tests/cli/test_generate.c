@@ -36,20 +36,26 @@ static const char *recorded(Tool *tool, const char *name)
                         name);
 }
 
-/* Prompt and text, as they were recorded. */
-static Bytes whole_text(Tool *tool, const char *name, size_t *prompt)
+/* Prompt and text, as they were recorded; suffix: "" or "_bf16". */
+static Bytes recorded_text(Tool *tool, const char *name, const char *suffix, size_t *prompt)
 {
     Err err = {0};
     StFile *file = st_open(recorded(tool, name), &err);
     if (!file)
         fail_msg("%s", err.text);
-    const StTensor *a = st_find(file, "prompt"), *b = st_find(file, "text");
+    const StTensor *a = st_find(file, arena_printf(tool->arena, "prompt%s", suffix));
+    const StTensor *b = st_find(file, arena_printf(tool->arena, "text%s", suffix));
     StrBuf sb = sb_new(tool->arena);
     sb_putn(&sb, a->data, a->bytes);
     sb_putn(&sb, b->data, b->bytes);
     *prompt = a->bytes;
     st_close(file);
     return (Bytes){sb.text, sb.n};
+}
+
+static Bytes whole_text(Tool *tool, const char *name, size_t *prompt)
+{
+    return recorded_text(tool, name, "", prompt);
 }
 
 static const char *prompt_of(Tool *tool, Bytes text, size_t n)
@@ -91,6 +97,30 @@ static void test_as_transformers(void **state)
 static void test_as_transformers_on_a_gpu(void **state)
 {
     expect_as_transformers(*state, "simt");
+}
+
+/* The largest score is always ahead by more than what depends on where values are rounded, so f16 writes the
+ * same. */
+static void test_as_torch_in_16_bits(void **state)
+{
+    static const char *const types[] = {"bf16", "f16"}, *const devices[] = {"cpu", "simt"};
+    Tool *tool = *state;
+    size_t n;
+    Bytes text = recorded_text(tool, "llama", "_bf16", &n);
+    for (size_t i = 0; i < COUNT(types); i++) {
+        tool_write(tool, "a.mdl",
+                   arena_printf(tool->arena, LLAMA GREEDY " ; context = 96 ; precision = %s }\n",
+                                types[i]));
+        const char *graphs = GOOD(tool, "dump", "a.mdl", "--block", "g", "--graph");
+        check_has(graphs, arena_printf(tool->arena, "param \"lm_head.weight\" %s[", types[i]));
+        check_has(graphs, arena_printf(tool->arena, "keys\" %s[", types[i]));
+        size_t ndevice = i == 0 ? COUNT(devices) : 1; /* kernels of another type take time */
+        for (size_t d = 0; d < ndevice; d++)
+            expect_text(GOOD(tool, "generate", "a.mdl", "--weights", recorded(tool, "llama"),
+                             "--prompt", prompt_of(tool, text, n), "--max-tokens", "24", "--device",
+                             devices[d]),
+                        text);
+    }
 }
 
 /* Without anything kept: each byte is the best after all before it. */
@@ -203,6 +233,32 @@ static void test_of_a_run(void **state)
                         GOOD(tool, "generate", "run", "--prompt", "abab", "--max-tokens", "12"));
 }
 
+/* What cannot be run can be looked at. */
+static void test_looked_at(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "a.mdl",
+               LLAMA GREEDY
+               " }\n"
+               "template turns { user = [content] ; assistant = [learn(content)] }\n"
+               "chat talk { model = m ; tokenizer = hf(\"a/b\") ; template = turns }\n");
+    check_has(GOOD(tool, "dump", "a.mdl", "--block", "talk", "--groups"), "entry decode");
+    check_has(GOOD(tool, "dump", "a.mdl", "--block", "g", "--steps"), "decode:\n");
+    check_has(GOOD(tool, "why", "a.mdl", "--block", "talk", "norm"), "norm");
+    check_has(GOOD(tool, "compile", "a.mdl", "--block", "talk", "--device", "cuda", "--arch",
+                   "sm_80", "-o", "out"),
+              "out/plans/talk.plan");
+    check_has(GOOD(tool, "dump", "out/plans/talk.plan", "--source"), "MDL_GPU_KERNEL");
+    Outcome o = RUN(tool, "generate", "a.mdl", "talk");
+    check_code(&o, 2);
+    check_has(o.err, "no generate block `talk`");
+    o = RUN(tool, "dump", "a.mdl", "--block", "tall", "--groups");
+    check_code(&o, 2);
+    check_has(o.err, "did you mean `talk`?");
+    o = RUN(tool, "dump", "a.mdl", "--block", "talk", "--stage", "x", "--groups");
+    check_code(&o, 2);
+}
+
 static void test_refused(void **state)
 {
     Tool *tool = *state;
@@ -220,6 +276,8 @@ static void test_refused(void **state)
         {GPT2 "generate g { model = m ; tokenizer = bytes(special: [\"<eos>\"]) }\n", 1, "E0705"},
         {GPT2 "generate g { model = m ; tokenizer = hf(\"a/b\") }\n", 1, "E0199"},
         {GPT2 GREEDY " ; sampling = sample(top_p: 2) }\n", 1, "`top_p` is from 1e-06 to 1"},
+        {GPT2 GREEDY " ; precision = i32 }\n", 1, "`precision` is a float type, as bf16, got"},
+        {GPT2 GREEDY " ; precision = f8e4m3 }\n", 1, "E0199"},
         {LLAMA GREEDY " }\n", 4, "model.embed_tokens.weight"},
     };
     for (size_t i = 0; i < COUNT(wrong); i++) {
@@ -244,10 +302,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_as_transformers, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_as_transformers_on_a_gpu, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(test_as_torch_in_16_bits, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_as_recomputed, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_small_context, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_sampling, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_of_a_run, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(test_looked_at, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,12 +8,14 @@
 
 #include <cmocka.h>
 
-/* The number behind `"key":` in the line of a stage. */
+/* The number behind `"key":` in the line of a stage, or of a block that writes text. */
 static double number(const char *json, const char *stage, const char *key)
 {
     char text[100];
     snprintf(text, sizeof text, "{\"stage\":\"%s\"", stage);
     const char *line = strstr(json, text);
+    snprintf(text, sizeof text, "{\"block\":\"%s\"", stage);
+    line = line ? line : strstr(json, text);
     assert_non_null(line);
     snprintf(text, sizeof text, "\"%s\":", key);
     const char *at = strstr(line, text), *end = strchr(line, '\n');
@@ -59,6 +61,12 @@ static void gpt2(void **state)
     double step = number(json, "pretrain", "step_flops"), rule = 6 * n * tokens;
     assert_true(step > rule && step < 1.18 * rule);
     check_has(json, "\"flops_up_to\":false");
+    /* `story`: in f32; keys and values of all places */
+    check_number(json, "story", "parameter_bytes", 4 * n);
+    check_number(json, "story", "cache_bytes", 4 * layers * 2 * places * d);
+    check_number(json, "story", "context", places);
+    check_number(json, "story", "token_flops",
+                 2 * (matrices + words * d) + layers * 4 * places * d);
 }
 
 /* LLaVA-Med: the projector alone, then with Mistral 7B; LoRA of rank 128 on its 7 products a layer. */
@@ -79,6 +87,8 @@ static void llava_med(void **state)
         check_number(json, later[i], "optimizer_bytes", 12 * (projector + llm));
     }
     check_has(json, "\"flops_up_to\":true");
+    check_number(json, "assistant", "parameter_bytes", 2 * (projector + llm + tower)); /* in bf16 */
+    check_number(json, "assistant", "cache_bytes", 2 * 32 * 2 * 2048.0 * 1024);
     json = plan_of(tool, "llava_med_lora");
     double f = 14336, kv = 1024, r = 128;
     double lora = 32 * r * (2 * (d + d) + 2 * (d + kv) + 3 * (d + f));

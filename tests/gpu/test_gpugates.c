@@ -1,16 +1,18 @@
 /* LIBS: mdl_compile mdl_runtime mdl_plan mdl_base */
 /* test_gpugates.c: every kernel of whole programs compiles for both architectures, spills nothing and keeps
  * within what a block may have. Needs no GPU, weights or data. With MDL_GPU_TABLE=1 it prints what each kernel
- * takes. */
+ * takes, and with MDL_GPU_TABLE=cold how long each program's kernels take to compile, and to be found again. */
+#include "clock.h"
 #include "compile.h"
 #include "nvrtccase.h"
 #include "plan.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { MOST_SHARED = 232448, MOST_SHARED_SM80 = 166912 };
+enum { MOST_SHARED = 232448, MOST_SHARED_SM80 = 166912, MOST_BLOCKS = 1 << 24, PROCESSORS = 132 };
 
-/* What of a program is compiled: its stage of that name, NULL: its only one; or its first `generate` block. */
+/* What of a program is compiled: its stage of that name, NULL: its only one; or its first `generate` or `chat` block. */
 typedef struct Part {
     const char *file, *stage;
     bool generate;
@@ -41,6 +43,14 @@ static Plan *compile_for(Arena *arena, const Part *part, const char *arch)
     return plan;
 }
 
+/* A grid follows from the upper ends of sizes of the run. */
+static void check_grid(const Plan *p, const char *arch, const PlanPhase *f)
+{
+    int64_t blocks = plan_blocks(f, plan_dim_hi(p, f->tasks), PROCESSORS);
+    if (blocks > MOST_BLOCKS)
+        fail_msg("%s: %s may have %lld blocks", arch, plan_text(p, f->symbol), (long long)blocks);
+}
+
 /* Whether it spills nothing; all that do are named. */
 static bool check_kernel(const Plan *p, const char *arch, const PlanPhase *f, const CubinKernel *k)
 {
@@ -48,6 +58,7 @@ static bool check_kernel(const Plan *p, const char *arch, const PlanPhase *f, co
     if (!k)
         fail_msg("%s: %s is not in its machine code", arch, name);
     uint32_t spilled = k->spill_stores + k->spill_loads;
+    check_grid(p, arch, f);
     if (getenv("MDL_GPU_TABLE"))
         printf("%-8s %-60s %4u threads %4u registers %7u shared %4u frame %4u spilled\n", arch,
                name, f->threads, k->registers, f->shared + k->shared, k->frame, spilled);
@@ -59,6 +70,27 @@ static bool check_kernel(const Plan *p, const char *arch, const PlanPhase *f, co
     return spilled == 0;
 }
 
+/* The machine code of a program's kernels, from a cache of its own where times are wanted. */
+static GpuBuild build_part(GpuCase *g, const Part *part, const char *arch, GpuTexts texts)
+{
+    const char *table = getenv("MDL_GPU_TABLE");
+    g->cache = MDL_KERNEL_CACHE; /* for the other presets, too */
+    if (!table || strcmp(table, "cold") != 0)
+        return gpu_must_build(g, arch, texts.at, texts.n);
+    const char *name = part->stage ? part->stage : part->generate ? "text" : "train";
+    g->cache =
+        path_join(g->arena, g->dir,
+                  arena_printf(g->arena, "%s-%s-%s", arch, path_stem(g->arena, part->file), name));
+    double start = clock_now();
+    clock_t cpu = clock();
+    gpu_must_build(g, arch, texts.at, texts.n);
+    double built = clock_now(), used = (double)(clock() - cpu) / CLOCKS_PER_SEC;
+    GpuBuild again = gpu_must_build(g, arch, texts.at, texts.n);
+    printf("%-8s %s %s: %u kernels, %.1f s cold (%.1f s of processors), %.2f s warm\n", arch,
+           part->file, name, texts.n, built - start, used, clock_now() - built);
+    return again;
+}
+
 static bool check_part(GpuCase *g, const Part *part, const char *arch)
 {
     Plan *p = compile_for(g->arena, part, arch);
@@ -66,8 +98,7 @@ static bool check_part(GpuCase *g, const Part *part, const char *arch)
     for (uint32_t k = 0; k < p->nkernels; k++)
         texts[k] = (GpuText){plan_text(p, p->kernels[k].name),
                              plan_text(p, plan_variant(p, k, 0)->source)};
-    g->cache = MDL_KERNEL_CACHE; /* for the other presets, too */
-    GpuBuild b = gpu_must_build(g, arch, texts, p->nkernels);
+    GpuBuild b = build_part(g, part, arch, (GpuTexts){texts, p->nkernels});
     bool good = true;
     for (uint32_t k = 0; k < p->nkernels; k++) {
         const PlanVariant *v = plan_variant(p, k, 0);
@@ -105,7 +136,8 @@ static void training_steps(void **state)
 static void llava_med(void **state)
 {
     static const Part parts[] = {{.file = "models/llava_med.mdl", .stage = "align"},
-                                 {.file = "models/llava_med.mdl", .stage = "instruct"}};
+                                 {.file = "models/llava_med.mdl", .stage = "instruct"},
+                                 {.file = "models/llava_med.mdl", .generate = true}};
     check_parts(*state, parts, COUNT(parts));
 }
 
@@ -114,6 +146,7 @@ static void model_files(void **state)
     static const Part parts[] = {
         {.file = "models/gpt2.mdl"},
         {.file = "models/gpt2.mdl", .generate = true},
+        {.file = "models/mistral.mdl", .generate = true},
         {.file = "bench/mistral_token.mdl", .generate = true, .sets = {"model.mistral.L=1"}}};
     check_parts(*state, parts, COUNT(parts));
 }

@@ -224,6 +224,45 @@ static void add_sum(Harness *h, const Rows *r, const Tile *tile, bool apart)
     assert_int_equal(sums, apart ? 3 : 1);
 }
 
+/* ---- halves of heads ---- */
+
+enum { HEADS = 3, DEPTH = 40 };
+
+/* The second halves of the features of all heads, as rows of a matrix: a head's lie apart from the next one's. */
+static const Node *halves(Harness *h, Graph *g, const char *name, int half)
+{
+    Ir *ir = h->ir;
+    const Type *t = shape(h, DT_F32, 4, HEADS, 2, half, DEPTH);
+    const Node *x = graph_input(g, sym(ir->syms, name), t), *part;
+    const Dim *one = dim_const(ir, 1), *dims[] = {dim_const(ir, (int64_t)HEADS * half), t->dims[3]};
+    part = graph_slice(g, x, 1, one, one);
+    return graph_reshape(g, part, 2, dims);
+}
+
+/* Elements are copied one by one, past the registers, where tiles end with heads. */
+static void test_halves_of_heads(void **state)
+{
+    UNUSED(state);
+    static const Tile tile = {{32, 64, 16, 4, 1, 1, 0}};
+    static const int half[] = {64, 32, 128, 40};
+    Harness *h = harness_new("sm_80");
+    for (size_t i = 0; i < COUNT(half); i++) {
+        Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+        DotAxes x = {.ncontract = 1, .a_contract = {1}, .b_contract = {1}};
+        const Node *a = halves(h, g, "a", half[i]), *b = halves(h, g, "b", half[i]);
+        graph_result(g, sym(h->ir->syms, "y"), graph_dot(g, a, b, &x));
+        CaseSpec spec = {.name = "halves", .body = g, .cls = "gemm", .tol = 2e-4};
+        memcpy(spec.gpu, &tile, sizeof tile);
+        spec.ngpu = COUNT(tile.at);
+        KCase *c = case_add(h, &spec);
+        StrBuf text = sb_new(h->arena);
+        kernel_print(c->k, &text);
+        bool direct = half[i] % 64 == 0; /* of both operands */
+        assert_int_equal(strstr(sb_text(&text), "mdl_scatter_f32") == NULL, direct);
+    }
+    harness_run(h);
+}
+
 static void test_sums(void **state)
 {
     UNUSED(state);
@@ -266,10 +305,9 @@ static void test_blocks_that_stay(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types_and_orders),
-        cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_blocks_that_stay),
-        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_types_and_orders), cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_blocks_that_stay), cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_halves_of_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

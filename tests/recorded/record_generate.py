@@ -6,7 +6,9 @@
 
 generate_NAME.safetensors: the parameters as F32 under the published keys, and as U8 `prompt` and `text`, what
 Transformers' generate() writes behind the prompt: argmax over the logits, computed in f64 with a cache. The largest
-logit is ahead of the next by far more than what f32 loses.
+logit is ahead of the next by far more than what f32 loses. generate_llama also has `prompt_bf16` and `text_bf16`: the same
+model in bf16, parameters and all, from a prompt after which the largest logit is always ahead by far more than what
+depends on where values are rounded.
 """
 
 import os
@@ -19,6 +21,8 @@ from safetensors.numpy import save_file
 
 PROMPT = b"To be, or not"
 LENGTH = 80
+LENGTH_BF16 = 24
+PROMPTS = 400
 
 
 def lively(model):
@@ -31,7 +35,30 @@ def lively(model):
     return model
 
 
-def write(name, model, rename=lambda key: key):
+def greedy(model, prompt, length):
+    """The text behind the prompt, and by how much its bytes were ahead of the next best."""
+    prompt = torch.tensor([list(prompt)])
+    with torch.no_grad():
+        ids = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=length, do_sample=False,
+                             eos_token_id=None, pad_token_id=0)  # fmt: skip
+        best = model(ids).logits[0, prompt.shape[1] - 1 : -1].float().topk(2).values
+    return bytes(ids[0, prompt.shape[1] :].tolist()), (best[:, 0] - best[:, 1]).min().item()
+
+
+def write_bf16(model, tensors):
+    """Of some prompts the one whose text hangs least on rounding."""
+    model.bfloat16()
+    rng = np.random.default_rng(3)
+    prompts = [bytes(rng.integers(97, 123, 8).astype(np.uint8).tolist()) for _ in range(PROMPTS)]
+    texts = [(prompt, *greedy(model, prompt, LENGTH_BF16)) for prompt in prompts]
+    prompt, text, gap = max((t for t in texts if len(set(t[1])) >= 8), key=lambda t: t[2])
+    assert gap > 0.2 and 0 not in text, (gap, text)
+    tensors["prompt_bf16"] = np.frombuffer(prompt, np.uint8)
+    tensors["text_bf16"] = np.frombuffer(text, np.uint8)
+    print("bf16", gap, prompt, text)
+
+
+def write(name, model, rename=lambda key: key, bf16=False):
     tensors = {rename(key): p.detach().numpy().copy() for key, p in model.named_parameters()}
     model.double()
     prompt = torch.tensor([list(PROMPT)])
@@ -44,6 +71,8 @@ def write(name, model, rename=lambda key: key):
     assert gap > 1e-3 and len(set(text.tolist())) >= 8, (name, gap, text)
     tensors["prompt"] = np.frombuffer(PROMPT, np.uint8)
     tensors["text"] = text.numpy().astype(np.uint8)
+    if bf16:
+        write_bf16(model, tensors)
     save_file(tensors, os.path.join(os.path.dirname(__file__), f"generate_{name}.safetensors"),
               metadata={"made_by": "record_generate.py", "torch": torch.__version__,
                         "transformers": transformers.__version__})  # fmt: skip
@@ -60,7 +89,7 @@ def main():
     llama = transformers.LlamaConfig(
         vocab_size=256, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
         intermediate_size=24, rms_norm_eps=1e-5, attn_implementation="sdpa")  # fmt: skip
-    write("llama", lively(transformers.LlamaForCausalLM(llama)))
+    write("llama", lively(transformers.LlamaForCausalLM(llama)), bf16=True)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ static void check_batch(Data *d, const char *name, const char *want)
 {
     const Dim *rows = dim_const(d->lab.ir, 16);
     d->e->g = graph_new(d->lab.ir, d->lab.arena, sym(d->lab.ir->syms, name));
-    const char *got = batch_text(d->e, batch_of(d->e, spec(d, name, true), rows));
+    const char *got = batch_text(d->e, batch_of(d->e, spec(d, name, true), rows, 0));
     if (strcmp(got, want) != 0)
         print_error("%s: got  %s\n", name, got);
     assert_string_equal(got, want);
