@@ -7,12 +7,14 @@
  * NaN before and looked at once. Then calls run behind one another, as one recording, some 30 ms long, and
  * several of these are timed by the device's clock: one line of JSON for each case, seconds of one call, least and median.
  * A case that fails, hangs or dies is a line with its error. After S seconds no case is begun.
- * --warm: kernels are compiled for ARCH and kept in the cache, and nothing is run; also those of `plan:FILE`. */
+ * --warm: kernels are compiled for ARCH and kept in the cache, and nothing is run; also those of `plan:FILE`.
+ * --predict h100: a line with the seconds that the cost model says, and nothing is run. */
 #include "cuda_api.h"
 #include "devices.h"
 #include "gpu_cases.h"
 #include "gpu_child.h"
 #include "gpubuild.h"
+#include "predict.h"
 #include "program.h"
 
 #include <math.h>
@@ -27,12 +29,13 @@ static const double round_seconds = 0.03, most_seconds = 2, most_for_case = 90;
 
 typedef struct Bench {
     RtHere here;
-    const char *arch; /* that kernels are made for; NULL: as the GPU is */
-    const char *warm; /* or NULL */
-    double until;     /* of now() */
-    char **names;     /* of all cases */
-    char *path;       /* of the text of a case */
-    Arena *arena;     /* of a case */
+    const char *arch;    /* that kernels are made for; NULL: as the GPU is */
+    const char *warm;    /* or NULL */
+    const char *predict; /* or NULL: of which GPU */
+    double until;        /* of now() */
+    char **names;        /* of all cases */
+    char *path;          /* of the text of a case */
+    Arena *arena;        /* of a case */
     GpuCase c;
     double seconds[ROUNDS];
     size_t rounds;
@@ -313,6 +316,21 @@ static bool build(const Plan *p, void *user, Err *err)
     return gpubuild_run(b->arena, (GpuTexts){texts, p->nkernels}, &opt, &out, err);
 }
 
+/* ---- predictions ---- */
+
+static bool predict(const Plan *p, void *user, Err *err)
+{
+    const Bench *b = user;
+    Target gpu;
+    if (!target_machine(&gpu, b->predict, err))
+        return false;
+    const PredictEntry e = predict_entry(b->arena, p, entry_of(p, &b->c), &gpu);
+    printf("{\"schema\":\"mdl.gpu.1\",\"who\":\"mdl predicts %s\",\"case\":\"%s\",\"isa\":\"%s\","
+           "\"predicted\":%.6g}\n",
+           b->predict, b->c.name, gpu.isa, e.seconds);
+    return true;
+}
+
 /* ---- copies ---- */
 
 static bool copy_times(Bench *b, const DeviceVtable *v, Device *d, char *at, Err *err)
@@ -403,7 +421,10 @@ static bool build_plan(Bench *b, const char *path, Err *err)
 
 static bool time_case(Bench *b, const char *name, Err *err)
 {
-    const CompileTarget target = {PLAN_CUDA, b->warm ? b->warm : isa_of(b)};
+    Target gpu = {.isa = b->warm ? b->warm : isa_of(b)};
+    if (b->predict && !target_machine(&gpu, b->predict, err))
+        return false;
+    const CompileTarget target = {PLAN_CUDA, gpu.isa};
     BenchProgram program = {
         .path = b->path, .choose = choose, .user = b, .target = &target, .device = b->here.device};
     b->began = now();
@@ -413,13 +434,15 @@ static bool time_case(Bench *b, const char *name, Err *err)
     if (b->warm && strncmp(name, "plan:", 5) == 0)
         return build_plan(b, name + 5, err);
     if (is_copy(name, &b->c))
-        return b->warm || measure_copy(b, err);
+        return b->warm || b->predict || measure_copy(b, err);
     if (!case_read(b->arena, name, &b->c, err))
         return false;
     if (!write_text(b->path, b->c.text))
         return err_set(err, ERR_FILE, "cannot write %s", b->path);
     if (b->warm)
         program.plan = build;
+    else if (b->predict)
+        program.plan = predict;
     else
         program.measure = measure;
     return bench_program(&program, err);
@@ -432,11 +455,12 @@ static ChildResult do_case(void *user, int i)
     const char *name = b->names[i];
     Err err = {0};
     b->arena = arena_new();
-    bool ok = (b->warm || b->here.isa || rt_device_here(b->here.device, &b->here, &err)) &&
-              time_case(b, name, &err);
+    bool ok =
+        (b->warm || b->predict || b->here.isa || rt_device_here(b->here.device, &b->here, &err)) &&
+        time_case(b, name, &err);
     if (!ok)
         print_error(name, &err);
-    else if (!b->warm) {
+    else if (!b->warm && !b->predict) {
         bench_sort(b->seconds, b->rounds);
         print(b);
     }
@@ -468,6 +492,8 @@ static int read_options(int argc, char **argv, Bench *b)
             b->arch = argv[at + 1];
         else if (strcmp(argv[at], "--warm") == 0)
             b->warm = argv[at + 1];
+        else if (strcmp(argv[at], "--predict") == 0)
+            b->predict = argv[at + 1];
         else
             return 0;
     }
@@ -480,8 +506,8 @@ int main(int argc, char **argv)
     Bench b = {.path = path};
     const int first = read_options(argc, argv, &b);
     if (!first || !mkdtemp(folder)) {
-        fprintf(stderr,
-                "usage: gpu_bench cuda|simt [--arch ARCH] [--seconds S] [--warm ARCH] CASE..\n");
+        fprintf(stderr, "usage: gpu_bench cuda|simt [--arch ARCH] [--seconds S] [--warm ARCH]"
+                        " [--predict GPU] CASE..\n");
         return 2;
     }
     b.names = argv + first;

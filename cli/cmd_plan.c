@@ -3,6 +3,7 @@
  * write text. */
 #include "front.h"
 #include "plan_blocks.h"
+#include "predictions.h"
 
 /* One stage in words and numbers. */
 typedef struct Row {
@@ -284,5 +285,14 @@ bool cmd_plan(Cli *cli, Err *err)
 {
     const char *path = cli_file(cli, err);
     Rows rows = {.json = cli_has(cli, OPT_json)};
+    if (path && cli_has(cli, OPT_predict))
+        return predict_target(cli, err) &&
+               with_source(cli, &(ProgramUse){path, predict_program, NULL}, err);
+    static const OptionId predicts[] = {OPT_sizes, OPT_entry, OPT_memory_limit};
+    for (size_t i = 0; i < COUNT(predicts); i++)
+        if (cli_has(cli, predicts[i])) {
+            usage_error(err, "--%s has no effect here", option_at(predicts[i])->name);
+            return err_help(err, "it goes with --predict");
+        }
     return path && with_source(cli, &(ProgramUse){path, plan, &rows}, err);
 }

@@ -56,9 +56,6 @@ static void describe(Lower *lo, AttendFwd *f)
     f->t.shared = larger(tiles, f->t.rows * pitch_of(lo, f) * (int64_t)sizeof(float));
     if (f->t.groups)
         attend_groups_shape(lo, f);
-    double t = (double)dim_hi(lo->ir, a->t), s = (double)dim_hi(lo->ir, a->s);
-    double heads = (double)dim_hi(lo->ir, a->b) * (double)f->t.heads;
-    lo->k->flops += 2 * heads * t * s * (double)(dim_fixed(a->d) + dim_fixed(a->e));
     f->tiles = larger(ceil_div(dim_hi(lo->ir, a->s), f->t.cols), 1);
 }
 

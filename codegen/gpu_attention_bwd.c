@@ -76,9 +76,6 @@ static void describe(Lower *lo, AttendBwd *f)
         attend_side(lo, &f->t, sides[i]);
     for (size_t i = 0; f->t.groups && i < COUNT(sides); i++)
         groups_widen(sides[i]);
-    double t = (double)dim_hi(lo->ir, a->t), s = (double)dim_hi(lo->ir, a->s);
-    double heads = (double)dim_hi(lo->ir, a->b) * (double)f->t.heads;
-    lo->k->flops += 2 * heads * t * s * (double)(3 * dim_fixed(a->d) + 2 * dim_fixed(a->e));
 }
 
 /* ---- what queries share with their gradients ---- */

@@ -479,10 +479,7 @@ static void describe(Lower *lo, GpuXent *c)
                 (dt == DT_BF16 || dt == DT_F16);
     make_graph(lo, c);
     move_to_graph(lo, c);
-    double flops = lo->k->flops;
     gemm_describe(lo, &c->products);
-    lo->k->flops = flops + 2.0 * c->products.nset * (double)dim_hi(lo->ir, c->rows) *
-                               (double)(c->x.depth * c->x.classes);
     for (uint32_t s = 0; s < c->products.nset; s++)
         if (tile_operand(&c->products.set[s]) != DT_F32)
             lo->k->width = 8;

@@ -49,8 +49,6 @@ static void describe(Lower *lo, Fwd *f)
     f->tiles = ceil_div(s > 0 ? s : 1, f->keys);
     f->all = f->tiles * f->keys;
     f->blocks = ceil_div(t > 0 ? t : 1, f->mr);
-    double bh = (double)dim_hi(lo->ir, f->a.b) * (double)f->heads;
-    lo->k->flops += 2 * bh * (double)t * (double)s * (double)(f->d + f->e);
 }
 
 static void make_buffers(Lower *lo, Fwd *f)

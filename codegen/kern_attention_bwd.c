@@ -41,10 +41,8 @@ static void describe(Lower *lo, Bwd *f)
     f->ep = round_up(f->e, lo->k->width);
     f->kv = dim_fixed(a->kv);
     f->group = dim_fixed(a->g);
-    int64_t t = dim_hi(lo->ir, a->t), s = dim_hi(lo->ir, a->s);
+    int64_t t = dim_hi(lo->ir, a->t);
     f->queries = round_up(t > 0 ? t : 1, f->block);
-    double heads = (double)dim_hi(lo->ir, a->b) * (double)f->kv * (double)f->group;
-    lo->k->flops += 2 * heads * (double)t * (double)s * (double)(3 * f->d + 2 * f->e);
 }
 
 static void make_buffers(Lower *lo, Bwd *f)

@@ -96,7 +96,6 @@ void gemm_describe(Lower *lo, const GemmKernel *kn)
     for (uint32_t s = 0; s < kn->nset; s++) {
         for (uint32_t d = 0; d < kn->set[s].n; d++)
             describe(lo, kn->set[s].dot[d]);
-        lo->k->flops += set_flops(lo, &kn->set[s]);
     }
 }
 

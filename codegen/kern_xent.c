@@ -335,8 +335,6 @@ void lower_xent(Lower *lo)
     c.gradient = c.x.dx || c.x.dw;
     choose_sizes(lo, &c);
     make_buffers(lo, &c);
-    double product = 2.0 * (double)dim_hi(lo->ir, c.x.rows) * (double)(c.x.depth * c.x.classes);
-    lo->k->flops += c.gradient ? 3 * product : product;
     rows_phase(lo, &c);
     pack_phase(lo, &c);
     xent_scores_phase(lo, &c);

@@ -537,10 +537,10 @@ void lower_results(Lower *lo, uint64_t which, const Ix *const *ix)
 /* ---- the group ---- */
 
 static const LowerFn lowerings[][TK_COUNT] = {
-#define CPU(members, n, fn)               [TK_CPU] = fn
-#define GPU(members, n, fn)               [TK_CUDA] = fn
-#define NOGPU                             [TK_CUDA] = NULL
-#define CLASS(id, name, doc, claim, c, g) [KC_##id] = {c, g},
+#define CPU(members, n, fn)                  [TK_CPU] = fn
+#define GPU(members, n, fn)                  [TK_CUDA] = fn
+#define NOGPU                                [TK_CUDA] = NULL
+#define CLASS(id, name, doc, claim, c, g, r) [KC_##id] = {c, g},
 #include "classes.def"
 #undef CLASS
 };
@@ -624,31 +624,6 @@ static Sym name_of(Ir *ir, const Node *group, KernelConfig config)
     return sym_printf(ir->syms, "k_%s_%012llx", stem, (unsigned long long)(h >> 16));
 }
 
-/* Work at the upper end of DYN dims, for people and cost models. */
-static void count_work(Lower *lo)
-{
-    Kernel *k = lo->k;
-    for (uint32_t i = 0; i < lo->group->nin; i++) {
-        const Type *t = lo->group->in[i]->type;
-        k->bytes += (double)dim_hi(lo->ir, type_count(lo->ir, t)) * dtype_info(t->dtype)->bytes;
-    }
-    double sets = (double)node_int(lo->group, "count");
-    for (uint32_t i = 0; i < lo->body->results.n; i++) {
-        const Type *t = lo->body->results.at[i].node->type;
-        double n = (double)dim_hi(lo->ir, type_count(lo->ir, t));
-        k->bytes += sets * n * dtype_info(t->dtype)->bytes;
-    }
-    for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
-        const Node *n = lo->body->nodes.at[i];
-        const OpInfo *info = op_info(n->op);
-        bool counts = info->cls == OC_ELEM || info->cls == OC_REDUCE || info->cls == OC_SCATTER;
-        const Type *t = info->cls == OC_ELEM ? n->type : counts ? n->in[0]->type : NULL;
-        if (t)
-            k->flops += sets * (info->cost > 0 ? info->cost : 1) *
-                        (double)dim_hi(lo->ir, type_count(lo->ir, t));
-    }
-}
-
 KernelConfig codegen_config(const Node *group)
 {
     const Attr *config = node_ints(group, "config");
@@ -676,7 +651,6 @@ Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig conf
     mark_seeded(lo);
     if (lo->cls != KC_MULTI_MAP && lo->cls != KC_MULTI_SUMSQ)
         make_arguments(lo);
-    count_work(lo);
     LowerFn fn = lowerings[lo->cls][target->kind];
     if (!fn)
         BUG("codegen: class %s has no kernels for %s", class_info(lo->cls)->name, target->name);

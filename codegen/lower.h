@@ -212,7 +212,7 @@ void lower_multi_sumsq(Lower *lo);
 /* kern_multi.c: how many of the body's inputs are per set; the rest are shared scalars. */
 uint32_t multi_per_set(const Node *group);
 
-/* work.c: fills the kernel's flops and bytes. */
+/* work.c: fills the kernel's work. */
 void lower_count_work(Lower *lo);
 
 /* ---- small helpers (lower.c) ---- */

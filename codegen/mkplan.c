@@ -437,8 +437,10 @@ static const Made *make_kernel(PlanCx *cx, const Node *n, bool loose)
                      .cls = planb_text(cx->b, node_sym(n, "class")),
                      .group = planb_text(cx->b, group_text(cx, n)),
                      .variant0 = cx->b->variants.n,
-                     .flops = k->flops > 0 ? (uint64_t)k->flops : 0,
-                     .bytes = k->bytes > 0 ? (uint64_t)k->bytes : 0};
+                     .flops = (uint64_t)k->flops,
+                     .bytes = (uint64_t)k->bytes,
+                     .products = (uint64_t)k->products,
+                     .matrix = (uint64_t)k->matrix};
     VEC_PUSH(cx->arena, &cx->b->kernels, pk);
     add_variant(cx, k, 0);
     add_other_variants(cx, n, k, loose);

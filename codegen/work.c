@@ -1,5 +1,9 @@
-/* work.c: operations and bytes of a kernel, for tables of times. Every operand is read once and
- * every result written once; an operation counts one per element, whatever it costs. */
+/* work.c: operations and bytes of a kernel, for tables of times and predictions. Every operand is read once, as far as
+ * it is read, and every result written once; an operation counts one per element, whatever it costs, and one of a
+ * product two. */
+#include "attention.h"
+#include "products.h"
+
 #include "lower.h"
 
 static double count(const Lower *lo, const Type *t)
@@ -29,27 +33,112 @@ static double sets(const Lower *lo)
     return one > 0 ? all / one : 1;
 }
 
-static double flops(const Lower *lo)
+/* Elements of an input of the body that it reads: rows by number, or a slice, are not all of it. */
+static double touched(const Lower *lo, const Node *in)
 {
-    double sum = 0;
+    double all = count(lo, in->type), sum = 0;
+    for (uint32_t i = 0; i < lo->body->results.n; i++)
+        if (lo->body->results.at[i].node == in)
+            return all;
+    for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
+        const Node *n = lo->body->nodes.at[i];
+        OpClass c = op_info(n->op)->cls;
+        for (uint32_t k = 0; k < n->nin; k++) {
+            bool part = k == 0 && (c == OC_GATHER || c == OC_VIEW);
+            if (n->in[k] == in)
+                sum += part ? count(lo, n->type) : all;
+        }
+    }
+    return sum < all ? sum : all;
+}
+
+/* Of an update in place: the rows, where they go, and the rows again. */
+static double update_bytes(const Lower *lo, const Node *update)
+{
+    return 2 * bytes(lo, update->in[1]->type) + bytes(lo, update->in[2]->type);
+}
+
+static double all_bytes(const Lower *lo)
+{
+    const Graph *body = lo->body;
+    const Node *last = body->results.at[0].node;
+    if (lo->cls == KC_UPDATE && op_info(last->op)->cls == OC_UPDATE && !lower_config(lo, "whole"))
+        return update_bytes(lo, last);
+    double sum = bytes(lo, lo->group->type);
+    bool each = lo->group->nin == body->inputs.n; /* else a table: sets of operands */
+    for (uint32_t i = 0; i < lo->group->nin; i++) {
+        const Type *t = lo->group->in[i]->type;
+        sum += each ? touched(lo, body->inputs.at[i]) * dtype_info(t->dtype)->bytes : bytes(lo, t);
+    }
+    return sum;
+}
+
+/* The part of an attention's scores that its mask leaves: half, where keys end at the query. Where that
+ * depends on data they begin somewhere before it, which is not known, and taken for the first. */
+static double seen(const Lower *lo)
+{
+    Attention a = {0};
+    AttentionBwd b = {0};
+    bool found = (lo->cls == KC_ATTENTION && attention_find(lo->body, &a)) ||
+                 (lo->cls == KC_ATTENTION_BWD && attention_find_bwd(lo->body, &b));
+    if (lo->cls == KC_ATTENTION_BWD)
+        a = b.a;
+    if (!found || !a.mask || a.t != a.s)
+        return 1;
+    const Type *t = a.mask->type;
+    const Ix *ix[IR_MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++)
+        ix[i] = ix_var(lo->ir, i, t->dims[i]);
+    NodeBounds bounds;
+    node_bounds(lo->ir, a.mask, ix, t->rank - 1, &bounds);
+    double n = (double)dim_hi(lo->ir, a.t);
+    bool causal = false;
+    for (uint32_t i = 0; i < bounds.n; i++)
+        for (uint32_t k = 0; bounds.bound[i].upper && k < bounds.bound[i].nterm; k++) {
+            const NodeBoundTerm *term = &bounds.bound[i].term[k];
+            for (uint32_t d = 0; d < term->node->type->rank; d++)
+                causal = causal || ix_uses(term->ix[d], t->rank - 2);
+        }
+    return causal ? (n + 1) / (2 * n) : 1;
+}
+
+/* Of 16-bit operands; weights of an attention are rounded to the type of what they are multiplied with. */
+static bool narrow(const Lower *lo, const Node *dot)
+{
+    DType a = products_operand(dot->in[0]), b = products_operand(dot->in[1]);
+    bool left = a == DT_BF16 || a == DT_F16, right = b == DT_BF16 || b == DT_F16;
+    return lo->cls == KC_ATTENTION || lo->cls == KC_ATTENTION_BWD ? left || right : left && a == b;
+}
+
+/* Of one set of operands and all of the scores. */
+static void count_flops(Lower *lo)
+{
+    Kernel *k = lo->k;
     for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
         const Node *n = lo->body->nodes.at[i];
         OpClass c = op_info(n->op)->cls;
         if (c == OC_ELEM || c == OC_SCAN)
-            sum += count(lo, n->type);
+            k->flops += count(lo, n->type);
         else if (c == OC_REDUCE || c == OC_SCATTER)
-            sum += count(lo, n->in[0]->type);
+            k->flops += count(lo, n->in[0]->type);
         else if (c == OC_MULTI) /* a multiplication and an addition */
-            for (uint32_t k = 0; k < n->nin; k++)
-                sum += 2 * count(lo, n->in[k]->type);
+            for (uint32_t i_in = 0; i_in < n->nin; i_in++)
+                k->flops += 2 * count(lo, n->in[i_in]->type);
+        if (c != OC_CONTRACT)
+            continue;
+        k->products += node_flops(lo->ir, n);
+        k->matrix += narrow(lo, n) ? node_flops(lo->ir, n) : 0;
     }
-    return sum * sets(lo);
+    k->flops += k->products;
 }
 
 void lower_count_work(Lower *lo)
 {
-    lo->k->bytes = bytes(lo, lo->group->type);
-    for (uint32_t i = 0; i < lo->group->nin; i++)
-        lo->k->bytes += bytes(lo, lo->group->in[i]->type);
-    lo->k->flops += flops(lo); /* a product of matrices has counted its own */
+    Kernel *k = lo->k;
+    k->bytes = all_bytes(lo);
+    count_flops(lo);
+    double times = sets(lo) * seen(lo);
+    k->flops *= times;
+    k->products *= times;
+    k->matrix *= times;
 }

@@ -180,6 +180,19 @@ bool compile_stage(Compile *c, const char *name, Err *err)
     return stage_of_rows(c, 0, err);
 }
 
+bool compile_size(Compile *c, const char *name, int64_t most)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < dim_sym_count(c->ir); i++) {
+        const DimSym *s = dim_sym_at(c->ir, i);
+        bool is = s->name && strcmp(s->name, name) == 0 && s->lo <= most;
+        if (is && most < s->hi)
+            dim_sym_narrow(c->ir, i, most);
+        found = found || is;
+    }
+    return found;
+}
+
 uint32_t compile_model_count(const Compile *c)
 {
     return front_model_count(c->front);

@@ -90,6 +90,10 @@ const char *compile_shapes(Compile *c);
 /* Elaborates train block `name`; NULL: the first one, or the eval blocks where there is none. */
 bool compile_stage(Compile *c, const char *name, Err *err);
 
+/* After one of these steps, run-time sizes of this name are at most so many. False: there is no such size, or its
+ * range says otherwise. The plan is not for running: the program allows more. */
+bool compile_size(Compile *c, const char *name, int64_t most);
+
 /* The models of the file, in its order; and one of them alone, in `eval` mode and with sizes left open:
  * its parameters as states, and an entry MODEL.FN for each of its functions. */
 uint32_t compile_model_count(const Compile *c);

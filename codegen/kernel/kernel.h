@@ -144,8 +144,9 @@ typedef struct Kernel {
     bool table;                  /* has a TABLE argument */
     int64_t grain;               /* with a table: elements of a row that are one task */
     Map *names;                  /* kernel_name: hash of a stem -> its use count */
-    double flops, bytes;         /* at the upper end of DYN dims */
-    Span span;                   /* of the statements that are added next, like `path` */
+    /* Work at the upper end of DYN dims: operations; of these, in products, and in products of 16-bit operands. */
+    double flops, products, matrix, bytes;
+    Span span; /* of the statements that are added next, like `path` */
     Sym path;
 } Kernel;
 

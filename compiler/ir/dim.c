@@ -27,6 +27,13 @@ const DimSym *dim_sym_at(const Ir *ir, uint32_t id)
     return ir->tables->syms.at[id];
 }
 
+void dim_sym_narrow(Ir *ir, uint32_t id, int64_t hi)
+{
+    DimSym *s = (DimSym *)dim_sym_at(ir, id);
+    ASSERT(s->lo <= hi && hi <= s->hi);
+    s->hi = hi;
+}
+
 uint32_t dim_sym_count(const Ir *ir)
 {
     return ir->tables->syms.n;

@@ -62,6 +62,9 @@ enum { DIM_FREE = INT32_MAX };
 /* Declares a symbol with range lo..hi (0 <= lo <= hi); names need not be distinct. */
 const DimSym *dim_declare(Ir *ir, Sym name, int64_t lo, int64_t hi);
 const DimSym *dim_sym_at(const Ir *ir, uint32_t id);
+/* From now on the symbol is at most hi, which lies in its range; what follows from its range is narrower, and stays
+ * true. */
+void dim_sym_narrow(Ir *ir, uint32_t id, int64_t hi);
 uint32_t dim_sym_count(const Ir *ir);
 
 /* Sums and products whose coefficients leave 63 bits, or which pass DIM_MAX_DEGREE or
@@ -376,6 +379,7 @@ const Node *graph_tuple(Graph *g, const Node *const *in, uint32_t n);
 /* Multiplications and additions of all contractions, also those in called defs, with symbols at the
  * upper ends of their ranges (work.c). */
 double graph_flops(const Graph *g);
+double node_flops(const Ir *ir, const Node *dot); /* of one contraction */
 
 /* ---- rows (rows.c) ---- */
 

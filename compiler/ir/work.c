@@ -10,7 +10,7 @@ static double extents(const Ir *ir, const Type *t)
     return n;
 }
 
-static double contraction(const Ir *ir, const Node *n)
+double node_flops(const Ir *ir, const Node *n)
 {
     DotAxes axes;
     double k = 1;
@@ -28,7 +28,7 @@ static double flops(const Graph *g, Arena *arena, Map *known)
         const Node *n = g->nodes.at[i];
         OpClass cls = op_info(n->op)->cls;
         if (cls == OC_CONTRACT)
-            sum += contraction(g->ir, n);
+            sum += node_flops(g->ir, n);
         if (cls != OC_CALL)
             continue;
         const Def *def = node_def(n);

@@ -10,8 +10,9 @@ static const ClassInfo infos[] = {
 #define CPU(members, count, lower) .config[TK_CPU] = {members, count}
 #define GPU(members, count, lower) .config[TK_CUDA] = {members, count}
 #define NOGPU                      .config[TK_CUDA] = {NULL, 0}
-#define CLASS(id, text, line, claim, cpu, gpu) \
-    [KC_##id] = {.name = text, .doc = line, claim, cpu, gpu},
+#define REACH(m, f, b)             .reach = {m, f, b}
+#define CLASS(id, text, line, claim, cpu, gpu, r) \
+    [KC_##id] = {.name = text, .doc = line, claim, cpu, gpu, r},
 #include "classes.def"
 #undef CLASS
 };

@@ -19,6 +19,7 @@ typedef struct Target {
     double launch;      /* seconds per kernel launch */
     uint32_t cores;     /* multiprocessors of a GPU; CPU: 1, the unit of the rates above */
     double matrix;      /* FLOP/s of 16-bit products; CPU: 0, they are widened */
+    const char *machine; /* of a GPU: whose rates these are, "h200"; CPU: NULL */
 } Target;
 
 /* The machine this process runs on. `isa` NULL: the best it has; else "avx2", "avx512", "generic".
@@ -28,6 +29,9 @@ bool target_host(Target *out, const char *isa, Err *err);
 /* A GPU of an architecture, whether one is there or not: "sm_80" (facts of an A100), "sm_90a" (of an H200,
  * and of an H100 but for its memory). NULL: sm_90a. */
 bool target_cuda(Target *out, const char *arch, Err *err);
+
+/* A GPU by name, for predicted times: "h100", "h200", "a100". What is compiled follows from its architecture alone. */
+bool target_machine(Target *out, const char *machine, Err *err);
 
 /* Whether kernels for operations of this class can be made; the interpreter runs all of them. */
 bool target_runs(const Target *t, OpClass cls);
@@ -50,12 +54,18 @@ typedef struct ClassConfig {
     uint32_t n;
 } ClassConfig;
 
+/* Of the rates of a GPU, what kernels of a class reach (costs.h). */
+typedef struct ClassReach {
+    double matrix, products, memory;
+} ClassReach;
+
 typedef struct ClassInfo {
     const char *name; /* the `class` attribute of a group */
     const char *doc;
     ClassConfig config[TK_COUNT];
     const char *composite; /* whose calls it runs whole, if claims() agrees; NULL: none */
     ClaimFn claims;
+    ClassReach reach;
 } ClassInfo;
 
 /* How a class makes one kernel: the numbers that its row in classes.def names. */

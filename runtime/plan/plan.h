@@ -12,7 +12,7 @@
 #include "dtype.h"
 
 enum {
-    PLAN_VERSION = 8,
+    PLAN_VERSION = 9,
     PLAN_MAX_RANK = 8,
     PLAN_ROW_BUFS = 12,
     PLAN_MAX_TARGETS = 8,
@@ -136,6 +136,8 @@ typedef struct PlanKernel {
     PStr name, cls, group; /* group: printed Def and fusion reasons, for people */
     uint32_t variant0;     /* into variants: one for each target, in their order */
     uint64_t flops, bytes; /* at the upper end of DYN dims */
+    uint64_t products;     /* of flops, in products of matrices; ..  */
+    uint64_t matrix;       /* .. and of these, in products of 16-bit operands */
 } PlanKernel;
 
 /* A kernel as text for one target, with one function per phase. Of the CPU:

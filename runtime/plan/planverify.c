@@ -411,6 +411,8 @@ static bool verify_kernels(const Plan *p, Err *err)
             !row_text(&r, "group", k->group) ||
             !row_range(&r, "variants", k->variant0, p->ntargets, p->nvariants))
             return false;
+        if (k->products > k->flops || k->matrix > k->products)
+            return row_bad(&r, "it has more operations in products than operations");
         for (uint32_t t = 0; t < p->ntargets; t++)
             if (!verify_fit(&r, k->variant0 + t, &p->targets[t]))
                 return false;

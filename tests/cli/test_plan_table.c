@@ -97,11 +97,99 @@ static void llava_med(void **state)
     check_number(json, "lora.slake", "trained", projector + lora); /* the adapters stay */
 }
 
+/* The number behind `"key":` from `at` on. */
+static double number_at(const char *at, const char *key)
+{
+    const char *name = at ? strstr(at, key) : NULL;
+    if (!name)
+        fail_msg("%s is not there", key);
+    return strtod(name + strlen(key), NULL);
+}
+
+static void about(double got, double want, double part)
+{
+    if (fabs(got - want) > part * want)
+        fail_msg("%.17g, by hand %.17g", got, want);
+}
+
+/* One step of GPT-2 small on 8 x 1024 tokens in bf16, which took 25 ms on an H100. */
+static const char *predict_gpt2(Tool *tool, const char *gpu, const char *format)
+{
+    const char *path = arena_printf(tool->arena, "%s/bench/gpt2_step.mdl", MDL_SOURCE_DIR);
+    return GOOD(tool, "plan", "-q", path, "--set", "model.net.Ctx=1024", "--set", "train.batch=8",
+                "--set", "train.precision=bf16", "--predict", gpu, format);
+}
+
+static void predicted(void **state)
+{
+    Tool *tool = *state;
+    size_t last = 0;
+    while (tool->env[last])
+        last++;
+    tool->env[last] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    const char *json = predict_gpt2(tool, "h100", "--json");
+    const double d = 768, layers = 12, words = 50257, t = 1024, tokens = 8 * t;
+    const char *micro = strstr(json, "\"entry\":\"micro\"");
+    /* every matrix and the table of words three times; two products of attention forward, five back, of the keys
+     * up to the query */
+    double half = (t + 1) / (2 * t);
+    double want =
+        3 * 2 * tokens * (layers * 12 * d * d + words * d) + layers * 7 * 2 * tokens * t * d * half;
+    about(number_at(micro, "\"product_flops\":"), want, 1e-4);
+    double seconds = number_at(micro, "\"predicted\":");
+    assert_true(seconds > 0.012 && seconds < 0.030);
+    /* the kernel that reads rows of the table of words and of places reads no more than these; x in f32 and bf16 */
+    const char *gather = strstr(micro, "_gather_");
+    assert_non_null(gather);
+    assert_true(number_at(gather, "\"bytes\":") < 0.5 * words * d * 4);
+    /* all the optimizer reads and writes: 30 bytes a parameter */
+    double n = layers * (12 * d * d + 13 * d) + 2 * d + words * d + t * d;
+    const char *update = strstr(json, "\"entry\":\"update\"");
+    assert_non_null(strstr(update, "\"class\":\"multi_map\""));
+    about(number_at(strstr(update, "_multi_map_"), "\"bytes\":"), 30 * n, 0.01);
+    assert_true(number_at(update, "\"predicted\":") > 30 * n / 3.4e12);
+    const char *text = predict_gpt2(tool, "a100", "--color=never");
+    check_has(text, "entry micro: predicted for a100 (sm_80): ");
+    check_has(text, "a step of 1 pass: predicted for a100: ");
+}
+
+static void predicted_sizes(void **state)
+{
+    Tool *tool = *state;
+    const char *path = arena_printf(tool->arena, "%s/models/llava_med.mdl", MDL_SOURCE_DIR);
+    const char *some =
+        GOOD(tool, "plan", "-q", path, "--stage", "instruct", "--set", "llava.instruct.micro=2",
+             "--sizes", "images=2", "--entry", "micro", "--predict", "h200", "--json");
+    /* 6 N a token for the language model, and what `remat` computes again; pictures are little beside that */
+    double rule = 6 * 7.11e9 * 2 * 2048, products = number_at(some, "\"product_flops\":");
+    assert_true(products > rule && products < 1.6 * rule);
+    check_lacks(some, "\"entry\":\"update\"");
+    Outcome o = RUN(tool, "plan", "-q", path, "--stage", "align", "--sizes", "images=2,x=1",
+                    "--predict", "h200");
+    check_code(&o, 2);
+    check_has(o.err, "no such run-time size, in `images=2,x=1`");
+    check_has(o.err, "help: there is B, images");
+    o = RUN(tool, "plan", path, "--sizes", "images", "--predict", "h200");
+    check_code(&o, 2);
+    check_has(o.err, "--sizes takes NAME=N,.., got `images`");
+    o = RUN(tool, "plan", path, "--predict", "gtx");
+    check_code(&o, 2);
+    check_has(o.err, "no figures of a GPU 'gtx'");
+    o = RUN(tool, "plan", path, "--entry", "micro");
+    check_code(&o, 2);
+    check_has(o.err, "it goes with --predict");
+    o = RUN(tool, "plan", path, "--stage", "align", "--entry", "micros", "--predict", "h200");
+    check_code(&o, 2);
+    check_has(o.err, "no entry `micros` in what is predicted");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpt2),
         cmocka_unit_test(llava_med),
+        cmocka_unit_test(predicted),
+        cmocka_unit_test(predicted_sizes),
     };
     return cmocka_run_group_tests(tests, tool_setup, tool_teardown);
 }

@@ -467,6 +467,8 @@ WRONG(text_overlong, b->texts.at[0].overlong = PO_ERROR + 1)
 WRONG(text_of_field, b->fields.at[2].text = 2)
 WRONG(text_extent, b->fields.at[2].dim[0] = 9)
 WRONG(packs_numbers, (b->fields.at[2].kind = PF_CODE, b->fields.at[2].text = 0))
+WRONG(products, b->kernels.at[1].products = b->kernels.at[1].flops + 1)
+WRONG(matrix, b->kernels.at[1].matrix = b->kernels.at[1].products + 1)
 WRONG(packs_two, b->datas.at[2].ntext = 0)
 WRONG(segment, b->segments.at[0].length = (double)NAN)
 WRONG(metric, b->metrics.at[0].sum = 3)
@@ -532,6 +534,8 @@ static const Wrong wrongs[] = {
     {"phases[1]: blocks of 33 threads", wrong_threads},
     {"phases[1]: blocks of 1056 threads", wrong_threads_many},
     {"kernels[1]: variant 1 is not for its target", wrong_threads_cpu},
+    {"kernels[1]: it has more operations in products", wrong_products},
+    {"kernels[1]: it has more operations in products", wrong_matrix},
     {"phases[1]: teams of 48 threads", wrong_team},
     {"phases[1]: teams of 1 threads", wrong_team_cpu},
     {"phases[1]: 1024 bytes of shared memory, 0 blocks", wrong_shared},
