@@ -1,6 +1,7 @@
 /* program.c: sessions and devices for commands. */
 #include "program.h"
 #include "ir.h"
+#include "records.h"
 #include "stageweights.h"
 #include "targets.h"
 
@@ -91,6 +92,30 @@ static bool read_print_after(Cli *cli, CompileOptions *opt, Err *err)
     return compile_pass_find(name, &pass) || usage_error(err, "--print-after: no pass `%s`", name);
 }
 
+/* --records, else $MDL_RECORDS, else the file of the cache if there is one. */
+static bool read_records(Cli *cli, CompileOptions *opt, Err *err)
+{
+    if (!option_belongs(option_at(OPT_records), cli->command->name))
+        return true;
+    const char *wish = cli->value[OPT_records], *set = getenv("MDL_RECORDS");
+    const char *path = wish ? wish : set && *set ? set : NULL;
+    if (path && strcmp(path, "none") == 0)
+        return true;
+    if (!path) {
+        path = path_join(cli->arena, path_cache(cli->arena), "tuning.jsonl");
+        if (!file_exists(path))
+            return true;
+    }
+    Records *r = records_read(cli->arena, path, err);
+    opt->records = r;
+    if (r && r->other && !cli->quiet) {
+        report_progress(cli, "");
+        fprintf(stderr, "note: %u records of %s are of another version, and left out\n", r->other,
+                path);
+    }
+    return r != NULL;
+}
+
 static bool deny(Cli *cli, Diags *diags, Err *err)
 {
     for (uint32_t i = 0; i < cli->denied.n; i++) {
@@ -121,7 +146,7 @@ bool with_program(Cli *cli, const ProgramUse *use, Err *err)
     CompileOptions opt = {.path = use->path, .progress = on_progress, .user = cli};
     if (!targets_choose(cli, &opt, err) || !read_skips(cli, &opt.skip, err) ||
         !read_limit(cli, &opt.skip, err) || !read_print_after(cli, &opt, err) ||
-        !read_memory(cli, &opt.memory, err))
+        !read_memory(cli, &opt.memory, err) || !read_records(cli, &opt, err))
         return false;
     push_seed(cli);
     opt.shapes = cli_has(cli, OPT_shapes);

@@ -157,6 +157,7 @@ static bool set_program(Compile *c, Program *program, const char *step, Err *err
     c->passes = passes_begin(c->ir, c->arena, program, &c->targets[0]);
     c->passes->others = c->targets + 1;
     c->passes->nother = c->ntarget - 1;
+    c->passes->records = c->opt.records;
     c->passes->std_op = front_std_op;
     c->passes->front = c->front;
     return true;

@@ -26,6 +26,7 @@ extern "C" {
 
 typedef struct Compile Compile;
 struct Graph;
+struct Records;
 
 /* What a plan is for. */
 typedef struct CompileTarget {
@@ -44,6 +45,7 @@ typedef struct CompileOptions {
     uint32_t ntarget; /* 0: one, the CPU */
     /* Of what kernels include, to be remembered in plans; may be NULL. */
     uint64_t (*prelude_hash)(PlanTargetKind kind);
+    const struct Records *records; /* of tuning (records.h); NULL: none. Outlives the session */
     uint64_t skip; /* bit per pass (compile_pass_find); required passes run all the same */
     /* Called with the graph of each entry after each pass; may be NULL. */
     void (*after_pass)(void *user, uint32_t pass, const struct Graph *g);

@@ -8,6 +8,7 @@
 
 #include "ir.h"
 #include "memplan.h"
+#include "records.h"
 #include "std_op.h"
 #include "target.h"
 
@@ -19,6 +20,7 @@ typedef struct PassCx {
     const Target *others;   /* that kernels are made for as well; set by who has them */
     uint32_t nother;
     struct RuleCache *rules; /* parsed gradient texts; made by passes_begin */
+    const Records *records;  /* what was measured, for pick; NULL: nothing */
     Map *claims; /* Def -> the class that claims it + 1 (COUNT: none); made by claim.c */
     /* Where Defs of std come from: front_std_op, set by who has the front. NULL: passes make no
      * composites. */

@@ -136,8 +136,8 @@ PickExtents pick_extents(Ir *ir, const Node *dot)
     return e;
 }
 
-/* A tile for each set of dots; one for all where they agree. */
-static void pick_gemm(PassCx *cx, const Graph *body, PickConfig *out)
+/* A tile for each set of dots; one for all where they agree. `usual` NULL: the best for each. */
+static void gemm_with(PassCx *cx, const Graph *body, const Tile *usual, PickConfig *out)
 {
     enum { MEMBERS = 5 };
     Products p;
@@ -156,14 +156,23 @@ static void pick_gemm(PassCx *cx, const Graph *body, PickConfig *out)
             k = of[count].k > k ? of[count].k : k;
             count++;
         }
-        const Tile *usual = choose_tile(cx->target, of, count);
-        const Tile t = fit_rows(usual, cx->target, of, count);
+        const Tile *from = usual ? usual : choose_tile(cx->target, of, count);
+        const Tile t = fit_rows(from, cx->target, of, count);
         int64_t kc = of[0].m > t.mc ? t.kc : pick_clamp(t.kc, 1, OWN_DEPTH);
         const int64_t mine[MEMBERS] = {t.mr, t.nr, k > 0 && k < kc ? k : kc, t.mc, t.nc};
         memcpy(config + s * MEMBERS, mine, sizeof mine);
         equal = equal && memcmp(config, mine, sizeof mine) == 0;
     }
     *out = (PickConfig){config, equal ? MEMBERS : MEMBERS * p.nset};
+}
+
+uint32_t pick_gemm_candidates(PassCx *cx, const Graph *body, PickConfig *out)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < COUNT(tiles) && n < PICK_MOST; i++)
+        if (strcmp(tiles[i].isa, cx->target->isa) == 0)
+            gemm_with(cx, body, &tiles[i], &out[n++]);
+    return n;
 }
 
 /* ---- xent ---- */
@@ -259,7 +268,7 @@ static void pick_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
     config[3] = mr * pick_clamp(ATTENTION_BWD_TILE / mr, 1, (t + mr - 1) / mr);
 }
 
-static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
+void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
 {
     if (cx->target->kind == TK_CUDA) {
         pick_gpu(cx, cls, body, out);
@@ -270,7 +279,7 @@ static void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfi
     *out = (PickConfig){config, class_info(cls)->config[cx->target->kind].n};
     switch (cls) {
     case KC_GEMM:
-        pick_gemm(cx, body, out);
+        gemm_with(cx, body, NULL, out);
         return;
     case KC_ATTENTION:
         pick_attention(cx, body, config);
@@ -323,7 +332,9 @@ const int64_t *pick_config(PassCx *cx, const Def *def, const char *class_name, u
     if (!class_find(class_name, &cls))
         BUG("no kernel class '%s'", class_name);
     PickConfig config;
-    pick_class(cx, cls, def->body, &config);
+    const char *why;
+    if (!pick_record(cx, def, class_name, &config, &why))
+        pick_class(cx, cls, def->body, &config);
     *n = config.n;
     return config.ints;
 }
@@ -345,10 +356,15 @@ static const Node *pick_node(Rewrite *rw, const Node *n, const Node *const *in)
     memcpy(attr, n->attr, n->nattr * sizeof *attr);
     Attr *config = &attr[op_attr_index(n->op, "config")];
     config->ints = pick_config(cx, node_def(n), node_sym(n, "class"), &config->n);
+    PickConfig ignored;
+    const char *why = NULL, *note = n->note;
+    pick_record(cx, node_def(n), node_sym(n, "class"), &ignored, &why);
+    if (why)
+        note = arena_printf(cx->arena, "%s%s\n", note ? note : "", why);
     return graph_op(
         rw->out,
         &(NodeSpec){
-            .op = n->op, .inst = n->inst, .nin = n->nin, .in = in, .attr = attr, .note = n->note});
+            .op = n->op, .inst = n->inst, .nin = n->nin, .in = in, .attr = attr, .note = note});
 }
 
 Graph *pass_pick(PassCx *cx, const Graph *in)

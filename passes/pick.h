@@ -13,12 +13,32 @@ const int64_t *pick_config(PassCx *cx, const Def *def, const char *class_name, u
  * pick have decided holds for all targets. */
 KernelConfig pick_for(PassCx *cx, const Node *group, const Target *target);
 
-/* ---- shared by pick.c and pick_gpu.c ---- */
-
 typedef struct PickConfig {
     const int64_t *ints;
     uint32_t n;
 } PickConfig;
+
+enum { PICK_MOST = 16 };
+
+/* ---- pick_record.c: what was measured ---- */
+
+/* What tuning records are kept under: of a group's Def and class, whatever the target. */
+uint64_t pick_problem(const Def *def, const char *class_name);
+/* All configurations that are worth a measurement, that of the cost model first; how many there are, at most
+ * PICK_MOST. Each of them compiles. */
+uint32_t pick_candidates(PassCx *cx, const Def *def, const char *class_name, PickConfig *out);
+/* What a record of cx->records says for this target, if it is one of these; else false, and *why, when there is a
+ * record, says what is wrong with it. *why of a record that is taken: what was measured. In cx->arena. */
+bool pick_record(PassCx *cx, const Def *def, const char *class_name, PickConfig *out,
+                 const char **why);
+
+/* ---- shared by pick.c, pick_gpu.c and pick_record.c ---- */
+
+/* By the cost model alone. */
+void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out);
+/* Of products: with each tile that pick chooses from, in its order. */
+uint32_t pick_gemm_candidates(PassCx *cx, const Graph *body, PickConfig *out);
+uint32_t pick_gpu_gemm_candidates(PassCx *cx, const Graph *body, PickConfig *out);
 
 /* A product, or one of several that have a kernel together: rows, columns and depth of one member of its
  * batch, at the upper end of DYN dims. */

@@ -145,30 +145,43 @@ typedef struct GpuProduct {
  * in registers. */
 enum { MOST_SUMS = 128, MOST_COMPUTING = 64, MOST_TOGETHER = 64 };
 
-static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
+enum { MOST_TILES = 8 };
+
+/* The tiles that fit, best first but for their time; one at least. */
+static uint32_t fitting_tiles(const Target *target, const GpuProduct *of, GpuTile *out)
 {
     int64_t n = of->n;
     bool tensor = of->tensor;
     bool groups = of->read && strcmp(target->isa, "sm_90a") == 0; /* wgmma shares no registers */
     const GpuTile *from = !tensor ? float_tiles : groups ? group_tiles : tensor_tiles;
     size_t count = !tensor ? COUNT(float_tiles) : groups ? COUNT(group_tiles) : COUNT(tensor_tiles);
-    GpuTile best = {0};
-    double least = 0;
+    uint32_t found = 0;
     for (size_t i = 0; i < count; i++) {
         const GpuTile t = fit_stages(&from[i], target, n, tensor);
         int64_t one = t.bm * t.bn / (t.wm * t.wn * WARP), sums = one * n;
         bool fits = sums <= (tensor || n == 1 ? MOST_SUMS : MOST_TOGETHER) &&
                     (tensor || of->read || one <= MOST_COMPUTING) &&
                     tile_shared(&t, n, tensor) <= (int64_t)target->l1;
-        if (!fits && (i + 1 < count || best.bm))
+        if (fits || (i + 1 == count && !found))
+            out[found++] = t;
+    }
+    ASSERT(found <= MOST_TILES);
+    return found;
+}
+
+static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
+{
+    GpuTile tiles[MOST_TILES];
+    uint32_t n = fitting_tiles(target, of, tiles), best = 0;
+    double least = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        double time = tile_time(&tiles[i], target, &of->size, of->n);
+        if (i && time >= least)
             continue;
-        double time = tile_time(&t, target, &of->size, n);
-        if (best.bm && time >= least)
-            continue;
-        best = t;
+        best = i;
         least = time;
     }
-    return best;
+    return tiles[best];
 }
 
 static bool on_tensor_cores(const Node *dot)
@@ -178,7 +191,7 @@ static bool on_tensor_cores(const Node *dot)
 }
 
 /* All sets of a launch have blocks of the same threads, so they share one tile: that of the largest. */
-static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
+static GpuProduct gpu_product(PassCx *cx, const Graph *body)
 {
     Products p;
     if (!products_find(body, cx->arena, &p))
@@ -197,9 +210,34 @@ static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
     for (uint32_t s = 0; s < p.nset; s++) /* of a sum one is kept */
         if (together[s] > most && !products_total(body, &p, s))
             most = together[s];
-    const GpuTile t = choose_gpu_tile(cx->target, &(GpuProduct){e, most, tensor, read});
-    const int64_t ints[] = {t.bm, t.bn, t.bk, t.stages, t.wm, t.wn, t.groups};
+    return (GpuProduct){e, most, tensor, read};
+}
+
+static void put_tile(const GpuTile *t, int64_t *config)
+{
+    const int64_t ints[] = {t->bm, t->bn, t->bk, t->stages, t->wm, t->wn, t->groups};
     memcpy(config, ints, sizeof ints);
+}
+
+static void gpu_gemm_tile(PassCx *cx, const Graph *body, int64_t *config)
+{
+    const GpuProduct of = gpu_product(cx, body);
+    const GpuTile t = choose_gpu_tile(cx->target, &of);
+    put_tile(&t, config);
+}
+
+uint32_t pick_gpu_gemm_candidates(PassCx *cx, const Graph *body, PickConfig *out)
+{
+    GpuTile tiles[MOST_TILES];
+    const GpuProduct of = gpu_product(cx, body);
+    uint32_t n = fitting_tiles(cx->target, &of, tiles),
+             members = class_info(KC_GEMM)->config[TK_CUDA].n;
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t *config = NEW_ARRAY(cx->arena, int64_t, members);
+        put_tile(&tiles[i], config);
+        out[i] = (PickConfig){config, members};
+    }
+    return n;
 }
 
 /* ---- attention ---- */
