@@ -46,7 +46,7 @@ static bool read_memory(Cli *cli, uint64_t *out, Err *err)
     } units[] = {{"", 1},      {"B", 1},      {"kB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
                  {"TB", 1e12}, {"KiB", 1024}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
     const char *text = cli->value[OPT_memory_limit];
-    static const char *const looking[] = {"dump", "why", "data", "plan"};
+    static const char *const looking[] = {"dump", "why", "data", "plan", "tune"};
     bool looks = false;
     for (size_t i = 0; i < COUNT(looking); i++)
         looks = looks || strcmp(cli->command->name, looking[i]) == 0;

@@ -360,7 +360,7 @@ static const Node *pick_node(Rewrite *rw, const Node *n, const Node *const *in)
     const char *why = NULL, *note = n->note;
     pick_record(cx, node_def(n), node_sym(n, "class"), &ignored, &why);
     if (why)
-        note = arena_printf(cx->arena, "%s%s\n", note ? note : "", why);
+        note = note ? arena_printf(cx->arena, "%s\n%s", note, why) : why;
     return graph_op(
         rw->out,
         &(NodeSpec){

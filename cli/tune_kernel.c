@@ -1,0 +1,212 @@
+/* tune_kernel.c: one plan has an entry for each candidate: the group alone, its operands as inputs. All are run on the
+ * same random numbers; then they take turns, so that what the machine does beside is everybody's. */
+#include "tune_kernel.h"
+#include "codegen.h"
+#include "passes.h"
+
+#include <math.h>
+
+enum { ROUNDS = 5, MOST_TIMES = 1000 };
+/* How long a round is, and by how much faster another configuration must be to be worth a record. */
+static const double round_seconds = 0.01, gain = 0.02;
+
+/* ---- the plan ---- */
+
+static Graph *entry_of(Arena *arena, const TuneSpec *spec, const PickConfig *config, uint32_t k)
+{
+    const Node *group = spec->problem->group;
+    Ir *ir = spec->program->ir;
+    Graph *g = graph_new(ir, arena, sym_printf(ir->syms, "trial%u", k));
+    const Node **in = NEW_ARRAY(arena, const Node *, group->nin + (size_t)1);
+    for (uint32_t i = 0; i < group->nin; i++)
+        in[i] = graph_input(g, sym_printf(ir->syms, "x%u", i), group->in[i]->type);
+    Attr attr[IR_MAX_ATTR] = {{0}};
+    memcpy(attr, group->attr, group->nattr * sizeof *attr);
+    Attr *own = &attr[op_attr_index(group->op, "config")];
+    own->ints = config->ints;
+    own->n = config->n;
+    const Node *n =
+        graph_op(g, &(NodeSpec){.op = group->op, .nin = group->nin, .in = in, .attr = attr});
+    if (!n)
+        BUG("tune: a group cannot be built alone");
+    uint32_t results = n->type->is_tuple ? n->type->nelem : 1;
+    for (uint32_t r = 0; r < results; r++)
+        graph_result(g, sym_printf(ir->syms, "y%u", r), graph_get(g, n, r));
+    return g;
+}
+
+static Plan *make_plan(Arena *arena, const TuneSpec *spec, const TuneResult *t, Err *err)
+{
+    Ir *ir = spec->program->ir;
+    Program *p = program_new(ir, sym(ir->syms, "tune"));
+    const MemPlan **plans = NEW_ARRAY(arena, const MemPlan *, t->n);
+    PassCx *cx = passes_begin(ir, arena, p, spec->target);
+    for (uint32_t k = 0; k < t->n; k++) {
+        const Graph *g = entry_of(arena, spec, &t->trial[k].config, k);
+        VEC_PUSH(arena, &p->entries, (Graph *)g);
+        plans[k] = memplan_build(cx, g);
+    }
+    PlanBuilder *b = planb_new(arena);
+    MkPlan mk = {.program = p,
+                 .plans = plans,
+                 .nentry = t->n,
+                 .targets = spec->target,
+                 .ntarget = 1,
+                 .source_path = "tune"};
+    codegen_plan(b, &mk);
+    Bytes bytes = planb_finish(b);
+    return plan_from_bytes(bytes.data, bytes.n, err);
+}
+
+/* ---- numbers ---- */
+
+/* Floats in -1 .. 1, of the place alone; integers are 0, since they may be numbers of rows. */
+static const void *make_input(Arena *arena, const Plan *p, uint32_t tensor, uint64_t seed)
+{
+    const PlanTensor *t = &p->tensors[tensor];
+    DType dt = (DType)t->dtype;
+    const size_t each = dtype_info(dt)->bytes, n = (size_t)t->bytes / each;
+    char *data = arena_alloc(arena, (size_t)t->bytes + 1);
+    memset(data, 0, (size_t)t->bytes + 1);
+    for (size_t i = 0; i < n && dtype_is_float(dt); i++)
+        dtype_store(dt, data, i, (double)(hash_mix(seed, i) >> 11) * 0x1p-52 - 1);
+    return data;
+}
+
+/* Of the entry that ran last, all behind one another. */
+static bool results_of(Arena *arena, Runtime *rt, uint32_t entry, double **out, size_t *n, Err *err)
+{
+    const Plan *p = rt_plan(rt);
+    const PlanEntry *e = &p->entries[entry];
+    *n = 0;
+    for (uint32_t i = 0; i < e->nresult; i++) {
+        const PlanTensor *t = &p->tensors[p->bindings[e->result0 + i].tensor];
+        *n += (size_t)t->bytes / dtype_info((DType)t->dtype)->bytes;
+    }
+    double *at = *out = NEW_ARRAY(arena, double, *n + 1);
+    for (uint32_t i = 0; i < e->nresult; i++) {
+        const PlanTensor *t = &p->tensors[p->bindings[e->result0 + i].tensor];
+        RtLoan loan;
+        if (!rt_lend_result(rt, entry, i, &loan, err))
+            return false;
+        for (size_t k = 0; k < loan.bytes / dtype_info((DType)t->dtype)->bytes; k++)
+            *at++ = dtype_load((DType)t->dtype, loan.data, k);
+        if (!rt_return(rt, &loan, err))
+            return false;
+    }
+    return true;
+}
+
+/* Sums in another order: of numbers up to 1, within what 16-bit results round away. */
+static bool agree(const double *a, const double *b, size_t n)
+{
+    double most = 0, off = 0;
+    for (size_t i = 0; i < n; i++) {
+        most = fmax(most, fabs(a[i]));
+        off = fmax(off, fabs(a[i] - b[i]));
+        if (isfinite(b[i]) != isfinite(a[i]))
+            return false;
+    }
+    return off <= 0.01 * most;
+}
+
+/* ---- time ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bool take_times(Runtime *rt, const RtCall *call, TuneResult *t, Err *err)
+{
+    double seconds[PICK_MOST][ROUNDS];
+    uint32_t times[PICK_MOST];
+    for (uint32_t r = 0; r <= ROUNDS; r++)
+        for (uint32_t k = 0; k < t->n; k++) {
+            double all = 0;
+            if (t->trial[k].seconds <= 0)
+                continue;
+            if (r == 0)
+                times[k] = 1;
+            if (!rt_run(rt, k, call, err) || !rt_repeat(rt, k, times[k], &all, err))
+                return false;
+            if (r == 0)
+                times[k] = (uint32_t)fmin(MOST_TIMES, ceil(round_seconds / fmax(all, 1e-9)));
+            else
+                seconds[k][r - 1] = all / times[k];
+        }
+    for (uint32_t k = 0; k < t->n; k++) {
+        if (t->trial[k].seconds <= 0)
+            continue;
+        qsort(seconds[k], ROUNDS, sizeof(double), by_size);
+        t->trial[k].seconds = seconds[k][ROUNDS / 2];
+    }
+    return true;
+}
+
+static void choose(TuneResult *t)
+{
+    double least = t->trial[0].seconds * (1 - gain);
+    t->best = 0;
+    for (uint32_t k = 1; k < t->n; k++)
+        if (t->trial[k].seconds > 0 && t->trial[k].seconds < least) {
+            t->best = k;
+            least = t->trial[k].seconds;
+        }
+}
+
+static bool run_all(Arena *arena, Runtime *rt, TuneResult *t, Err *err)
+{
+    const Plan *p = rt_plan(rt);
+    const PlanEntry *e = &p->entries[0];
+    const void **inputs = NEW_ARRAY(arena, const void *, e->ninput + (size_t)1);
+    int64_t *syms = NEW_ARRAY(arena, int64_t, p->nsyms + (size_t)1);
+    for (uint32_t i = 0; i < e->ninput; i++)
+        inputs[i] = make_input(arena, p, p->bindings[e->input0 + i].tensor, i + 1);
+    for (uint32_t i = 0; i < p->nsyms; i++)
+        syms[i] = p->syms[i].hi;
+    const RtCall call = {.inputs = inputs, .syms = syms, .step = 1, .first = true};
+    double *first = NULL, *other;
+    size_t n, more;
+    for (uint32_t k = 0; k < t->n; k++) {
+        if (!rt_run(rt, k, &call, err) ||
+            !results_of(arena, rt, k, k ? &other : &first, &more, err))
+            return false;
+        n = k ? n : more;
+        t->trial[k].seconds = k == 0 || agree(first, other, n); /* to be measured */
+    }
+    if (!take_times(rt, &call, t, err))
+        return false;
+    choose(t);
+    return true;
+}
+
+/* ---- one problem ---- */
+
+static uint32_t candidates(Arena *arena, const TuneSpec *spec, PickConfig *out)
+{
+    PassCx *cx = passes_begin(spec->program->ir, arena, spec->program, spec->target);
+    const Node *group = spec->problem->group;
+    return pick_candidates(cx, node_def(group), node_sym(group, "class"), out);
+}
+
+uint32_t tune_count(Arena *arena, const TuneSpec *spec)
+{
+    PickConfig all[PICK_MOST];
+    return candidates(arena, spec, all);
+}
+
+bool tune_measure(Arena *arena, const TuneSpec *spec, TuneResult *out, Err *err)
+{
+    PickConfig all[PICK_MOST];
+    *out = (TuneResult){.n = candidates(arena, spec, all)};
+    for (uint32_t k = 0; k < out->n; k++)
+        out->trial[k].config = all[k];
+    Plan *plan = make_plan(arena, spec, out, err);
+    Runtime *rt = plan ? open_runtime(spec->cli, plan, err) : NULL;
+    bool ok = rt && run_all(arena, rt, out, err);
+    rt_close(rt);
+    plan_free(plan);
+    return ok;
+}
