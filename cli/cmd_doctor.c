@@ -2,7 +2,7 @@
 #include "cc.h"
 #include "cli.h"
 #include "compile.h"
-#include "cuda_api.h"
+#include "cublaslt.h"
 #include "nvrtc.h"
 #include "runtime.h"
 #include "target.h"
@@ -78,6 +78,17 @@ static void check_nvrtc(const Doctor *d)
         good("NVRTC", "%s, %s", nvrtc_path(n), nvrtc_version(n));
     else
         absent("NVRTC", &err);
+}
+
+/* Only plans that pin its algorithms need it. */
+static void check_blas(const Doctor *d)
+{
+    Err err = {0};
+    const Blas *b = blas_find(d->cli->arena, &err);
+    if (b)
+        good("cuBLASLt", "%s, %llu", b->path, (unsigned long long)b->version);
+    else
+        absent("cuBLASLt", &err);
 }
 
 static void check_gpu(const CudaApi *api, int ordinal)
@@ -187,6 +198,7 @@ bool cmd_doctor(Cli *cli, Err *err)
     check_folder(&d, "cache", path_cache(cli->arena)); /* the compiler's answers are kept there */
     check_compiler(&d);
     check_nvrtc(&d);
+    check_blas(&d);
     check_gpus(&d);
     check_emulator();
     check_folder(&d, "here", ".");

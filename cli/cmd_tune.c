@@ -44,8 +44,11 @@ static void collect(Tune *t, const Program *program, const MemPlan *m)
 
 static void put_config(const PickConfig *c)
 {
-    for (uint32_t i = 0; i < c->n; i++)
-        printf("%s%lld", i ? "," : "", (long long)c->ints[i]);
+    const KernelConfig k = library_split(c->ints, c->n);
+    for (uint32_t i = 0; i < k.n; i++)
+        printf("%s%lld", i ? "," : "", (long long)k.ints[i]);
+    if (k.library)
+        fputs(" or cuBLASLt", stdout);
 }
 
 static void put_result(const TuneProblem *p, const TuneResult *r)
@@ -67,14 +70,18 @@ static void put_result(const TuneProblem *p, const TuneResult *r)
 static bool keep(Tune *t, const TuneProblem *p, const TuneResult *r, Err *err)
 {
     const TuneTrial *best = &r->trial[r->best];
-    const TuningRecord record = {.problem = p->problem,
-                                 .cls = node_sym(p->group, "class"),
-                                 .isa = t->target.isa,
-                                 .device = t->device,
-                                 .config = best->config.ints,
-                                 .n = best->config.n,
-                                 .seconds = best->seconds,
-                                 .usual = r->trial[0].seconds};
+    const KernelConfig config = library_split(best->config.ints, best->config.n);
+    TuningRecord record = {.problem = p->problem,
+                           .cls = node_sym(p->group, "class"),
+                           .isa = t->target.isa,
+                           .device = t->device,
+                           .config = config.ints,
+                           .n = config.n,
+                           .by_library = config.library != NULL,
+                           .seconds = best->seconds,
+                           .usual = r->trial[0].seconds};
+    if (config.library)
+        record.library = library_choice(config.library);
     t->kept++;
     return record_append(t->path, &record, err);
 }

@@ -2,11 +2,12 @@
  * same random numbers; then they take turns, so that what the machine does beside is everybody's. */
 #include "tune_kernel.h"
 #include "codegen.h"
+#include "cublaslt.h"
 #include "passes.h"
 
 #include <math.h>
 
-enum { ROUNDS = 5, MOST_TIMES = 1000 };
+enum { ROUNDS = 5, MOST_TIMES = 1000, LIBRARY_ROOM = 32 << 20, MOST_SAMPLED = 1 << 20 };
 /* How long a round is, and by how much faster another configuration must be to be worth a record. */
 static const double round_seconds = 0.01, gain = 0.02;
 
@@ -73,24 +74,26 @@ static const void *make_input(Arena *arena, const Plan *p, uint32_t tensor, uint
     return data;
 }
 
-/* Of the entry that ran last, all behind one another. */
-static bool results_of(Arena *arena, Runtime *rt, uint32_t entry, double **out, size_t *n, Err *err)
+/* Results of a trial: every step-th element of each, behind one another. */
+typedef struct Sample {
+    double *at;
+    size_t n;
+} Sample;
+
+/* Of the entry that ran last. */
+static bool take_sample(Arena *arena, Runtime *rt, uint32_t entry, Sample *out, Err *err)
 {
     const Plan *p = rt_plan(rt);
     const PlanEntry *e = &p->entries[entry];
-    *n = 0;
+    *out = (Sample){NEW_ARRAY(arena, double, (size_t)MOST_SAMPLED *(e->nresult + (size_t)1)), 0};
     for (uint32_t i = 0; i < e->nresult; i++) {
-        const PlanTensor *t = &p->tensors[p->bindings[e->result0 + i].tensor];
-        *n += (size_t)t->bytes / dtype_info((DType)t->dtype)->bytes;
-    }
-    double *at = *out = NEW_ARRAY(arena, double, *n + 1);
-    for (uint32_t i = 0; i < e->nresult; i++) {
-        const PlanTensor *t = &p->tensors[p->bindings[e->result0 + i].tensor];
+        DType dt = (DType)p->tensors[p->bindings[e->result0 + i].tensor].dtype;
         RtLoan loan;
         if (!rt_lend_result(rt, entry, i, &loan, err))
             return false;
-        for (size_t k = 0; k < loan.bytes / dtype_info((DType)t->dtype)->bytes; k++)
-            *at++ = dtype_load((DType)t->dtype, loan.data, k);
+        size_t n = loan.bytes / dtype_info(dt)->bytes, step = n / MOST_SAMPLED + 1;
+        for (size_t k = 0; k < n; k += step)
+            out->at[out->n++] = dtype_load(dt, loan.data, k);
         if (!rt_return(rt, &loan, err))
             return false;
     }
@@ -98,10 +101,11 @@ static bool results_of(Arena *arena, Runtime *rt, uint32_t entry, double **out, 
 }
 
 /* Sums in another order: of numbers up to 1, within what 16-bit results round away. */
-static bool agree(const double *a, const double *b, size_t n)
+static bool agree(const Sample *x, const Sample *y)
 {
+    const double *a = x->at, *b = y->at;
     double most = 0, off = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < x->n; i++) {
         most = fmax(most, fabs(a[i]));
         off = fmax(off, fabs(a[i] - b[i]));
         if (isfinite(b[i]) != isfinite(a[i]))
@@ -120,8 +124,8 @@ static int by_size(const void *a, const void *b)
 
 static bool take_times(Runtime *rt, const RtCall *call, TuneResult *t, Err *err)
 {
-    double seconds[PICK_MOST][ROUNDS];
-    uint32_t times[PICK_MOST];
+    double seconds[TUNE_MOST][ROUNDS];
+    uint32_t times[TUNE_MOST];
     for (uint32_t r = 0; r <= ROUNDS; r++)
         for (uint32_t k = 0; k < t->n; k++) {
             double all = 0;
@@ -156,6 +160,21 @@ static void choose(TuneResult *t)
         }
 }
 
+/* Whether trial k gives what the first gave, and twice the same bits; seconds > 0: to be measured. */
+static bool check_trial(Runtime *rt, const RtCall *call, uint32_t k, const Sample *first,
+                        TuneTrial *trial, Err *err)
+{
+    Arena *arena = arena_new();
+    Sample once, again;
+    bool ok = rt_run(rt, k, call, err) && take_sample(arena, rt, k, &once, err) &&
+              rt_run(rt, k, call, err) && take_sample(arena, rt, k, &again, err);
+    if (ok)
+        trial->seconds =
+            agree(first, &once) && memcmp(once.at, again.at, once.n * sizeof *once.at) == 0;
+    arena_free(arena);
+    return ok;
+}
+
 static bool run_all(Arena *arena, Runtime *rt, TuneResult *t, Err *err)
 {
     const Plan *p = rt_plan(rt);
@@ -167,15 +186,13 @@ static bool run_all(Arena *arena, Runtime *rt, TuneResult *t, Err *err)
     for (uint32_t i = 0; i < p->nsyms; i++)
         syms[i] = p->syms[i].hi;
     const RtCall call = {.inputs = inputs, .syms = syms, .step = 1, .first = true};
-    double *first = NULL, *other;
-    size_t n, more;
-    for (uint32_t k = 0; k < t->n; k++) {
-        if (!rt_run(rt, k, &call, err) ||
-            !results_of(arena, rt, k, k ? &other : &first, &more, err))
+    Sample first;
+    if (!rt_run(rt, 0, &call, err) || !take_sample(arena, rt, 0, &first, err))
+        return false;
+    t->trial[0].seconds = 1;
+    for (uint32_t k = 1; k < t->n; k++)
+        if (!check_trial(rt, &call, k, &first, &t->trial[k], err))
             return false;
-        n = k ? n : more;
-        t->trial[k].seconds = k == 0 || agree(first, other, n); /* to be measured */
-    }
     if (!take_times(rt, &call, t, err))
         return false;
     choose(t);
@@ -191,10 +208,38 @@ static uint32_t candidates(Arena *arena, const TuneSpec *spec, PickConfig *out)
     return pick_candidates(cx, node_def(group), node_sym(group, "class"), out);
 }
 
+/* What it would ask of cuBLASLt. */
+static bool library_product(const TuneSpec *spec, PlanGemm *out)
+{
+    const LibraryChoice none = {.workspace = LIBRARY_ROOM};
+    return spec->target->kind == TK_CUDA &&
+           codegen_gemm(spec->program->ir, spec->problem->group, &none, out);
+}
+
 uint32_t tune_count(Arena *arena, const TuneSpec *spec)
 {
     PickConfig all[PICK_MOST];
-    return candidates(arena, spec, all);
+    PlanGemm gemm;
+    return candidates(arena, spec, all) + library_product(spec, &gemm);
+}
+
+/* The algorithms that cuBLASLt would try, with the kernel of the first trial for who lacks it. */
+static void add_library(Arena *arena, const TuneSpec *spec, TuneResult *t)
+{
+    PlanGemm gemm;
+    BlasResult found[TUNE_LIBRARY];
+    Err ignored = {0}; /* without it there is less to try; `mdl doctor` says why */
+    LibraryChoice c = {0};
+    const PickConfig *kernel = &t->trial[0].config;
+    uint32_t n = library_product(spec, &gemm)
+                     ? blas_ask(&gemm, found, TUNE_LIBRARY, &c.version, &ignored)
+                     : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        PickConfig *config = &t->trial[t->n++].config;
+        c.workspace = found[i].workspace;
+        memcpy(c.algorithm, found[i].algorithm.word, sizeof c.algorithm);
+        config->ints = library_join(arena, kernel->ints, kernel->n, &c, &config->n);
+    }
 }
 
 bool tune_measure(Arena *arena, const TuneSpec *spec, TuneResult *out, Err *err)
@@ -203,6 +248,7 @@ bool tune_measure(Arena *arena, const TuneSpec *spec, TuneResult *out, Err *err)
     *out = (TuneResult){.n = candidates(arena, spec, all)};
     for (uint32_t k = 0; k < out->n; k++)
         out->trial[k].config = all[k];
+    add_library(arena, spec, out);
     Plan *plan = make_plan(arena, spec, out, err);
     Runtime *rt = plan ? open_runtime(spec->cli, plan, err) : NULL;
     bool ok = rt && run_all(arena, rt, out, err);

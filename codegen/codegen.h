@@ -4,6 +4,7 @@
 
 #include "ir.h"
 #include "kernel.h"
+#include "library.h"
 #include "memplan.h"
 #include "plan.h"
 #include "target.h"
@@ -14,6 +15,9 @@ Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig conf
                       const Target *target);
 /* What `pick` wrote on the group, for the first target. */
 KernelConfig codegen_config(const Node *group);
+
+/* The product of a group as cuBLASLt may compute it; false: it is something else (library.h). */
+bool codegen_gemm(Ir *ir, const Node *group, const LibraryChoice *c, PlanGemm *out);
 
 /* The kernel as C text that starts with #include "mdl.h" (emit.c, dialect_c.c). slots: names of the
  * argument block in order (DimSym names and "lr", "step" ...), to print extents and slots. */

@@ -1,5 +1,6 @@
 /* lower.c: a group as a kernel: arguments, scopes, and values by pulling. lower.h tells the idea. */
 #include "lower.h"
+#include "library.h"
 
 #include <string.h>
 
@@ -627,7 +628,7 @@ static Sym name_of(Ir *ir, const Node *group, KernelConfig config)
 KernelConfig codegen_config(const Node *group)
 {
     const Attr *config = node_ints(group, "config");
-    return (KernelConfig){.ints = config->ints, .n = config->n};
+    return library_split(config->ints, config->n);
 }
 
 Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig config,

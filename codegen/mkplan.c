@@ -1,6 +1,7 @@
 /* mkplan.c: fused entries, their schedules and their kernels as one plan. Kernels are deduplicated:
  * groups with the same Def, class, configuration and operand types share one. */
 #include "kernellines.h"
+#include "library.h"
 #include "lower.h"
 
 typedef struct PlanCx {
@@ -377,7 +378,40 @@ static uint64_t workspace_of(const Kernel *k)
     return k->workspace + (uint64_t)most * k->scratch;
 }
 
-static void add_variant(PlanCx *cx, const Kernel *k, uint32_t target)
+bool codegen_gemm(Ir *ir, const Node *group, const LibraryChoice *c, PlanGemm *out)
+{
+    LibraryGemm g;
+    if (!library_gemm(ir, node_def(group)->body, &g))
+        return false;
+    *out = (PlanGemm){.operand = g.operand,
+                      .result = g.result,
+                      .left = g.left,
+                      .right = g.right,
+                      .add = g.add == UINT32_MAX ? PLAN_NONE : g.add,
+                      .into = group->nin,
+                      .turn_left = g.turn_left,
+                      .turn_right = g.turn_right,
+                      .m = g.m,
+                      .n = g.n,
+                      .k = g.k,
+                      .ld_left = g.ld_left,
+                      .ld_right = g.ld_right,
+                      .library = c->version,
+                      .workspace = c->workspace};
+    memcpy(out->algorithm, c->algorithm, sizeof out->algorithm);
+    return true;
+}
+
+/* What a library may compute in place of the kernel. Operands of a loop move, and may lie anywhere. */
+static bool find_gemm(PlanCx *cx, const Node *n, KernelConfig config, PlanGemm *out)
+{
+    if (!config.library || config.loose)
+        return false;
+    const LibraryChoice c = library_choice(config.library);
+    return codegen_gemm(cx->ir, n, &c, out);
+}
+
+static void add_variant(PlanCx *cx, const Kernel *k, uint32_t target, const PlanGemm *gemm)
 {
     PlanTarget *pt = &cx->b->targets.at[target];
     EmitCx emit = {&cx->mk->targets[target], cx->slot_names, cx->b->slots.n, cx->slot_of,
@@ -389,13 +423,17 @@ static void add_variant(PlanCx *cx, const Kernel *k, uint32_t target)
                      .again = k->again,
                      .map0 = cx->b->maps.n,
                      .nmap = k->maps.n,
+                     .gemm0 = cx->b->gemms.n,
+                     .ngemm = gemm != NULL,
                      .scratch = k->threads ? 0 : k->scratch,
-                     .workspace = workspace_of(k),
+                     .workspace = larger_bytes(workspace_of(k), gemm ? gemm->workspace : 0),
                      .hash = source_hash(cx->arena, source),
                      .grain = k->grain};
     ASSERT(k->table == (k->grain > 0));
     add_phases(cx, k);
     add_maps(cx, k);
+    if (gemm)
+        VEC_PUSH(cx->arena, &cx->b->gemms, *gemm);
     pt->workspace_bytes = larger_bytes(pt->workspace_bytes, v.workspace);
     VEC_PUSH(cx->arena, &cx->b->variants, v);
 }
@@ -409,7 +447,9 @@ static void add_other_variants(PlanCx *cx, const Node *n, const Kernel *first, b
         config.loose = loose;
         Kernel *k = codegen_lower(cx->ir, cx->arena, n, config, target);
         rename_kernel(cx, k, first->name);
-        add_variant(cx, k, t);
+        PlanGemm gemm;
+        bool by_library = find_gemm(cx, n, config, &gemm);
+        add_variant(cx, k, t, by_library ? &gemm : NULL);
     }
 }
 
@@ -442,7 +482,9 @@ static const Made *make_kernel(PlanCx *cx, const Node *n, bool loose)
                      .products = (uint64_t)k->products,
                      .matrix = (uint64_t)k->matrix};
     VEC_PUSH(cx->arena, &cx->b->kernels, pk);
-    add_variant(cx, k, 0);
+    PlanGemm gemm;
+    bool by_library = find_gemm(cx, n, config, &gemm);
+    add_variant(cx, k, 0, by_library ? &gemm : NULL);
     add_other_variants(cx, n, k, loose);
     made = NEW(cx->arena, Made);
     *made = (Made){cx->b->kernels.n - 1, k};

@@ -11,6 +11,7 @@
  * needs: no composites but those that a class claims, each of which is a group of its own.  gives: only leaves, groups and gets; results and writes come from groups. */
 #include "fuse_groups.h"
 #include "internal.h"
+#include "library.h"
 
 #include <string.h>
 
@@ -209,8 +210,11 @@ static void print_group(const Node *n, StrBuf *sb)
     const Def *def = node_def(n);
     sb_printf(sb, "%%%u %s: %s", n->id, def->name, node_sym(n, "class"));
     const Attr *config = node_ints(n, "config");
-    for (uint32_t i = 0; i < config->n; i++)
-        sb_printf(sb, "%s%lld", i ? "," : " ", (long long)config->ints[i]);
+    KernelConfig shown = library_split(config->ints, config->n);
+    for (uint32_t i = 0; i < shown.n; i++)
+        sb_printf(sb, "%s%lld", i ? "," : " ", (long long)shown.ints[i]);
+    if (shown.library)
+        sb_puts(sb, " or cuBLASLt");
     if (node_int(n, "count") > 1)
         sb_printf(sb, " x%lld", (long long)node_int(n, "count"));
     sb_printf(sb, ", %u inputs -> ", n->nin);

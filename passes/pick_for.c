@@ -1,4 +1,5 @@
 /* pick_for.c: configurations for the targets of a plan behind the first, whose own are on the groups. */
+#include "library.h"
 #include "pick.h"
 
 #include <string.h>
@@ -9,7 +10,9 @@ KernelConfig pick_for(PassCx *cx, const Node *group, const Target *target)
     KernelConfig config = {0};
     KernelClass cls;
     other.target = target;
-    config.ints = pick_config(&other, node_def(group), node_sym(group, "class"), &config.n);
+    uint32_t n;
+    const int64_t *ints = pick_config(&other, node_def(group), node_sym(group, "class"), &n);
+    config = library_split(ints, n);
     if (!class_find(node_sym(group, "class"), &cls) || cls != KC_UPDATE)
         return config;
     int64_t *mine = NEW_ARRAY(cx->arena, int64_t, config.n);

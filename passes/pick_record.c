@@ -1,5 +1,6 @@
 /* pick_record.c: configurations that were measured. Only those that the cost model chooses from are taken, so a record
  * that is old or was written by hand can make a kernel slow, but not wrong. */
+#include "library.h"
 #include "pick.h"
 
 #include <string.h>
@@ -41,6 +42,8 @@ static const char *describe(PassCx *cx, const TuningRecord *r)
     StrBuf sb = sb_new(cx->arena);
     for (uint32_t i = 0; i < r->n; i++)
         sb_printf(&sb, "%s%lld", i ? "," : "", (long long)r->config[i]);
+    if (r->by_library)
+        sb_printf(&sb, " or cuBLASLt %llu", (unsigned long long)r->library.version);
     if (r->seconds > 0)
         sb_printf(&sb, ", %.1f us", r->seconds * 1e6);
     if (r->seconds > 0 && r->usual > 0)
@@ -59,10 +62,16 @@ bool pick_record(PassCx *cx, const Def *def, const char *class_name, PickConfig 
     if (!r)
         return false;
     PickConfig all[PICK_MOST];
-    uint32_t n = strcmp(r->cls, class_name) == 0 ? pick_candidates(cx, def, class_name, all) : 0;
+    LibraryGemm gemm;
+    bool fits =
+        strcmp(r->cls, class_name) == 0 &&
+        (!r->by_library || (cx->target->kind == TK_CUDA && library_gemm(cx->ir, def->body, &gemm)));
+    uint32_t n = fits ? pick_candidates(cx, def, class_name, all) : 0;
     for (uint32_t i = 0; i < n; i++)
         if (same(&all[i], r->config, r->n)) {
             *out = all[i];
+            if (r->by_library)
+                out->ints = library_join(cx->arena, all[i].ints, all[i].n, &r->library, &out->n);
             *why = arena_printf(cx->arena, "configuration %s: %s:%u", describe(cx, r),
                                 cx->records->path, r->line);
             return true;

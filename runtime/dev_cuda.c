@@ -1,6 +1,7 @@
 /* dev_cuda.c: an NVIDIA GPU as a device, through its driver (cuda_api.h) and one queue of work
  * (cuda_queue.h). Kernels come from the plan's text by way of NVRTC (gpubuild.h). What fails while nobody can
  * be told is kept, and told by the next transfer or sync; nothing runs behind it. */
+#include "cublaslt.h"
 #include "cuda_graph.h"
 #include "devices.h"
 #include "gpuargs.h"
@@ -27,8 +28,10 @@ struct Module {
     uint32_t target;
     CudaModule *units;
     uint32_t nunit;
-    Phase *phases;  /* by plan phase */
-    uint32_t *nbuf; /* by kernel */
+    Phase *phases;         /* by plan phase */
+    uint32_t *nbuf;        /* by kernel */
+    Blas *blas;            /* NULL: no kernel is a product of cuBLASLt */
+    BlasProduct *products; /* by plan gemm */
 };
 
 /* ---- opening ---- */
@@ -194,10 +197,14 @@ static void gpu_unload(Device *d, Module *m)
     if (!m)
         return;
     cuda_graph_forget(&d->graphs, &d->queue);
-    if (cuda_queue_wait(&d->queue, &ignored) && cuda_queue_enter(&d->queue))
-        for (uint32_t i = 0; i < m->nunit; i++)
-            if (m->units[i])
-                d->api.module_unload(m->units[i]);
+    bool whole = cuda_queue_wait(&d->queue, &ignored) && cuda_queue_enter(&d->queue);
+    for (uint32_t i = 0; whole && i < m->nunit; i++)
+        if (m->units[i])
+            d->api.module_unload(m->units[i]);
+    for (uint32_t i = 0; m->blas && m->products && i < m->plan->ngemms; i++)
+        blas_product_free(m->blas, &m->products[i]);
+    if (whole)
+        blas_close(m->blas);
     arena_free(m->arena);
 }
 
@@ -264,6 +271,25 @@ static bool find_phases(const Device *d, Module *m, uint32_t kernel, CudaModule 
     return true;
 }
 
+/* The products that the plan leaves to cuBLASLt, each with its pinned algorithm. */
+static bool open_products(Module *m, Err *err)
+{
+    const Plan *p = m->plan;
+    m->products = NEW_ARRAY(m->arena, BlasProduct, p->ngemms + (size_t)1);
+    for (uint32_t k = 0; k < p->nkernels; k++) {
+        const PlanVariant *v = plan_variant(p, k, m->target);
+        if (!v->ngemm)
+            continue;
+        if (!m->blas)
+            m->blas = blas_open(m->arena, err);
+        const PlanGemm *g = &p->gemms[v->gemm0];
+        if (!m->blas || !blas_product(m->blas, g, &m->products[v->gemm0], err) ||
+            !blas_product_check(m->blas, g, &m->products[v->gemm0], err))
+            return false;
+    }
+    return true;
+}
+
 static Module *gpu_load(Device *d, const Plan *plan, uint32_t target, Err *err)
 {
     Arena *arena = arena_new();
@@ -274,7 +300,7 @@ static Module *gpu_load(Device *d, const Plan *plan, uint32_t target, Err *err)
     m->nbuf = NEW_ARRAY(arena, uint32_t, plan->nkernels + (size_t)1);
     bool ok = cuda_queue_enter(&d->queue) || told(d, err);
     ok = ok && gpuargs_count(plan, m->nbuf, err) && build(d, m, &b, err) &&
-         load_units(d, m, &b, err);
+         load_units(d, m, &b, err) && open_products(m, err);
     for (uint32_t k = 0; ok && k < plan->nkernels; k++)
         ok = find_phases(d, m, k, m->units[b.unit_of[k]], err);
     if (ok)
@@ -321,11 +347,35 @@ static bool encode_maps(Device *d, const Module *m, const PlanVariant *v, const 
     return ok;
 }
 
+static void run_product(Device *d, const Module *m, uint32_t kernel, const MdlArgs *args)
+{
+    const Plan *p = m->plan;
+    const PlanVariant *v = plan_variant(p, kernel, m->target);
+    CudaQueue *q = &d->queue;
+    const char *name = plan_text(p, p->kernels[kernel].name);
+    if (!cuda_queue_enter(q))
+        return;
+    int status = blas_run(m->blas, &p->gemms[v->gemm0], &m->products[v->gemm0], args->buf,
+                          args->workspace, q->stream);
+    if (status == BLAS_OK) {
+        cuda_queue_did(q, "cublasLtMatmul", name, CUDA_OK);
+        return;
+    }
+    const char *text = m->blas->status_name(status);
+    err_set(&q->failed, ERR_DEVICE, "cublasLtMatmul of %s: %s %d", name, text ? text : "status",
+            status);
+    err_help(&q->failed, "compile without cuBLASLt (--records none)");
+}
+
 static void gpu_launch(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
                        const LaunchSize *size)
 {
     const Plan *p = m->plan;
     const PlanVariant *v = plan_variant(p, kernel, m->target);
+    if (v->ngemm) {
+        run_product(d, m, kernel, args);
+        return;
+    }
     Given given;
     MdlGpuArgs *at = &given.args;
     *at = gpuargs_of(args, m->nbuf[kernel]);

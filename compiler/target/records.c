@@ -5,10 +5,11 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 1 << 14, TEXT_BYTES = 256 };
+enum { LINE_BYTES = 1 << 14, TEXT_BYTES = 256, WORD_DIGITS = 16 };
 
 typedef struct Line {
     Arena *arena;
@@ -29,11 +30,16 @@ static const char *text_of(const Line *l, const json_t *root, const char *key)
     return text && strlen(text) < TEXT_BYTES ? arena_strdup(l->arena, text) : NULL;
 }
 
-/* Of 16 hexadecimal digits. */
+/* n hexadecimal digits. */
+static bool digits_of(const char *text, size_t n)
+{
+    return strlen(text) == n && strspn(text, "0123456789abcdef") == n;
+}
+
 static bool problem_of(const char *text, uint64_t *out)
 {
     char *end;
-    if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+    if (!text || !digits_of(text, WORD_DIGITS))
         return false;
     *out = strtoull(text, &end, 16);
     return *end == '\0';
@@ -53,6 +59,29 @@ static bool config_of(const Line *l, const json_t *list, TuningRecord *out)
     }
     out->config = ints;
     out->n = (uint32_t)n;
+    return true;
+}
+
+static bool library_of(const json_t *root, TuningRecord *out)
+{
+    const json_t *l = json_object_get(root, "library");
+    const json_t *version = json_object_get(l, "cublaslt"), *room = json_object_get(l, "workspace");
+    const char *text = json_string_value(json_object_get(l, "algorithm"));
+    out->by_library = l != NULL;
+    if (!l)
+        return true;
+    if (!json_is_integer(version) || !json_is_integer(room) || !text ||
+        json_integer_value(version) < 1 || json_integer_value(room) < 0 ||
+        json_integer_value(room) > INT32_MAX ||
+        !digits_of(text, (size_t)LIBRARY_WORDS * WORD_DIGITS))
+        return false;
+    out->library = (LibraryChoice){.version = (uint64_t)json_integer_value(version),
+                                   .workspace = (uint64_t)json_integer_value(room)};
+    for (size_t i = 0; i < LIBRARY_WORDS; i++) {
+        char word[WORD_DIGITS + 1] = {0};
+        memcpy(word, text + i * WORD_DIGITS, WORD_DIGITS);
+        out->library.algorithm[i] = strtoull(word, NULL, 16);
+    }
     return true;
 }
 
@@ -80,6 +109,8 @@ static bool read_fields(const Line *l, const json_t *root, TuningRecord *out)
         return bad(l, "`isa` is no instruction set");
     if (!config_of(l, json_object_get(root, "config"), out))
         return bad(l, "`config` is no list of 1 to 64 numbers from 0 on");
+    if (!library_of(root, out))
+        return bad(l, "`library` is no choice of cuBLASLt");
     if (!seconds_of(root, "seconds", &out->seconds) || !seconds_of(root, "usual", &out->usual))
         return bad(l, "`seconds` or `usual` is no time");
     return device || bad(l, "`device` is no name");
@@ -163,6 +194,15 @@ static void put_seconds(StrBuf *sb, const char *key, double seconds)
         sb_printf(sb, ",\"%s\":%.6g", key, seconds);
 }
 
+static void put_library(StrBuf *sb, const LibraryChoice *c)
+{
+    sb_printf(sb, ",\"library\":{\"cublaslt\":%llu,\"workspace\":%llu,\"algorithm\":\"",
+              (unsigned long long)c->version, (unsigned long long)c->workspace);
+    for (uint32_t i = 0; i < LIBRARY_WORDS; i++)
+        sb_printf(sb, "%016llx", (unsigned long long)c->algorithm[i]);
+    sb_puts(sb, "\"}");
+}
+
 const char *record_text(Arena *arena, const TuningRecord *record)
 {
     StrBuf sb = sb_new(arena);
@@ -174,6 +214,8 @@ const char *record_text(Arena *arena, const TuningRecord *record)
     for (uint32_t i = 0; i < record->n; i++)
         sb_printf(&sb, "%s%lld", i ? "," : "", (long long)record->config[i]);
     sb_putc(&sb, ']');
+    if (record->by_library)
+        put_library(&sb, &record->library);
     put_seconds(&sb, "seconds", record->seconds);
     put_seconds(&sb, "usual", record->usual);
     if (record->device && *record->device)

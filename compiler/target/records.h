@@ -4,13 +4,16 @@
  *     {"mdl.tuning":1,"problem":"59ac73a4f473a1b2","class":"gemm","isa":"sm_90a","config":[128,256,64,4,8,1,1],
  *      "seconds":1.8e-4,"usual":2.1e-4,"device":"NVIDIA H100 80GB HBM3"}
  *
+ * "library":{"cublaslt":130000,"workspace":0,"algorithm":"..128 digits.."} says that cuBLASLt of that version computes it,
+ * by that cublasLtMatmulAlgo_t.
+ *
  * problem: of the group's Def and class (pick.h). A line of another version is left out and counted; a line that is
  * no such record is an error with its number. What a record says is taken only if it is one of the configurations
  * that `pick` would consider, so a file cannot make kernels that nobody has tried to compile. */
 #ifndef MDL_RECORDS_H
 #define MDL_RECORDS_H
 
-#include "target.h"
+#include "library.h"
 
 enum {
     RECORDS_VERSION = 1, /* raised when a configuration of the same numbers means something else */
@@ -24,6 +27,8 @@ typedef struct TuningRecord {
     const char *cls, *isa, *device; /* device: ""; or the name of the one that it was measured on */
     const int64_t *config;
     uint32_t n;
+    bool by_library; /* cuBLASLt computes it; the kernel of `config` does where there is none */
+    LibraryChoice library;
     double seconds,
         usual; /* of a launch: with this configuration, and with that of the cost model; 0: not known */
     uint32_t line;

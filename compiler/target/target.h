@@ -72,7 +72,8 @@ typedef struct ClassInfo {
 typedef struct KernelConfig {
     const int64_t *ints;
     uint32_t n;
-    bool loose; /* operands may begin anywhere: slices of a loop's tensors */
+    bool loose;             /* operands may begin anywhere: slices of a loop's tensors */
+    const int64_t *library; /* LIBRARY_INTS (library.h): what may run in its place; NULL: nothing */
 } KernelConfig;
 
 const ClassInfo *class_info(KernelClass c);

@@ -12,7 +12,7 @@
 #include "dtype.h"
 
 enum {
-    PLAN_VERSION = 9,
+    PLAN_VERSION = 10,
     PLAN_MAX_RANK = 8,
     PLAN_ROW_BUFS = 12,
     PLAN_MAX_TARGETS = 8,
@@ -147,11 +147,12 @@ typedef struct PlanKernel {
 typedef struct PlanVariant {
     PStr source;
     uint32_t phase0, nphase, again;
-    uint32_t map0, nmap; /* into maps */
-    uint64_t scratch;    /* bytes per thread */
-    uint64_t workspace;  /* bytes shared by all tasks of a launch; contents die with it */
-    uint64_t hash;       /* of source without #line (kernellines.h) */
-    int64_t grain;       /* with a table: elements of a row that are one task; else 0 */
+    uint32_t map0, nmap;   /* into maps */
+    uint32_t gemm0, ngemm; /* into gemms: at most one, which a GPU runs in place of the text */
+    uint64_t scratch;      /* bytes per thread */
+    uint64_t workspace;    /* bytes shared by all tasks of a launch; contents die with it */
+    uint64_t hash;         /* of source without #line (kernellines.h) */
+    int64_t grain;         /* with a table: elements of a row that are one task; else 0 */
 } PlanVariant;
 
 typedef struct PlanPhase {
@@ -179,6 +180,20 @@ typedef struct PlanMap {
     uint32_t pad;
     uint64_t offset; /* bytes, before `first` */
 } PlanMap;
+
+/* A product of two matrices by cuBLASLt, in place of a kernel of the same result: into = left right + add. All rows are
+ * lines of memory: element (i, j) of a matrix is i * ld + j, of a turned one j * ld + i. */
+typedef struct PlanGemm {
+    uint32_t operand, result; /* DType: of left and right; of add and into */
+    uint32_t left, right;     /* BUF arguments of a launch: m x k, k x n .. */
+    uint32_t add, into;       /* .. m x n, without gaps; add: PLAN_NONE: zeros */
+    uint32_t turn_left, turn_right;
+    int64_t m, n, k;
+    int64_t ld_left, ld_right;
+    uint64_t library;      /* its version, which the algorithm is of */
+    uint64_t algorithm[8]; /* cublasLtMatmulAlgo_t */
+    uint64_t workspace;    /* bytes that it needs; those of the variant are enough */
+} PlanGemm;
 
 typedef enum PlanArgKind {
     PG_BUF,  /* tensor: buf[i] = its address + offset */

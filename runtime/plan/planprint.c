@@ -223,6 +223,10 @@ static void put_variant(const Plan *p, const PlanVariant *v, StrBuf *sb)
     }
     for (uint32_t m = 0; m < v->nmap; m++)
         put_map(p, &p->maps[v->map0 + m], sb);
+    for (uint32_t g = v->gemm0; g < v->gemm0 + v->ngemm; g++)
+        sb_printf(sb, "; cuBLASLt %llu: %lld x %lld x %lld",
+                  (unsigned long long)p->gemms[g].library, (long long)p->gemms[g].m,
+                  (long long)p->gemms[g].n, (long long)p->gemms[g].k);
 }
 
 static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)

@@ -371,8 +371,13 @@ static bool verify_variants(const Plan *p, Err *err)
         const Row r = {p, err, "variants", i};
         if (!row_name(&r, "source", v->source) ||
             !row_range(&r, "phases", v->phase0, v->nphase, p->nphases) ||
-            !row_range(&r, "maps", v->map0, v->nmap, p->nmaps))
+            !row_range(&r, "maps", v->map0, v->nmap, p->nmaps) ||
+            !row_range(&r, "gemms", v->gemm0, v->ngemm, p->ngemms))
             return false;
+        if (v->ngemm > 1)
+            return row_bad(&r, "%u products of cuBLASLt", v->ngemm);
+        if (v->ngemm && p->gemms[v->gemm0].workspace > v->workspace)
+            return row_bad(&r, "its workspace is too small for cuBLASLt");
         if (v->nphase < 1 || v->nphase > MAX_PHASES)
             return row_bad(&r, "%u phases", v->nphase);
         if (v->nmap > PLAN_MAX_MAPS)
@@ -399,6 +404,8 @@ static bool verify_fit(const Row *r, uint32_t at, const PlanTarget *t)
             return row_bad(r, "variant %u is not for its target", at);
     if (v->nmap && t->kind != PLAN_CUDA)
         return row_bad(r, "variant %u has maps", at);
+    if (v->ngemm && t->kind != PLAN_CUDA)
+        return row_bad(r, "variant %u has a product of cuBLASLt", at);
     return true;
 }
 
@@ -465,7 +472,8 @@ static bool verify_step(const Row *r, const PlanStep *s)
     uint32_t tables = 0;
     for (uint32_t i = 0; i < s->narg; i++)
         tables += p->args[s->arg0 + i].kind == PG_TABLE;
-    return (tables <= 1 || row_bad(r, "%u tables", tables)) && verify_mapped(r, s);
+    return (tables <= 1 || row_bad(r, "%u tables", tables)) && verify_mapped(r, s) &&
+           verify_multiplied(r, s);
 }
 
 static bool verify_steps(const Plan *p, Err *err)
@@ -604,8 +612,8 @@ bool plan_verify(const Plan *plan, Err *err)
 {
     return verify_meta(plan, err) && verify_syms(plan, err) && verify_dims(plan, err) &&
            verify_tensors(plan, err) && verify_states(plan, err) && verify_targets(plan, err) &&
-           verify_phases(plan, err) && verify_maps(plan, err) && verify_variants(plan, err) &&
-           verify_kernels(plan, err) && verify_args(plan, err) && verify_loops(plan, err) &&
-           verify_steps(plan, err) && verify_entries(plan, err) && verify_data(plan, err) &&
-           verify_training(plan, err);
+           verify_phases(plan, err) && verify_maps(plan, err) && verify_gemms(plan, err) &&
+           verify_variants(plan, err) && verify_kernels(plan, err) && verify_args(plan, err) &&
+           verify_loops(plan, err) && verify_steps(plan, err) && verify_entries(plan, err) &&
+           verify_data(plan, err) && verify_training(plan, err);
 }

@@ -31,6 +31,11 @@ bool tensor_most(const Plan *plan, const PlanTensor *t, uint64_t *out);
 /* Whether the entry binds the tensor, if it is an input at all. */
 bool plan_binds(const Plan *plan, const PlanEntry *e, uint32_t tensor);
 
+/* BUF argument number n of a step, or NULL. */
+const PlanArg *step_buffer(const Plan *plan, const PlanStep *s, uint32_t n);
+bool verify_gemms(const Plan *plan, Err *err);
+/* Whether the matrices of the products of a kernel lie in the tensors of a step. */
+bool verify_multiplied(const Row *r, const PlanStep *s);
 bool verify_maps(const Plan *plan, Err *err);
 /* Whether the maps of a kernel lie in the tensors of a step. */
 bool verify_mapped(const Row *r, const PlanStep *s);

@@ -76,8 +76,7 @@ static bool map_bytes(const Plan *p, const PlanMap *m, uint64_t *out)
     return true;
 }
 
-/* BUF argument number n of a step, or NULL. */
-static const PlanArg *buffer_of(const Plan *p, const PlanStep *s, uint32_t n)
+const PlanArg *step_buffer(const Plan *p, const PlanStep *s, uint32_t n)
 {
     for (uint32_t i = 0; i < s->narg; i++) {
         const PlanArg *a = &p->args[s->arg0 + i];
@@ -90,7 +89,7 @@ static const PlanArg *buffer_of(const Plan *p, const PlanStep *s, uint32_t n)
 static bool map_fits(const Row *r, const PlanStep *s, const PlanVariant *v, const PlanMap *m)
 {
     const Plan *p = r->plan;
-    const PlanArg *a = m->arg == PLAN_NONE ? NULL : buffer_of(p, s, m->arg);
+    const PlanArg *a = m->arg == PLAN_NONE ? NULL : step_buffer(p, s, m->arg);
     uint64_t bytes;
     if (m->arg == PLAN_NONE)
         return (map_bytes(p, m, &bytes) && v->workspace >= m->offset &&

@@ -10,4 +10,9 @@
 
 enum { MOCK_MACHINE = 190 };
 
+/* fakecuda.c: has the stream do something with the memory of the device, as it would a kernel. data is copied. */
+int mock_call(void *stream, void (*fn)(const void *data), const void *data, size_t bytes);
+/* Whether n bytes lie in memory of the device. */
+bool mock_on_device(const void *at, size_t bytes);
+
 #endif

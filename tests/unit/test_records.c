@@ -83,6 +83,10 @@ static void mistakes(void **state)
         {HEAD "\"isa\":\"avx2\",\"config\":[1],\"seconds\":-1}", "`seconds` or `usual`"},
         {HEAD "\"isa\":\"avx2\",\"config\":[1],\"usual\":\"x\"}", "`seconds` or `usual`"},
         {HEAD "\"isa\":\"avx2\",\"config\":[1],\"device\":7}", "`device` is no name"},
+        {HEAD "\"isa\":\"sm_80\",\"config\":[1],\"library\":{}}", "`library` is no choice"},
+        {HEAD "\"isa\":\"sm_80\",\"config\":[1],\"library\":{\"cublaslt\":1,\"workspace\":0,"
+              "\"algorithm\":\"00\"}}",
+         "`library` is no choice"},
         {HEAD "\"isa\":\"avx2\",\"isa\":\"avx2\",\"config\":[1]}", "this is no JSON"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -116,6 +120,9 @@ static void appended(void **state)
     assert_true(record_append(path, &record, &err));
     record.problem++;
     record.device = NULL;
+    record.by_library = true;
+    record.library = (LibraryChoice){
+        .version = 130000, .workspace = 4096, .algorithm = {1, 0, UINT64_MAX, 0, 0, 0, 0, 7}};
     assert_true(record_append(path, &record, &err));
     const Records *r = records_read(*state, path, &err);
     unlink(path);
@@ -126,6 +133,10 @@ static void appended(void **state)
     assert_string_equal(got->device, "a \"GPU\"");
     assert_true(got->seconds == 1.5e-4 && got->usual == 0);
     assert_int_equal(got->config[2], 64);
+    assert_false(got->by_library);
+    got = records_find(r, 0x0123456789abcdf0, "sm_90a");
+    assert_true(got && got->by_library);
+    assert_memory_equal(&got->library, &record.library, sizeof record.library);
     assert_false(record_append("/nowhere/t.jsonl", &record, &err));
     assert_int_equal(err.kind, ERR_FILE);
 }
