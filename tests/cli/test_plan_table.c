@@ -112,12 +112,13 @@ static void about(double got, double want, double part)
         fail_msg("%.17g, by hand %.17g", got, want);
 }
 
-/* One step of GPT-2 small on 8 x 1024 tokens in bf16, which took 25 ms on an H100. */
+/* One step of GPT-2 with two of its layers on 8 x 1024 tokens in bf16. */
 static const char *predict_gpt2(Tool *tool, const char *gpu, const char *format)
 {
     const char *path = arena_printf(tool->arena, "%s/bench/gpt2_step.mdl", MDL_SOURCE_DIR);
-    return GOOD(tool, "plan", "-q", path, "--set", "model.net.Ctx=1024", "--set", "train.batch=8",
-                "--set", "train.precision=bf16", "--predict", gpu, format);
+    return GOOD(tool, "plan", "-q", path, "--set", "model.net.Ctx=1024", "--set", "model.net.L=2",
+                "--set", "train.batch=8", "--set", "train.precision=bf16", "--predict", gpu,
+                format);
 }
 
 static void predicted(void **state)
@@ -128,7 +129,7 @@ static void predicted(void **state)
         last++;
     tool->env[last] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
     const char *json = predict_gpt2(tool, "h100", "--json");
-    const double d = 768, layers = 12, words = 50257, t = 1024, tokens = 8 * t;
+    const double d = 768, layers = 2, words = 50257, t = 1024, tokens = 8 * t;
     const char *micro = strstr(json, "\"entry\":\"micro\"");
     /* every matrix and the table of words three times; two products of attention forward, five back, of the keys
      * up to the query */
@@ -137,7 +138,7 @@ static void predicted(void **state)
         3 * 2 * tokens * (layers * 12 * d * d + words * d) + layers * 7 * 2 * tokens * t * d * half;
     about(number_at(micro, "\"product_flops\":"), want, 1e-4);
     double seconds = number_at(micro, "\"predicted\":");
-    assert_true(seconds > 0.012 && seconds < 0.030);
+    assert_true(seconds > 0.004 && seconds < 0.012);
     /* the kernel that reads rows of the table of words and of places reads no more than these; x in f32 and bf16 */
     const char *gather = strstr(micro, "_gather_");
     assert_non_null(gather);
@@ -157,6 +158,7 @@ static void predicted_sizes(void **state)
 {
     Tool *tool = *state;
     const char *path = arena_printf(tool->arena, "%s/models/llava_med.mdl", MDL_SOURCE_DIR);
+#ifndef __SANITIZE_ADDRESS__ /* which takes its time with 32 layers */
     const char *some =
         GOOD(tool, "plan", "-q", path, "--stage", "instruct", "--set", "llava.instruct.micro=2",
              "--sizes", "images=2", "--entry", "micro", "--predict", "h200", "--json");
@@ -164,6 +166,7 @@ static void predicted_sizes(void **state)
     double rule = 6 * 7.11e9 * 2 * 2048, products = number_at(some, "\"product_flops\":");
     assert_true(products > rule && products < 1.6 * rule);
     check_lacks(some, "\"entry\":\"update\"");
+#endif
     Outcome o = RUN(tool, "plan", "-q", path, "--stage", "align", "--sizes", "images=2,x=1",
                     "--predict", "h200");
     check_code(&o, 2);
