@@ -77,9 +77,6 @@ static void describe(Lower *lo, Few *f)
     f->streams = THREADS / f->lanes;
     f->pitch = e * k->width;
     ASSERT(f->rows <= MAX_ROWS && f->keys <= MAX_KEYS && f->nd + f->ne <= MAX_VECTORS);
-    double heads = (double)dim_hi(lo->ir, a->b) * (double)dim_fixed(a->kv);
-    lo->k->flops += 2 * heads * (double)f->lines * (double)dim_hi(lo->ir, a->s) *
-                    (double)(dim_fixed(a->d) + dim_fixed(a->e));
 }
 
 /* *of becomes *of / n; the rest. */
