@@ -58,6 +58,9 @@ const KExpr *lower_index_lanes(Lower *lo, const Ix *e, uint32_t v)
         return ke_apply(lo, KT_VI, "mdl_iota_vi(%0, %1)", lower_index(lo, e), ke_int(lo->k, 1));
     case IX_DIV:
     case IX_MOD: {
+        if (index_in_phase(lo, e))
+            return ke_apply(lo, KT_VI, "(mdl_lane_vi() % %0)",
+                            as_int(lo, ke_extent(lo->k, e->extent)), NULL);
         const KExpr *x = fits_int(lo, e->of) ? lower_index_lanes(lo, e->of, v) : NULL;
         const KExpr *d = as_int(lo, ke_extent(lo->k, e->extent));
         return x ? ke_apply(lo, KT_VI, e->kind == IX_DIV ? "(%0 / %1)" : "(%0 % %1)", x, d) : NULL;

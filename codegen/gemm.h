@@ -24,6 +24,14 @@ typedef struct GemmSide {
     int64_t at;         /* its first float there */
 } GemmSide;
 
+/* gemm_factor.c: operand `operand` of the product that a right side is, the same for `unit` steps of depth from
+ * each multiple of it; unit 0: for all. */
+typedef struct GemmFactor {
+    bool found;
+    uint32_t operand;
+    int64_t unit;
+} GemmFactor;
+
 /* How many sums of a product are kept at once: those of a register tile, of a column of them, of the
  * whole task. */
 typedef enum GemmSums { SUMS_TILE, SUMS_COLUMN, SUMS_TASK } GemmSums;
@@ -40,8 +48,9 @@ typedef struct Gemm {
     int64_t tiles_m, tiles_n; /* tiles of a batch member, at the upper end */
     int64_t grain;            /* batch members of a task; > 1: of one tile each */
     int64_t stream; /* > 0: a block is walked that many steps of depth at a time, over all panels */
-    int64_t dots;   /* > 0: lanes along depth, that many columns at once; gemm_skinny.c */
-    const Ix *batch; /* index of the batch member in the current scope */
+    GemmFactor factor; /* of the right side; sums are multiplied by it */
+    int64_t dots;      /* > 0: lanes along depth, that many columns at once; gemm_skinny.c */
+    const Ix *batch;   /* index of the batch member in the current scope */
     GemmSums sums;
     int64_t sums_at; /* its first float in the buffer of sums */
 } Gemm;
@@ -109,6 +118,13 @@ const KExpr *gemm_depth_lanes(Lower *lo, const Gemm *g, const GemmSide *s, const
 typedef struct GemmTask GemmTask;
 /* Lanes along depth: sums of one tile over one block. */
 void gemm_tile_of_dots(Lower *lo, GemmTask *t);
+
+/* gemm_factor.c: sets g->factor, where lanes go along the depth and a unit is vectors of whole lanes.
+ * From then on gemm_element gives the right side without its factor. */
+void gemm_find_factor(Lower *lo, Gemm *g);
+/* The factor, and the rest, of element (row, depth) = rd of the right side. */
+const KExpr *gemm_factor(Lower *lo, const Gemm *g, const Ix *const *rd);
+const KExpr *gemm_without_factor(Lower *lo, const Gemm *g, const Ix *const *rd);
 
 /* gemm_prefetch.c: asks for the memory of the tile's epilogue while its products are computed; and, at a
  * step of its depth, for a line of the next panel of each side. */

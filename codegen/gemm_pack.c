@@ -34,6 +34,8 @@ void gemm_side_index(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *cons
 const KExpr *gemm_element(Lower *lo, const Gemm *g, const GemmSide *s, const Ix *const *rd)
 {
     const Ix *ix[IR_MAX_RANK];
+    if (s == &g->right && g->factor.found)
+        return gemm_without_factor(lo, g, rd);
     gemm_side_index(lo, g, s, rd, ix);
     return lower_value(lo, s->node, ix);
 }

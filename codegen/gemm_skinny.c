@@ -99,6 +99,15 @@ static void choose_depth(Lower *lo, Gemm *g)
     g->blocks = ceil_div(depth, g->kc);
 }
 
+/* Sums of a stretch of depth are kept beside those of the columns. */
+static void choose_factor(Lower *lo, Gemm *g, int64_t m)
+{
+    if (g->dots)
+        gemm_find_factor(lo, g);
+    while (g->factor.unit && g->dots > 1 && 2 * g->dots * m > registers_for_sums(lo))
+        g->dots /= 2;
+}
+
 bool gemm_skinny(Lower *lo, const GemmSet *set)
 {
     int64_t m = dim_hi(lo->ir, set->dot[0]->left.rows), n = dim_hi(lo->ir, set->dot[0]->right.rows);
@@ -113,6 +122,7 @@ bool gemm_skinny(Lower *lo, const GemmSet *set)
             g->stream = g->dots = 0;
             continue;
         }
+        choose_factor(lo, g, m);
         choose_depth(lo, g);
         choose_tasks(lo, g, m, n);
         gemm_choose_lanes(lo, g, &g->left);
@@ -190,7 +200,7 @@ static void dot_step(Lower *lo, const Ix *depth, void *user)
     const GemmTask *t = d->t;
     const Gemm *g = t->g;
     Kernel *k = lo->k;
-    const KExpr *b[MAX_DOTS], *step = ke_sub(lo, lo->var[lo->nvar - 1].at, t->k0);
+    const KExpr *b[MAX_DOTS], *step = ke_sub(lo, lower_index(lo, depth), t->k0);
     for (int64_t j = 0; j < g->dots; j++)
         b[j] = gemm_depth_lanes(lo, g, &g->right, (const Ix *[]){d->column[j], depth});
     for (int64_t i = 0; i < g->left.panel; i++) {
@@ -215,6 +225,41 @@ static const KExpr *sum_of_lanes(Lower *lo, const KExpr *x)
     return ke_apply(lo, KT_F32, "mdl_lane0_vf(%0)", x, NULL);
 }
 
+/* The same over one block of depth, whose columns have factors that change: each stretch has sums of its own. */
+static void dots_by_unit(Lower *lo, const Dots *d)
+{
+    const GemmTask *t = d->t;
+    const Gemm *g = t->g;
+    Kernel *k = lo->k;
+    const KExpr *unit = ke_int(k, g->factor.unit), *end = ke_add(lo, t->k0, t->klen);
+    const Dim *length = dim_const(lo->ir, g->factor.unit);
+    int64_t n = g->left.panel * g->dots;
+    const Ix *u = scope_loop(
+        lo, &(LoopSpec){.stem = "unit",
+                        .lo = ke_index(k, KI_DIV, t->k0, unit),
+                        .hi = ke_index(k, KI_DIV, end, unit),
+                        .extent = dim_const(lo->ir, dim_fixed(g->depth) / g->factor.unit)});
+    const Ix *first = ix_mul(lo->ir, u, length);
+    Dots own = {.t = t, .column = d->column, .c = NEW_ARRAY(lo->arena, const KExpr *, n)};
+    for (int64_t i = 0; i < n; i++)
+        own.c[i] = ks_var(k, lo->scope->block, "part", ke_num(k, KT_VF, 0));
+    const Ix *in = scope_loop(lo, &(LoopSpec){.stem = "k",
+                                              .lo = ke_int(k, 0),
+                                              .hi = unit,
+                                              .extent = length,
+                                              .step = k->width,
+                                              .vector = true,
+                                              .unroll = true});
+    dot_step(lo, ix_add(lo->ir, first, in), &own);
+    scope_end(lo);
+    for (int64_t i = 0; i < n; i++) {
+        const KExpr *factor = gemm_factor(lo, g, (const Ix *[]){d->column[i % g->dots], first});
+        const KExpr *arg[] = {own.c[i], lower_spread(lo, factor), d->c[i]};
+        ks_set(k, lo->scope->block, arg[2], ke_text(k, KT_VF, "mdl_fma_vf(%0, %1, %2)", arg, 3));
+    }
+    scope_end(lo);
+}
+
 /* Some columns of the tile, over one block of depth. */
 static void some_dots(Lower *lo, const GemmTask *t, const KExpr *first)
 {
@@ -232,12 +277,18 @@ static void some_dots(Lower *lo, const GemmTask *t, const KExpr *first)
     for (int64_t i = 0; i < mr * g->dots; i++)
         d.c[i] = ks_var(k, block, "c", ke_num(k, KT_VF, 0));
     LanesSpec spec = depth_lanes(lo, g, t->k0, t->klen);
-    lower_lanes(lo, &spec, dot_step, &d);
+    if (g->factor.unit)
+        dots_by_unit(lo, &d);
+    else
+        lower_lanes(lo, &spec, dot_step, &d);
     for (int64_t i = 0; i < mr * g->dots; i++) {
         int64_t row = i / g->dots, j = i % g->dots;
         const KExpr *at = ke_add(lo, t->tile, ke_int(k, row * g->right.panel + j));
         at = ke_add(lo, at, first);
         const KExpr *sum = sum_of_lanes(lo, d.c[i]);
+        if (g->factor.found && !g->factor.unit)
+            sum = ke_apply(lo, KT_F32, "(%0 * %1)", sum,
+                           gemm_factor(lo, g, (const Ix *[]){d.column[j], ix_int(lo->ir, 0)}));
         if (g->blocks > 1) {
             const KExpr *arg[] = {ke_test(k, ">", t->block, ke_int(k, 0)), ke_load(k, t->sums, at),
                                   sum};

@@ -80,24 +80,30 @@ static bool shape_set(Lower *lo, Skinny *s, const GemmSet *set)
     s->threads = MOST_THREADS;
     if (s->dots) {
         s->columns = smaller(MAX_SUMS / ((int64_t)set->n * s->rows * w), MAX_COLUMNS);
+        for (uint32_t d = 0; d < set->n; d++)
+            gemm_find_factor(lo, set->dot[d]);
         s->threads = threads_for(ceil_div(depth, w));
     }
     return true;
 }
 
-static bool right_is_narrow(const Node *n)
+/* At most two bytes of memory for each element: of 16 bits, or several in a word. */
+static bool right_is_narrow(Ir *ir, const Node *right)
 {
+    const Node *n = right;
     while ((op_info(n->op)->cls == OC_VIEW || op_info(n->op)->cls == OC_ELEM) && n->nin >= 1)
         n = n->in[0];
-    return dtype_info(n->type->dtype)->bytes <= 2;
+    double bytes = (double)dim_hi(ir, type_count(ir, n->type)) * dtype_info(n->type->dtype)->bytes;
+    return dtype_info(n->type->dtype)->bytes <= 2 ||
+           bytes <= 2 * (double)dim_hi(ir, type_count(ir, right->type));
 }
 
 /* Vectors of 8 where all right operands are of narrow elements. */
-static int64_t width_for(const GemmKernel *kn)
+static int64_t width_for(const Lower *lo, const GemmKernel *kn)
 {
     for (uint32_t s = 0; s < kn->nset; s++)
         for (uint32_t d = 0; d < kn->set[s].n; d++)
-            if (!right_is_narrow(kn->set[s].dot[d]->dot->in[1]))
+            if (!right_is_narrow(lo->ir, kn->set[s].dot[d]->dot->in[1]))
                 return 4;
     return 8;
 }
@@ -127,6 +133,14 @@ static void add_product(Lower *lo, const KExpr *c, const KExpr *a, const KExpr *
     ks_set(lo->k, lo->scope->block, c, ke_text(lo->k, KT_VF, "mdl_fma_vf(%0, %1, %2)", arg, 3));
 }
 
+/* The lanes' products, added up, times a factor that they share. */
+static void add_scaled(Lower *lo, const KExpr *c, const KExpr *const *ab, const KExpr *factor)
+{
+    const KExpr *dot = ke_apply(lo, KT_F32, "mdl_lane_dot_vf(%0, %1)", ab[0], ab[1]);
+    const KExpr *arg[] = {dot, factor, c};
+    ks_set(lo->k, lo->scope->block, c, ke_text(lo->k, KT_F32, "mdl_fma_f32(%0, %1, %2)", arg, 3));
+}
+
 typedef struct Walk {
     Skinny *s;
     uint32_t d;
@@ -144,8 +158,14 @@ static void depth_step(Lower *lo, const Ix *depth, void *user)
         b[j] = gemm_depth_lanes(lo, g, &g->right, (const Ix *[]){w->column[j], depth});
     for (int64_t i = 0; i < s->rows; i++) {
         const KExpr *a = gemm_depth_lanes(lo, g, &g->left, (const Ix *[]){w->row[i], depth});
-        for (int64_t j = 0; j < s->columns; j++)
-            add_product(lo, s->c[((int64_t)w->d * s->rows + i) * s->columns + j], a, b[j]);
+        for (int64_t j = 0; j < s->columns; j++) {
+            const KExpr *c = s->c[((int64_t)w->d * s->rows + i) * s->columns + j];
+            if (g->factor.unit)
+                add_scaled(lo, c, (const KExpr *[]){a, b[j]},
+                           gemm_factor(lo, g, (const Ix *[]){w->column[j], depth}));
+            else
+                add_product(lo, c, a, b[j]);
+        }
     }
 }
 
@@ -214,8 +234,10 @@ static void add_products(Lower *lo, Skinny *s)
 {
     Kernel *k = lo->k;
     s->c = NEW_ARRAY(lo->arena, const KExpr *, sums_of(s));
-    for (int64_t i = 0; i < sums_of(s); i++)
-        s->c[i] = ks_var(k, lo->scope->block, "c", ke_num(k, KT_VF, 0));
+    for (int64_t i = 0; i < sums_of(s); i++) {
+        const Gemm *g = s->set->dot[i * s->set->n / sums_of(s)];
+        s->c[i] = ks_var(k, lo->scope->block, "c", ke_num(k, g->factor.unit ? KT_F32 : KT_VF, 0));
+    }
     for (uint32_t d = 0; d < s->set->n; d++) {
         Walk w = {.s = s, .d = d};
         scope_plain(lo);
@@ -239,9 +261,11 @@ static void leave_dots(Lower *lo, const Skinny *s)
     int64_t n = sums_of(s);
     const KExpr **sum = NEW_ARRAY(lo->arena, const KExpr *, n);
     for (int64_t i = 0; i < n; i++)
-        sum[i] =
-            ks_let(k, block, "sum",
-                   ke_apply(lo, KT_F32, "mdl_warp_sum_f32(mdl_lane_sum_vf(%0))", s->c[i], NULL));
+        sum[i] = ks_let(k, block, "sum",
+                        ke_apply(lo, KT_F32,
+                                 s->c[i]->type == KT_F32 ? "mdl_warp_sum_f32(%0)"
+                                                         : "mdl_warp_sum_f32(mdl_lane_sum_vf(%0))",
+                                 s->c[i], NULL));
     scope_if(lo, ke_test(k, "==", ke_text(k, KT_I64, "mdl_lane()", NULL, 0), ke_int(k, 0)));
     const KExpr *to = ke_mul(lo, ke_text(k, KT_I64, "mdl_warp()", NULL, 0), ke_int(k, n));
     for (int64_t i = 0; i < n; i++)
@@ -305,8 +329,13 @@ static void epilogue(Lower *lo, const Skinny *s)
     gemm_result_index(lo, g, row_ix, column_ix, ix);
     const KExpr *dot[PRODUCTS_TOGETHER];
     const KExpr *at = ke_add(lo, ke_mul(lo, row, ke_int(k, s->columns)), c);
-    for (uint32_t d = 0; d < s->set->n; d++)
+    for (uint32_t d = 0; d < s->set->n; d++) {
+        const Gemm *gd = s->set->dot[d];
         dot[d] = whole_sum(lo, s, ke_add(lo, at, ke_int(k, d * s->rows * s->columns)));
+        if (gd->factor.found && !gd->factor.unit)
+            dot[d] = ke_apply(lo, KT_F32, "(%0 * %1)", dot[d],
+                              gemm_factor(lo, gd, (const Ix *[]){column_ix, ix_int(lo->ir, 0)}));
+    }
     gemm_store_results(lo, s->set, dot, ix);
     scope_end(lo);
     share_close(lo);
@@ -373,7 +402,7 @@ bool gpu_skinny(Lower *lo, const GemmKernel *kn)
     uint32_t width = lo->k->width;
     Skinny *sets = NEW_ARRAY(lo->arena, Skinny, kn->nset);
     bool all = true;
-    lo->k->width = (uint32_t)width_for(kn);
+    lo->k->width = (uint32_t)width_for(lo, kn);
     for (uint32_t s = 0; s < kn->nset && all; s++)
         all = shape_set(lo, &sets[s], &kn->set[s]);
     if (all)

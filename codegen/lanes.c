@@ -35,8 +35,40 @@ static const KExpr *index_sum(Lower *lo, const Ix *e)
     return ke_add(lo, sum, ke_extent(lo->k, e->base));
 }
 
+static bool is_aligned_unit(Lower *lo, const Ix *e, uint32_t v);
+
+/* Whether e counts from a multiple of W, which d divides. */
+static bool is_in_phase(Lower *lo, const Ix *e, const Dim *d)
+{
+    uint32_t v = index_vector_var(lo, &e, 1);
+    int64_t n;
+    return v != NO_VAR && !lo->var[v].unaligned && dim_is_const(d, &n) && n > 0 &&
+           lo->k->width % n == 0 && is_aligned_unit(lo, e, v);
+}
+
+bool index_in_phase(Lower *lo, const Ix *e)
+{
+    return e->kind == IX_MOD && is_in_phase(lo, e->of, e->extent);
+}
+
+int64_t index_repeats(Lower *lo, const Ix *e)
+{
+    const Ix *atom = e;
+    for (uint32_t i = 0; e->kind == IX_SUM && i < e->nterm; i++) {
+        if (index_vector_var(lo, &e->term[i].atom, 1) == NO_VAR)
+            continue;
+        if (atom != e || !dim_equals(e->term[i].coef, 1))
+            return 0;
+        atom = e->term[i].atom;
+    }
+    return atom->kind == IX_DIV && is_in_phase(lo, atom->of, atom->extent) ? dim_fixed(atom->extent)
+                                                                           : 0;
+}
+
 const KExpr *lower_index(Lower *lo, const Ix *e)
 {
+    if (index_in_phase(lo, e))
+        return ke_int(lo->k, 0);
     switch (e->kind) {
     case IX_SUM:
         return index_sum(lo, e);
@@ -147,6 +179,12 @@ const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear)
     DType dt = lo->k->bufs.at[buf].dtype;
     if (!dtype_has_vector(dt))
         return NULL;
+    int64_t times = lo->var[v].lanes || lo->mask ? 0 : index_repeats(lo, linear);
+    if (times && times < lo->k->width && dt == DT_I32) {
+        const KExpr *address = ke_addr(lo->k, buf, lower_index(lo, linear));
+        const char *text = arena_printf(lo->arena, "mdl_repeat_i32(%%0, %lld)", (long long)times);
+        return ke_text(lo->k, KT_VI, text, &address, 1);
+    }
     if (!index_stride(lo, linear, v, &stride) || (lo->mask && !dim_equals(stride, 1)))
         return lower_gather(lo, buf, linear, v);
     const KExpr *at = lower_index(lo, linear), *lanes = lo->var[v].lanes;
@@ -269,7 +307,7 @@ static void probe_leaf(Lower *lo, const Node *n, const Ix *linear, void *cost)
     if (!dtype_has_vector(n->type->dtype))
         *c += COST_BY_LANE;
     else if (!index_stride(lo, linear, v, &stride))
-        *c += COST_GATHER;
+        *c += n->type->dtype == DT_I32 && index_repeats(lo, linear) ? 0 : COST_GATHER;
     else if (!dim_equals(stride, 0) && !dim_equals(stride, 1))
         *c += COST_STRIDED;
 }

@@ -149,6 +149,10 @@ const KExpr *lower_index(Lower *lo, const Ix *e);                            /* 
 uint32_t index_vector_var(const Lower *lo, const Ix *const *ix, uint32_t n); /* or NO_VAR */
 /* Distance of e between neighbouring lanes of var v; false: not affine. */
 bool index_stride(Lower *lo, const Ix *e, uint32_t v, const Dim **stride);
+/* e is a remainder that is 0 in lane 0 of its vector variable, and begins anew within the lanes. */
+bool index_in_phase(Lower *lo, const Ix *e);
+/* How often each element is read, if e counts up by one each so many lanes, from lane 0 on; else 0. */
+int64_t index_repeats(Lower *lo, const Ix *e);
 /* e is a multiple of W in lane 0 of v and counts up by one: asked where that pays, on a GPU. */
 bool index_aligned(Lower *lo, const Ix *e, uint32_t v);
 /* Element (or lanes) of a buffer at a linear index; NULL: lanes one by one. */

@@ -43,6 +43,7 @@ double eval_max(double a, double b, double c);
 double eval_min(double a, double b, double c);
 double eval_idiv(double a, double b, double c);
 double eval_mod(double a, double b, double c);
+double eval_nibble(double a, double b, double c);
 double eval_eq(double a, double b, double c);
 double eval_ne(double a, double b, double c);
 double eval_lt(double a, double b, double c);

@@ -95,6 +95,13 @@ double eval_mod(double a, double b, double c)
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
+double eval_nibble(double a, double b, double c)
+{
+    UNUSED(c);
+    int64_t bits = (int64_t)a >> 4 * ((int64_t)b & 7);
+    return (double)(((bits & 15) ^ 8) - 8);
+}
+
 double eval_select(double a, double b, double c)
 {
     return a != 0 ? b : c;

@@ -305,7 +305,8 @@ bool node_is_const(const Node *n, double *value);
 bool node_is_state(const Node *n, uint32_t *state); /* the old value of a state */
 bool node_is_get(const Node *n, uint32_t *member);  /* a member of a tuple */
 bool node_is_cast(const Node *n);
-bool node_widens(const Node *n); /* a cast of a 16-bit float to f32, which keeps every value */
+bool node_widens(const Node *n);     /* a cast of a 16-bit float to f32, which keeps every value */
+bool node_multiplies(const Node *n); /* two floats, element by element */
 bool node_is_reshape(const Node *n);
 bool node_is_expand(const Node *n);
 const Attr *node_permutation(const Node *n); /* of a permute, else NULL */

@@ -28,6 +28,11 @@ bool node_widens(const Node *n)
     return n->type->dtype == DT_F32 && dtype_is_float(from) && dtype_info(from)->bytes == 2;
 }
 
+bool node_multiplies(const Node *n)
+{
+    return n->op == OP_MUL && dtype_is_float(n->type->dtype);
+}
+
 bool node_is_reshape(const Node *n)
 {
     return n->op == OP_RESHAPE;

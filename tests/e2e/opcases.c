@@ -11,11 +11,9 @@
 
 /* ---- the list ---- */
 
-const OpFile op_files[OP_FILES] = {{"ops", 80, true, false},
-                                   {"ops_more", 34, true, false},
-                                   {"ops_std", 20, true, false},
-                                   {"ops_order", 20, true, false},
-                                   {"ops_loops", 9, true, true}};
+const OpFile op_files[OP_FILES] = {{"ops", 80, true, false},     {"ops_more", 34, true, false},
+                                   {"ops_std", 20, true, false}, {"ops_order", 20, true, false},
+                                   {"ops_loops", 9, true, true}, {"ops_quant", 5, true, false}};
 
 Lab *opcases_open(const OpFile *file)
 {

@@ -24,7 +24,7 @@ typedef struct OpFile {
     bool loops;     /* whose bodies are fused */
 } OpFile;
 
-enum { OP_FILES = 5 };
+enum { OP_FILES = 6 };
 extern const OpFile op_files[OP_FILES];
 
 Lab *opcases_open(const OpFile *file);

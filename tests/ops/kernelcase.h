@@ -272,10 +272,13 @@ static size_t value_bytes(const Type *t, const Value *v)
 static void fill_input(Harness *h, const KCase *c, const Node *n, Value *v)
 {
     DType dt = n->type->dtype;
+    bool codes = strncmp(node_sym(n, "name"), "codes", 5) == 0; /* any bits */
     for (int64_t i = 0; i < v->count; i++) {
         double x = dtype_is_float(dt) ? rand_range(&h->random, c->lo, c->hi)
+                   : codes            ? (double)rand_below(&h->random, UINT32_MAX) + INT32_MIN
                    : dtype_is_int(dt) ? (double)rand_below(&h->random, 9) - (dt == DT_U8 ? 0 : 2)
                                       : rand_below(&h->random, 2);
+        x = codes && dt == DT_I8 ? fmod(x, 128) : x;
         uint64_t room = 0;
         dtype_store(dt, &room, 0, x);
         v->at[i] = dtype_load(dt, &room, 0);

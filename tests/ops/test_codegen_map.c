@@ -336,6 +336,7 @@ static Graph *make_integers(Harness *h, int a, int b, int c)
     const Node *q = graph_binary(g, OP_IDIV, x, z), *m = graph_binary(g, OP_MOD, x, z);
     graph_result(g, name_of(h, "m"), m);
     graph_result(g, name_of(h, "q"), q);
+    graph_result(g, name_of(h, "n"), graph_binary(g, OP_NIBBLE, x, z));
     return result(h, g,
                   graph_binary(g, OP_MAX, graph_unary(g, OP_SIGN, q), graph_unary(g, OP_ABS, m)));
 }

@@ -191,6 +191,10 @@ static void check_integers(Bench *b)
     const Node *y = given(b, DT_I32, SHAPE(6), NUMBERS(3, 3, -3, -3, 3, 0));
     EXPECT(b, graph_binary(g, OP_IDIV, x, y), 2, -3, -3, 2, 2, 0);
     EXPECT(b, graph_binary(g, OP_MOD, x, y), 1, 2, -2, -1, 0, 0);
+    const Node *w = given(b, DT_I32, SHAPE(6), /* 0x76543210, 0x89abcdef */
+                          NUMBERS(0x76543210, 0x76543210, -1985229329, -1985229329, -8, 0x70));
+    const Node *k = given(b, DT_I32, SHAPE(6), NUMBERS(0, 7, 0, 7, 1, 1));
+    EXPECT(b, graph_binary(g, OP_NIBBLE, w, k), 0, 7, -1, -8, -1, 7);
 }
 
 static void check_casts(Bench *b)
@@ -424,7 +428,7 @@ static const Check checks[] = {
     {check_windows, {OP_WINDOW, OP_COUNT}},
     {check_permute3, {OP_PERMUTE, OP_COUNT}},
     {check_logic, {OP_NOT, OP_AND, OP_OR, OP_SELECT, OP_COUNT}},
-    {check_integers, {OP_IDIV, OP_MOD, OP_COUNT}},
+    {check_integers, {OP_IDIV, OP_MOD, OP_NIBBLE, OP_COUNT}},
     {check_casts, {OP_CAST, OP_COUNT}},
     {check_gather, {OP_GATHER, OP_COUNT}},
     {check_scatter, {OP_SCATTER_ADD, OP_COUNT}},

@@ -34,6 +34,8 @@ static const Case cases[] = {
     {"group_norm", {"x f32 2 4 3"}, {"G=2", "eps=1e-5"}, NULL},
     {"rope", {"x f32 2 3 2 4", "pos i32 2 3"}, {"theta=10000"}, NULL},
     {"rope", {"x f32 2 3 2 4", "pos i32 2 3"}, {"theta=10000", "style=\"interleaved\""}, NULL},
+    {"dequant_int8", {"q i8 3 5", "scale f32 3"}, {NULL}, NULL},
+    {"dequant_int4", {"q i32 3 2", "scale f32 3 4"}, {NULL}, NULL},
     {"place", {"x f32 2 4 3", "s f32 5 3", "at bool 2 4"}, {NULL}, NULL},
     {"interpolate", {"x f32 1 2 3 4"}, {"size=(5, 3)"}, NULL},
     {"interpolate", {"x f32 1 2 3 4"}, {"size=(5, 3)", "method=\"nearest\""}, NULL},

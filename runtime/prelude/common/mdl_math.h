@@ -463,6 +463,23 @@ MDL_MAXMIN(_bool, int)
     {                                                      \
         return ~a;                                         \
     }
+/* Number b of the eight numbers of 4 bits, in two's complement, in the low 32 bits of a: to the top, and
+ * back with copies of the sign. */
+MDL_FN int32_t mdl_nibble_i32(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a << (28 - 4 * (b & 7))) >> 28;
+}
+
+MDL_FN int64_t mdl_nibble_i64(int64_t a, int64_t b)
+{
+    return mdl_nibble_i32((int32_t)a, (int32_t)b);
+}
+
+MDL_FN vi mdl_nibble_vi(vi a, vi b)
+{
+    return (a << (28 - 4 * (b & 7))) >> 28;
+}
+
 MDL_INTEGER(_i32, int32_t)
 MDL_INTEGER(_i64, int64_t)
 

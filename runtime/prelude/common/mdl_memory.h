@@ -3,6 +3,11 @@
 #ifndef MDL_MEMORY_H
 #define MDL_MEMORY_H
 
+#define MDL_NARROW_ALL(name, T, V)         \
+    MDL_FN V mdl_load_##name(const T *p)   \
+    {                                      \
+        return mdl_loadn_##name(p, MDL_W); \
+    }
 #define MDL_NARROW(name, T, V, lane, GET, PUT)          \
     MDL_FN V mdl_loadn_##name(const T *p, int64_t n)    \
     {                                                   \
@@ -10,10 +15,6 @@
         MDL_FIRST(i, n)                                 \
         v.lane[i] = GET(p[i]);                          \
         return (V)v.i;                                  \
-    }                                                   \
-    MDL_FN V mdl_load_##name(const T *p)                \
-    {                                                   \
-        return mdl_loadn_##name(p, MDL_W);              \
     }                                                   \
     MDL_FN void mdl_storen_##name(T *p, V x, int64_t n) \
     {                                                   \
@@ -34,6 +35,16 @@ MDL_NARROW(bf16, uint16_t, vf, fs, mdl_widen_bf16, mdl_narrow_bf16)
 MDL_NARROW(f16, uint16_t, vf, fs, mdl_widen_f16, mdl_narrow_f16)
 MDL_NARROW(f8e4m3, uint8_t, vf, fs, mdl_widen_f8e4m3, mdl_narrow_f8e4m3)
 MDL_NARROW(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2, mdl_narrow_f8e5m2)
+MDL_NARROW_ALL(bool, uint8_t, vi)
+#ifndef MDL_OWN_BYTES
+MDL_NARROW_ALL(u8, uint8_t, vi)
+MDL_NARROW_ALL(i8, int8_t, vi)
+#endif
+MDL_NARROW_ALL(i16, int16_t, vi)
+MDL_NARROW_ALL(bf16, uint16_t, vf)
+MDL_NARROW_ALL(f16, uint16_t, vf)
+MDL_NARROW_ALL(f8e4m3, uint8_t, vf)
+MDL_NARROW_ALL(f8e5m2, uint8_t, vf)
 
 /* Every `stride`-th element. */
 #define MDL_GATHER(name, T, V, lane, GET)                             \
@@ -105,6 +116,15 @@ MDL_PICKS(bf16, uint16_t, vf, fs, mdl_widen_bf16)
 MDL_PICKS(f16, uint16_t, vf, fs, mdl_widen_f16)
 MDL_PICKS(f8e4m3, uint8_t, vf, fs, mdl_widen_f8e4m3)
 MDL_PICKS(f8e5m2, uint8_t, vf, fs, mdl_widen_f8e5m2)
+
+/* Each element n times. */
+MDL_FN vi mdl_repeat_i32(const int32_t *p, int n)
+{
+    vi x = mdl_set1_vi(p[0]);
+    for (int i = 1; i * n < MDL_W; i++)
+        x = mdl_select_vi(mdl_lane_vi() < i * n, x, mdl_set1_vi(p[i]));
+    return x;
+}
 
 /* At an address that is a multiple of the vector's size in memory. */
 #ifndef MDL_MUST_BE_ALIGNED /* a device that cannot do without may look */

@@ -47,6 +47,15 @@ MDL_FN float mdl_lane_sum_vf(vf x)
     return mdl_lane0_vf(x);
 }
 
+MDL_FN float mdl_lane_dot_vf(vf x, vf y)
+{
+    float sum = x[0] * y[0];
+    MDL_UNROLL
+    for (int i = 1; i < MDL_W; i++)
+        sum = mdl_fma_f32(x[i], y[i], sum);
+    return sum;
+}
+
 typedef struct __attribute__((aligned(8))) MdlPair {
     float x, y;
 } MdlPair;
