@@ -167,8 +167,17 @@ static uint32_t add_tensor(PlanCx *cx, const PlanTensor *t)
 static PlanStateKind plan_state_kind(StateKind k)
 {
     static const PlanStateKind kinds[] = {
-        [SK_PARAM] = PS_PARAM, [SK_GRAD] = PS_GRAD, [SK_OPT] = PS_OPT,      [SK_BUFFER] = PS_BUFFER,
-        [SK_LOOP] = PS_LOOP,   [SK_KV] = PS_KV,     [SK_MASTER] = PS_MASTER};
+        [SK_PARAM] = PS_PARAM,   [SK_GRAD] = PS_GRAD,   [SK_OPT] = PS_OPT,
+        [SK_BUFFER] = PS_BUFFER, [SK_LOOP] = PS_LOOP,   [SK_KV] = PS_KV,
+        [SK_MASTER] = PS_MASTER, [SK_CODES] = PS_CODES, [SK_SCALE] = PS_SCALE};
+    return kinds[k];
+}
+
+static PlanStore plan_store(StoreKind k)
+{
+    static const PlanStore kinds[] = {[STORE_PLAIN] = PLAN_STORE_PLAIN,
+                                      [STORE_INT8] = PLAN_STORE_INT8,
+                                      [STORE_INT4] = PLAN_STORE_INT4};
     return kinds[k];
 }
 
@@ -228,7 +237,9 @@ static uint64_t make_states(PlanCx *cx)
                         .trained = s->trained,
                         .init_a = s->init.a,
                         .value0 = add_values(cx, s),
-                        .axes = s->init.axes};
+                        .axes = s->init.axes,
+                        .store = plan_store(s->store),
+                        .axis = s->axis};
         VEC_PUSH(cx->arena, &cx->b->states, ps);
     }
     return offset;

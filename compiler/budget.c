@@ -57,7 +57,8 @@ static void note_states(Diag *d, Ir *ir, const Program *p)
         StateKind kind;
         const char *name;
     } kinds[] = {{SK_PARAM, "parameters"},     {SK_MASTER, "masters"}, {SK_GRAD, "gradients"},
-                 {SK_OPT, "optimizer states"}, {SK_BUFFER, "buffers"}, {SK_KV, "growing states"}};
+                 {SK_OPT, "optimizer states"}, {SK_BUFFER, "buffers"}, {SK_KV, "growing states"},
+                 {SK_CODES, "stored weights"}, {SK_SCALE, "scales"}};
     StrBuf sb = sb_new(ir->arena);
     for (size_t k = 0; k < COUNT(kinds); k++) {
         uint64_t sum = 0;

@@ -99,6 +99,8 @@ static int file_of(const PlanState *state)
     case PS_GRAD:
     case PS_LOOP:
     case PS_KV:
+    case PS_CODES:
+    case PS_SCALE:
         break;
     }
     return -1;

@@ -64,6 +64,8 @@ static const StTensor *find(const Inherit *x, const PlanState *s)
     case PS_GRAD:
     case PS_LOOP:
     case PS_KV:
+    case PS_CODES:
+    case PS_SCALE:
         break;
     }
     return NULL;

@@ -135,6 +135,12 @@ static bool is_sampler(Elab *e, const Val *v)
     return v->kind == V_RECORD && word_in("greedy sample", record_name(v));
 }
 
+static bool is_store(Elab *e, const Val *v)
+{
+    UNUSED(e);
+    return v->kind == V_RECORD && word_in("int8 int4", record_name(v));
+}
+
 static bool is_model(Elab *e, const Val *v)
 {
     UNUSED(e);
@@ -193,6 +199,7 @@ static const Kind kinds[] = {
     [SV_TEMPLATE] = {"a template", is_template, DIAG_E0205},
     [SV_SEGMENTS] = {"a list of segments", is_segments, DIAG_E0802},
     [SV_SAMPLER] = {"a sampler, greedy(..) or sample(..)", is_sampler, DIAG_E0802},
+    [SV_STORE] = {"how weights are kept, int8 or int4(block: 32)", is_store, DIAG_E0802},
     [SV_MODEL] = {"a model", is_model, DIAG_E0205},
     [SV_WEIGHTS] = {"a stage, or a file in quotes", is_weights, DIAG_E0802},
     [SV_OPTIMIZER] = {"an optimizer", is_optimizer, DIAG_E0802},

@@ -25,6 +25,7 @@ typedef enum SchemaKind {
     SV_TEMPLATE,
     SV_SEGMENTS,
     SV_SAMPLER,
+    SV_STORE, /* how weights are kept */
     SV_MODEL,
     SV_WEIGHTS, /* a stage, a file, a constructor such as hf(..) */
     SV_OPTIMIZER,

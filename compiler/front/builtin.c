@@ -435,6 +435,8 @@ static const Builtin functions[] = {
     RECORD(piecewise, ".."),
     RECORD(perplexity, "f"),
     RECORD(save, "keep:, best:"),
+    RECORD(int8, ""),
+    RECORD(int4, "block:"),
 #undef RECORD
 };
 

@@ -4,6 +4,7 @@
  *
  * Pictures are read by `prefill`, all of a picture in one piece; in `decode` there are none. */
 #include "data.h"
+#include "store.h"
 
 enum { CHUNK = 128, CONTEXT = 2048, MAX_CONTEXT = 1 << 24, MAX_TOKENS = 1024 };
 
@@ -322,7 +323,9 @@ static bool generate(Generate *x)
     bool ok = dialog_image(e, x->env, x->block, &x->image) && find_context(x) && find_chunk(x) &&
               tokens_have_rows(e, e->g, t, tokenizer->span);
     add_next(x);
+    uint32_t first = e->program->entries.n;
     ok = ok && entry(x, MODE_PREFILL, &x->plan.prefill) && entry(x, MODE_DECODE, &x->plan.decode);
+    ok = ok && store_weights(e, x->env, x->block, first);
     VEC_PUSH(x->b->arena, &x->b->generates, x->plan);
     return ok;
 }

@@ -548,7 +548,8 @@ void node_bounds(Ir *ir, const Node *cond, const Ix *const *ix, uint32_t var, No
 /* ---- states and programs ---- */
 
 /* KV: kept between the passes of one sequence, zero before the first; saved nowhere. MASTER: a parameter
- * once more, with the bits that training needs; the parameter is its rounding. */
+ * once more, with the bits that training needs; the parameter is its rounding. CODES: a weight that is kept in few
+ * bits, as `store` says; SCALE: what they are multiplied by. Both follow from the weight when it is loaded. */
 typedef enum StateKind {
     SK_PARAM,
     SK_GRAD,
@@ -556,8 +557,14 @@ typedef enum StateKind {
     SK_BUFFER,
     SK_LOOP,
     SK_KV,
-    SK_MASTER
+    SK_MASTER,
+    SK_CODES,
+    SK_SCALE
 } StateKind;
+
+/* INT8: i8[O, I] and f32[O], of the largest size of a row 127. INT4: i32[O, I / 8], eight numbers in a word, and
+ * bf16[O, I / block], of the largest size of a block 7. What a product sums over is the last axis of the codes. */
+typedef enum StoreKind { STORE_PLAIN, STORE_INT8, STORE_INT4 } StoreKind;
 
 typedef enum InitKind {
     INIT_ZEROS,
@@ -592,7 +599,10 @@ typedef struct State {
     const Type *type; /* dims are constants */
     Init init;
     bool trained; /* PARAM */
-    uint32_t of;  /* GRAD, OPT, MASTER: the parameter's id; else its own id */
+    uint32_t
+        of; /* GRAD, OPT, MASTER: the parameter's id; SCALE: that of the codes; else its own id */
+    StoreKind store; /* CODES */
+    uint32_t axis;   /* CODES: of the weight as a file has it, what products sum over */
     Span span;
     Span chosen; /* PARAM, trained: the text that says so, for messages; may be zero */
 } State;

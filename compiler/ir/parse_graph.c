@@ -211,7 +211,7 @@ static bool read_state(Parser *p)
     if (!parse_index(p, &state) || !parse_word(p, &kind) || !parse_string(p, &path) ||
         !parse_type(p, &type) || !parse_end_line(p))
         return false;
-    for (StateKind k = SK_PARAM; k <= SK_MASTER; k++) {
+    for (StateKind k = SK_PARAM; k <= SK_SCALE; k++) {
         if (strcmp(kind, text_state_kind(k)) == 0)
             return true;
     }

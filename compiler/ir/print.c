@@ -14,8 +14,9 @@ typedef struct Printer {
 } Printer;
 
 static const char *const state_names[] = {
-    [SK_PARAM] = "param", [SK_GRAD] = "grad", [SK_OPT] = "opt",      [SK_BUFFER] = "buffer",
-    [SK_LOOP] = "loop",   [SK_KV] = "kv",     [SK_MASTER] = "master"};
+    [SK_PARAM] = "param",   [SK_GRAD] = "grad",   [SK_OPT] = "opt",
+    [SK_BUFFER] = "buffer", [SK_LOOP] = "loop",   [SK_KV] = "kv",
+    [SK_MASTER] = "master", [SK_CODES] = "codes", [SK_SCALE] = "scale"};
 
 const char *text_state_kind(StateKind kind)
 {

@@ -14,7 +14,7 @@ State *program_state(Program *p, const State *proto)
     State *s = NEW(p->ir->arena, State);
     *s = *proto;
     s->id = p->states.n;
-    if (s->kind != SK_GRAD && s->kind != SK_OPT && s->kind != SK_MASTER)
+    if (s->kind != SK_GRAD && s->kind != SK_OPT && s->kind != SK_MASTER && s->kind != SK_SCALE)
         s->of = s->id;
     VEC_PUSH(p->ir->arena, &p->states, s);
     if (s->kind == SK_GRAD) {

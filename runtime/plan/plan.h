@@ -12,7 +12,7 @@
 #include "dtype.h"
 
 enum {
-    PLAN_VERSION = 10,
+    PLAN_VERSION = 11,
     PLAN_MAX_RANK = 8,
     PLAN_ROW_BUFS = 12,
     PLAN_MAX_TARGETS = 8,
@@ -90,19 +90,28 @@ typedef enum PlanStateKind {
     PS_BUFFER,
     PS_LOOP,
     PS_KV,
-    PS_MASTER
+    PS_MASTER,
+    PS_CODES, /* a weight in few bits; see PlanStore */
+    PS_SCALE  /* of the codes `of` */
 } PlanStateKind;
+
+/* How a weight of floats [O, I] (`axis` 1) or [I, O] (0) is kept. INT8: codes i8[O, I], scales f32[O].
+ * INT4: codes i32[O, I / 8], number 8 w + k in bits 4 k .. 4 k + 3 of word w; scales bf16[O, M], each of
+ * I / M neighbours. */
+typedef enum PlanStore { PLAN_STORE_PLAIN, PLAN_STORE_INT8, PLAN_STORE_INT4 } PlanStore;
 
 typedef struct PlanState {
     uint32_t tensor;
     uint32_t kind; /* PlanStateKind */
     PStr key;      /* name in safetensors; "" for non-weights */
-    uint32_t of;   /* GRAD, OPT: state index of the parameter */
+    uint32_t of;   /* GRAD, OPT: state index of the parameter; SCALE: of the codes */
     uint32_t init; /* enum PlanInit */
     uint32_t trained;
     double init_a;
     uint32_t value0; /* TABLE: the first of its values */
     uint32_t axes;   /* TABLE: bit k: they depend on axis k; one for each element of these axes */
+    uint32_t store;  /* CODES: PlanStore */
+    uint32_t axis;   /* CODES: of the weight in its file, that along which a row goes */
 } PlanState;
 
 typedef enum PlanInit {

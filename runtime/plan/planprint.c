@@ -40,7 +40,7 @@ static void put_states(const Plan *p, StrBuf *sb)
     static const char *const names[] = {
         [PS_PARAM] = "parameters", [PS_GRAD] = "gradients", [PS_OPT] = "optimizer",
         [PS_BUFFER] = "buffers",   [PS_LOOP] = "running",   [PS_KV] = "sequences",
-        [PS_MASTER] = "masters",
+        [PS_MASTER] = "masters",   [PS_CODES] = "codes",    [PS_SCALE] = "scales",
     };
     sb_puts(sb, "states     ");
     uint64_t elements = 0;
@@ -52,6 +52,8 @@ static void put_states(const Plan *p, StrBuf *sb)
             if (kind == PS_PARAM && p->states[i].kind == kind)
                 elements += t->bytes / dtype_info((DType)t->dtype)->bytes;
         }
+        if (kind > PS_MASTER && !n)
+            continue; /* only where weights are stored in few bits */
         sb_printf(sb, "%s%s %u", kind ? ", " : "", names[kind], n);
     }
     sb_printf(sb, "; %llu numbers in parameters\n", (unsigned long long)elements);

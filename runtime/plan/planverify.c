@@ -218,7 +218,7 @@ static bool verify_state(const Row *r, const PlanState *s)
 {
     const Plan *p = r->plan;
     if (!row_index(r, "tensor", s->tensor, p->ntensors) ||
-        !row_index(r, "kind", s->kind, PS_MASTER + 1) || !row_text(r, "key", s->key) ||
+        !row_index(r, "kind", s->kind, PS_SCALE + 1) || !row_text(r, "key", s->key) ||
         !row_index(r, "init", s->init, PI_COPY + 1) || !row_index(r, "trained", s->trained, 2))
         return false;
     const PlanTensor *t = &p->tensors[s->tensor];
@@ -230,6 +230,8 @@ static bool verify_state(const Row *r, const PlanState *s)
             return row_bad(r, "its shape is not constant");
     }
     if (!verify_values(r, s))
+        return false;
+    if (!verify_store(r, s))
         return false;
     if (s->init == PI_COPY && s->kind != PS_OPT)
         return row_bad(r, "it begins as a copy, and is no state of an optimizer");

@@ -28,6 +28,9 @@ bool dim_bounds(const Plan *plan, uint32_t dim, Bounds *out);
 /* Elements of a tensor at the upper end of its dims; false when that exceeds 2^48. */
 bool tensor_most(const Plan *plan, const PlanTensor *t, uint64_t *out);
 
+/* How a weight is kept: codes and scales of one another's shapes. */
+bool verify_store(const Row *r, const PlanState *s);
+
 /* Whether the entry binds the tensor, if it is an input at all. */
 bool plan_binds(const Plan *plan, const PlanEntry *e, uint32_t tensor);
 

@@ -33,6 +33,7 @@ static const struct {
     {"E0812", "depends on the machine: test_memory"},
     {"E0813", "depends on the machine: test_micro"},
     {"E0701", "the start of a run"},
+    {"E0815", "entries of a block that makes text: tests/cli/test_generate_stored.c"},
     {"E0810", "the start of a run"},
     {"E1001", "checkpoints"},
     {"E1002", "checkpoints"},

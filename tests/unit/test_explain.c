@@ -27,6 +27,7 @@ static const struct {
     {"E0810", "two programs in one run folder"},
     {"E0812", "depends on the machine"},
     {"E0813", "depends on the machine"},
+    {"E0815", "of a block that makes text, when its entries are made"},
     {"E0811", "given on the command line"},
     {"E1001", "of a file of weights"},
     {"E1002", "of a file of weights"},
