@@ -133,12 +133,19 @@ static void add_product(Lower *lo, const KExpr *c, const KExpr *a, const KExpr *
     ks_set(lo->k, lo->scope->block, c, ke_text(lo->k, KT_VF, "mdl_fma_vf(%0, %1, %2)", arg, 3));
 }
 
-/* The lanes' products, added up, times a factor that they share. */
-static void add_scaled(Lower *lo, const KExpr *c, const KExpr *const *ab, const KExpr *factor)
+/* The lanes' products, added up, times a factor that they share; one of the whole depth comes last. So a sum is
+ * one register, and more threads have some. */
+static void add_scaled(Lower *lo, const Gemm *g, const KExpr *c, const KExpr *const *ab,
+                       const Ix *const *rd)
 {
+    Kernel *k = lo->k;
     const KExpr *dot = ke_apply(lo, KT_F32, "mdl_lane_dot_vf(%0, %1)", ab[0], ab[1]);
-    const KExpr *arg[] = {dot, factor, c};
-    ks_set(lo->k, lo->scope->block, c, ke_text(lo->k, KT_F32, "mdl_fma_f32(%0, %1, %2)", arg, 3));
+    const KExpr *sum = ke_apply(lo, KT_F32, "(%0 + %1)", c, dot);
+    if (g->factor.unit) {
+        const KExpr *arg[] = {dot, gemm_factor(lo, g, rd), c};
+        sum = ke_text(k, KT_F32, "mdl_fma_f32(%0, %1, %2)", arg, 3);
+    }
+    ks_set(k, lo->scope->block, c, sum);
 }
 
 typedef struct Walk {
@@ -160,9 +167,9 @@ static void depth_step(Lower *lo, const Ix *depth, void *user)
         const KExpr *a = gemm_depth_lanes(lo, g, &g->left, (const Ix *[]){w->row[i], depth});
         for (int64_t j = 0; j < s->columns; j++) {
             const KExpr *c = s->c[((int64_t)w->d * s->rows + i) * s->columns + j];
-            if (g->factor.unit)
-                add_scaled(lo, c, (const KExpr *[]){a, b[j]},
-                           gemm_factor(lo, g, (const Ix *[]){w->column[j], depth}));
+            if (g->factor.found)
+                add_scaled(lo, g, c, (const KExpr *[]){a, b[j]},
+                           (const Ix *[]){w->column[j], depth});
             else
                 add_product(lo, c, a, b[j]);
         }
@@ -236,7 +243,7 @@ static void add_products(Lower *lo, Skinny *s)
     s->c = NEW_ARRAY(lo->arena, const KExpr *, sums_of(s));
     for (int64_t i = 0; i < sums_of(s); i++) {
         const Gemm *g = s->set->dot[i * s->set->n / sums_of(s)];
-        s->c[i] = ks_var(k, lo->scope->block, "c", ke_num(k, g->factor.unit ? KT_F32 : KT_VF, 0));
+        s->c[i] = ks_var(k, lo->scope->block, "c", ke_num(k, g->factor.found ? KT_F32 : KT_VF, 0));
     }
     for (uint32_t d = 0; d < s->set->n; d++) {
         Walk w = {.s = s, .d = d};

@@ -151,6 +151,16 @@ static void model_files(void **state)
     check_parts(*state, parts, COUNT(parts));
 }
 
+/* The same text for decoding from weights of 8 and 4 bits. */
+static void stored_weights(void **state)
+{
+    static const Part parts[] = {{.file = "bench/stored_decode.mdl", .generate = true},
+                                 {.file = "bench/stored_decode.mdl",
+                                  .generate = true,
+                                  .sets = {"text.store=int4(block: 32)"}}};
+    check_parts(*state, parts, COUNT(parts));
+}
+
 static void one_training_step(void **state)
 {
     static const Part parts[] = {{.file = "bench/gpt2_step.mdl"}};
@@ -162,7 +172,8 @@ int main(void)
     /* The same kernels for every build of the project: with sanitizers one program is enough. */
     const struct CMUnitTest one[] = {cmocka_unit_test(one_training_step)};
     const struct CMUnitTest all[] = {cmocka_unit_test(training_steps), cmocka_unit_test(llava_med),
-                                     cmocka_unit_test(model_files)};
+                                     cmocka_unit_test(model_files),
+                                     cmocka_unit_test(stored_weights)};
 #ifdef __SANITIZE_ADDRESS__
     UNUSED(all);
     return cmocka_run_group_tests(one, gpu_setup, gpu_teardown);
