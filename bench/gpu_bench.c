@@ -84,6 +84,15 @@ static void fill_random(char *to, size_t n, DType dtype, Draw draw)
         memcpy(to + have * each, to, (have < n - have ? have : n - have) * each);
 }
 
+static void fill_bits(unsigned char *to, size_t bytes)
+{
+    uint64_t state = 1;
+    for (size_t i = 0; i < bytes; i++) {
+        state = state * 6364136223846793005U + 1442695040888963407U;
+        to[i] = (unsigned char)(state >> 56);
+    }
+}
+
 /* NULL: no memory. */
 static void *make_input(const GpuCase *c, uint32_t i)
 {
@@ -100,6 +109,9 @@ static void *make_input(const GpuCase *c, uint32_t i)
         break;
     case FILL_EIGHT:
         fill_random((char *)data, n, in->dtype, (Draw){.around = 8, .scale = 1, .seed = i});
+        break;
+    case FILL_BITS:
+        fill_bits((unsigned char *)data, n * dtype_info(in->dtype)->bytes);
         break;
     case FILL_CLASSES:
         for (size_t k = 0; k < n; k++)
@@ -120,12 +132,15 @@ static bool fill_states(Runtime *rt, Err *err)
     bool ok = true;
     for (uint32_t i = 0; ok && i < p->nstates; i++) {
         DType dtype = (DType)p->tensors[p->states[i].tensor].dtype;
-        if (dtype_info(dtype)->kind != DK_FLOAT)
+        const bool codes = p->states[i].kind == PS_CODES;
+        if (dtype_info(dtype)->kind != DK_FLOAT && !codes)
             continue;
         RtLoan loan;
         Draw draw = {.scale = 0.02, .positive = p->states[i].kind == PS_OPT, .seed = i};
         ok = rt_lend_state(rt, i, RT_WRITE, &loan, err);
-        if (ok)
+        if (ok && codes)
+            fill_bits(loan.data, loan.bytes);
+        else if (ok)
             fill_random(loan.data, loan.bytes / dtype_info(dtype)->bytes, dtype, draw);
         ok = ok && rt_return(rt, &loan, err);
     }

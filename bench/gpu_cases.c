@@ -59,6 +59,28 @@ static void make_gemm(GpuCase *c)
     c->bytes = case_bytes(c, 1.0 * m * k + 1.0 * n * k + 1.0 * m * n);
 }
 
+/* A product with weights of 8 bits and a scale for each row, or of 4 bits and a scale for each 32. */
+static void make_stored(GpuCase *c)
+{
+    static const char text[] = "fn int8(x: [M, K], q: i8[N, K], s: [N]) -> [M, N] {\n"
+                               "  w = dequant_int8(q, s)\n"
+                               "  c[m, n] += x[m, k] * w[n, k]\n  c\n}\n"
+                               "fn int4(x: [M, K], q: i32[N, W], s: [N, B]) -> [M, N] {\n"
+                               "  w = dequant_int4(q, s)\n"
+                               "  c[m, n] += x[m, k] * w[n, k]\n  c\n}\n";
+    const int m = c->n[0], n = c->n[1], k = c->n[2];
+    const bool bytes = case_is(c, "int8");
+    memcpy(c->text, text, sizeof text);
+    c->function = c->variant;
+    CASE_INPUT(c, "x", FILL_NORMAL, m, k);
+    CASE_INPUT(c, "q", FILL_BITS, n, bytes ? k : k / 8);
+    c->inputs[1].dtype = bytes ? DT_I8 : DT_I32;
+    CASE_INPUT(c, "s", FILL_NORMAL, n, bytes ? 0 : k / 32);
+    c->flops = 2.0 * m * n * k;
+    c->bytes = (bytes ? 1.0 : 0.5) * n * k +
+               case_bytes(c, 1.0 * m * k + 1.0 * m * n + 1.0 * n * (bytes ? 1 : k / 32));
+}
+
 /* Queries, keys and values of one value: N heads' features wide, and P. */
 static void make_qkv(GpuCase *c)
 {
@@ -260,15 +282,23 @@ static void make_decode(GpuCase *c)
              "import llama: Llama\n"
              "model net = Llama(V: %d, D: %d, L: %d, H: %d, KV: %d, F: %d, theta: 1e6)\n"
              "tokenizer letters = bytes()\n"
-             "generate text {\n  model = net\n  tokenizer = letters\n  context = %d\n}\n",
-             v, d, layers, h, kv, f, c->n[4] + 8);
+             "generate text {\n  model = net\n  tokenizer = letters\n  context = %d\n%s}\n",
+             v, d, layers, h, kv, f, c->n[4] + 8,
+             case_is(c, "llama_int8")   ? "  store = int8\n"
+             : case_is(c, "llama_int4") ? "  store = int4(block: 32)\n"
+                                        : "");
     c->entry = "decode";
     c->flops = 2 * (layers * (each + 2 * kept * c->n[4]) + 1.0 * v * d);
-    c->bytes = case_bytes(c, layers * (each + kept * c->n[4]) + 1.0 * v * d);
+    const double weights = layers * each + 1.0 * v * d; /* and scales */
+    const double bytes = case_is(c, "llama_int8")   ? 1
+                         : case_is(c, "llama_int4") ? 0.5625
+                                                    : case_bytes(c, 1);
+    c->bytes = bytes * weights + case_bytes(c, layers * kept * c->n[4]);
 }
 
 static const CaseFamily case_families[] = {
     {"gemm", " nn nt tn ", 3, make_gemm},
+    {"stored", " int8 int4 ", 3, make_stored},
     {"qkv", " fwd ", 4, make_qkv},
     {"swiglu", " fwd ", 3, make_swiglu},
     {"attention", " fwd bwd ", 5, make_attention},
@@ -277,7 +307,7 @@ static const CaseFamily case_families[] = {
     {"map", " silu_mul silu_mul_bwd ", 2, make_map},
     {"adamw", " step ", 2, make_adamw},
     {"embedding", " both ", 3, make_embedding},
-    {"decode", " llama ", 5, make_decode},
+    {"decode", " llama llama_int8 llama_int4 ", 5, make_decode},
 };
 
 /* ---- names ---- */

@@ -11,6 +11,7 @@ enum { CASE_INPUTS = 8, CASE_SIZES = 5, CASE_TEXT = 2048 };
 typedef enum CaseFill {
     FILL_NORMAL,   /* about normal, deviation 1 */
     FILL_EIGHT,    /* the same around 8: what rows of scores sum up to */
+    FILL_BITS,     /* any */
     FILL_CLASSES,  /* whole numbers from 0 to below `limit` */
     FILL_POSITIONS /* 0, 1 .. along the last axis */
 } CaseFill;

@@ -189,6 +189,13 @@ def do_gemm(b, case, dtype, variant, m, n, k):
     b.time(case, "torch matmul", lambda: torch.matmul(x, w, out=out))
 
 
+def do_stored(b, case, dtype, _, m, n, k):
+    """The same product of weights that are as wide as x: what few bits are compared with."""
+    x, w = b.random(dtype, m, k), b.random(dtype, n, k)
+    out = torch.empty(m, n, dtype=dtype, device=b.device)
+    b.time(case, "torch matmul", lambda: torch.matmul(x, w.t(), out=out))
+
+
 def do_qkv(b, case, dtype, _, m, n, p, d):
     x, w = b.random(dtype, m, d), b.random(dtype, n + 2 * p, d)
     b.time(case, "torch matmul", lambda: F.linear(x, w))
@@ -524,8 +531,8 @@ def do_decode(b, case, dtype, _, layers, d, h, kv, past):
     b.time(case, "torch", call)
 
 
-FAMILIES = {"gemm": do_gemm, "qkv": do_qkv, "swiglu": do_swiglu, "attention": do_attention, "norm": do_norm,
-            "map": do_map, "xent": do_xent, "embedding": do_embedding, "adamw": do_adamw, "step": do_step,
+FAMILIES = {"gemm": do_gemm, "stored": do_stored, "qkv": do_qkv, "swiglu": do_swiglu, "attention": do_attention,
+            "norm": do_norm, "map": do_map, "xent": do_xent, "embedding": do_embedding, "adamw": do_adamw, "step": do_step,
             "decode": do_decode}
 COMPILED = {"gemm", "swiglu", "attention", "norm", "map", "xent", "embedding", "step"}
 
