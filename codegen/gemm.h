@@ -110,6 +110,13 @@ typedef struct GemmTask GemmTask;
 /* Lanes along depth: sums of one tile over one block. */
 void gemm_tile_of_dots(Lower *lo, GemmTask *t);
 
+/* gemm_prologue.c: folds below left operands. Before operands are looked at: from here on, the body may read them. */
+void prologue_begin(Lower *lo);
+/* At the root of a phase: every task makes all of them, unless they are made. */
+void prologue_in_task(Lower *lo);
+/* A phase of their own. */
+void prologue_phase(Lower *lo);
+
 /* gemm_prefetch.c: asks for the memory of the tile's epilogue while its products are computed; and, at a
  * step of its depth, for a line of the next panel of each side. */
 void gemm_prefetch_epilogue(Lower *lo, const GemmTask *t);

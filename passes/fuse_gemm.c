@@ -1,6 +1,6 @@
-/* fuse_gemm.c: which groups the class gemm can hold: dots with elementwise operands, and results that
- * are elementwise over the space of the dots they read. Dots that a result reads together are a set, with
- * one epilogue (compiler/target/products.h); sets need nothing of one another. */
+/* fuse_gemm.c: which groups the class gemm can hold: dots with elementwise operands, or folds of few rows in them
+ * (fuse_prologue.c), and results that are elementwise over the space of the dots they read. Dots that a result reads
+ * together are a set, with one epilogue (compiler/target/products.h); sets need nothing of one another. */
 #include "fuse_groups.h"
 #include "products.h"
 
@@ -12,10 +12,11 @@ typedef struct GemmFit {
     const Node *dot[PRODUCTS_MOST];
     uint32_t n;
     uint32_t set[PRODUCTS_MOST]; /* of each dot: the dots it belongs with, a bit each */
-    const Type *space;           /* of the result at hand */
-    bool *seen;                  /* by node */
-    uint8_t *side;               /* by node: 1 may be read through views, 2 not */
-    uint32_t *reach;             /* by node: the dots an epilogue reads below it */
+    bool folds;        /* operands read folds: what is kept is computed for each element */
+    const Type *space; /* of the result at hand */
+    bool *seen;        /* by node */
+    uint8_t *side;     /* by node: 1 may be read through views, 2 not */
+    uint32_t *reach;   /* by node: the dots an epilogue reads below it */
 } GemmFit;
 
 static Verdict refuse(FuseCode code, const char *why)
@@ -34,7 +35,7 @@ static Verdict fit_operand(const GemmFit *e, const Node *n)
     e->seen[n->id] = true;
     if (fuse_class(n) == OC_CONTRACT)
         return refuse(FUSE_CLASS, "one product is an operand of the other");
-    if (ids_has(&e->body->kept, n->id))
+    if (ids_has(e->folds ? &e->body->stored : &e->body->kept, n->id))
         return refuse(FUSE_CLASS, "a gemm does not store its operands");
     for (uint32_t k = 0; k < n->nin; k++) {
         Verdict v = fit_operand(e, n->in[k]);
@@ -157,7 +158,10 @@ static bool has_space(const GemmFit *e, const Type *t)
 
 Verdict fuse_fit_gemm(Fuse *fx, const Body *body)
 {
-    GemmFit e = {.fx = fx, .body = body};
+    GemmFit e = {.fx = fx, .body = body, .folds = body->nclass[OC_REDUCE] > 0};
+    Verdict rows = e.folds ? fuse_fit_prologue(fx, body) : fine;
+    if (rows.code != FUSE_OK)
+        return rows;
     for (uint32_t i = 0; i < body->members.n; i++) {
         const Node *n = fuse_node(fx, body->members.at[i]);
         if (fuse_class(n) != OC_CONTRACT)

@@ -213,7 +213,9 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
     Alias a = {.ir = cx->ir, .arena = scratch, .formal = body->inputs.at[k], .safe = true};
     a.holds = NEW_ARRAY(scratch, uint8_t, body->nodes.n);
     a.done = map_new(scratch);
-    const Node *fold = first_fold(body);
+    Products p;
+    bool products = products_find(body, scratch, &p);
+    const Node *fold = products ? NULL : first_fold(body); /* of a product: below an operand */
     space_make(cx->ir, &a.space, fold, result->type);
     const bool *column = find_columns(scratch, group, &a.space);
     a.column = column[result->id];
@@ -225,8 +227,6 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
         return false;
     KernelClass cls;
     bool whole = class_find(node_sym(group, "class"), &cls) && class_info(cls)->composite;
-    Products p;
-    bool products = products_find(body, scratch, &p);
     for (uint32_t i = 0; i < body->results.n; i++) {
         const Node *n = body->results.at[i].node;
         const Ix *const *at =

@@ -97,6 +97,16 @@ bool products_find(const Graph *body, Arena *arena, Products *out)
     return true;
 }
 
+ProductsFew products_few(const Target *t, DType operand)
+{
+    enum { WIDE_SUMS = 24, NARROW_SUMS = 12, TENSOR_ROWS = 4, GPU_COLUMNS = 4, CPU_COLUMNS = 256 };
+    bool half = dtype_is_float(operand) && dtype_info(operand)->bytes == 2;
+    if (t->kind == TK_CUDA) /* with more rows of 16 bits, tensor cores do better */
+        return (ProductsFew){half ? TENSOR_ROWS : PRODUCTS_FEW_GPU, GPU_COLUMNS};
+    int64_t sums = t->registers >= 32 ? WIDE_SUMS : NARROW_SUMS;
+    return (ProductsFew){sums < PRODUCTS_FEW_CPU ? sums : PRODUCTS_FEW_CPU, CPU_COLUMNS};
+}
+
 DType products_operand(const Node *operand)
 {
     const Node *n = operand;

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { FORWARD_MOST = 7, TRAIN_MOST = 14, DECODE_MOST = 9, DECODE_CPU_MOST = 11 };
+enum { FORWARD_MOST = 7, TRAIN_MOST = 14, DECODE_MOST = 7, DECODE_CPU_MOST = 9 };
 
 static const char program[] =
     "import llama: Llama\n"
