@@ -206,10 +206,11 @@ static Verdict choose(const Body *body, KernelClass *cls)
     uint32_t scatters = body->nclass[OC_SCATTER], multis = body->nclass[OC_MULTI];
     uint32_t scans = body->nclass[OC_SCAN], sorts = body->nclass[OC_SORT];
     uint32_t updates = body->nclass[OC_UPDATE];
-    uint32_t alone = scatters + multis + scans + sorts + updates;
+    uint32_t rows = dots > 0 ? 0 : updates; /* that no product writes */
+    uint32_t alone = scatters + multis + scans + sorts + rows;
     if (body->nclass[OC_LOOP] > 0)
         return refuse(FUSE_CLASS, "a loop is no kernel");
-    if (alone > 1 || (alone > 0 && dots > 0))
+    if (alone > 1 || (alone > 0 && dots > 0) || (alone > rows && updates > 0))
         return refuse(FUSE_CLASS, "no class holds both");
     if (dots > PRODUCTS_MOST)
         return refuse(FUSE_RES, "more than 8 products");

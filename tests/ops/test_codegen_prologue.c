@@ -4,7 +4,11 @@
  * before, with several products of one operand, in 16 bits, with rows of the run, on every instruction set. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80", "sm_90a"};
+#ifdef __SANITIZE_ADDRESS__
+static const char *const isas[] = {"avx512", "generic", "sm_80"};
+#else
+static const char *const isas[] = {"avx512", "generic", "sm_80", "avx2", "sm_90a"};
+#endif
 
 typedef enum Norm { RMS, LAYER, SOFTMAX } Norm;
 
@@ -115,7 +119,7 @@ static void test_shapes(void **state)
         if (!h)
             continue;
         for (size_t i = 0; i < COUNT(shapes); i++)
-            if ((t != 1 && t != 2) || i % 2 == t % 2)
+            if (t == 0 || t == 2 || i % 2 == t / 2 % 2)
                 add(h, &shapes[i], dim_const(h->ir, shapes[i].m));
         harness_run(h);
     }
