@@ -126,6 +126,13 @@ void gemm_find_factor(Lower *lo, Gemm *g);
 const KExpr *gemm_factor(Lower *lo, const Gemm *g, const Ix *const *rd);
 const KExpr *gemm_without_factor(Lower *lo, const Gemm *g, const Ix *const *rd);
 
+/* gemm_prologue.c: folds below left operands. Before operands are looked at: from here on, the body may read them. */
+void prologue_begin(Lower *lo);
+/* At the root of a phase: every task makes all of them, unless they are made. */
+void prologue_in_task(Lower *lo);
+/* A phase of their own. */
+void prologue_phase(Lower *lo);
+
 /* gemm_prefetch.c: asks for the memory of the tile's epilogue while its products are computed; and, at a
  * step of its depth, for a line of the next panel of each side. */
 void gemm_prefetch_epilogue(Lower *lo, const GemmTask *t);

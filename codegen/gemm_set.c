@@ -29,7 +29,7 @@ static double epilogue_work(Lower *lo, uint64_t results)
             continue;
         for (uint32_t k = 0; k < n->nin; k++)
             used[n->in[k]->id] = true;
-        if (info->cls == OC_ELEM)
+        if (info->cls == OC_ELEM || info->cls == OC_UPDATE)
             work += info->cost > 1 ? info->cost : 1;
         else if (info->cls != OC_LEAF && info->cls != OC_VIEW)
             work += GEMM_WORK_MUCH;

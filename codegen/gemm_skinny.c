@@ -10,7 +10,6 @@
 #include "gemm.h"
 
 enum {
-    MAX_ROWS = 16,
     LEAST_BYTES = 1 << 16, /* of the right operand: beyond the first cache */
     WIDE_TASK = 1024,      /* columns */
     NARROW_TASK = 256,
@@ -33,7 +32,9 @@ static void choose_stream(Lower *lo, Gemm *g, int64_t m)
 {
     int64_t vectors = smaller(smaller(2 * m, 4), registers_for_sums(lo) / m);
     g->right.panel = larger(vectors, 1) * lo->k->width;
-    g->stream = m <= FEW_ROWS ? FEW_ROWS * 2 : m <= SOME_ROWS ? SOME_ROWS * 2 : MAX_ROWS * 2;
+    g->stream = m <= FEW_ROWS    ? FEW_ROWS * 2
+                : m <= SOME_ROWS ? SOME_ROWS * 2
+                                 : PRODUCTS_FEW_CPU * 2;
     g->kc = BLOCK;
 }
 
@@ -111,7 +112,7 @@ static void choose_factor(Lower *lo, Gemm *g, int64_t m)
 bool gemm_skinny(Lower *lo, const GemmSet *set)
 {
     int64_t m = dim_hi(lo->ir, set->dot[0]->left.rows), n = dim_hi(lo->ir, set->dot[0]->right.rows);
-    bool fits = m >= 1 && m <= MAX_ROWS && m <= registers_for_sums(lo);
+    bool fits = m >= 1 && m <= products_few(lo->target, DT_F32).rows;
     for (uint32_t d = 0; d < set->n; d++)
         fits = fits && is_large(lo, set->dot[d]);
     fits = fits && (all_in_order(lo, set, m, false) || all_in_order(lo, set, m, true));

@@ -6,6 +6,8 @@
  * epilogue leaves out the rows that the tile before has done. */
 #include "gemm.h"
 
+#include <string.h>
+
 enum { MAX_UNROLLED = 96 }; /* instructions of an epilogue that is written out */
 
 /* ---- the register tile ---- */
@@ -157,13 +159,55 @@ void gemm_result_index(Lower *lo, const Gemm *g, const Ix *row, const Ix *column
     ix_unflatten(lo->ir, g->swapped ? row : column, t->dims + at, second->nfree, ix + at);
 }
 
+/* Values that the results of a set are made of, and where each belongs in its result. */
+typedef struct Stored {
+    uint32_t result;
+    const KExpr *value;
+    const Ix *ix[IR_MAX_RANK];
+} Stored;
+
+/* Rows of an update go straight to their place. */
+static uint32_t rows_of_result(Lower *lo, uint32_t r, const Ix *const *ix, Stored *to)
+{
+    const Node *update = lo->body->results.at[r].node;
+    uint32_t axis = (uint32_t)node_int(update, "axis");
+    ProductsPiece piece[PRODUCTS_PIECES];
+    uint32_t n = products_pieces(update, piece);
+    for (uint32_t i = 0; i < n; i++) {
+        to[i] = (Stored){.result = r, .value = lower_value(lo, piece[i].value, ix)};
+        products_place(lo->ir, &piece[i], ix, to[i].ix);
+        to[i].ix[axis] = ix_add(lo->ir, to[i].ix[axis], update_first_row(lo, update));
+    }
+    return n;
+}
+
+/* All values first, as in lower_results. */
+static void store_results(Lower *lo, uint64_t which, const Ix *const *ix)
+{
+    Stored *to = NEW_ARRAY(lo->arena, Stored, lo->body->results.n * (size_t)PRODUCTS_PIECES + 1);
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < lo->body->results.n; r++) {
+        const Node *result = lo->body->results.at[r].node;
+        if (!(which >> r & 1))
+            continue;
+        if (op_info(result->op)->cls == OC_UPDATE) {
+            n += rows_of_result(lo, r, ix, to + n);
+            continue;
+        }
+        to[n] = (Stored){.result = r, .value = lower_value(lo, result, ix)};
+        memcpy(to[n++].ix, ix, result->type->rank * sizeof *ix);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        lower_store(lo, to[i].result, to[i].ix, to[i].value);
+}
+
 void gemm_store_results(Lower *lo, const GemmSet *set, const KExpr *const *dot, const Ix *const *ix)
 {
     uint32_t n = set->summed ? 1 : set->n;
     lo->seed_scope = lo->scope;
     for (uint32_t d = 0; d < n; d++)
         lo->seed[(set->summed ? set->sum : set->dot[d]->dot)->id] = dot[d];
-    lower_results(lo, set->results, ix);
+    store_results(lo, set->results, ix);
     for (uint32_t d = 0; d < n; d++)
         lo->seed[(set->summed ? set->sum : set->dot[d]->dot)->id] = NULL;
     lo->seed_scope = NULL;

@@ -56,6 +56,7 @@ void gpu_gemm(Lower *lo)
 {
     GemmKernel kn = {0};
     Kernel *k = lo->k;
+    prologue_begin(lo);
     gemm_find_sets(lo, &kn);
     gemm_describe(lo, &kn);
     if (lo->scalar) {
@@ -72,6 +73,7 @@ void gpu_gemm(Lower *lo)
         kn.set[s].summed = kn.set[s].sum != NULL;
         tile_shape(lo, &sets[s], &kn.set[s]);
     }
+    prologue_phase(lo);
     if (gpu_ring(lo, sets, kn.nset))
         return;
     halve_tiles(lo, &kn, sets);

@@ -13,9 +13,7 @@
 
 enum {
     WARP = 32,
-    MAX_ROWS = 8,
-    TENSOR_ROWS = 4, /* with more, tensor cores do better */
-    MAX_SUMS = 64,   /* of a thread */
+    MAX_SUMS = 64, /* of a thread */
     MAX_COLUMNS = 4,
     VECTORS = 4, /* of columns of a block, where those lie side by side */
     TURNS = 4,   /* of a thread over the depth, at least */
@@ -70,7 +68,7 @@ static bool shape_set(Lower *lo, Skinny *s, const GemmSet *set)
         depth = larger(depth, dim_hi(lo->ir, g->depth));
     }
     s->rows = dim_hi(lo->ir, set->dot[0]->left.rows);
-    int64_t most = tile_operand(set) == DT_F32 ? MAX_ROWS : TENSOR_ROWS;
+    int64_t most = products_few(lo->target, tile_operand(set)).rows;
     if (s->rows < 1 || s->rows > most || (int64_t)set->n * s->rows * w > MAX_SUMS)
         return false;
     s->dots = in_order(lo, set, true);
@@ -151,7 +149,7 @@ static void add_scaled(Lower *lo, const Gemm *g, const KExpr *c, const KExpr *co
 typedef struct Walk {
     Skinny *s;
     uint32_t d;
-    const Ix *row[MAX_ROWS], *column[MAX_COLUMNS];
+    const Ix *row[PRODUCTS_FEW_GPU], *column[MAX_COLUMNS];
 } Walk;
 
 /* W steps of depth of every row and column. */
@@ -394,6 +392,7 @@ static void run_sets(Lower *lo, Skinny *sets, uint32_t n)
     uint32_t sums = kernel_shared(k, "sums", DT_F32, floats);
     scope_begin(lo, phase);
     team_begin(lo, phase, threads);
+    prologue_in_task(lo);
     const KExpr *rank = lo->rank;
     GemmRanges ranges = {.before = dim_const(lo->ir, 0), .alone = n == 1};
     for (uint32_t i = 0; i < n; i++) {

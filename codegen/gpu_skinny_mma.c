@@ -497,9 +497,11 @@ bool gpu_skinny_mma(Lower *lo, const GemmKernel *kn)
     lo->k->width = VECTOR;
     for (uint32_t s = 0; s < kn->nset && all; s++)
         all = shape_set(lo, &sets[s], &kn->set[s]);
-    if (all)
-        run_sets(lo, sets, kn->nset);
-    else
+    if (!all) {
         lo->k->width = width;
-    return all;
+        return false;
+    }
+    prologue_phase(lo);
+    run_sets(lo, sets, kn->nset);
+    return true;
 }

@@ -543,6 +543,7 @@ void gemm_multiply(Lower *lo, const GemmKernel *kn)
     for (uint32_t s = 0; s < kn->nset; s++)
         all = dim_add(lo->ir, all, set_tasks(lo, &kn->set[s]));
     scope_begin(lo, kernel_phase(lo->k, "", all, phase_doc(lo, kn)));
+    prologue_in_task(lo);
     GemmRanges tasks = {.before = dim_const(lo->ir, 0), .alone = kn->nset == 1};
     for (uint32_t s = 0; s < kn->nset; s++) {
         const GemmSet *set = &kn->set[s];
@@ -561,6 +562,8 @@ void gemm_multiply(Lower *lo, const GemmKernel *kn)
 void lower_gemm(Lower *lo)
 {
     GemmKernel kn = {0};
+    bool early = false; /* left operands are read by the phase that packs */
+    prologue_begin(lo);
     gemm_find_sets(lo, &kn);
     gemm_describe(lo, &kn);
     for (uint32_t s = 0; s < kn.nset; s++) {
@@ -573,8 +576,12 @@ void lower_gemm(Lower *lo)
             continue;
         choose_tiles(lo, set);
         choose_reading(lo, set);
+        for (uint32_t d = 0; d < set->n; d++)
+            early = early || set->dot[d]->left.shared;
     }
     if (!lo->scalar) {
+        if (early)
+            prologue_phase(lo);
         gemm_make_buffers(lo, &kn);
         pack_phase(lo, &kn);
     }

@@ -597,19 +597,24 @@ static void split_phases(Lower *lo, Fold *f)
     lower_lanes(lo, &spec, join_parts, &parts);
 }
 
-/* Several accumulators hide the latency of cheap folds; costly ones hide it themselves. */
-static int64_t choose_unroll(const Lower *lo, const Fold *f)
+int64_t fold_choose_unroll(const Lower *lo, const Fold *f)
 {
     int64_t inner = dim_hi(lo->ir, f->r.inner);
     bool costly = lo->scalar || lo->k->threads || inner < LONG_ROW * (int64_t)lo->k->width;
-    for (uint32_t i = 0; i < lo->body->nodes.n; i++)
-        costly = costly || op_info(lo->body->nodes.at[i]->op)->cost >= COSTLY;
+    bool *behind = NEW_ARRAY(lo->arena, bool, lo->body->nodes.n + (size_t)1); /* a product */
+    for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
+        const Node *n = lo->body->nodes.at[i];
+        behind[i] = op_info(n->op)->cls == OC_CONTRACT;
+        for (uint32_t k = 0; k < n->nin; k++)
+            behind[i] = behind[i] || behind[n->in[k]->id];
+        costly = costly || (!behind[i] && op_info(n->op)->cost >= COSTLY);
+    }
     return costly ? 1 : ROW_UNROLL;
 }
 
 void fold_choose_passes(Lower *lo, Fold *f)
 {
-    f->unroll = choose_unroll(lo, f);
+    f->unroll = fold_choose_unroll(lo, f);
     choose_kept(lo, f);
     lo->user = f;
     lo->kept = f->nkept > 0 ? load_kept : NULL;
@@ -622,7 +627,7 @@ void lower_reduce(Lower *lo)
     choose_loops(lo, f);
     f->split = lower_config(lo, lo->k->threads && f->columns ? "columns" : "split");
     if (f->split > 1 && can_split(lo, f)) {
-        f->unroll = choose_unroll(lo, f);
+        f->unroll = fold_choose_unroll(lo, f);
         split_phases(lo, f);
     } else {
         fold_choose_passes(lo, f);

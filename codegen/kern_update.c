@@ -6,7 +6,7 @@
 #include "lower.h"
 
 typedef struct Update {
-    const Node *n, *x, *rows, *at;
+    const Node *n, *x, *rows;
     uint32_t axis;
     const Dim *outer, *inner; /* of the walk: all dims up to the axis, and those behind it */
     const Type *walked;       /* the type of x or of rows */
@@ -23,7 +23,6 @@ static Update describe(Lower *lo)
     ASSERT(u.n && lo->body->results.n == 1 && lo->body->results.at[0].node == u.n);
     u.x = u.n->in[0];
     u.rows = u.n->in[1];
-    u.at = u.n->in[2];
     u.axis = (uint32_t)node_int(u.n, "axis");
     return u;
 }
@@ -36,11 +35,11 @@ static void set_walk(Lower *lo, Update *u, const Node *over)
     u->inner = dims_product(lo->ir, over->type->dims + u->axis + 1, over->type->rank - u->axis - 1);
 }
 
-/* Where the rows begin: clamped, so that all of them lie inside. */
-static const Ix *first_row(Lower *lo, const Update *u)
+const Ix *update_first_row(Lower *lo, const Node *update)
 {
-    const Dim *room = dim_sub(lo->ir, u->x->type->dims[u->axis], u->rows->type->dims[u->axis]);
-    return ix_load(lo->ir, u->at, NULL, 0, dim_add(lo->ir, room, dim_const(lo->ir, 1)));
+    int64_t axis = node_int(update, "axis");
+    const Dim *room = dim_sub(lo->ir, update->type->dims[axis], update->in[1]->type->dims[axis]);
+    return ix_load(lo->ir, update->in[2], NULL, 0, dim_add(lo->ir, room, dim_const(lo->ir, 1)));
 }
 
 static void put_cells(Lower *lo, const Ix *cell, void *user)
@@ -54,7 +53,7 @@ static void put_cells(Lower *lo, const Ix *cell, void *user)
     if (lo->var[lo->nvar - 1].vector)
         x = lower_spread(lo, x);
     if (u->moves)
-        ix[u->axis] = ix_add(lo->ir, ix[u->axis], first_row(lo, u));
+        ix[u->axis] = ix_add(lo->ir, ix[u->axis], update_first_row(lo, u->n));
     lower_store(lo, 0, ix, x);
 }
 

@@ -213,6 +213,9 @@ void gpu_xent(Lower *lo);
 void lower_multi_map(Lower *lo);
 void lower_multi_sumsq(Lower *lo);
 
+/* kern_update.c: where the rows of an update begin along its axis: clamped, so that all of them lie inside. */
+const Ix *update_first_row(Lower *lo, const Node *update);
+
 /* kern_multi.c: how many of the body's inputs are per set; the rest are shared scalars. */
 uint32_t multi_per_set(const Node *group);
 

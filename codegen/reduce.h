@@ -68,6 +68,8 @@ void fold_analyse(Lower *lo, Fold *f);
 void fold_choose_rows(Lower *lo, Fold *f);
 /* Accumulators of a pass; rows that are kept between passes. */
 void fold_choose_passes(Lower *lo, Fold *f);
+/* Several accumulators hide the latency of cheap folds; costly ones hide it themselves. */
+int64_t fold_choose_unroll(const Lower *lo, const Fold *f);
 /* The next element of P is p, a scalar row. */
 void fold_set_row(Lower *lo, Fold *f, const Ix *p);
 void fold_whole_range(Lower *lo, Fold *f);

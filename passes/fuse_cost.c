@@ -28,7 +28,7 @@ double fuse_op_cost(const Node *n)
     return cost > 0 ? cost : 1;
 }
 
-double fuse_seconds(const Fuse *fx, const Body *body)
+double fuse_seconds(Fuse *fx, const Body *body)
 {
     const Target *t = fx->cx->target;
     double bytes = 0, flops = 0;
@@ -41,6 +41,8 @@ double fuse_seconds(const Fuse *fx, const Body *body)
         bool fold = fuse_class(n) == OC_REDUCE;
         flops += fuse_op_cost(n) * fuse_count(fx, fold ? n->in[0]->type : n->type);
     }
+    if (body->nclass[OC_CONTRACT] > 0 && body->nclass[OC_REDUCE] > 0)
+        flops += fuse_prologue_again(fx, body);
     double memory = bytes / t->bandwidth, alu = flops / t->flops;
     return t->launch + fmax(memory, alu) + 0.1 * fmin(memory, alu);
 }

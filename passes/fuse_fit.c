@@ -33,7 +33,7 @@ static Verdict fit_map(Fuse *fx, const Body *body)
     return body->kept.n > 1 ? fuse_check_maps(fx, body) : fine;
 }
 
-static bool same_fold(const Node *a, const Node *b)
+bool fuse_same_fold(const Node *a, const Node *b)
 {
     int64_t x[IR_MAX_RANK], y[IR_MAX_RANK];
     uint32_t nx = fold_axes(a, x), ny = fold_axes(b, y);
@@ -119,7 +119,7 @@ static Verdict fit_reduce(Fuse *fx, const Body *body)
         if (fuse_class(n) != OC_REDUCE)
             continue;
         fold = fold ? fold : n;
-        if (!same_fold(fold, n))
+        if (!fuse_same_fold(fold, n))
             return refuse(FUSE_RED, "they fold over different spaces");
     }
     ASSERT(fold != NULL);
@@ -162,7 +162,7 @@ static Verdict fit_row_col(Fuse *fx, const Body *body)
     const Node *row = fuse_first_fold(fx, body);
     for (uint32_t i = 0; i < body->members.n; i++) {
         const Node *n = fuse_node(fx, body->members.at[i]);
-        if (fuse_class(n) == OC_REDUCE && !same_fold(row, n) && !folds_columns(row, n))
+        if (fuse_class(n) == OC_REDUCE && !fuse_same_fold(row, n) && !folds_columns(row, n))
             return refuse(FUSE_RED, "they fold over different spaces");
     }
     double rows = fuse_count(fx, row->type), all = fuse_count(fx, row->in[0]->type);
@@ -206,12 +206,12 @@ static Verdict choose(const Body *body, KernelClass *cls)
     uint32_t scatters = body->nclass[OC_SCATTER], multis = body->nclass[OC_MULTI];
     uint32_t scans = body->nclass[OC_SCAN], sorts = body->nclass[OC_SORT];
     uint32_t updates = body->nclass[OC_UPDATE];
-    uint32_t alone = scatters + multis + scans + sorts + updates;
+    uint32_t rows = dots > 0 ? 0 : updates; /* that no product writes */
+    uint32_t alone = scatters + multis + scans + sorts + rows;
     if (body->nclass[OC_LOOP] > 0)
         return refuse(FUSE_CLASS, "a loop is no kernel");
-    if (alone > 1 || (alone > 0 && dots > 0) || (dots > 0 && folds > 0))
-        return refuse(FUSE_CLASS,
-                      dots > 0 && folds > 0 ? "a gemm keeps no rows" : "no class holds both");
+    if (alone > 1 || (alone > 0 && dots > 0) || (alone > rows && updates > 0))
+        return refuse(FUSE_CLASS, "no class holds both");
     if (dots > PRODUCTS_MOST)
         return refuse(FUSE_RES, "more than 8 products");
     if (alone > 0 && (folds > 0 || body->kept.n > 1))

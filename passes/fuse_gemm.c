@@ -1,6 +1,6 @@
-/* fuse_gemm.c: which groups the class gemm can hold: dots with elementwise operands, and results that
- * are elementwise over the space of the dots they read. Dots that a result reads together are a set, with
- * one epilogue (compiler/target/products.h); sets need nothing of one another. */
+/* fuse_gemm.c: which groups the class gemm can hold: dots with elementwise operands, or folds of few rows in them
+ * (fuse_prologue.c), and results that are elementwise over the space of the dots they read. Dots that a result reads
+ * together are a set, with one epilogue (compiler/target/products.h); sets need nothing of one another. */
 #include "fuse_groups.h"
 #include "products.h"
 
@@ -12,10 +12,11 @@ typedef struct GemmFit {
     const Node *dot[PRODUCTS_MOST];
     uint32_t n;
     uint32_t set[PRODUCTS_MOST]; /* of each dot: the dots it belongs with, a bit each */
-    const Type *space;           /* of the result at hand */
-    bool *seen;                  /* by node */
-    uint8_t *side;               /* by node: 1 may be read through views, 2 not */
-    uint32_t *reach;             /* by node: the dots an epilogue reads below it */
+    bool folds;        /* operands read folds: what is kept is computed for each element */
+    const Type *space; /* of the result at hand */
+    bool *seen;        /* by node */
+    uint8_t *side;     /* by node: 1 may be read through views, 2 not */
+    uint32_t *reach;   /* by node: the dots an epilogue reads below it */
 } GemmFit;
 
 static Verdict refuse(FuseCode code, const char *why)
@@ -34,7 +35,7 @@ static Verdict fit_operand(const GemmFit *e, const Node *n)
     e->seen[n->id] = true;
     if (fuse_class(n) == OC_CONTRACT)
         return refuse(FUSE_CLASS, "one product is an operand of the other");
-    if (ids_has(&e->body->kept, n->id))
+    if (ids_has(e->folds ? &e->body->stored : &e->body->kept, n->id))
         return refuse(FUSE_CLASS, "a gemm does not store its operands");
     for (uint32_t k = 0; k < n->nin; k++) {
         Verdict v = fit_operand(e, n->in[k]);
@@ -102,6 +103,72 @@ static Verdict fit_epilogue(GemmFit *e, const Node *n, uint32_t *reach)
     return fine;
 }
 
+/* ---- rows of a state ---- */
+
+/* Rows that are written into a state which nothing else reads: they can go straight to their place, and the memory
+ * plan has no other choice. */
+static bool is_only_reader(const Fuse *fx, const Node *update)
+{
+    uint32_t state, homes = 0, readers = 0;
+    const Node *x = update->in[0];
+    bool own = node_is_state(x, &state) && !fx->sink[x->id];
+    for (uint32_t i = 0; i < fx->g->results.n; i++)
+        own = own && fx->g->results.at[i].node != update;
+    for (uint32_t i = 0; i < fx->g->writes.n && own; i++) {
+        const GraphWrite *w = &fx->g->writes.at[i];
+        own = w->node != update || w->state == state;
+        homes += w->node == update;
+    }
+    for (uint32_t i = 0; i < fx->n && own; i++)
+        for (uint32_t k = 0; k < fuse_node(fx, i)->nin && fx->live[i]; k++)
+            readers += fuse_node(fx, i)->in[k] == x;
+    return own && homes == 1 && readers == 1;
+}
+
+static Verdict fit_rows(GemmFit *e, const Node *update, uint32_t *reach)
+{
+    ProductsPiece piece[PRODUCTS_PIECES];
+    uint32_t n = products_pieces(update, piece);
+    const Node *at = update->in[2];
+    if (!is_only_reader(e->fx, update))
+        return refuse(FUSE_EPI, "the tensor that gets the rows is more than a state of its own");
+    if (fuse_class(at) != OC_LEAF && !fuse_is_read(e->fx, e->body, at->id))
+        return refuse(FUSE_EPI, "the place of the rows is computed");
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t own = 0;
+        e->space = piece[i].value->type;
+        for (uint32_t k = 0; k < piece[i].nview; k++)
+            if (fuse_is_read(e->fx, e->body, piece[i].view[k]->id))
+                return refuse(FUSE_EPI, "rows are no values of products, moved as a whole");
+        Verdict v = fit_epilogue(e, piece[i].value, &own);
+        if (v.code != FUSE_OK)
+            return v;
+        if (!own)
+            n = 0;
+        *reach |= own;
+    }
+    return n ? fine : refuse(FUSE_EPI, "rows are no values of products, moved as a whole");
+}
+
+static bool has_space(const GemmFit *e, const Type *t)
+{
+    bool found = false;
+    for (uint32_t d = 0; d < e->n; d++)
+        found = found || type_same_dims(e->dot[d]->type, t);
+    return found;
+}
+
+static Verdict fit_result(GemmFit *e, const Node *n, uint32_t *reach)
+{
+    OpClass cls = fuse_class(n);
+    if (cls == OC_UPDATE)
+        return fit_rows(e, n, reach);
+    if ((cls != OC_ELEM && cls != OC_CONTRACT) || !has_space(e, n->type))
+        return refuse(FUSE_EPI, "an epilogue is elementwise over the result");
+    e->space = n->type;
+    return fit_epilogue(e, n, reach);
+}
+
 /* ---- several dots ---- */
 
 static void join(GemmFit *e, uint32_t mask)
@@ -147,17 +214,12 @@ static Verdict fit_sets(const GemmFit *e)
     return fine;
 }
 
-static bool has_space(const GemmFit *e, const Type *t)
-{
-    bool found = false;
-    for (uint32_t d = 0; d < e->n; d++)
-        found = found || type_same_dims(e->dot[d]->type, t);
-    return found;
-}
-
 Verdict fuse_fit_gemm(Fuse *fx, const Body *body)
 {
-    GemmFit e = {.fx = fx, .body = body};
+    GemmFit e = {.fx = fx, .body = body, .folds = body->nclass[OC_REDUCE] > 0};
+    Verdict rows = e.folds ? fuse_fit_prologue(fx, body) : fine;
+    if (rows.code != FUSE_OK)
+        return rows;
     for (uint32_t i = 0; i < body->members.n; i++) {
         const Node *n = fuse_node(fx, body->members.at[i]);
         if (fuse_class(n) != OC_CONTRACT)
@@ -175,12 +237,8 @@ Verdict fuse_fit_gemm(Fuse *fx, const Body *body)
     memset(e.seen, 0, fx->n * sizeof *e.seen);
     for (uint32_t i = 0; i < body->stored.n; i++) {
         const Node *n = fuse_node(fx, body->stored.at[i]);
-        OpClass cls = fuse_class(n);
         uint32_t reach = 0;
-        if ((cls != OC_ELEM && cls != OC_CONTRACT) || !has_space(&e, n->type))
-            return refuse(FUSE_EPI, "an epilogue is elementwise over the result");
-        e.space = n->type;
-        Verdict v = fit_epilogue(&e, n, &reach);
+        Verdict v = fit_result(&e, n, &reach);
         if (v.code != FUSE_OK)
             return v;
         join(&e, reach);

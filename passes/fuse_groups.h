@@ -163,7 +163,13 @@ bool fuse_mixes_halves(const Fuse *fx, const Body *body);
  * at p for values over the rows, at (p, r) for values over the folded space. */
 Verdict fuse_check_maps(Fuse *fx, const Body *body);
 
+/* Of folds whose results are not stored: every one that another depends on is read by it at its own row. */
+Verdict fuse_check_folds(Fuse *fx, const Body *body);
+
 /* ---- fuse_fit.c: legality by class ---- */
+
+/* Two folds over the same axes of equal dims. */
+bool fuse_same_fold(const Node *a, const Node *b);
 
 /* The first member that folds, of rows if there is one: those fold the innermost axis. NULL: none does. */
 const Node *fuse_first_fold(const Fuse *fx, const Body *body);
@@ -183,12 +189,18 @@ Verdict fuse_fit_gemm(Fuse *fx, const Body *body);
  * says nothing: it may be read at both ends of a program. */
 bool fuse_share_operand(Fuse *fx, uint32_t a, uint32_t b);
 
+/* ---- fuse_prologue.c: folds below the left operands of products ---- */
+
+Verdict fuse_fit_prologue(Fuse *fx, const Body *body);
+/* Instructions that all tasks but one spend on what is below their left operands. */
+double fuse_prologue_again(Fuse *fx, const Body *body);
+
 /* ---- fuse_cost.c: seconds ---- */
 
 double fuse_count(const Fuse *fx, const Type *t); /* elements, at the upper end of DYN dims */
 double fuse_bytes(const Fuse *fx, const Type *t);
 double fuse_op_cost(const Node *n); /* instructions per element */
-double fuse_seconds(const Fuse *fx, const Body *body);
+double fuse_seconds(Fuse *fx, const Body *body);
 /* Of an elementwise value: is computing it at each use at most as slow as storing it? */
 bool fuse_inline_pays(const Fuse *fx, const Node *n, const Uses *uses);
 

@@ -119,13 +119,32 @@ static void visit(Maps *m, const Node *n, const Ix *const *ix)
         visit_operands(m, n, ix);
 }
 
-Verdict fuse_check_maps(Fuse *fx, const Body *body)
+static Maps begin_maps(Fuse *fx, const Body *body)
 {
     Maps m = {.fx = fx, .body = body, .verdict = {FUSE_OK, NULL}};
-    ASSERT(body->stored.n > 0);
     m.depends = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
     m.column = NEW_ARRAY(fx->scratch, uint8_t, fx->n);
     m.done = map_new(fx->scratch);
+    return m;
+}
+
+Verdict fuse_check_folds(Fuse *fx, const Body *body)
+{
+    const Body folds = {.a = body->a, .b = body->b}; /* nothing is kept but folds */
+    Maps m = begin_maps(fx, &folds);
+    space_make(fx->cx->ir, &m.space, fuse_first_fold(fx, body), NULL);
+    for (uint32_t i = 0; i < body->members.n; i++) {
+        const Node *n = fuse_node(fx, body->members.at[i]);
+        if (fuse_class(n) == OC_REDUCE)
+            visit(&m, n, space_identity(&m.space, n->type));
+    }
+    return m.verdict;
+}
+
+Verdict fuse_check_maps(Fuse *fx, const Body *body)
+{
+    ASSERT(body->stored.n > 0);
+    Maps m = begin_maps(fx, body);
     const Type *root = fuse_node(fx, body->stored.at[0])->type;
     space_make(fx->cx->ir, &m.space, fuse_first_fold(fx, body), root);
     for (uint32_t i = 0; i < body->stored.n; i++) {

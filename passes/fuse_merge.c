@@ -174,9 +174,13 @@ static void refuse(Fuse *fx, const Pair *p, Verdict v)
 static void accept(Fuse *fx, const Pair *p, const Body *both, KernelClass cls)
 {
     uint32_t a = fuse_anchor(fx, fx->groups.at[p->a]), b = fuse_anchor(fx, fx->groups.at[p->b]);
+    bool folds = cls == KC_GEMM && fx->groups.at[p->a]->cls == KC_REDUCE;
+    bool rows = cls == KC_GEMM && fx->groups.at[p->b]->cls == KC_UPDATE;
     uint32_t merged = fuse_merge(fx, both, cls);
     uint32_t anchor = fuse_anchor(fx, fx->groups.at[merged]);
-    const char *how = both->nclass[OC_CONTRACT] > 1
+    const char *how = rows    ? "straight to its place"
+                      : folds ? "as prologue: each task folds its rows"
+                      : both->nclass[OC_CONTRACT] > 1
                           ? p->flow ? "before one epilogue" : "in one launch: an operand is shared"
                       : cls == KC_GEMM ? "as epilogue"
                       : p->flow        ? "with what reads it"

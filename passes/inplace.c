@@ -213,7 +213,9 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
     Alias a = {.ir = cx->ir, .arena = scratch, .formal = body->inputs.at[k], .safe = true};
     a.holds = NEW_ARRAY(scratch, uint8_t, body->nodes.n);
     a.done = map_new(scratch);
-    const Node *fold = first_fold(body);
+    Products p;
+    bool products = products_find(body, scratch, &p);
+    const Node *fold = products ? NULL : first_fold(body); /* of a product: below an operand */
     space_make(cx->ir, &a.space, fold, result->type);
     const bool *column = find_columns(scratch, group, &a.space);
     a.column = column[result->id];
@@ -225,8 +227,6 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
         return false;
     KernelClass cls;
     bool whole = class_find(node_sym(group, "class"), &cls) && class_info(cls)->composite;
-    Products p;
-    bool products = products_find(body, scratch, &p);
     for (uint32_t i = 0; i < body->results.n; i++) {
         const Node *n = body->results.at[i].node;
         const Ix *const *at =
@@ -315,6 +315,17 @@ static void note_partial(Partial *p, const Node *value)
         p->any = p->group[group->id] = true;
 }
 
+/* A product that writes rows of a state's tensor, and nothing else of it: fusion has seen that it is the state's
+ * only reader. */
+static bool writes_rows(const Node *value)
+{
+    const Node *group;
+    uint32_t result;
+    return value_of_group(value, &group, &result) && op_info(group->op)->cls == OC_GROUP &&
+           strcmp(node_sym(group, "class"), class_info(KC_GEMM)->name) == 0 &&
+           op_info(node_def(group)->body->results.at[result].node->op)->cls == OC_UPDATE;
+}
+
 static const Node *write_rows_only(Rewrite *rw, const Node *n, const Node *const *in)
 {
     const Partial *p = rw->user;
@@ -342,6 +353,8 @@ const Graph *inplace_writes(PassCx *cx, Arena *scratch, const Graph *g)
         any = any || copy[i];
         if (!copy[i])
             note_partial(&partial, g->writes.at[i].node);
+        else if (writes_rows(g->writes.at[i].node))
+            BUG("memplan: rows of state %u go nowhere", g->writes.at[i].state);
     }
     if (!any && !partial.any)
         return g;

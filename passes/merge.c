@@ -8,8 +8,9 @@
  * A rotation reads two halves of each head at one index, but the whole product at two: no epilogue of it
  * could. The halves have one result space, and so one epilogue. Elements keep their sums, and nothing is
  * computed twice. It is done where it helps: all parts of one shape together are the product, their
- * readers are elementwise, and some value needs several of them. Between the product and the slices may
- * be elementwise operations that nobody else reads (a bias, a cast).
+ * readers are elementwise, and some value needs several of them; or a part is the rows of an update, which a
+ * product can write straight to their place (queries, keys and values of one weight). Between the product and the
+ * slices may be elementwise operations that nobody else reads (a bias, a cast).
  *
  * after prune, so that parts nobody reads are gone; before remat and fuse. */
 #include "internal.h"
@@ -134,16 +135,30 @@ static bool find_parts(const Merge *m, Split *s)
             return false;
         covered |= INT64_C(1) << start / extent;
         p->end = skip_reshapes(m, s, p->slice);
-        if (!reads_elementwise(m, p->end) || !type_same_dims(p->end->type, s->part[0].end->type))
-            return false;
     }
     return covered == (INT64_C(1) << slices->n) - 1;
+}
+
+/* Is a part all rows of an update? */
+static bool part_is_rows(const Merge *m, const Split *s)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < s->nparts; i++) {
+        const Node *reader = only_reader(m, s->part[i].end);
+        found = found || (reader && op_info(reader->op)->cls == OC_UPDATE &&
+                          reader->in[1] == s->part[i].end);
+    }
+    return found;
 }
 
 /* Does an elementwise value depend on two parts, with no view between? */
 static bool parts_meet(const Merge *m, const Split *s)
 {
     uint32_t *seen = m->seen;
+    for (uint32_t i = 0; i < s->nparts; i++)
+        if (!reads_elementwise(m, s->part[i].end) ||
+            !type_same_dims(s->part[i].end->type, s->part[0].end->type))
+            return false;
     memset(seen, 0, m->in->nodes.n * sizeof *seen);
     for (uint32_t i = 0; i < s->nparts; i++)
         seen[s->part[i].end->id] = UINT32_C(1) << i;
@@ -177,7 +192,8 @@ static bool find_split(Merge *m, const Node *dot)
     if (!find_run(&found))
         return false;
     found.joint = skip_reshapes(m, &found, find_chain(m, &found));
-    if (!find_parts(m, &found) || !packs_well(&found) || !parts_meet(m, &found))
+    if (!find_parts(m, &found) || !packs_well(&found) ||
+        (!part_is_rows(m, &found) && !parts_meet(m, &found)))
         return false;
     Split *s = NEW(m->arena, Split);
     *s = found;

@@ -2,6 +2,8 @@
  * computed from as bits; results join the dots they reach. */
 #include "products.h"
 
+#include <string.h>
+
 static uint32_t left_free(const Node *dot, const DotAxes *x)
 {
     return dot->in[0]->type->rank - x->nbatch - x->ncontract;
@@ -97,6 +99,16 @@ bool products_find(const Graph *body, Arena *arena, Products *out)
     return true;
 }
 
+ProductsFew products_few(const Target *t, DType operand)
+{
+    enum { WIDE_SUMS = 24, NARROW_SUMS = 12, TENSOR_ROWS = 4, GPU_COLUMNS = 4, CPU_COLUMNS = 256 };
+    bool half = dtype_is_float(operand) && dtype_info(operand)->bytes == 2;
+    if (t->kind == TK_CUDA) /* with more rows of 16 bits, tensor cores do better */
+        return (ProductsFew){half ? TENSOR_ROWS : PRODUCTS_FEW_GPU, GPU_COLUMNS};
+    int64_t sums = t->registers >= 32 ? WIDE_SUMS : NARROW_SUMS;
+    return (ProductsFew){sums < PRODUCTS_FEW_CPU ? sums : PRODUCTS_FEW_CPU, CPU_COLUMNS};
+}
+
 DType products_operand(const Node *operand)
 {
     const Node *n = operand;
@@ -115,6 +127,68 @@ bool products_read(const Node *operand)
             return cls == OC_LEAF;
         n = n->in[0];
     }
+}
+
+/* ---- rows of an update ---- */
+
+typedef struct Pieces {
+    ProductsPiece *piece;
+    uint32_t n;
+} Pieces;
+
+static bool add_pieces(Pieces *p, const Node *n, ProductsPiece way)
+{
+    if (op_info(n->op)->cls != OC_VIEW) {
+        way.value = n;
+        if (p->n < PRODUCTS_PIECES)
+            p->piece[p->n++] = way;
+        return p->piece[p->n - 1].value == n;
+    }
+    bool whole = n->op == OP_RESHAPE || n->op == OP_PERMUTE || n->op == OP_CONCAT;
+    if (!whole || way.nview == PRODUCTS_VIEWS)
+        return false;
+    way.view[way.nview++] = n;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        way.operand[way.nview - 1] = k;
+        if (!add_pieces(p, n->in[k], way))
+            return false;
+    }
+    return true;
+}
+
+uint32_t products_pieces(const Node *update, ProductsPiece *piece)
+{
+    Pieces p = {.piece = piece};
+    return add_pieces(&p, update->in[1], (ProductsPiece){0}) ? p.n : 0;
+}
+
+/* From an index of operand k of a view to one of the view. */
+static void move_up(Ir *ir, const Node *view, uint32_t k, const Ix **ix)
+{
+    const Ix *out[IR_MAX_RANK];
+    const Type *t = view->type, *from = view->in[k]->type;
+    if (view->op == OP_RESHAPE) {
+        ix_unflatten(ir, ix_flatten(ir, from->dims, ix, from->rank), t->dims, t->rank, out);
+    } else if (view->op == OP_PERMUTE) {
+        const Attr *perm = node_ints(view, "perm");
+        for (uint32_t i = 0; i < perm->n; i++)
+            out[i] = ix[perm->ints[i]];
+    } else {
+        uint32_t axis = (uint32_t)node_int(view, "axis");
+        const Dim *before = dim_const(ir, 0);
+        for (uint32_t i = 0; i < k; i++)
+            before = dim_add(ir, before, view->in[i]->type->dims[axis]);
+        memcpy(out, ix, t->rank * sizeof *out);
+        out[axis] = ix_add(ir, ix[axis], ix_const(ir, before));
+    }
+    memcpy(ix, out, t->rank * sizeof *out);
+}
+
+void products_place(Ir *ir, const ProductsPiece *piece, const Ix *const *ix, const Ix **rows)
+{
+    memcpy(rows, ix, piece->value->type->rank * sizeof *rows);
+    for (uint32_t i = piece->nview; i-- > 0;)
+        move_up(ir, piece->view[i], piece->operand[i], rows);
 }
 
 /* ---- sums of products ---- */

@@ -2,7 +2,7 @@
 #ifndef MDL_PRODUCTS_H
 #define MDL_PRODUCTS_H
 
-#include "ir.h"
+#include "target.h"
 
 enum {
     PRODUCTS_MOST = 8,    /* dots of one kernel */
@@ -29,9 +29,34 @@ DType products_operand(const Node *operand);
 /* Whether an operand is an input that views, gathers and exact casts alone lead to: nothing is computed. */
 bool products_read(const Node *operand);
 
+/* A part of the rows of an update: a value of products, which views only move. */
+enum { PRODUCTS_PIECES = 4, PRODUCTS_VIEWS = 6 };
+typedef struct ProductsPiece {
+    const Node *value;
+    const Node *view[PRODUCTS_VIEWS]; /* from the rows down to the value */
+    uint32_t operand[PRODUCTS_VIEWS]; /* of the view, on the way */
+    uint32_t nview;
+} ProductsPiece;
+/* What the rows are put together of; 0: there is more to it than moving whole values. */
+uint32_t products_pieces(const Node *update, ProductsPiece *piece);
+/* Where element ix of a piece's value lies among the rows. */
+void products_place(Ir *ir, const ProductsPiece *piece, const Ix *const *ix, const Ix **rows);
+
 /* The sum of all dots of a set of several, if nothing reads them but this sum: then one accumulator is enough.
  * Or NULL. */
 const Node *products_total(const Graph *body, const Products *p, uint32_t set);
+
+/* Products of few rows, such as those that decode a token: a task has all rows of some columns, and reads what it
+ * multiplies of the right operand once. */
+typedef struct ProductsFew {
+    int64_t rows;    /* of the left operand, at most */
+    int64_t columns; /* of a task, at least, if the result has so many */
+} ProductsFew;
+
+enum { PRODUCTS_FEW_CPU = 16, PRODUCTS_FEW_GPU = 8 };
+
+/* operand: the element type that is multiplied. */
+ProductsFew products_few(const Target *t, DType operand);
 
 /* Of two dots: equal extents and equal meaning of the axes of their results. */
 bool products_match(const Node *a, const Node *b);

@@ -480,6 +480,33 @@ static void test_class(void **state)
     arena_free(b.arena);
 }
 
+/* A norm before products of few rows: these fold the rows themselves; but not if somebody else needs them. */
+static Graph *normed_product(Bench *b, int64_t rows, int64_t depth, bool stored)
+{
+    const Node *gain = input(b, "gain", SHAPE(b, depth)), *x = input(b, "x", SHAPE(b, rows, depth));
+    const Node *n = layer_norm(b, x, gain, gain);
+    for (int64_t i = 0; i < 2; i++)
+        graph_result(b->g, named(b, i ? "u" : "w"),
+                     linear(b, n, input(b, "m", SHAPE(b, 64 + i, depth)), NULL));
+    if (stored)
+        graph_result(b->g, named(b, "n"), n);
+    return only_fuse(b);
+}
+
+static void test_prologue(void **state)
+{
+    UNUSED(state);
+    /* rows, depth, stored; groups */
+    static const uint32_t cases[][4] = {
+        {1, 48, 0, 1}, {12, 48, 0, 1}, {13, 48, 0, 2}, {12, 48, 1, 2}, {1, 20000, 0, 4}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Bench b = open_bench("call:f");
+        Graph *g = normed_product(&b, cases[i][0], cases[i][1], cases[i][2]);
+        CHECK_GROUPS(&b, g, NULL, cases[i][3]);
+        arena_free(b.arena);
+    }
+}
+
 static void test_red(void **state)
 {
     UNUSED(state);
@@ -765,6 +792,7 @@ int main(void)
         cmocka_unit_test(test_cost),        cmocka_unit_test(test_long_fold),
         cmocka_unit_test(test_others),      cmocka_unit_test(test_dynamic),
         cmocka_unit_test(test_many_paths),  cmocka_unit_test(test_matrix_units),
+        cmocka_unit_test(test_prologue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
