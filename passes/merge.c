@@ -10,7 +10,8 @@
  * computed twice. It is done where it helps: all parts of one shape together are the product, their
  * readers are elementwise, and some value needs several of them; or a part is the rows of an update, which a
  * product can write straight to their place (queries, keys and values of one weight). Between the product and the
- * slices may be elementwise operations that nobody else reads (a bias, a cast).
+ * slices may be elementwise operations that nobody else reads (a bias, a cast); of those behind a reshape, all
+ * other operands are constants.
  *
  * after prune, so that parts nobody reads are gone; before remat and fuse. */
 #include "internal.h"
@@ -30,6 +31,7 @@ typedef struct Part {
 typedef struct Split {
     const Node *dot;
     const Node *chain[MOST_CHAIN]; /* elementwise, from the dot on */
+    const Node *from[MOST_CHAIN];  /* of each, the operand that leads to the dot */
     uint32_t nchain;
     const Node *joint; /* what the slices are of: the end of the chain, perhaps reshaped */
     Part part[PRODUCTS_TOGETHER];
@@ -96,14 +98,34 @@ static const Node *skip_reshapes(const Merge *m, const Split *s, const Node *n)
     return n;
 }
 
-/* The elementwise operations that follow the dot, each the only reader of what is before it. */
+/* Operands but the one that is given are constants. */
+static bool others_are_constants(const Node *n, const Node *of)
+{
+    double value;
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->in[i] != of && !node_is_const(n->in[i], &value))
+            return false;
+    return true;
+}
+
+/* The elementwise operations and reshapes that follow the dot, each the only reader of what is before it. Returns
+ * the last. */
 static const Node *find_chain(const Merge *m, Split *s)
 {
-    const Node *at = s->dot, *next = only_reader(m, at);
-    while (next && op_info(next->op)->cls == OC_ELEM && s->nchain < MOST_CHAIN &&
-           type_same_dims(next->type, s->dot->type)) {
-        s->chain[s->nchain++] = at = next;
-        next = only_reader(m, at);
+    const Node *at = s->dot, *next;
+    bool reshaped = false;
+    while ((next = only_reader(m, at)) != NULL) {
+        if (is_inner_reshape(s, next)) {
+            reshaped = true;
+        } else if (op_info(next->op)->cls == OC_ELEM && s->nchain < MOST_CHAIN &&
+                   type_same_dims(next->type, at->type) &&
+                   (!reshaped || others_are_constants(next, at))) {
+            s->from[s->nchain] = at;
+            s->chain[s->nchain++] = next;
+        } else {
+            break;
+        }
+        at = next;
     }
     return at;
 }
@@ -191,7 +213,7 @@ static bool find_split(Merge *m, const Node *dot)
     Split found = {.dot = dot};
     if (!find_run(&found))
         return false;
-    found.joint = skip_reshapes(m, &found, find_chain(m, &found));
+    found.joint = find_chain(m, &found);
     if (!find_parts(m, &found) || !packs_well(&found) ||
         (!part_is_rows(m, &found) && !parts_meet(m, &found)))
         return false;
@@ -204,13 +226,19 @@ static bool find_split(Merge *m, const Node *dot)
 
 /* ---- building ---- */
 
-/* The views from the end of the chain to the end of a part, first one first. */
+/* The views from the dot to the end of a part, first one first. */
 static Nodes views_of(const Merge *m, const Split *s, const Node *end)
 {
-    const Node *top = s->nchain ? s->chain[s->nchain - 1] : s->dot;
+    uint32_t c = s->nchain;
     Nodes views = {0};
-    for (const Node *at = end; at != top; at = at->in[0])
+    for (const Node *at = end; at != s->dot;) {
+        if (c > 0 && at == s->chain[c - 1]) {
+            at = s->from[--c];
+            continue;
+        }
         VEC_PUSH(m->arena, &views, at);
+        at = at->in[0];
+    }
     for (uint32_t i = 0; i < views.n / 2; i++) {
         const Node *t = views.at[i];
         views.at[i] = views.at[views.n - 1 - i];
@@ -277,14 +305,13 @@ static const Node *build_part(Rewrite *rw, const Node *n, const Node *const *in)
     if (!s)
         return NULL;
     Nodes views = views_of(m, s, n);
-    const Node *at = s->dot, *now = build_dot(rw, s, &views);
+    const Node *now = build_dot(rw, s, &views);
     for (uint32_t c = 0; c < s->nchain; c++) {
         const Node *op = s->chain[c], *arg[3];
         ASSERT(op->nin <= COUNT(arg));
         for (uint32_t k = 0; k < op->nin; k++)
-            arg[k] = op->in[k] == at ? now : build_side(rw, op->in[k], &views);
+            arg[k] = op->in[k] == s->from[c] ? now : build_side(rw, op->in[k], &views);
         now = graph_copy_node(rw->out, op, arg);
-        at = op;
     }
     return now;
 }
