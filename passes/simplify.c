@@ -251,6 +251,19 @@ static const Node *cast_cast(Graph *g, const Node *n)
     return graph_cast(g, n->type->dtype, x->in[0]);
 }
 
+/* a narrowing cast of concat(a, b, ..) that nothing else reads -> concat of casts: who makes a part stores its
+ * rounded elements straight to their place */
+static const Node *narrow_concat(Graph *g, const Node *n)
+{
+    const Node *x = n->in[0], *part[4];
+    if (x->op != OP_CONCAT || x->nin > COUNT(part) ||
+        dtype_info(n->type->dtype)->bytes >= dtype_info(x->type->dtype)->bytes)
+        return NULL;
+    for (uint32_t i = 0; i < x->nin; i++)
+        part[i] = graph_cast(g, n->type->dtype, x->in[i]);
+    return graph_concat(g, part, x->nin, (uint32_t)node_int(x, "axis"));
+}
+
 /* ---- views ---- */
 
 /* a view of a constant -> the constant in the view's shape */
@@ -637,7 +650,8 @@ static const Node *apply(const SimplifyRow *rows, size_t n, Graph *g, const Node
     return NULL;
 }
 
-/* own: n is a fold, and nothing else reads the elementwise work that it folds. */
+/* own: n is a fold, and nothing else reads the elementwise work that it folds; or nothing else reads what n
+ * casts. */
 static const Node *simplify_once(const Simplify *s, Graph *g, const Node *n, bool own)
 {
     const Node *r = fold_node(g, n);
@@ -649,6 +663,8 @@ static const Node *simplify_once(const Simplify *s, Graph *g, const Node *n, boo
         r = elementwise_expand(g, n);
     if (!r && own && op_info(n->op)->cls == OC_REDUCE)
         r = simplify_permuted_fold(g, n);
+    if (!r && own && n->op == OP_CAST)
+        r = narrow_concat(g, n);
     ASSERT(!r || r->type == n->type);
     return r;
 }
@@ -661,7 +677,8 @@ static const Node *visit(Rewrite *rw, const Node *n, const Node *const *in)
     rw->out->path = n->path;
     rw->out->span = n->span;
     const Node *now = graph_copy_node(rw->out, n, in);
-    bool own = op_info(n->op)->cls == OC_REDUCE && simplify_reads_alone(s->readers, n);
+    bool own = op_info(n->op)->cls == OC_REDUCE ? simplify_reads_alone(s->readers, n)
+                                                : s->readers[n->in[0]->id] == 1;
     for (int left = 16; left > 0; left--) { /* rules only shrink; the bound is for our mistakes */
         const Node *r = simplify_once(s, rw->out, now, own);
         if (!r)
