@@ -157,6 +157,13 @@ static bool is_narrow(const Node *n)
     return dtype_is_float(n->type->dtype) && dtype_info(n->type->dtype)->bytes == 2;
 }
 
+static bool has_few_queries(const Fuse *fx, const Node *n)
+{
+    Attention a;
+    return fuse_class(n) == OC_CALL && attention_find(node_def(n)->body, &a) &&
+           pick_few_queries(fx->cx, &a);
+}
+
 /* Whether matrix units multiply this operand of n. Of few rows each element is read once or twice: those compute
  * it. */
 static bool is_multiplied(const Fuse *fx, const Node *n, const Node *operand)
@@ -165,7 +172,7 @@ static bool is_multiplied(const Fuse *fx, const Node *n, const Node *operand)
     if (fx->cx->target->matrix <= 0 || (dt != DT_BF16 && dt != DT_F16))
         return false;
     if (fuse_class(n) != OC_CONTRACT)
-        return fuse_count(fx, operand->type) >= TILE_ROWS * TILE_ROWS;
+        return fuse_count(fx, operand->type) >= TILE_ROWS * TILE_ROWS && !has_few_queries(fx, n);
     PickExtents e = pick_extents(fx->cx->ir, n);
     return e.m >= TILE_ROWS && e.n >= TILE_ROWS;
 }

@@ -2,6 +2,7 @@
 #ifndef MDL_PICK_H
 #define MDL_PICK_H
 
+#include "attention.h"
 #include "passes.h"
 
 /* Members of configurations that other passes change, by place. */
@@ -53,5 +54,7 @@ const Node *pick_first_of(const Graph *body, OpClass cls);
 
 /* pick_gpu.c: the configuration of a class on a GPU. */
 void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out);
+/* Whether a GPU multiplies these queries where they lie, not in tiles. */
+bool pick_few_queries(const PassCx *cx, const Attention *a);
 
 #endif

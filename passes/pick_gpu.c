@@ -320,8 +320,8 @@ enum {
     MOST_SPLIT = 1024, /* keys that a block looks at */
 };
 
-/* Few queries leave a tile of 16 mostly empty, and few blocks the machine. */
-static bool attend_few(const PassCx *cx, const Attention *a)
+/* They leave a tile of 16 mostly empty, and few blocks the machine. */
+bool pick_few_queries(const PassCx *cx, const Attention *a)
 {
     int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
     bool idle = dim_hi(cx->ir, a->t) <= FEW_QUERIES && heads < cx->target->cores;
@@ -359,7 +359,7 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
     Attention a;
     if (!attention_find(body, &a))
         BUG("pick: no attention in '%s'", body->name ? body->name : "?");
-    if (attend_few(cx, &a)) {
+    if (pick_few_queries(cx, &a)) {
         attend_few_config(cx, &a, config);
         return;
     }
