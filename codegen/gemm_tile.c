@@ -166,17 +166,18 @@ typedef struct Stored {
     const Ix *ix[IR_MAX_RANK];
 } Stored;
 
-/* Rows of an update go straight to their place. */
-static uint32_t rows_of_result(Lower *lo, uint32_t r, const Ix *const *ix, Stored *to)
+/* Rows of an update, and what several values are put together to, go straight to their place. */
+static uint32_t pieces_of_result(Lower *lo, uint32_t r, const Ix *const *ix, Stored *to)
 {
-    const Node *update = lo->body->results.at[r].node;
-    uint32_t axis = (uint32_t)node_int(update, "axis");
+    const Node *result = lo->body->results.at[r].node;
+    uint32_t axis = (uint32_t)node_int(result, "axis");
     ProductsPiece piece[PRODUCTS_PIECES];
-    uint32_t n = products_pieces(update, piece);
+    uint32_t n = products_pieces(result, piece);
     for (uint32_t i = 0; i < n; i++) {
         to[i] = (Stored){.result = r, .value = lower_value(lo, piece[i].value, ix)};
         products_place(lo->ir, &piece[i], ix, to[i].ix);
-        to[i].ix[axis] = ix_add(lo->ir, to[i].ix[axis], update_first_row(lo, update));
+        if (op_info(result->op)->cls == OC_UPDATE)
+            to[i].ix[axis] = ix_add(lo->ir, to[i].ix[axis], update_first_row(lo, result));
     }
     return n;
 }
@@ -190,8 +191,8 @@ static void store_results(Lower *lo, uint64_t which, const Ix *const *ix)
         const Node *result = lo->body->results.at[r].node;
         if (!(which >> r & 1))
             continue;
-        if (op_info(result->op)->cls == OC_UPDATE) {
-            n += rows_of_result(lo, r, ix, to + n);
+        if (op_info(result->op)->cls == OC_UPDATE || op_info(result->op)->cls == OC_VIEW) {
+            n += pieces_of_result(lo, r, ix, to + n);
             continue;
         }
         to[n] = (Stored){.result = r, .value = lower_value(lo, result, ix)};

@@ -125,31 +125,6 @@ static bool is_only_reader(const Fuse *fx, const Node *update)
     return own && homes == 1 && readers == 1;
 }
 
-static Verdict fit_rows(GemmFit *e, const Node *update, uint32_t *reach)
-{
-    ProductsPiece piece[PRODUCTS_PIECES];
-    uint32_t n = products_pieces(update, piece);
-    const Node *at = update->in[2];
-    if (!is_only_reader(e->fx, update))
-        return refuse(FUSE_EPI, "the tensor that gets the rows is more than a state of its own");
-    if (fuse_class(at) != OC_LEAF && !fuse_is_read(e->fx, e->body, at->id))
-        return refuse(FUSE_EPI, "the place of the rows is computed");
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t own = 0;
-        e->space = piece[i].value->type;
-        for (uint32_t k = 0; k < piece[i].nview; k++)
-            if (fuse_is_read(e->fx, e->body, piece[i].view[k]->id))
-                return refuse(FUSE_EPI, "rows are no values of products, moved as a whole");
-        Verdict v = fit_epilogue(e, piece[i].value, &own);
-        if (v.code != FUSE_OK)
-            return v;
-        if (!own)
-            n = 0;
-        *reach |= own;
-    }
-    return n ? fine : refuse(FUSE_EPI, "rows are no values of products, moved as a whole");
-}
-
 static bool has_space(const GemmFit *e, const Type *t)
 {
     bool found = false;
@@ -158,11 +133,46 @@ static bool has_space(const GemmFit *e, const Type *t)
     return found;
 }
 
+/* Whether all of a result, or of the rows of an update, are epilogues' values, each stored where it belongs. */
+static Verdict fit_pieces(GemmFit *e, const Node *result, uint32_t *reach)
+{
+    ProductsPiece piece[PRODUCTS_PIECES];
+    uint32_t n = products_pieces(result, piece);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t own = 0;
+        e->space = piece[i].value->type;
+        for (uint32_t k = 0; k < piece[i].nview; k++)
+            if (fuse_is_read(e->fx, e->body, piece[i].view[k]->id))
+                return refuse(FUSE_EPI, "its parts are no values of products, moved as a whole");
+        if (!has_space(e, e->space))
+            return refuse(FUSE_EPI, "its parts are no values of products, moved as a whole");
+        Verdict v = fit_epilogue(e, piece[i].value, &own);
+        if (v.code != FUSE_OK)
+            return v;
+        if (!own)
+            n = 0;
+        *reach |= own;
+    }
+    return n ? fine : refuse(FUSE_EPI, "its parts are no values of products, moved as a whole");
+}
+
+static Verdict fit_rows(GemmFit *e, const Node *update, uint32_t *reach)
+{
+    const Node *at = update->in[2];
+    if (!is_only_reader(e->fx, update))
+        return refuse(FUSE_EPI, "the tensor that gets the rows is more than a state of its own");
+    if (fuse_class(at) != OC_LEAF && !fuse_is_read(e->fx, e->body, at->id))
+        return refuse(FUSE_EPI, "the place of the rows is computed");
+    return fit_pieces(e, update, reach);
+}
+
 static Verdict fit_result(GemmFit *e, const Node *n, uint32_t *reach)
 {
     OpClass cls = fuse_class(n);
     if (cls == OC_UPDATE)
         return fit_rows(e, n, reach);
+    if (n->op == OP_CONCAT)
+        return fit_pieces(e, n, reach);
     if ((cls != OC_ELEM && cls != OC_CONTRACT) || !has_space(e, n->type))
         return refuse(FUSE_EPI, "an epilogue is elementwise over the result");
     e->space = n->type;

@@ -129,7 +129,7 @@ bool products_read(const Node *operand)
     }
 }
 
-/* ---- rows of an update ---- */
+/* ---- values that are moved ---- */
 
 typedef struct Pieces {
     ProductsPiece *piece;
@@ -156,10 +156,11 @@ static bool add_pieces(Pieces *p, const Node *n, ProductsPiece way)
     return true;
 }
 
-uint32_t products_pieces(const Node *update, ProductsPiece *piece)
+uint32_t products_pieces(const Node *result, ProductsPiece *piece)
 {
     Pieces p = {.piece = piece};
-    return add_pieces(&p, update->in[1], (ProductsPiece){0}) ? p.n : 0;
+    const Node *moved = op_info(result->op)->cls == OC_UPDATE ? result->in[1] : result;
+    return add_pieces(&p, moved, (ProductsPiece){0}) ? p.n : 0;
 }
 
 /* From an index of operand k of a view to one of the view. */

@@ -29,17 +29,18 @@ DType products_operand(const Node *operand);
 /* Whether an operand is an input that views, gathers and exact casts alone lead to: nothing is computed. */
 bool products_read(const Node *operand);
 
-/* A part of the rows of an update: a value of products, which views only move. */
+/* A part of a result that is no epilogue's own value: of the rows of an update, or of what is put together of several
+ * values: a value of products, which views only move. */
 enum { PRODUCTS_PIECES = 4, PRODUCTS_VIEWS = 6 };
 typedef struct ProductsPiece {
     const Node *value;
-    const Node *view[PRODUCTS_VIEWS]; /* from the rows down to the value */
+    const Node *view[PRODUCTS_VIEWS]; /* from the result, or its rows, down to the value */
     uint32_t operand[PRODUCTS_VIEWS]; /* of the view, on the way */
     uint32_t nview;
 } ProductsPiece;
-/* What the rows are put together of; 0: there is more to it than moving whole values. */
-uint32_t products_pieces(const Node *update, ProductsPiece *piece);
-/* Where element ix of a piece's value lies among the rows. */
+/* What an update's rows, or a view, are put together of; 0: there is more to it than moving whole values. */
+uint32_t products_pieces(const Node *result, ProductsPiece *piece);
+/* Where element ix of a piece's value lies in the view, or among the rows. */
 void products_place(Ir *ir, const ProductsPiece *piece, const Ix *const *ix, const Ix **rows);
 
 /* The sum of all dots of a set of several, if nothing reads them but this sum: then one accumulator is enough.

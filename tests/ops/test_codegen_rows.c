@@ -1,7 +1,8 @@
 /* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_rows.c: products whose results are rows of a tensor that is there, as keys and values are of what is
  * kept of a text: as they are, in halves of heads that are put together, under other axes, narrow, at a place known at
- * run time and beyond the end, of few rows and of many, on every instruction set. */
+ * run time and beyond the end, of few rows and of many, on every instruction set; and results that are put together,
+ * too. */
 #include "kernelcase.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -10,14 +11,14 @@ static const char *const isas[] = {"avx512", "generic", "sm_80"};
 static const char *const isas[] = {"avx512", "generic", "sm_80", "avx2", "sm_90a"};
 #endif
 
-typedef enum Kind { WHOLE, HALVES, TURNED, BESIDE } Kind;
+typedef enum Kind { WHOLE, HALVES, TURNED, BESIDE, JOINED } Kind;
 
 typedef struct Rows {
     const char *name;
     Kind kind;
     int t, heads, dh, k, kept; /* rows of so many heads; kept: of the tensor */
     int at;                    /* < 0: the slot, which is 7 */
-    DType dt;                  /* of the tensor */
+    DType dt;                  /* of the tensor; if it is joined, of the operands, too */
     bool norm;
 } Rows;
 
@@ -33,11 +34,18 @@ static const Rows cases[] = {
     {"narrow", WHOLE, 2, 4, 40, 264, 10, -1, DT_BF16, false},
     {"beside", BESIDE, 1, 4, 32, 300, 10, 0, DT_F32, true},
     {"beside_many", BESIDE, 21, 2, 16, 64, 30, 8, DT_F32, false},
+    {"joined", JOINED, 2, 2, 64, 320, 0, 0, DT_F32, true},
+    {"joined_odd", JOINED, 5, 3, 10, 33, 0, 0, DT_F32, false},
+    {"joined_many", JOINED, 70, 3, 32, 72, 0, 0, DT_F32, false},
+    {"joined_narrow", JOINED, 130, 2, 128, 96, 0, 0, DT_BF16, false},
+    {"joined_narrow_odd", JOINED, 67, 3, 22, 64, 0, 0, DT_F16, false},
 };
 
 static const Node *weighed(Harness *h, Graph *g, const Node *x, const Rows *c, int columns)
 {
-    const Node *w = graph_input(g, sym(h->ir->syms, "w"), shape(h, DT_F32, 2, columns, c->k));
+    DType dt = c->kind == JOINED ? c->dt : DT_F32;
+    const Node *w = graph_input(g, sym(h->ir->syms, "w"), shape(h, dt, 2, columns, c->k));
+    w = graph_cast(g, DT_F32, w);
     DotAxes axes = {.ncontract = 1, .a_contract = {1}, .b_contract = {1}};
     return graph_dot(g, x, w, &axes);
 }
@@ -58,7 +66,8 @@ static const Node *halves(Harness *h, Graph *g, const Node *x, const Rows *c, co
         graph_binary(g, OP_SUB, graph_binary(g, OP_MUL, a, up), graph_binary(g, OP_MUL, b, side));
     const Node *hi =
         graph_binary(g, OP_ADD, graph_binary(g, OP_MUL, b, up), graph_binary(g, OP_MUL, a, side));
-    const Node *in[] = {cut(g, lo, 3, d), cut(g, hi, 3, d)};
+    const Node *in[] = {cut(g, graph_cast(g, c->dt, lo), 3, d),
+                        cut(g, graph_cast(g, c->dt, hi), 3, d)};
     return graph_concat(g, in, 2, 2);
 }
 
@@ -74,15 +83,31 @@ static const Node *rows_of(Harness *h, Graph *g, const Node *x, const Rows *c, c
     return c->kind == TURNED ? graph_permute(g, y, (const int64_t[]){1, 0, 2}) : y;
 }
 
+static void finish(Harness *h, const Rows *c, Graph *body)
+{
+    CaseSpec spec = {.name = c->name, .body = body, .cls = "gemm", .nconfig = 5};
+    static const int64_t usual[5] = {14, 32, 256, 112, 2048};
+    memcpy(spec.config, usual, sizeof usual);
+    spec.tol = (c->dt == DT_F32 ? 1e-5 : 1e-2) * sqrt((double)c->k);
+    case_add(h, &spec);
+}
+
 static void add(Harness *h, const Rows *c, const Dim *t)
 {
     Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
     Syms *syms = h->ir->syms;
     const Dim *dims[] = {t, dim_const(h->ir, c->k)};
-    const Node *x = graph_input(g, sym(syms, "x"), type_tensor(h->ir, DT_F32, 2, dims));
+    DType dt = c->kind == JOINED ? c->dt : DT_F32;
+    const Node *x = graph_input(g, sym(syms, "x"), type_tensor(h->ir, dt, 2, dims));
+    x = graph_cast(g, DT_F32, x);
     if (c->norm) {
         const Node *most = graph_reduce(g, OP_AMAX, x, (int64_t[]){1}, 1);
         x = graph_binary(g, OP_SUB, x, graph_expand(g, most, 2, dims, (int64_t[]){0}));
+    }
+    if (c->kind == JOINED) {
+        graph_result(g, sym(syms, "y"), halves(h, g, x, c, t));
+        finish(h, c, g);
+        return;
     }
     int turned = c->kind == TURNED;
     const Type *kept = turned ? shape(h, c->dt, 3, c->heads, c->kept, c->dh)
@@ -98,11 +123,7 @@ static void add(Harness *h, const Rows *c, const Dim *t)
         rows = cut(g, weighed(h, g, x, c, c->heads * c->dh), 3, d);
         graph_result(g, sym(syms, "z"), graph_update(g, more, rows, place, 0));
     }
-    CaseSpec spec = {.name = c->name, .body = g, .cls = "gemm", .nconfig = 5};
-    static const int64_t usual[5] = {14, 32, 256, 112, 2048};
-    memcpy(spec.config, usual, sizeof usual);
-    spec.tol = (c->dt == DT_F32 ? 1e-5 : 1e-2) * sqrt((double)c->k);
-    case_add(h, &spec);
+    finish(h, c, g);
 }
 
 static void test_rows(void **state)
