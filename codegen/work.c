@@ -45,7 +45,7 @@ static double touched(const Lower *lo, const Node *in)
         OpClass c = op_info(n->op)->cls;
         for (uint32_t k = 0; k < n->nin; k++) {
             bool part = k == 0 && (c == OC_GATHER || c == OC_VIEW);
-            if (n->in[k] == in)
+            if (n->in[k] == in && !(k == 0 && c == OC_UPDATE))
                 sum += part ? count(lo, n->type) : all;
         }
     }
@@ -58,14 +58,25 @@ static double update_bytes(const Lower *lo, const Node *update)
     return 2 * bytes(lo, update->in[1]->type) + bytes(lo, update->in[2]->type);
 }
 
+/* Of an update among the results of a product: the rows alone. */
+static double written(const Lower *lo)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < lo->body->results.n; i++) {
+        const Node *r = lo->body->results.at[i].node;
+        sum += bytes(lo, op_info(r->op)->cls == OC_UPDATE ? r->in[1]->type : r->type);
+    }
+    return sum;
+}
+
 static double all_bytes(const Lower *lo)
 {
     const Graph *body = lo->body;
     const Node *last = body->results.at[0].node;
     if (lo->cls == KC_UPDATE && op_info(last->op)->cls == OC_UPDATE && !lower_config(lo, "whole"))
         return update_bytes(lo, last);
-    double sum = bytes(lo, lo->group->type);
     bool each = lo->group->nin == body->inputs.n; /* else a table: sets of operands */
+    double sum = each && lo->cls == KC_GEMM ? written(lo) : bytes(lo, lo->group->type);
     for (uint32_t i = 0; i < lo->group->nin; i++) {
         const Type *t = lo->group->in[i]->type;
         sum += each ? touched(lo, body->inputs.at[i]) * dtype_info(t->dtype)->bytes : bytes(lo, t);
