@@ -34,7 +34,7 @@ static void ask_result(Lower *lo, uint32_t r, const Ix *const *ix, uint32_t row)
 {
     const Node *n = lo->body->results.at[r].node;
     Ask to_read = {.row = row}, to_write = {.row = row, .write = true};
-    if (op_info(n->op)->cls == OC_UPDATE || op_info(n->op)->cls == OC_VIEW) /* moved elsewhere */
+    if (products_moved(n))
         return;
     lower_each_load(lo, n, ix, ask_input, &to_read);
     if (dtype_has_vector(n->type->dtype))

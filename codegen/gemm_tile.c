@@ -191,7 +191,7 @@ static void store_results(Lower *lo, uint64_t which, const Ix *const *ix)
         const Node *result = lo->body->results.at[r].node;
         if (!(which >> r & 1))
             continue;
-        if (op_info(result->op)->cls == OC_UPDATE || op_info(result->op)->cls == OC_VIEW) {
+        if (products_moved(result)) {
             n += pieces_of_result(lo, r, ix, to + n);
             continue;
         }

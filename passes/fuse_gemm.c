@@ -136,6 +136,7 @@ static bool has_space(const GemmFit *e, const Type *t)
 /* Whether all of a result, or of the rows of an update, are epilogues' values, each stored where it belongs. */
 static Verdict fit_pieces(GemmFit *e, const Node *result, uint32_t *reach)
 {
+    const Verdict mixed = refuse(FUSE_EPI, "its parts are no values of products, moved as a whole");
     ProductsPiece piece[PRODUCTS_PIECES];
     uint32_t n = products_pieces(result, piece);
     for (uint32_t i = 0; i < n; i++) {
@@ -143,9 +144,9 @@ static Verdict fit_pieces(GemmFit *e, const Node *result, uint32_t *reach)
         e->space = piece[i].value->type;
         for (uint32_t k = 0; k < piece[i].nview; k++)
             if (fuse_is_read(e->fx, e->body, piece[i].view[k]->id))
-                return refuse(FUSE_EPI, "its parts are no values of products, moved as a whole");
+                return mixed;
         if (!has_space(e, e->space))
-            return refuse(FUSE_EPI, "its parts are no values of products, moved as a whole");
+            return mixed;
         Verdict v = fit_epilogue(e, piece[i].value, &own);
         if (v.code != FUSE_OK)
             return v;
@@ -153,7 +154,7 @@ static Verdict fit_pieces(GemmFit *e, const Node *result, uint32_t *reach)
             n = 0;
         *reach |= own;
     }
-    return n ? fine : refuse(FUSE_EPI, "its parts are no values of products, moved as a whole");
+    return n ? fine : mixed;
 }
 
 static Verdict fit_rows(GemmFit *e, const Node *update, uint32_t *reach)
@@ -171,7 +172,7 @@ static Verdict fit_result(GemmFit *e, const Node *n, uint32_t *reach)
     OpClass cls = fuse_class(n);
     if (cls == OC_UPDATE)
         return fit_rows(e, n, reach);
-    if (n->op == OP_CONCAT)
+    if (products_moved(n))
         return fit_pieces(e, n, reach);
     if ((cls != OC_ELEM && cls != OC_CONTRACT) || !has_space(e, n->type))
         return refuse(FUSE_EPI, "an epilogue is elementwise over the result");

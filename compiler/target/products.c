@@ -156,6 +156,12 @@ static bool add_pieces(Pieces *p, const Node *n, ProductsPiece way)
     return true;
 }
 
+bool products_moved(const Node *result)
+{
+    OpClass cls = op_info(result->op)->cls;
+    return cls == OC_UPDATE || (cls == OC_VIEW && result->nin > 1);
+}
+
 uint32_t products_pieces(const Node *result, ProductsPiece *piece)
 {
     Pieces p = {.piece = piece};

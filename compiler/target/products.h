@@ -38,6 +38,8 @@ typedef struct ProductsPiece {
     uint32_t operand[PRODUCTS_VIEWS]; /* of the view, on the way */
     uint32_t nview;
 } ProductsPiece;
+/* Whether a result is that: of views, one of several values (a concat). */
+bool products_moved(const Node *result);
 /* What an update's rows, or a view, are put together of; 0: there is more to it than moving whole values. */
 uint32_t products_pieces(const Node *result, ProductsPiece *piece);
 /* Where element ix of a piece's value lies in the view, or among the rows. */
