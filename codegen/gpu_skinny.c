@@ -33,7 +33,7 @@ typedef struct Skinny {
 
 /* ---- what is skinny ---- */
 
-static bool in_order(Lower *lo, const GemmSet *set, bool dots)
+bool skinny_in_order(Lower *lo, const GemmSet *set, bool dots)
 {
     for (uint32_t d = 0; d < set->n; d++)
         if (gemm_probe_side(lo, set->dot[d], &set->dot[d]->right, dots) != 0)
@@ -41,7 +41,7 @@ static bool in_order(Lower *lo, const GemmSet *set, bool dots)
     return true;
 }
 
-static bool is_large(Lower *lo, const Gemm *g)
+bool skinny_is_large(Lower *lo, const Gemm *g)
 {
     int64_t n = dim_hi(lo->ir, g->right.rows), depth = dim_hi(lo->ir, g->depth);
     return depth >= LEAST_DEPTH && n >= LEAST_ELEMENTS / depth;
@@ -63,7 +63,7 @@ static bool shape_set(Lower *lo, Skinny *s, const GemmSet *set)
     for (uint32_t d = 0; d < set->n; d++) {
         Gemm *g = set->dot[d];
         tile_choose_left(g);
-        if (!is_large(lo, g))
+        if (!skinny_is_large(lo, g))
             return false;
         depth = larger(depth, dim_hi(lo->ir, g->depth));
     }
@@ -71,8 +71,8 @@ static bool shape_set(Lower *lo, Skinny *s, const GemmSet *set)
     int64_t most = products_few(lo->target, tile_operand(set)).rows;
     if (s->rows < 1 || s->rows > most || (int64_t)set->n * s->rows * w > MAX_SUMS)
         return false;
-    s->dots = in_order(lo, set, true);
-    if (!s->dots && !in_order(lo, set, false))
+    s->dots = skinny_in_order(lo, set, true);
+    if (!s->dots && !skinny_in_order(lo, set, false))
         return false;
     s->columns = VECTORS * w;
     s->threads = MOST_THREADS;

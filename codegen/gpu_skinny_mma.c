@@ -20,9 +20,7 @@ enum {
     MAX_SUMS = 64,  /* of a thread */
     MAX_READS = 16, /* vectors of a thread on their way */
     FULL = 256,     /* blocks that keep a GPU busy */
-    LEAST_SPLIT = WARPS * PIECE,
-    LEAST_DEPTH = 128,
-    LEAST_ELEMENTS = 1 << 14
+    LEAST_SPLIT = WARPS * PIECE
 };
 
 typedef struct Wide {
@@ -39,34 +37,20 @@ typedef struct Wide {
 
 /* ---- what is wide enough ---- */
 
-static bool in_order(Lower *lo, const GemmSet *set, bool along)
-{
-    for (uint32_t d = 0; d < set->n; d++)
-        if (gemm_probe_side(lo, set->dot[d], &set->dot[d]->right, along) != 0)
-            return false;
-    return true;
-}
-
-static bool is_large(Lower *lo, const Gemm *g)
-{
-    int64_t n = dim_hi(lo->ir, g->right.rows), depth = dim_hi(lo->ir, g->depth);
-    return depth >= LEAST_DEPTH && n >= LEAST_ELEMENTS / depth;
-}
-
 static bool shape_set(Lower *lo, Wide *w, const GemmSet *set)
 {
     DType operand = tile_operand(set);
     *w = (Wide){.set = set, .operand = dtype_info(operand)->name};
     for (uint32_t d = 0; d < set->n; d++)
-        if (!is_large(lo, set->dot[d]))
+        if (!skinny_is_large(lo, set->dot[d]))
             return false;
     const Gemm *g = set->dot[0];
     w->rows = dim_hi(lo->ir, g->left.rows);
     if (operand == DT_F32 || w->rows < 1 || w->rows > MAX_ROWS)
         return false;
     w->tiles = ceil_div(w->rows, 8);
-    w->along = in_order(lo, set, true);
-    if (!w->along && !in_order(lo, set, false))
+    w->along = skinny_in_order(lo, set, true);
+    if (!w->along && !skinny_in_order(lo, set, false))
         return false;
     int64_t n = dim_hi(lo->ir, g->right.rows);
     w->columns = w->along ? (n >= FULL * 16 ? 32 : 16) : ACROSS;

@@ -117,6 +117,10 @@ bool gpu_ring(Lower *lo, TileSet *sets, uint32_t n);
 
 /* gpu_skinny.c: computes all products if they have few rows; false: others are to do it. */
 bool gpu_skinny(Lower *lo, const GemmKernel *kn);
+/* Whether all right operands are read in the order of memory with lanes along the depth (dots), or along the columns;
+ * and whether there is so much of one that it pays to read it where it lies. */
+bool skinny_in_order(Lower *lo, const GemmSet *set, bool dots);
+bool skinny_is_large(Lower *lo, const Gemm *g);
 /* gpu_skinny_mma.c: the same on tensor cores, of 16-bit operands. */
 bool gpu_skinny_mma(Lower *lo, const GemmKernel *kn);
 
