@@ -53,8 +53,7 @@ static void a_folder_is_trained_without_the_source(void **state)
 static void equal_layers_share_their_kernels(void **state)
 {
     Tool *tool = *state;
-    tool->env[4] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
-    tool->env[5] = NULL;
+    tool_find_models(tool);
     const char *kernels[2];
     static const char *const layers[] = {"model.mistral.L=4", "model.mistral.L=11"};
     for (size_t i = 0; i < COUNT(layers); i++) {
@@ -77,8 +76,7 @@ static void a_setting_is_of_the_program_before_its_imports(void **state)
     static const char program[] = MDL_SOURCE_DIR "/bench/gpt2_step.mdl";
     static const char *const paths[] = {"train.precision=bf16", "precision=bf16",
                                         "train.net.precision=bf16"};
-    tool->env[4] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
-    tool->env[5] = NULL;
+    tool_find_models(tool);
     check_has(GOOD(tool, "dump", program), "masters 0;");
     for (size_t i = 0; i < COUNT(paths); i++)
         check_lacks(GOOD(tool, "dump", program, "--set", paths[i]), "masters 0;");
@@ -134,7 +132,7 @@ static void composites_are_run_whole_where_all_targets_do(void **state)
     Tool *tool = *state;
     const char *zoo = MDL_SOURCE_DIR "/tests/recorded/zoo/training.mdl";
     static const char *const targets[] = {"cpu:generic", "cpu:generic,cuda:sm_80"};
-    tool->env[4] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    tool_find_models(tool);
     for (size_t i = 0; i < COUNT(targets); i++)
         GOOD(tool, "compile", zoo, "-o", arena_printf(tool->arena, "z%zu", i), "--stage",
              "tiny_gpt2", "--target", targets[i]);

@@ -21,12 +21,7 @@ static int setup(void **state)
 {
     if (tool_setup(state) != 0)
         return -1;
-    Tool *tool = *state;
-    uint32_t n = 0;
-    while (tool->env[n])
-        n++;
-    tool->env[n] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
-    tool->env[n + 1] = NULL;
+    tool_find_models(*state);
     return 0;
 }
 

@@ -124,10 +124,7 @@ static const char *predict_gpt2(Tool *tool, const char *gpu, const char *format)
 static void predicted(void **state)
 {
     Tool *tool = *state;
-    size_t last = 0;
-    while (tool->env[last])
-        last++;
-    tool->env[last] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    tool_find_models(tool);
     const char *json = predict_gpt2(tool, "h100", "--json");
     const double d = 768, layers = 2, words = 50257, t = 1024, tokens = 8 * t;
     const char *micro = strstr(json, "\"entry\":\"micro\"");

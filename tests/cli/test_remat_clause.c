@@ -45,7 +45,7 @@ static int setup(void **state)
     for (int i = 0; i < 200; i++)
         sb_printf(&sb, "line %d of %d;", i * 37 % 101, i);
     tool_write(tool, "a.txt", sb_text(&sb));
-    tool->env[4] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    tool_find_models(tool);
     return 0;
 }
 

@@ -214,10 +214,7 @@ static void packing_changes_nothing(void **state)
     static const char *const models[] = {
         "import gpt2: GPT2\nmodel m = GPT2(V: 257, D: 8, L: 1, H: 2, Ctx: 24)\n",
         "import llama: Llama\nmodel m = Llama(V: 257, D: 8, L: 1, H: 2, KV: 1, F: 12)\n"};
-    size_t n = 0;
-    while (tool->env[n])
-        n++;
-    tool->env[n] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    tool_find_models(tool);
     write_texts(tool);
     for (size_t k = 0; k < COUNT(models); k++) {
         tool_write(tool, "p.mdl",

@@ -32,6 +32,16 @@ int tool_setup(void **state)
     return 0;
 }
 
+void tool_find_models(Tool *tool)
+{
+    size_t n = 0;
+    while (tool->env[n])
+        n++;
+    assert_true(n + 1 < COUNT(tool->env));
+    tool->env[n] = "MDL_PATH=" MDL_SOURCE_DIR "/models";
+    tool->env[n + 1] = NULL;
+}
+
 int tool_teardown(void **state)
 {
     Tool *tool = *state;

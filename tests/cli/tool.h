@@ -19,6 +19,9 @@ typedef struct Outcome {
     const char *out, *err;
 } Outcome;
 
+/* From here on `mdl` finds what programs import from models/. */
+void tool_find_models(Tool *tool);
+
 /* Runs `mdl` with these arguments, NULL-terminated. */
 Outcome tool_run(Tool *tool, const char *const *args);
 #define RUN(tool, ...) tool_run((tool), (const char *const[]){__VA_ARGS__, NULL})
