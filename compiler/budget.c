@@ -111,7 +111,7 @@ static void help(Diag *d, const Program *p, const Excess *x)
                   (long long)x->rows, (long long)rows);
     else if (x->rows > 1 && room == 0)
         diag_help(d, "the states alone are too much: fewer rows do not help");
-    if (x->again)
+    if (x->again && room)
         diag_note(d, "values are computed again in the backward half already, as far as it helps");
     if (!has_state(p, SK_GRAD))
         return;

@@ -22,7 +22,7 @@ typedef struct Excess {
     bool given;        /* by --memory-limit; else it is the machine's */
     const char *stage; /* its path, or what a call is of */
     int64_t rows;      /* of the batch in one pass, 0: not known */
-    bool again;        /* values have been computed again already to save memory */
+    bool again;        /* values have been computed again already, where there was room at all */
 } Excess;
 
 /* E0812: how much, of what, where, and what would help. */

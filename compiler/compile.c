@@ -11,6 +11,12 @@
 #include "passes.h"
 #include "pick.h"
 
+/* Run-time sizes of this name are at most so many. */
+typedef struct SizeLimit {
+    const char *name;
+    int64_t most;
+} SizeLimit;
+
 struct Compile {
     Arena *arena;
     CompileOptions opt;
@@ -28,6 +34,7 @@ struct Compile {
     uint64_t reserve;         /* of the budget: what kernels were found to need beside tensors */
     MicroChoice micro;        /* of `micro = auto` */
     const MemPlan **memplans; /* by entry; NULL until compile_lower */
+    VEC(SizeLimit) sizes;     /* of compile_size */
     bool gradients_done;      /* none was too large */
     StrBuf gradients;         /* of compile_check */
 };
@@ -148,6 +155,19 @@ bool compile_stage_about(Compile *c, uint32_t i, FrontStage *out, Err *err)
     return finish(c, front_stage_about(c->front, i, out), "front_stage_about", err);
 }
 
+static bool limit_size(Compile *c, const SizeLimit *limit)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < dim_sym_count(c->ir); i++) {
+        const DimSym *s = dim_sym_at(c->ir, i);
+        bool is = s->name && strcmp(s->name, limit->name) == 0 && s->lo <= limit->most;
+        if (is && limit->most < s->hi)
+            dim_sym_narrow(c->ir, i, limit->most);
+        found = found || is;
+    }
+    return found;
+}
+
 static bool set_program(Compile *c, Program *program, const char *step, Err *err)
 {
     if (!finish(c, program != NULL, step, err) || !choose_targets(c, err))
@@ -160,6 +180,8 @@ static bool set_program(Compile *c, Program *program, const char *step, Err *err
     c->passes->records = c->opt.records;
     c->passes->std_op = front_std_op;
     c->passes->front = c->front;
+    for (uint32_t i = 0; i < c->sizes.n; i++)
+        limit_size(c, &c->sizes.at[i]);
     return true;
 }
 
@@ -183,15 +205,9 @@ bool compile_stage(Compile *c, const char *name, Err *err)
 
 bool compile_size(Compile *c, const char *name, int64_t most)
 {
-    bool found = false;
-    for (uint32_t i = 0; i < dim_sym_count(c->ir); i++) {
-        const DimSym *s = dim_sym_at(c->ir, i);
-        bool is = s->name && strcmp(s->name, name) == 0 && s->lo <= most;
-        if (is && most < s->hi)
-            dim_sym_narrow(c->ir, i, most);
-        found = found || is;
-    }
-    return found;
+    const SizeLimit limit = {arena_strdup(c->arena, name), most};
+    VEC_PUSH(c->arena, &c->sizes, limit);
+    return limit_size(c, &limit);
 }
 
 uint32_t compile_model_count(const Compile *c)
@@ -556,7 +572,7 @@ static bool try_rows(void *user, int64_t rows, uint64_t *need, Err *err)
 static bool divide(Compile *c, const MemPlan ***plans, Err *err)
 {
     Trial t = {.c = c};
-    MicroSearch x = {c->program->divides, budget_of(c), try_rows, &t};
+    MicroSearch x = {c->program->divides, c->program->packed, budget_of(c), try_rows, &t};
     Need all = need_of(c->program, *plans, c->program->entries.n);
     c->micro = (MicroChoice){.batch = x.batch, .whole = need_total(&all) + c->reserve};
     if (!micro_search(&x, &c->micro, err))
@@ -568,6 +584,16 @@ static bool divide(Compile *c, const MemPlan ***plans, Err *err)
     return true;
 }
 
+/* Fewer rows in a pass or values that are computed again, where that may help. */
+static bool make_room(Compile *c, const MemPlan ***plans, Err *err)
+{
+    Need need = need_of(c->program, *plans, c->program->entries.n);
+    if (need.states + c->reserve > budget_of(c))
+        return true;
+    bool divides = c->program->divides > 1 && !c->program->meet && !fits(c, *plans);
+    return divides ? divide(c, plans, err) : compute_again(c, *plans, err);
+}
+
 bool compile_lower(Compile *c, Err *err)
 {
     if (c->memplans)
@@ -577,8 +603,7 @@ bool compile_lower(Compile *c, Err *err)
     const MemPlan **plans = lower_all(c, err);
     if (!plans)
         return false;
-    bool divides = c->program->divides > 1 && !c->program->meet && !fits(c, plans);
-    if (!(divides ? divide(c, &plans, err) : compute_again(c, plans, err)) ||
+    if (!make_room(c, &plans, err) ||
         !finish(c, check_budget(c, plans, c->reserve), "check_budget", err))
         return false;
     c->memplans = plans;
@@ -588,7 +613,7 @@ bool compile_lower(Compile *c, Err *err)
 int64_t compile_passes(const Compile *c)
 {
     const PlanRun *run = &c->builder->runs.at[0];
-    return run->batch / run->rows;
+    return (run->batch + run->rows - 1) / run->rows;
 }
 
 const MicroChoice *compile_micro(const Compile *c)

@@ -170,7 +170,7 @@ const struct Program *compile_program(const Compile *c);
 const struct Graph *compile_graph(Compile *c, uint32_t entry, int after, Err *err);
 /* Runs the passes and plans memory for all entries, as compile_plan does. */
 bool compile_lower(Compile *c, Err *err);
-/* After compile_stage: how many passes a step has. */
+/* After compile_stage: how many passes a step has; of packed rows at most. */
 int64_t compile_passes(const Compile *c);
 /* After compile_lower, where the program says `micro = auto` and the batch had to be divided: how. */
 typedef struct MicroChoice {

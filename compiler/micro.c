@@ -1,10 +1,10 @@
-/* micro.c: the largest divisor of the batch whose plan fits, by bisection: fewer rows need less. That is not
+/* micro.c: the largest divisor of the batch, or number of packed rows, whose plan fits, by bisection: fewer rows need less. That is not
  * quite a law (a tile may fit better), so a larger one might fit, too; the one that is taken does fit. */
 #include "micro.h"
 
-typedef struct Divisors {
+typedef struct Choices {
     VEC(int64_t) at; /* ascending, below the batch */
-} Divisors;
+} Choices;
 
 static int ascending(const void *a, const void *b)
 {
@@ -12,9 +12,9 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static Divisors divisors_of(Arena *arena, int64_t batch)
+static Choices divisors_of(Arena *arena, int64_t batch)
 {
-    Divisors d = {0};
+    Choices d = {0};
     for (int64_t i = 1; i <= batch / i; i++) {
         if (batch % i)
             continue;
@@ -28,14 +28,26 @@ static Divisors divisors_of(Arena *arena, int64_t batch)
     return d;
 }
 
+/* The last pass of packed rows may have fewer, so any number will do; two in each octave are enough. */
+static Choices rows_of(Arena *arena, int64_t batch)
+{
+    Choices c = {0};
+    for (int64_t i = 1; i < batch; i *= 2) {
+        VEC_PUSH(arena, &c.at, i);
+        if (i > 1 && i + i / 2 < batch)
+            VEC_PUSH(arena, &c.at, i + i / 2);
+    }
+    return c;
+}
+
 bool micro_search(const MicroSearch *x, MicroChoice *out, Err *err)
 {
     Arena *arena = arena_new();
-    Divisors d = divisors_of(arena, x->batch);
+    Choices d = x->packed ? rows_of(arena, x->batch) : divisors_of(arena, x->batch);
     uint32_t lo = 0, hi = d.at.n; /* the answer lies in lo .. hi; lo is the least there is */
     int64_t tried = 0;
     bool ok = true;
-    ASSERT(d.at.at); /* 1 divides every batch */
+    ASSERT(d.at.at); /* 1 will always do */
     out->rows = d.at.at[0];
     while (ok && hi - lo > 1) {
         uint32_t mid = lo + (hi - lo) / 2;

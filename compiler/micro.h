@@ -10,13 +10,14 @@ typedef bool (*MicroTry)(void *user, int64_t rows, uint64_t *need, Err *err);
 
 typedef struct MicroSearch {
     int64_t batch;
+    bool packed; /* any number of rows will do */
     uint64_t budget;
     MicroTry try_rows;
     void *user;
 } MicroSearch;
 
-/* Fills rows and need of *out with the largest divisor of batch below it that fits, and 1 when none does; what
- * was tried last is that one. */
+/* Fills rows and need of *out with the largest divisor of batch below it (of packed rows: the largest number) that
+ * fits, and 1 when none does; what was tried last is that one. */
 bool micro_search(const MicroSearch *x, MicroChoice *out, Err *err);
 
 #endif

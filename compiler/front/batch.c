@@ -33,9 +33,10 @@ static const Dim *size_named(Elab *e, const char *name, int64_t hi)
     return dim_of(e->ir, dim_named(e, sym(e->ir->syms, name), 0, hi));
 }
 
-/* images: all images of the batch in one row; slots: where their features go; order: of tiles. */
-static void image_fields(Elab *e, FieldList *out, const DataSpec *s, const Dim *rows,
-                         int64_t picture_rows)
+/* images: all images of the batch in one row; slots: where their features go; order: of tiles. The number of images, or
+ * NULL where `order` says which they are. */
+static const Dim *image_fields(Elab *e, FieldList *out, const DataSpec *s, const Dim *rows,
+                               int64_t picture_rows)
 {
     const DatumType *t = &s->image->type;
     const Dim *slots[2] = {rows, dim_const(e->ir, s->length)};
@@ -52,6 +53,7 @@ static void image_fields(Elab *e, FieldList *out, const DataSpec *s, const Dim *
     if (t->tiles) {
         add(e, out, "order", type_tensor(e->ir, DT_I32, 1, &order));
     }
+    return t->tiles ? NULL : dims[0];
 }
 
 static Batch *batch_new(Elab *e, const FieldList *list, bool text)
@@ -119,10 +121,14 @@ Batch *batch_of(Elab *e, const DataSpec *s, const Dim *rows, int64_t picture_row
     if (data_tokens(s)) {
         add_tokens(e, &list, rows, s->length);
     }
+    const Dim *pictures = NULL;
     if (s->info->conversations && s->image) {
-        image_fields(e, &list, s, rows, picture_rows);
+        pictures = image_fields(e, &list, s, rows, picture_rows);
     }
-    return batch_new(e, &list, false);
+    Batch *b = batch_new(e, &list, false);
+    b->rows = rows;
+    b->pictures = pictures;
+    return b;
 }
 
 const char *batch_text(Elab *e, const Batch *b)

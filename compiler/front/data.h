@@ -183,6 +183,8 @@ const char *batch_text(Elab *e, const Batch *b);
 
 /* Rows that each of so many pictures becomes where `place` puts them among tokens; 0: nothing says it. */
 int64_t picture_rows(Elab *e, const Graph *g, const Dim *pictures);
+/* A call of std's place(x, seen, at: slots). */
+bool places_pictures(void *elab, const Node *n);
 enum { PICTURES_OPEN = -1 }; /* rows of a picture while that is being found */
 /* How many there can be, of so many rows each (none: not known), among these tokens. */
 int64_t pictures_most(Elab *e, const Dim *tokens, int64_t rows);

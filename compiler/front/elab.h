@@ -138,8 +138,9 @@ typedef struct BatchField {
 typedef struct Batch {
     uint32_t n;
     BatchField *at;
-    Graph *g;  /* where its inputs are */
-    bool text; /* the record of a text field: tokens, pos, .. */
+    Graph *g;                   /* where its inputs are */
+    bool text;                  /* the record of a text field: tokens, pos, .. */
+    const Dim *rows, *pictures; /* of the fields; pictures: of `images`, or NULL */
 } Batch;
 
 /* A parameter or buffer of one instance. */

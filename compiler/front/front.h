@@ -50,7 +50,8 @@ Sym front_stage_path(const Front *f, uint32_t i);
  * numbers are: entry = index in program->entries, state = program state id
  * NULL after diagnostics. */
 Program *front_stage(Front *f, const char *name, PlanBuilder *b);
-/* The same with passes of so many rows, a divisor of program->divides: where that is 0, it changes nothing. */
+/* The same with passes of so many rows, a divisor of program->divides unless rows are packed: where that is 0, it changes
+ * nothing. */
 Program *front_stage_rows(Front *f, const char *name, int64_t rows, PlanBuilder *b);
 
 /* False after E0199 for everything in the program that is checked but cannot be run yet. Whoever makes

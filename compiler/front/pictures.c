@@ -3,9 +3,9 @@
  * (language.md 2.12: as many rows as there are slots). */
 #include "data.h"
 
-/* A call of std's place(x, seen, at: slots). */
-static bool is_place(Elab *e, const Node *n)
+bool places_pictures(void *elab, const Node *n)
 {
+    Elab *e = elab;
     static const char name[] = "place";
     if (op_info(n->op)->cls != OC_CALL || n->nin != 3 ||
         node_def(n)->name != sym(e->ir->syms, name)) {
@@ -21,7 +21,7 @@ int64_t picture_rows(Elab *e, const Graph *g, const Dim *pictures)
     int64_t most = 0;
     for (uint32_t i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
-        if (!is_place(e, n)) {
+        if (!places_pictures(e, n)) {
             continue;
         }
         const Type *seen = n->in[1]->type;

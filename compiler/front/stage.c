@@ -113,13 +113,14 @@ static bool duration_fits(Stage *s, const DataUse *use)
 }
 
 /* The loss of one pass over `rows` rows of the batch. */
-static const Val *pass_loss(Stage *s, const DataUse *use, const char *entry, uint32_t *number)
+static const Val *pass_loss(Stage *s, const DataUse *use, const char *entry, uint32_t *number,
+                            const Val **batch)
 {
     Elab *e = s->e;
     const StageLine *line = stage_line(s->def, "loss");
     *number = entry_begin(e, entry, MODE_TRAIN);
-    const Val *batch = data_batch_value(e, use, dim_const(e->ir, s->run.rows), s->def->span);
-    return batch_call(e, stage_env(s, line->scope), line->ast->kid[0], batch);
+    *batch = data_batch_value(e, use, dim_const(e->ir, s->run.rows), s->def->span);
+    return batch_call(e, stage_env(s, line->scope), line->ast->kid[0], *batch);
 }
 
 /* A number that adds up over the passes of a step: its value with this one. */
@@ -138,7 +139,7 @@ static const Node *added_up(const Stage *s, uint32_t state, const Node *n)
 }
 
 /* Of a program whose passes memory decides: whether rows meet, so that it may not. */
-static void find_meeting(Stage *s, const Val *loss)
+static void find_meeting(Stage *s, const Val *loss, const Batch *batch)
 {
     Elab *e = s->e;
     const Node **sums = NEW_ARRAY(e->arena, const Node *, loss->loss.n * 3 + (size_t)1);
@@ -148,7 +149,14 @@ static void find_meeting(Stage *s, const Val *loss)
         weights[i] = loss->loss.term[i].weight;
         factors[i] = loss->loss.term[i].by;
     }
-    const RowSums x = {s->run.batch, loss->loss.n, sums, weights, factors};
+    const RowSums x = {.rows = batch->rows,
+                       .pictures = batch->pictures,
+                       .places = places_pictures,
+                       .user = e,
+                       .n = loss->loss.n,
+                       .sum = sums,
+                       .weight = weights,
+                       .factor = factors};
     e->program->meet = s->average_passes ? sums[0] : graph_rows_meet(e->g, &x);
 }
 
@@ -204,10 +212,10 @@ static bool micro_entry(Stage *s, const DataUse *use)
 {
     Elab *e = s->e;
     const Node *sum, *weight;
-    const Val *loss = pass_loss(s, use, "micro", &s->run.micro);
+    const Val *batch, *loss = pass_loss(s, use, "micro", &s->run.micro, &batch);
     s->adds_up = loss_adds_up(loss);
     if (e->program->divides && loss->kind == V_LOSS && !e->program->accumulates) {
-        find_meeting(s, loss);
+        find_meeting(s, loss, batch->batch);
     }
     const Node *const *total = total_weights(s, loss);
     if (!loss_pair(e, loss, total, &sum, &weight) ||
@@ -237,7 +245,7 @@ static bool weigh_entry(Stage *s, const DataUse *use)
     if (s->adds_up || s->average_passes || !e->program->accumulates) {
         return true;
     }
-    const Val *loss = pass_loss(s, use, "weigh", &s->run.weigh);
+    const Val *batch, *loss = pass_loss(s, use, "weigh", &s->run.weigh, &batch);
     if (loss->kind != V_LOSS) {
         return false;
     }
@@ -481,9 +489,9 @@ bool stage_entries(Elab *e, PlanBuilder *b, const StageDef *def)
         !passes_divide(&s, &use) || !duration_fits(&s, &use)) {
         return false;
     }
-    bool divides = s.divides && !data_packs(use.spec);
-    e->program->divides = divides ? s.run.batch : 0;
-    s.run.rows = s.micro ? s.micro : divides && e->rows ? e->rows : s.run.batch;
+    e->program->divides = s.divides ? s.run.batch : 0;
+    e->program->packed = data_packs(use.spec);
+    s.run.rows = s.micro ? s.micro : s.divides && e->rows ? e->rows : s.run.batch;
     if (s.run.rows > s.run.batch) /* packed samples never need more rows than there are samples */
         s.run.rows = s.run.batch;
     e->program->accumulates = s.run.rows < s.run.batch;

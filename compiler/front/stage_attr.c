@@ -362,7 +362,7 @@ static bool read_duration(Stage *s)
     return true;
 }
 
-/* Rows of one pass. Of packed data `micro` counts rows and `batch` samples: nothing to divide. */
+/* Rows of one pass. Of packed data `micro` counts rows and `batch` samples. */
 static bool read_batch(Stage *s)
 {
     Elab *e = s->e;

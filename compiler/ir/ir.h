@@ -403,7 +403,12 @@ const Node *graph_fewer_rows(Graph *g, const Node *n, const Node *const *in, con
 
 /* Terms of a loss: sums over the rows of the batch, their weights and factors (NULL: none); scalars. */
 typedef struct RowSums {
-    int64_t rows; /* extent of axis 0 of every input */
+    const Dim *rows; /* axis 0 of every input .. */
+    const Dim
+        *pictures; /* .. but of those of the rows' pictures, in their order; NULL: there are none */
+    bool (*places)(void *user,
+                   const Node *call); /* call puts what is seen in pictures into their rows */
+    void *user;
     uint32_t n;
     const Node *const *sum, *const *weight, *const *factor;
 } RowSums;
@@ -622,8 +627,9 @@ typedef struct Program {
     VEC(RematRule) remat; /* of clauses */
     Map *grads;           /* parameter -> its GRAD state; made by program_state */
     bool accumulates; /* several passes make a step: gradients add up from the slot `first` on */
-    /* `micro = auto`: the rows of the batch, which may be cut into passes; else 0 */
+    /* `micro = auto`: the most rows of the batch, which may be cut into passes; else 0 */
     int64_t divides;
+    bool packed; /* of such a program: samples share rows, and the last pass may have fewer */
     const Node
         *meet; /* of such a program, in `micro`: where rows meet, so that they may not; or NULL */
 } Program;

@@ -1,7 +1,8 @@
 /* meet.c: whether rows of the batch meet: whether what a pass computes for a row depends on which other rows
  * are in it. Where they do not, a batch may be cut into passes, and sums over rows add up to the same.
  *
- * Axis 0 of every input is the batch. A walk forward notes for each value which of its axes is the
+ * Axis 0 of every input is the batch, or the pictures of its rows one behind the other, which a call of `place` brings
+ * to their rows. A walk forward notes for each value which of its axes is the
  * batch, which axes it differs along by number (parameters, iota: row 3 of a pass is not row 3 of the batch),
  * or that it is a sum over rows. A sum may be added to a sum and scaled by what is the same in all passes; all
  * else that brings rows together has them meet. Calls are looked into; a loop until what goes round stays
@@ -15,17 +16,20 @@ typedef enum Part { ALIKE, ROWS, SUMMED, MEET } Part; /* in the order in which t
 
 typedef struct Spread {
     Part part;
-    uint32_t axis;   /* ROWS: the batch */
+    uint32_t axis;   /* ROWS: the batch, or its .. */
+    bool pictures;   /* .. pictures */
     uint32_t varies; /* ALIKE: bit per axis: it differs along it by number */
     const Node *met; /* MEET: where */
 } Spread;
 
 typedef struct Meet {
     Arena *arena;
+    Ir *ir;
+    const RowSums *sums;
     Spread **at; /* by id: one, or one for each member of a tuple */
 } Meet;
 
-static Spread **walk(Arena *arena, const Graph *g, const Spread *inputs);
+static Spread **walk(const Meet *outer, const Graph *g, const Spread *inputs);
 
 static uint32_t members(const Type *t)
 {
@@ -47,23 +51,17 @@ static uint32_t all_axes(const Type *t)
 enum { FOLDED = IR_MAX_RANK + 1, LOST }; /* no axis: summed up; not to be followed */
 
 /* The batch is the leading part of an axis, behind the same elements. */
-static uint32_t reshaped(const Node *n, uint32_t axis)
+static uint32_t reshaped(Ir *ir, const Node *n, uint32_t axis)
 {
     const Type *from = n->in[0]->type, *to = n->type;
-    int64_t before = 1, reached = 1, extent, size;
-    for (uint32_t i = 0; i < axis; i++) {
-        if (!dim_is_const(from->dims[i], &extent))
-            return LOST;
-        before *= extent;
-    }
-    if (!dim_is_const(from->dims[axis], &size))
-        return LOST;
+    const Dim *before = dim_const(ir, 1), *reached = before, *size = from->dims[axis], *part;
+    for (uint32_t i = 0; i < axis; i++)
+        before = dim_mul(ir, before, from->dims[i]);
     for (uint32_t i = 0; i < to->rank; i++) {
-        if (!dim_is_const(to->dims[i], &extent))
-            return LOST;
-        if (reached == before && (extent > 1 || size == 1))
-            return extent % size == 0 || size % extent == 0 ? i : LOST;
-        reached *= extent;
+        const Dim *extent = to->dims[i];
+        if (reached == before && (!dim_equals(extent, 1) || dim_equals(size, 1)))
+            return dim_div(ir, extent, size, &part) || dim_div(ir, size, extent, &part) ? i : LOST;
+        reached = dim_mul(ir, reached, extent);
     }
     return LOST;
 }
@@ -122,10 +120,10 @@ static uint32_t reduced(const Node *n, uint32_t axis)
     return axis - below;
 }
 
-static uint32_t viewed(const Node *n, uint32_t axis)
+static uint32_t viewed(Ir *ir, const Node *n, uint32_t axis)
 {
     if (n->op == OP_RESHAPE)
-        return reshaped(n, axis);
+        return reshaped(ir, n, axis);
     if (n->op == OP_EXPAND)
         return (uint32_t)node_ints(n, "axes")->ints[axis];
     if (n->op == OP_PERMUTE) {
@@ -142,13 +140,13 @@ static uint32_t viewed(const Node *n, uint32_t axis)
 }
 
 /* Which axis of n an axis of operand k is, or FOLDED or LOST. */
-static uint32_t axis_above(const Node *n, uint32_t k, uint32_t axis)
+static uint32_t axis_above(Ir *ir, const Node *n, uint32_t k, uint32_t axis)
 {
     switch (op_info(n->op)->cls) {
     case OC_ELEM:
         return axis;
     case OC_VIEW:
-        return viewed(n, axis);
+        return viewed(ir, n, axis);
     case OC_GATHER:
         return gathered(n, k, axis);
     case OC_REDUCE:
@@ -198,7 +196,7 @@ static bool adds_up(const Node *n, const Spread *const *in)
 }
 
 /* Bits of the result's axes along which it differs because operand k does. */
-static uint32_t varies_above(const Node *n, uint32_t k, uint32_t bits)
+static uint32_t varies_above(Ir *ir, const Node *n, uint32_t k, uint32_t bits)
 {
     const Type *t = n->in[k]->type;
     uint32_t out = 0;
@@ -208,60 +206,64 @@ static uint32_t varies_above(const Node *n, uint32_t k, uint32_t bits)
         bool chosen = n->op == OP_GATHER && k == 0 && node_int(n, "axis") == i;
         if (!((bits >> i) & 1) || chosen)
             continue;
-        uint32_t to = axis_above(n, k, i);
+        uint32_t to = axis_above(ir, n, k, i);
         out |= to == LOST ? all_axes(n->type) : to == FOLDED ? 0 : 1u << to;
     }
     return out;
 }
 
-/* The axis of the batch in the result, FOLDED, or LOST: operands disagree. IR_MAX_RANK: no operand has it. */
-static uint32_t batch_axis(const Node *n, const Spread *const *in)
+/* The axis of the batch, or of its pictures, in the result, FOLDED, or LOST: operands disagree. IR_MAX_RANK: no
+ * operand has it. */
+static uint32_t batch_axis(Ir *ir, const Node *n, const Spread *const *in, bool *pictures)
 {
     uint32_t axis = IR_MAX_RANK;
     for (uint32_t k = 0; k < n->nin; k++) {
         if (in[k]->part != ROWS)
             continue;
-        uint32_t to = axis_above(n, k, in[k]->axis);
-        if (axis != IR_MAX_RANK && axis != to)
+        uint32_t to = axis_above(ir, n, k, in[k]->axis);
+        if (axis != IR_MAX_RANK && (axis != to || *pictures != in[k]->pictures))
             return LOST;
         axis = to;
+        *pictures = in[k]->pictures;
     }
     return axis;
 }
 
 /* Rows that are numbered from 0 in each pass are others in one pass. */
-static bool numbered(const Node *n, const Spread *const *in, uint32_t axis)
+static bool numbered(Ir *ir, const Node *n, const Spread *const *in, uint32_t axis)
 {
     for (uint32_t k = 0; k < n->nin; k++) {
         if (in[k]->part != ALIKE)
             continue;
         if (axis == FOLDED ? in[k]->varies != 0 && op_info(n->op)->cls == OC_CONTRACT
-                           : (varies_above(n, k, in[k]->varies) >> axis) & 1)
+                           : (varies_above(ir, n, k, in[k]->varies) >> axis) & 1)
             return true;
     }
     return false;
 }
 
-static Spread of_operands(const Node *n, const Spread *const *in)
+static Spread of_operands(Ir *ir, const Node *n, const Spread *const *in)
 {
     Spread s = {0};
-    bool sums = false;
+    bool sums = false, pictures = false;
     for (uint32_t k = 0; k < n->nin; k++) {
         if (n->in[k]->type->is_tuple)
             return meets(n);
         if (in[k]->part == MEET)
             return *in[k];
         sums = sums || in[k]->part == SUMMED;
-        s.varies |= varies_above(n, k, in[k]->varies);
+        s.varies |= varies_above(ir, n, k, in[k]->varies);
     }
-    uint32_t axis = batch_axis(n, in);
+    uint32_t axis = batch_axis(ir, n, in, &pictures);
     if (axis == IR_MAX_RANK && !sums)
         return s;
     if (sums)
         return axis == IR_MAX_RANK && adds_up(n, in) ? (Spread){.part = SUMMED} : meets(n);
-    if (axis == LOST || numbered(n, in, axis))
+    if (axis == LOST || numbered(ir, n, in, axis))
         return meets(n);
-    return (Spread){.part = axis == FOLDED ? SUMMED : ROWS, .axis = axis == FOLDED ? 0 : axis};
+    if (axis == FOLDED)
+        return (Spread){.part = SUMMED};
+    return (Spread){.part = ROWS, .axis = axis, .pictures = pictures};
 }
 
 /* ---- calls and loops ---- */
@@ -292,12 +294,25 @@ static bool go_in(Meet *m, const Node *n, Spread *inputs)
     return met.part != MEET;
 }
 
+/* What is seen in the pictures of rows goes into these rows. */
+static bool placed(const Spread *in)
+{
+    bool rows = in[0].part == ROWS && !in[0].pictures && in[0].axis == 0,
+         seen = in[1].part == ROWS && in[1].pictures && in[1].axis == 0,
+         at = in[2].part == ROWS && !in[2].pictures && in[2].axis == 0;
+    return rows && seen && at;
+}
+
 static void of_call(Meet *m, const Node *n)
 {
     const Graph *body = node_def(n)->body;
     Spread *inputs = NEW_ARRAY(m->arena, Spread, body->inputs.n + (size_t)1);
-    if (go_in(m, n, inputs))
-        copy_results(m, n, body, walk(m->arena, body, inputs));
+    if (!go_in(m, n, inputs))
+        return;
+    if (m->sums->places && m->sums->places(m->sums->user, n) && placed(inputs))
+        m->at[n->id][0] = inputs[0];
+    else
+        copy_results(m, n, body, walk(m, body, inputs));
 }
 
 /* What either may be. */
@@ -312,7 +327,8 @@ static bool join(Spread *s, Spread other, const Node *n)
         *s = other;
     else if (other.part == ALIKE && s->part == ROWS && !((other.varies >> s->axis) & 1))
         return false;
-    else if (other.part != ROWS || s->part != ROWS || other.axis != s->axis)
+    else if (other.part != ROWS || s->part != ROWS || other.axis != s->axis ||
+             other.pictures != s->pictures)
         *s = meets(n);
     return s->part != was.part || s->varies != was.varies;
 }
@@ -339,7 +355,7 @@ static void of_loop(Meet *m, const Node *n)
     }
     for (bool changed = true; changed;) { /* each round raises one of few bits */
         changed = false;
-        inside = walk(m->arena, body, inputs);
+        inside = walk(m, body, inputs);
         for (uint32_t i = 0; i < carry; i++)
             changed = join(&inputs[i], inside[body->results.at[i].node->id][0], n) || changed;
     }
@@ -399,14 +415,15 @@ static void visit(Meet *m, const Node *n)
     const Spread **in = NEW_ARRAY(m->arena, const Spread *, n->nin + 1);
     for (uint32_t k = 0; k < n->nin; k++)
         in[k] = m->at[n->in[k]->id];
-    *m->at[n->id] = of_operands(n, in);
+    *m->at[n->id] = of_operands(m->ir, n, in);
 }
 
-static Spread **walk(Arena *arena, const Graph *g, const Spread *inputs)
+static Spread **walk(const Meet *outer, const Graph *g, const Spread *inputs)
 {
-    Meet m = {.arena = arena, .at = NEW_ARRAY(arena, Spread *, g->nodes.n + 1)};
+    Meet m = *outer;
+    m.at = NEW_ARRAY(m.arena, Spread *, g->nodes.n + 1);
     for (uint32_t i = 0; i < g->inputs.n; i++) {
-        m.at[g->inputs.at[i]->id] = NEW(arena, Spread);
+        m.at[g->inputs.at[i]->id] = NEW(m.arena, Spread);
         *m.at[g->inputs.at[i]->id] = inputs[i];
     }
     for (uint32_t i = 0; i < g->nodes.n; i++)
@@ -432,10 +449,14 @@ const Node *graph_rows_meet(const Graph *g, const RowSums *x)
     Spread *inputs = NEW_ARRAY(arena, Spread, g->inputs.n + (size_t)1);
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Type *t = g->inputs.at[i]->type;
-        bool batch = t->rank && dim_equals(t->dims[0], x->rows);
-        inputs[i] = batch ? (Spread){.part = ROWS} : meets(g->inputs.at[i]);
+        bool pictures = t->rank && x->pictures && t->dims[0] == x->pictures;
+        bool batch = pictures || (t->rank && t->dims[0] == x->rows);
+        inputs[i] = batch ? (Spread){.part = ROWS, .pictures = pictures} : meets(g->inputs.at[i]);
     }
-    Spread **at = walk(arena, g, inputs);
+    const Meet whole = {.arena = arena, .ir = g->ir, .sums = x};
+    Spread **at = walk(&whole, g, inputs);
+    int64_t rows;
+    bool fixed = dim_is_const(x->rows, &rows);
     const Node *met = g->writes.n ? g->writes.at[0].node : NULL;
     for (uint32_t i = 0; i < x->n && !met; i++) {
         const Spread *sum = at[x->sum[i]->id], *weight = at[x->weight[i]->id];
@@ -444,7 +465,7 @@ const Node *graph_rows_meet(const Graph *g, const RowSums *x)
             met = factor;
         else if (sum->part == MEET || weight->part == MEET)
             met = sum->part == MEET ? sum->met : weight->met;
-        else if (weight->part != SUMMED && !counts_rows(x->weight[i], x->rows))
+        else if (weight->part != SUMMED && !(fixed && counts_rows(x->weight[i], rows)))
             met = x->sum[i];
     }
     arena_free(arena);

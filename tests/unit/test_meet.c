@@ -28,26 +28,82 @@ typedef struct Case {
     const char *before, *forward, *loss;
 } Case;
 
-static bool meet_in(const Case *c)
+static bool meet_in_program(const char *text, bool packed)
 {
-    char text[4000];
-    const char *forward = c->forward ? c->forward : "fc(x)";
-    snprintf(text, sizeof text, PROGRAM, c->before ? c->before : "", *forward == '{' ? "" : "= ",
-             forward, c->loss ? c->loss : "mean(net(b.x, b.y))");
     Lab l = lab_open(text);
     if (!l.front)
         fail_msg("%s", text);
     PlanBuilder *b = planb_new(l.arena);
     Program *p = front_stage(l.front, NULL, b);
     if (!p)
-        fail_msg("%s\n%s\n%s", c->forward ? c->forward : "", c->loss ? c->loss : "",
-                 lab_reports(&l));
+        fail_msg("%s\n%s", text, lab_reports(&l));
     assert_int_equal(p->divides, 8);
+    assert_int_equal(p->packed, packed);
     bool meet = p->meet != NULL;
-    Program *halves = meet ? NULL : front_stage_rows(l.front, NULL, 4, planb_new(l.arena));
-    assert_true(meet || (halves && halves->accumulates));
+    Program *less =
+        meet ? NULL : front_stage_rows(l.front, NULL, packed ? 3 : 4, planb_new(l.arena));
+    assert_true(meet || (less && less->accumulates));
     lab_close(&l);
     return meet;
+}
+
+static bool meet_in(const Case *c)
+{
+    char text[4000];
+    const char *forward = c->forward ? c->forward : "fc(x)";
+    snprintf(text, sizeof text, PROGRAM, c->before ? c->before : "", *forward == '{' ? "" : "= ",
+             forward, c->loss ? c->loss : "mean(net(b.x, b.y))");
+    return meet_in_program(text, false);
+}
+
+/* ---- texts and their pictures ---- */
+
+#define TALKS                                                                                      \
+    "template talk { begin = [bos] ; user = [image, content] ; assistant = [learn(content)] }\n"   \
+    "let mid = [0.5, 0.5, 0.5]\n"                                                                  \
+    "data talks {\n"                                                                               \
+    "  source = conversations(\"t.json\", images: \"p\")\n"                                        \
+    "  tokenizer = hf(\"t\", pad: \"<unk>\") ; template = talk ; length = 64 ; pack = %s\n"        \
+    "  image = img => img |> resize(8) |> normalize(mid, mid)\n"                                   \
+    "}\n"                                                                                          \
+    "module Reader(V, D) {\n"                                                                      \
+    "  embed: Embedding(V, D)\n"                                                                   \
+    "  see:   Conv2d(3, D, kernel: 4, stride: 4, bias: none)\n"                                    \
+    "  head:  Linear(D, V)\n"                                                                      \
+    "  fn seen(images: f32[N, 3, 8, 8]) -> [N, 4, D] = (see(images) as [N, D, 4]) |> turn\n"       \
+    "  fn forward(tokens: i32[B, T], images: f32[N, 3, 8, 8], slots: bool[B, T]) -> [B, T, V] =\n" \
+    "    %s |> head\n"                                                                             \
+    "}\n"                                                                                          \
+    "fn turn(x: [N, D, P]) -> [N, P, D] { y[n, p, d] = x[n, d, p] ; y }\n"                         \
+    "model reader = Reader(1000, 16)\n"                                                            \
+    "train reader {\n"                                                                             \
+    "  data = talks ; lr = 1e-3 ; batch = 8 ; micro = auto ; steps = 1\n"                          \
+    "  loss = b => cross_entropy(reader(b.tokens, b.images, b.slots), b.targets, mask: b.learn)\n" \
+    "}\n"
+
+static void pictures_go_with_their_rows(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *forward;
+        bool meet;
+    } cases[] = {
+        {"embed(tokens) |> place(seen(images), at: slots)", false},
+        {"embed(tokens) |> place(seen(images) as [N * 4, D], at: slots)", false},
+        {"embed(tokens) |> place(softmax(seen(images)), at: slots)", false},
+        {"embed(tokens) |> place(seen(images) - mean(seen(images), axis: 0), at: slots)", true},
+        {"embed(tokens) |> place(cumsum(seen(images), axis: 0), at: slots)", true},
+        {"embed(tokens) |> place(seen(images), at: cumsum(i32(slots), axis: 0) > 0)", true},
+        {"embed(cumsum(tokens, axis: 0)) |> place(seen(images), at: slots)", true},
+        {"embed(tokens) + sum(seen(images), axis: all)", true},
+    };
+    for (size_t i = 0; i < 2 * COUNT(cases); i++) {
+        char text[4000];
+        bool packed = i & 1;
+        snprintf(text, sizeof text, TALKS, packed ? "true" : "false", cases[i / 2].forward);
+        if (meet_in_program(text, packed) != cases[i / 2].meet)
+            fail_msg("%s, packed: %d", cases[i / 2].forward, packed);
+    }
 }
 
 static void rows_that_stay_apart(void **state)
@@ -110,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_that_stay_apart),
         cmocka_unit_test(rows_that_meet),
+        cmocka_unit_test(pictures_go_with_their_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
