@@ -37,7 +37,8 @@ static bool read_limit(Cli *cli, uint64_t *skip, Err *err)
     return true;
 }
 
-/* --memory-limit: 8GiB, 500MB, 1e9, none. Commands that only look have no bound of their own. */
+/* --memory-limit: 8GiB, 500MB, 1e9, none. Commands that only look have no bound of their own; what is predicted has
+ * to fit its GPU. */
 static bool read_memory(Cli *cli, uint64_t *out, Err *err)
 {
     static const struct {
@@ -50,6 +51,12 @@ static bool read_memory(Cli *cli, uint64_t *out, Err *err)
     bool looks = false;
     for (size_t i = 0; i < COUNT(looking); i++)
         looks = looks || strcmp(cli->command->name, looking[i]) == 0;
+    Target gpu;
+    if (!text && cli_has(cli, OPT_predict)) {
+        bool known = target_machine(&gpu, cli->value[OPT_predict], err);
+        *out = known ? gpu.memory : 0;
+        return known;
+    }
     if (!text) {
         *out = looks ? UINT64_MAX : 0;
         return true;
@@ -276,7 +283,7 @@ void report_micro(Cli *cli, const Compile *c)
     fprintf(stderr,
             "micro = %lld: one pass of all %lld rows needs %s of memory, and %lld passes need %s\n",
             (long long)m->rows, (long long)m->batch, size_text(cli->arena, m->whole),
-            (long long)(m->batch / m->rows), size_text(cli->arena, m->need));
+            (long long)((m->batch + m->rows - 1) / m->rows), size_text(cli->arena, m->need));
 }
 
 Runtime *open_runtime(Cli *cli, const Plan *plan, Err *err)

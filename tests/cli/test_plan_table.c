@@ -159,10 +159,21 @@ static void predicted_sizes(void **state)
     const char *some =
         GOOD(tool, "plan", "-q", path, "--stage", "instruct", "--set", "llava.instruct.micro=2",
              "--sizes", "images=2", "--entry", "micro", "--predict", "h200", "--json");
-    /* 6 N a token for the language model, and what `remat` computes again; pictures are little beside that */
+    /* 6 N a token for the language model, and what memory has computed again; pictures are little beside that */
     double rule = 6 * 7.11e9 * 2 * 2048, products = number_at(some, "\"product_flops\":");
     assert_true(products > rule && products < 1.6 * rule);
     check_lacks(some, "\"entry\":\"update\"");
+    /* passes follow from the memory of that GPU, and sizes hold in them, too */
+    const char *whole = GOOD(tool, "plan", path, "--stage", "instruct", "--predict", "h200"),
+               *one = GOOD(tool, "plan", path, "--stage", "instruct", "--predict", "h200",
+                           "--sizes", "images=1");
+    check_has(whole, "a step of 128 passes: predicted for h200: ");
+    assert_true(number_at(one, "passes: predicted for h200: ") <
+                0.995 * number_at(whole, "passes: predicted for h200: "));
+    Outcome small = RUN(tool, "plan", "-q", path, "--stage", "instruct", "--predict", "h100");
+    check_code(&small, 1);
+    check_has(small.err, "error[E0812]: `llava.instruct` needs ");
+    check_has(small.err, "its budget is 79.00 GiB");
 #endif
     Outcome o = RUN(tool, "plan", "-q", path, "--stage", "align", "--sizes", "images=2,x=1",
                     "--predict", "h200");
