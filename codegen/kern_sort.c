@@ -6,7 +6,14 @@
  * a long line together (mdl_block_sort.h). */
 #include "lines.h"
 
-enum { LONG_LINE = 256, BLOCK_THREADS = 512, WARP = 32, BINS = 256 };
+enum {
+    LONG_LINE = 256,
+    VERY_LONG = 8192,
+    BLOCK_THREADS = 512,
+    MOST_THREADS = 1024,
+    WARP = 32,
+    BINS = 256
+};
 
 typedef struct Sorted {
     Lines l;
@@ -75,15 +82,15 @@ static void sort_line(Lower *lo, Sorted *s)
 static void open_phase(Lower *lo, Sorted *s, const Dim *tasks)
 {
     KPhase *phase = kernel_phase(lo->k, "", tasks, "orders lines");
-    bool together = phase->threads && dim_hi(lo->ir, s->l.length) >= LONG_LINE;
+    int64_t n = dim_hi(lo->ir, s->l.length), team = n < VERY_LONG ? BLOCK_THREADS : MOST_THREADS;
+    bool together = phase->threads && n >= LONG_LINE;
     if (together) {
-        phase->threads = BLOCK_THREADS;
-        s->counts =
-            kernel_shared(lo->k, "counts", DT_I32, (BLOCK_THREADS / WARP + 1) * (int64_t)BINS);
+        phase->threads = (uint32_t)team;
+        s->counts = kernel_shared(lo->k, "counts", DT_I32, (team / WARP + 1) * BINS);
     }
     scope_begin(lo, phase);
     if (together)
-        team_begin(lo, phase, BLOCK_THREADS);
+        team_begin(lo, phase, team);
 }
 
 void lower_sort(Lower *lo)

@@ -207,6 +207,7 @@ void lower_update(Lower *lo);
 void lower_xent(Lower *lo);
 void gpu_gemm(Lower *lo);
 void gpu_scatter(Lower *lo);
+void gpu_prefix(Lower *lo);
 void gpu_attention(Lower *lo);
 void gpu_attention_bwd(Lower *lo);
 void gpu_xent(Lower *lo);

@@ -69,6 +69,16 @@ static double written(const Lower *lo)
     return sum;
 }
 
+/* What a block that orders lines by bytes of their keys moves besides: to count, to place, and places (mdl_block_sort.h). */
+static double sort_bytes(const Lower *lo)
+{
+    const Node *sort = lo->body->results.at[0].node;
+    if (lo->cls != KC_SORT || !lo->k->threads)
+        return 0;
+    double key = dtype_has_vector(sort->in[0]->type->dtype) ? 4 : 8;
+    return count(lo, sort->type) * (2 * key + key * (3 * key + 2 * 4));
+}
+
 static double all_bytes(const Lower *lo)
 {
     const Graph *body = lo->body;
@@ -77,6 +87,7 @@ static double all_bytes(const Lower *lo)
         return update_bytes(lo, last);
     bool each = lo->group->nin == body->inputs.n; /* else a table: sets of operands */
     double sum = each && lo->cls == KC_GEMM ? written(lo) : bytes(lo, lo->group->type);
+    sum += sort_bytes(lo);
     for (uint32_t i = 0; i < lo->group->nin; i++) {
         const Type *t = lo->group->in[i]->type;
         sum += each ? touched(lo, body->inputs.at[i]) * dtype_info(t->dtype)->bytes : bytes(lo, t);

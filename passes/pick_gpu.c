@@ -20,7 +20,10 @@ enum {
     FEW_ROWS = 64,    /* rows that are cut when .. */
     LONG_ROW = 16384, /* .. they have more elements than this */
     CHUNK = 8192,     /* elements of a tensor that a block works on */
-    LEAST_ROWS = 8
+    LEAST_ROWS = 8,
+    BLOCK = 256,       /* threads of a line that is summed up, or .. */
+    MOST_BLOCK = 1024, /* .. where lines are few and longer than .. */
+    LONG_LINE = 8192
 };
 
 static int64_t ceil_of(int64_t a, int64_t b)
@@ -80,6 +83,26 @@ static void gpu_row_col(PassCx *cx, const Graph *body, int64_t *config)
     config[0] =
         pick_clamp(ceil_of(rows, blocks), LEAST_ROWS, rows > LEAST_ROWS ? rows : LEAST_ROWS);
     config[1] = team;
+}
+
+/* Threads that share a line of a running sum. One, where lines are short, where neighbouring threads have neighbouring
+ * lines and these fill the GPU, and where pieces may not be joined (gpu_prefix.c). */
+static int64_t prefix_team(PassCx *cx, const Graph *body)
+{
+    const Node *scan = pick_first_of(body, OC_SCAN);
+    const Type *t = scan->type;
+    uint32_t axis = (uint32_t)node_int(scan, "axis");
+    int64_t n = dim_hi(cx->ir, t->dims[axis]), all = pick_count(cx->ir, t), inner = 1;
+    for (uint32_t i = axis + 1; i < t->rank; i++)
+        inner *= dim_hi(cx->ir, t->dims[i]);
+    int64_t lines = n > 0 ? all / n : 0;
+    if (n < WARP || (inner >= WARP && lines >= cx->target->cores * 128))
+        return 1;
+    if (dtype_is_float(t->dtype) && !op_info(scan->op)->pieces)
+        return 1;
+    if (n <= WARP_ROW)
+        return WARP;
+    return n <= LONG_LINE || lines >= cx->target->cores ? BLOCK : MOST_BLOCK;
 }
 
 /* ---- products ---- */
@@ -443,6 +466,9 @@ void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
     case KC_ROW_COL:
         gpu_row_col(cx, body, config);
         return;
+    case KC_PREFIX:
+        config[1] = prefix_team(cx, body);
+        return;
     case KC_GEMM:
         gpu_gemm_tile(cx, body, config);
         return;
@@ -458,7 +484,6 @@ void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
         return;
     case KC_MAP:
     case KC_SCATTER:
-    case KC_PREFIX:
     case KC_SORT:
     case KC_UPDATE:
         return;

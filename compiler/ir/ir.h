@@ -207,6 +207,7 @@ typedef struct OpInfo {
     EvalTensorFn eval_tensor; /* everything else that computes */
     AtFn at;                  /* index map; NULL: not by index (reduce, contract, call ...) */
     double neutral;           /* OC_REDUCE, OC_SCAN: joined with x it gives x */
+    bool pieces;              /* OC_SCAN: floats may be folded in pieces, which are then joined */
     double cost;              /* OC_ELEM: f32 instructions per element; 0 means 1 */
     bool stops;               /* a constant to who differentiates, whatever it is of */
     bool folded;              /* OC_LEAF: fusion clones it into bodies instead of passing it */

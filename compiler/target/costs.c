@@ -11,6 +11,15 @@
 /* What lies between the ends of two launches of a graph beside their work: to begin, to fill the pipeline of memory, to end. */
 static const double start = 2e-6;
 
+/* Blocks, of a multiprocessor each, that ask for as much as memory can give: 64 bytes a cycle is what one gets. */
+static const double saturate = 32;
+
+/* How much longer memory takes because few blocks ask. */
+static double thin(const Work *w)
+{
+    return w->blocks > 0 && w->blocks < saturate ? saturate / fmax(w->blocks, 1) : 1;
+}
+
 /* How much longer arithmetic takes because multiprocessors are without a block. */
 static double idle(const Target *t, const Work *w)
 {
@@ -26,7 +35,7 @@ Prediction target_predict(const Target *t, const Work *w)
 {
     ASSERT(t->kind == TK_CUDA);
     const ClassReach *r = &class_info(w->cls)->reach;
-    Prediction p = {.memory = w->bytes / (t->bandwidth * r->memory)};
+    Prediction p = {.memory = w->bytes * thin(w) / (t->bandwidth * r->memory)};
     if (w->matrix > 0)
         p.arithmetic += w->matrix / (t->matrix * r->matrix);
     if (w->products > w->matrix)

@@ -1,7 +1,7 @@
 /* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_codegen_lines.c: prefix sums and products and orders along every axis, of all element types, with
  * ties, NaN, infinities and empty lines, for every instruction set this machine has: the bits of the
- * interpreter. */
+ * interpreter, but for sums of floats that threads of a GPU make in pieces. */
 #include "kernelcase.h"
 
 static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
@@ -16,7 +16,18 @@ typedef struct LineCase {
     DType dt;
     const int *dims;
     int64_t axis, flag, grain;
+    double lo, hi; /* of the operand; none: -2 .. 2 */
 } LineCase;
+
+/* How far off a sum in pieces may be, as codegen/gpu_prefix.c derives it: roundings times the sum of magnitudes, here of at
+ * most n elements up to 2 (and 1 for how they are rounded); where all have one sign, in units of the sum. */
+static double bound_of(const LineCase *c)
+{
+    enum { LANES = 2, WARP = 5, WARPS = 5, JOINS = 3, LEAST = 128 };
+    int64_t n = c->dims[c->axis];
+    double unit = c->dt == DT_F64 ? 0x1p-53 : 0x1p-24, pieces = (double)(n / LEAST + 1);
+    return (LANES + WARP + WARPS + JOINS + pieces + 1) * unit * (c->lo < c->hi ? 1 : 2 * (double)n);
+}
 
 /* Whole numbers and so ties; some are NaN (roots of negative numbers) or infinite. */
 static const Node *special(Graph *g, const Node *x)
@@ -45,7 +56,10 @@ static void add(Harness *h, const LineCase *c, bool specials)
                             .body = g,
                             .cls = c->cls,
                             .config = {c->grain},
-                            .nconfig = 1});
+                            .nconfig = 1,
+                            .tol = op_info(c->op)->pieces ? bound_of(c) : 0,
+                            .lo = c->lo,
+                            .hi = c->hi});
 }
 
 static void add_all(Harness *h, OpKind op, const char *cls)
@@ -53,7 +67,7 @@ static void add_all(Harness *h, OpKind op, const char *cls)
     for (size_t s = 0; s < COUNT(dims3); s++)
         for (int64_t axis = 0; axis < 3; axis++) {
             size_t t = (s + (size_t)axis) % COUNT(types);
-            LineCase c = {op, cls, types[t], dims3[s], axis, (int64_t)(s + t) % 2, 0};
+            LineCase c = {op, cls, types[t], dims3[s], axis, (int64_t)(s + t) % 2, 0, 0, 0};
             c.grain = (int64_t)(s % 3) * 40 + 1;
             add(h, &c, false);
             c.dt = t % 2 ? DT_F64 : DT_F32;
@@ -76,14 +90,46 @@ static void test_lines(void **state)
     }
 }
 
+/* Lines of several chunks, by warps and by blocks of both sizes, from both ends, also where a vector is no part of
+ * a line, and lines that lie across; of one sign, so that the bound is tight. */
+static void test_long(void **state)
+{
+    UNUSED(state);
+    static const int across[] = {1, 3001, 3}, warps[] = {5, 700, 1}, whole[] = {1, 1024, 2},
+                     blocks[] = {3, 4100, 1}, odd[] = {2, 9001, 1}, wide[] = {1, 36000, 1};
+    static const LineCase cases[] = {
+        {OP_CUMSUM, "prefix", DT_F32, wide, 1, 0, 1, 0, 1},
+        {OP_CUMSUM, "prefix", DT_F32, odd, 1, 1, 1, 0, 1},
+        {OP_CUMSUM, "prefix", DT_F32, blocks, 1, 0, 1, 0, 1},
+        {OP_CUMSUM, "prefix", DT_F32, across, 1, 0, 1, 0, 1},
+        {OP_CUMSUM, "prefix", DT_F32, warps, 1, 1, 1, 0, 1},
+        {OP_CUMSUM, "prefix", DT_F32, whole, 1, 0, 1, 0, 1},
+        {OP_CUMSUM, "prefix", DT_F64, blocks, 1, 1, 1, 0, 1},
+        {OP_CUMSUM, "prefix", DT_I32, odd, 1, 0, 1, 0, 0},
+        {OP_CUMSUM, "prefix", DT_U8, warps, 1, 0, 1, 0, 0},
+        {OP_CUMSUM, "prefix", DT_I64, across, 1, 1, 1, 0, 0},
+        {OP_CUMPROD, "prefix", DT_I32, blocks, 1, 0, 1, 0, 0},
+        {OP_CUMPROD, "prefix", DT_F32, blocks, 1, 0, 1, 0, 2},
+        {OP_ARGSORT, "sort", DT_F32, odd, 1, 1, 1, 0, 0},
+        {OP_ARGSORT, "sort", DT_I64, blocks, 1, 0, 1, 0, 0},
+    };
+    Harness *h = harness_new("sm_80");
+    for (size_t i = 0; i < COUNT(cases); i++)
+        add(h, &cases[i], false);
+    harness_run(h);
+}
+
 /* Extents known at run time, and an operand that is computed on the way. */
 static void test_dynamic(void **state)
 {
     UNUSED(state);
-    static const int values[] = {0, 1, 5, 40};
-    for (size_t v = 0; v < COUNT(values); v++) {
-        Harness *h = harness_new(NULL);
-        const Dim *d[] = {harness_dim(h, "B", 0, 40, values[v]), dim_const(h->ir, 24)};
+    static const int values[] = {0, 1, 5, 40}, longer[] = {0, 1, 4097, 9000};
+    for (size_t v = 0; v < 2 * COUNT(values); v++) {
+        bool gpu = v >= COUNT(values);
+        Harness *h = harness_new(gpu ? "sm_80" : NULL);
+        int value = gpu ? longer[v - COUNT(values)] : values[v];
+        const Dim *d[] = {harness_dim(h, "B", 0, gpu ? 9000 : 40, value),
+                          dim_const(h->ir, gpu ? 2 : 24)};
         for (int64_t axis = 0; axis < 2; axis++)
             for (int sort = 0; sort < 2; sort++) {
                 Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
@@ -99,7 +145,8 @@ static void test_dynamic(void **state)
                                         .body = g,
                                         .cls = sort ? "sort" : "prefix",
                                         .config = {sort ? 3 : 50},
-                                        .nconfig = 1});
+                                        .nconfig = 1,
+                                        .tol = 30 * 0x1p-24});
             }
         harness_run(h);
     }
@@ -109,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_long),
         cmocka_unit_test(test_dynamic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

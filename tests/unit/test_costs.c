@@ -54,6 +54,21 @@ static void memory(void **state)
     assert_true(fabs(p.memory / q.memory - h200.bandwidth / h100.bandwidth) < 1e-9);
 }
 
+/* One block cannot ask for all that memory gives: it takes as long as its multiprocessor lets it. */
+static void one_block(void **state)
+{
+    UNUSED(state);
+    Work w = {.cls = KC_PREFIX, .bytes = 2.5e6, .flops = 3e5, .launches = 1, .blocks = 1};
+    const double alone = seconds("h100", w);
+    w.blocks = 16;
+    const double some = seconds("h100", w);
+    w.blocks = 32;
+    const double many = seconds("h100", w);
+    w.blocks = 64;
+    assert_true(alone > 2.5e6 / 300e9 && alone > 5 * some && some > many);
+    assert_true(many >= seconds("h100", w));
+}
+
 /* 8192 x 8192 x 8192 in bf16 took 1.52 to 1.60 ms on an H100, 4096 cubed in f32 2.6 to 3.2 ms. */
 static void products(void **state)
 {
@@ -131,8 +146,9 @@ static void classes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(machines), cmocka_unit_test(memory),   cmocka_unit_test(products),
-        cmocka_unit_test(rounds),   cmocka_unit_test(launches), cmocka_unit_test(classes),
+        cmocka_unit_test(machines), cmocka_unit_test(memory), cmocka_unit_test(one_block),
+        cmocka_unit_test(products), cmocka_unit_test(rounds), cmocka_unit_test(launches),
+        cmocka_unit_test(classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

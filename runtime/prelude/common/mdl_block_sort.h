@@ -1,11 +1,12 @@
 /* mdl_block_sort.h: the stable order of one long line, by all threads of a block: radix, 8 bits at a time. Each warp
  * has a part of the line and walks it 32 keys at a time, first to count its keys of each bin, then to place
  * them: behind those of lower bins, of the same bin in warps before it, and of its own before. Lanes with equal
- * bins find each other by votes, so there are no atomics and one order. Keys are those of mdl_sort.h. */
+ * bins find each other by votes, so there is one order; only counts are atomic. Keys are those of mdl_sort.h. Memory is asked
+ * for MDL_SORT_AHEAD times 32 keys before the first of them are looked at. */
 #ifndef MDL_BLOCK_SORT_H
 #define MDL_BLOCK_SORT_H
 
-enum { MDL_SORT_BINS = 256 };
+enum { MDL_SORT_BINS = 256, MDL_SORT_AHEAD = 4 };
 
 /* The lanes whose bin is this lane's; what a lane without key gets is of no use. */
 MDL_FN uint32_t mdl_peers(int bin, int in)
@@ -70,35 +71,49 @@ MDL_FN void mdl_sort_places(int32_t *count, int32_t *total, int warps)
             for (int bin = mdl_lane(); bin < MDL_SORT_BINS; bin += 32)                             \
                 own[bin] = 0;                                                                      \
             mdl_syncwarp();                                                                        \
-            for (int64_t at = from; at < to; at += 32) {                                           \
-                int64_t i = at + mdl_lane();                                                       \
-                int in = i < to, bin = in ? (int)(key[i] >> byte * 8 & 255) : 0;                   \
-                uint32_t same = mdl_peers(bin, in);                                                \
-                if (in && mdl_bits_before(same) == 0)                                              \
-                    own[bin] += mdl_bits(same);                                                    \
-                mdl_syncwarp();                                                                    \
+            for (int64_t at = from + mdl_lane(); at - mdl_lane() < to;                             \
+                 at += 32 * MDL_SORT_AHEAD) {                                                      \
+                T k[MDL_SORT_AHEAD];                                                               \
+                MDL_UNROLL                                                                         \
+                for (int j = 0; j < MDL_SORT_AHEAD; j++)                                           \
+                    k[j] = at + 32 * j < to ? key[at + 32 * j] : 0;                                \
+                MDL_UNROLL                                                                         \
+                for (int j = 0; j < MDL_SORT_AHEAD; j++) {                                         \
+                    if (at + 32 * j < to)                                                          \
+                        mdl_atomic_add_i32(&own[k[j] >> byte * 8 & 255], 1);                       \
+                }                                                                                  \
             }                                                                                      \
             mdl_syncthreads();                                                                     \
             mdl_sort_places(count, total, warps);                                                  \
-            for (int64_t at = from; at < to; at += 32) {                                           \
-                int64_t i = at + mdl_lane();                                                       \
-                int in = i < to, bin = in ? (int)(key[i] >> byte * 8 & 255) : 0;                   \
-                uint32_t same = mdl_peers(bin, in);                                                \
-                int before = mdl_bits_before(same);                                                \
-                int place = in ? total[bin] + own[bin] + before : 0;                               \
-                mdl_syncwarp();                                                                    \
-                if (in) {                                                                          \
-                    key2[place] = key[i];                                                          \
-                    idx2[place] = idx[i];                                                          \
+            for (int64_t at = from + mdl_lane(); at - mdl_lane() < to;                             \
+                 at += 32 * MDL_SORT_AHEAD) {                                                      \
+                T k[MDL_SORT_AHEAD];                                                               \
+                int32_t x[MDL_SORT_AHEAD];                                                         \
+                MDL_UNROLL                                                                         \
+                for (int j = 0; j < MDL_SORT_AHEAD; j++) {                                         \
+                    k[j] = at + 32 * j < to ? key[at + 32 * j] : 0;                                \
+                    x[j] = at + 32 * j < to ? idx[at + 32 * j] : 0;                                \
                 }                                                                                  \
-                if (in && before == 0)                                                             \
-                    own[bin] += mdl_bits(same);                                                    \
-                mdl_syncwarp();                                                                    \
+                MDL_UNROLL                                                                         \
+                for (int j = 0; j < MDL_SORT_AHEAD; j++) {                                         \
+                    int in = at + 32 * j < to, bin = (int)(k[j] >> byte * 8 & 255);                \
+                    uint32_t same = mdl_peers(bin, in);                                            \
+                    int before = mdl_bits_before(same);                                            \
+                    int place = in ? total[bin] + own[bin] + before : 0;                           \
+                    mdl_syncwarp();                                                                \
+                    if (in) {                                                                      \
+                        key2[place] = k[j];                                                        \
+                        idx2[place] = x[j];                                                        \
+                    }                                                                              \
+                    if (in && before == 0)                                                         \
+                        own[bin] += mdl_bits(same);                                                \
+                    mdl_syncwarp();                                                                \
+                }                                                                                  \
             }                                                                                      \
             mdl_syncthreads();                                                                     \
-            T *k = key;                                                                            \
+            T *turn = key;                                                                         \
             key = key2;                                                                            \
-            key2 = k;                                                                              \
+            key2 = turn;                                                                           \
             int32_t *x = idx;                                                                      \
             idx = idx2;                                                                            \
             idx2 = x;                                                                              \
