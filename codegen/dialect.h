@@ -13,6 +13,8 @@ typedef struct Dialect {
     const char *head_maps;         /* of one with maps, %m of them */
     const char *head_cluster;      /* .. and in clusters of %c blocks */
     const char *open;              /* first line of a body */
+    const char *wait;              /* line that waits for the launch before */
+    const char *launch;            /* .. that lets the next one begin */
     const char *unroll;            /* line before a loop to unroll */
     const char *rolled;            /* .. to leave as it is */
     const char *aligned;           /* behind a local array */

@@ -23,6 +23,8 @@ const Dialect dialect_cuda = {
     .head_maps = "MDL_GPU_KERNEL_MAPS(%f, %t, %b, %m)",
     .head_cluster = "MDL_GPU_KERNEL_CLUSTER(%f, %t, %b, %m, %c)",
     .open = "    const MdlArgs *a = MDL_ARGS;\n",
+    .wait = "    mdl_grid_wait();\n",
+    .launch = "    mdl_grid_launch();\n",
     .unroll = "MDL_UNROLL\n",
     .rolled = "MDL_ROLLED\n",
     .aligned = "",

@@ -534,6 +534,10 @@ static void emit_head(Emit *e, const KPhase *p)
             emit_head_part(e, p, *++c);
     }
     sb_printf(&e->sb, "\n{\n%s", e->d->open);
+    if (p->waits)
+        sb_puts(&e->sb, e->d->wait);
+    if (p->waits && !p->stays)
+        sb_puts(&e->sb, e->d->launch);
 }
 
 /* Which task the team of this thread runs; teams beyond the last have none. */

@@ -656,6 +656,8 @@ Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig conf
     if (!fn)
         BUG("codegen: class %s has no kernels for %s", class_info(lo->cls)->name, target->name);
     fn(lo);
+    for (uint32_t i = 0; i < lo->k->phases.n; i++)
+        lo->k->phases.at[i].waits = target->chains;
     lower_count_work(lo);
     kernel_verify(lo->k);
     return lo->k;

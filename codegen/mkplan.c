@@ -353,7 +353,8 @@ static void add_phases(PlanCx *cx, const Kernel *k)
                        .team = from->team,
                        .shared = from->shared,
                        .blocks = from->blocks,
-                       .stays = from->stays};
+                       .stays = from->stays,
+                       .waits = from->waits};
         VEC_PUSH(cx->arena, &cx->b->phases, p);
     }
 }

@@ -47,6 +47,24 @@ enum {
     CUDA_CAPTURE_OF_THREAD = 1 /* other threads may call what a capture forbids */
 };
 
+/* CUlaunchAttribute: its value is a union of 64 bytes. CUlaunchConfig. */
+typedef struct CudaAttribute {
+    int id, pad;
+    union {
+        int on;
+        char room[64];
+    } value;
+} CudaAttribute;
+
+enum { CUDA_LAUNCH_BEFORE_END = 6 /* PROGRAMMATIC_STREAM_SERIALIZATION */ };
+
+typedef struct CudaLaunch {
+    unsigned grid[3], block[3], shared;
+    CudaStream stream;
+    CudaAttribute *attributes;
+    unsigned nattribute;
+} CudaLaunch;
+
 typedef struct CudaApi {
 #define CU(name, symbol, args) int(*name) args;
 #include "cuda_api.def"

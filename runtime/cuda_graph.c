@@ -19,6 +19,7 @@ bool cuda_graph_begin(CudaGraphs *g, CudaQueue *q, uint32_t number, const char *
     g->kept.at[number].what = arena_printf(g->arena, "the launches of %s", what);
     g->recording = number + 1;
     q->keeps = true;
+    q->behind_kernel = false;
     return true;
 }
 

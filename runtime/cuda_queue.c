@@ -4,6 +4,7 @@
 #include "cuda_queue.h"
 #include <time.h>
 
+enum { CHAINS_FROM = 12030 }; /* the driver that keeps such launches in graphs */
 enum { STAGE_BYTES = 4 << 20, SPIN_NS = 2000000, SLEEP_NS = 30000, LIMIT_SECONDS = 60 };
 
 static int64_t now_ns(void)
@@ -100,6 +101,7 @@ bool cuda_queue_enter(CudaQueue *q)
 
 bool cuda_queue_did(CudaQueue *q, const char *call, const char *what, int result)
 {
+    q->behind_kernel = false;
     if (q->failed.kind != ERR_NONE)
         return false;
     if (result >= CUDA_ILLEGAL_ADDRESS && q->reached < q->set)
@@ -204,14 +206,24 @@ bool cuda_queue_download(CudaQueue *q, void *to, CudaAddress from, size_t bytes,
 
 /* ---- opening ---- */
 
+static bool read_switch(const char *name, bool otherwise, bool *out, Err *err)
+{
+    const char *text = getenv(name);
+    *out = text && *text ? strcmp(text, "1") == 0 : otherwise;
+    if (text && *text && !*out && strcmp(text, "0") != 0)
+        return err_set(err, ERR_USAGE, "$%s: `%s` is neither 0 nor 1", name, text);
+    return true;
+}
+
 static bool read_settings(CudaQueue *q, Err *err)
 {
-    const char *limit = getenv("MDL_GPU_TIMEOUT"), *each = getenv("MDL_GPU_SYNC");
+    const char *limit = getenv("MDL_GPU_TIMEOUT");
     char *end = NULL;
     long seconds = limit && *limit ? strtol(limit, &end, 10) : LIMIT_SECONDS;
-    q->each = each && strcmp(each, "1") == 0;
-    if (each && *each && !q->each && strcmp(each, "0") != 0)
-        return err_set(err, ERR_USAGE, "$MDL_GPU_SYNC: `%s` is neither 0 nor 1", each);
+    if (!read_switch("MDL_GPU_SYNC", false, &q->each, err) ||
+        !read_switch("MDL_GPU_CHAIN", true, &q->chains, err))
+        return false;
+    q->chains = q->chains && !q->each && q->api->version >= CHAINS_FROM;
     if ((end && *end) || seconds < 0 || seconds > 1000000)
         return err_set(err, ERR_USAGE, "$MDL_GPU_TIMEOUT: `%s` is no number of seconds", limit);
     q->limit = (int64_t)seconds * 1000000000;

@@ -28,13 +28,16 @@ typedef struct CudaQueue {
     CudaEvent clock[2];         /* of cuda_queue_from and cuda_queue_passed */
     bool each;                  /* waits after each mark */
     bool keeps;                 /* launches are kept, not run: nothing is marked */
+    bool chains;        /* a kernel may be launched before the end of the one before it .. */
+    bool behind_kernel; /* .. which is what the stream was given last */
     CudaStage stages[CUDA_STAGES];
     uint32_t stage; /* the next one */
     Err failed;     /* nothing is done any more */
     bool lost;      /* something does not end: the driver would wait for it, too */
 } CudaQueue;
 
-/* Settings: $MDL_GPU_TIMEOUT (seconds for one launch, 60; 0: none), $MDL_GPU_SYNC=1. ERR_DEVICE, ERR_USAGE.
+/* Settings: $MDL_GPU_TIMEOUT (seconds for one launch, 60; 0: none), $MDL_GPU_SYNC=1, $MDL_GPU_CHAIN=0 (no kernel is
+ * launched before the end of another). ERR_DEVICE, ERR_USAGE.
  * It is closed also after an error. */
 bool cuda_queue_open(CudaQueue *q, const CudaApi *api, int device, Err *err);
 void cuda_queue_close(CudaQueue *q, int device);

@@ -20,6 +20,7 @@ struct Device {
 typedef struct Phase {
     CudaFunction function;
     unsigned threads, shared;
+    bool waits; /* for the launch before it */
 } Phase;
 
 struct Module {
@@ -249,6 +250,7 @@ static bool prepare(const Device *d, const PlanPhase *from, const char *symbol, 
                        from->shared, d->gpu.name, d->gpu.shared);
     out->threads = from->threads;
     out->shared = from->shared;
+    out->waits = from->waits;
     int result = d->api.function_set(out->function, CUDA_FUNCTION_MAX_SHARED, (int)from->shared);
     return result == CUDA_OK || cuda_failed(&d->api, "cuFuncSetAttribute", symbol, result, err);
 }
@@ -317,19 +319,37 @@ typedef struct Given {
     MdlTensorMap maps[MDL_GPU_MAPS];
 } Given;
 
+/* A kernel that waits by itself for the kernel before it may be launched before that has ended, so that what lies between
+ * two launches is gone. Behind copies and products of cuBLASLt all launches wait. */
+static int launch(const Device *d, const Phase *f, unsigned blocks, Given *given)
+{
+    void *list[] = {&given->args, given->maps};
+    const CudaQueue *q = &d->queue;
+    if (!f->waits || !q->chains || !q->behind_kernel)
+        return d->api.launch(f->function, blocks, 1, 1, f->threads, 1, 1, f->shared, q->stream,
+                             list, NULL);
+    CudaAttribute early = {.id = CUDA_LAUNCH_BEFORE_END, .value.on = 1};
+    const CudaLaunch how = {.grid = {blocks, 1, 1},
+                            .block = {f->threads, 1, 1},
+                            .shared = f->shared,
+                            .stream = q->stream,
+                            .attributes = &early,
+                            .nattribute = 1};
+    return d->api.launch_with(&how, f->function, list, NULL);
+}
+
 static bool run_phase(Device *d, const Phase *f, const char *name, int64_t blocks, Given *given)
 {
     CudaQueue *q = &d->queue;
-    void *list[] = {&given->args, given->maps};
     if (!blocks)
         return true; /* a launch of none is an error */
     if (blocks > INT32_MAX) {
         err_set(&q->failed, ERR_DATA, "%s would run %lld blocks", name, (long long)blocks);
         return false;
     }
-    return cuda_queue_did(q, "cuLaunchKernel", name,
-                          d->api.launch(f->function, (unsigned)blocks, 1, 1, f->threads, 1, 1,
-                                        f->shared, q->stream, list, NULL));
+    bool ok = cuda_queue_did(q, "cuLaunchKernel", name, launch(d, f, (unsigned)blocks, given));
+    q->behind_kernel = ok;
+    return ok;
 }
 
 static bool encode_maps(Device *d, const Module *m, const PlanVariant *v, const int64_t *syms,

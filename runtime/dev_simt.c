@@ -329,6 +329,7 @@ static void simt_run(Device *d, Module *m, uint32_t kernel, const MdlArgs *args,
             phase.arguments = tensors;
             phase.narguments = ntensors;
             phase.nmaps = v->nmap;
+            phase.chained = m->plan->phases[v->phase0 + i].waits;
             phase.blocks = plan_blocks(&m->plan->phases[v->phase0 + i], at.tasks, PROCESSORS);
             d->launches++;
             if (d->setting.orders > 1)

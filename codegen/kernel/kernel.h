@@ -114,6 +114,8 @@ typedef struct KPhase {
     uint32_t
         stays; /* > 0: blocks that a GPU holds at once share the tasks, in clusters of so many: no
                          `task` is given */
+    /* for the launch before it, which need not have ended when it begins */
+    bool waits;
     const char *doc;
     KBlock body;
 } KPhase;

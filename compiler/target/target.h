@@ -19,6 +19,7 @@ typedef struct Target {
     double launch;      /* seconds per kernel launch */
     uint32_t cores;     /* multiprocessors of a GPU; CPU: 1, the unit of the rates above */
     double matrix;      /* FLOP/s of 16-bit products; CPU: 0, they are widened */
+    bool chains; /* kernels may begin before the one before them has ended (griddepcontrol) */
     const char *machine; /* of a GPU: whose rates these are, "h200"; CPU: NULL */
 } Target;
 

@@ -12,7 +12,7 @@
 #include "dtype.h"
 
 enum {
-    PLAN_VERSION = 11,
+    PLAN_VERSION = 12,
     PLAN_MAX_RANK = 8,
     PLAN_ROW_BUFS = 12,
     PLAN_MAX_TARGETS = 8,
@@ -173,6 +173,8 @@ typedef struct PlanPhase {
     uint32_t blocks;  /* that a multiprocessor is to hold at once; 0: no wish */
     uint32_t
         stays; /* > 0: no more blocks than the GPU holds at once share the tasks, in clusters of so many */
+    /* 1: each thread waits first for the launch before, so that it may be launched before that has ended. */
+    uint32_t waits;
 } PlanPhase;
 
 /* What a GPU copies in boxes (TMA): an argument as a tensor of 2 or 3 dimensions, from the innermost on, whose

@@ -178,6 +178,8 @@ static void put_phase(const Plan *p, const PlanPhase *f, StrBuf *sb)
         sb_puts(sb, " that stay");
     if (f->stays > 1)
         sb_printf(sb, ", %u side by side", f->stays);
+    if (f->waits)
+        sb_puts(sb, ", waits by itself");
 }
 
 /* argument 0 as bf16[64, K, B] */

@@ -362,6 +362,8 @@ static bool verify_phases(const Plan *p, Err *err)
             return row_bad(&r, "%u bytes of shared memory, %u blocks", f->shared, f->blocks);
         if (f->stays > PLAN_MAX_CLUSTER || (f->stays && f->team != f->threads))
             return row_bad(&r, "blocks of %u threads stay for tasks of %u", f->threads, f->team);
+        if (f->waits > (f->threads > 0))
+            return row_bad(&r, "waits %u, with blocks of %u threads", f->waits, f->threads);
     }
     return true;
 }

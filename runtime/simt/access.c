@@ -81,7 +81,7 @@ static void check_global(Simt *s, const Access *a)
 }
 
 /* The arguments themselves, which a kernel has by value. */
-static bool is_argument(const Simt *s, const Access *a)
+bool access_is_argument(const Simt *s, const Access *a)
 {
     const SimtArgument by_value[] = {
         {&s->args, sizeof(s->args), NULL},
@@ -101,7 +101,7 @@ void access_bounds(Simt *s, const Access *a)
         ptrdiff_t offset = (const unsigned char *)a->at - s->face.shared;
         if (offset < 0 || (size_t)offset + a->bytes > s->launch->shared)
             out_of_bounds(s, a, "shared memory", (long long)offset, s->launch->shared);
-    } else if (s->regions.n && !is_argument(s, a)) {
+    } else if (s->regions.n && !access_is_argument(s, a)) {
         check_global(s, a);
     }
 }
@@ -120,6 +120,7 @@ static void plain_access(MdlEngine *e, const void *p, int64_t bytes, int write, 
                       .bytes = (size_t)bytes,
                       .kind = write ? ACCESS_WRITE : ACCESS_READ,
                       .where = {.from = from}};
+    grid_access(simt_of(e), &a);
     access_check(simt_of(e), &a);
 }
 
@@ -132,6 +133,7 @@ static int32_t atomic_add(MdlEngine *e, int32_t *p, int32_t v, int line)
                       .kind = ACCESS_ATOMIC,
                       .call = "mdl_atomic_add_i32",
                       .where = AT(line)};
+    grid_access(simt_of(e), &a);
     access_check(simt_of(e), &a);
     if (simt_of(e)->launch->check)
         blocks_atomic(simt_of(e), p);

@@ -128,6 +128,7 @@ static void end_thread(Simt *s)
     copy_leave(s, s->face.thread);
     tma_leave(s, s->face.thread);
     wgmma_leave(s, s->face.thread);
+    grid_leave(s);
     thread_now(s)->state = THREAD_DONE;
     s->live--;
     warp_leave(s, s->face.thread);

@@ -21,6 +21,7 @@ static void check_places(Simt *s, const MdlCopy *c, int line)
         launch_stop(s);
     }
     access_bounds(s, &to);
+    grid_access(s, &from);
     if (c->valid)
         access_check(s, &from);
     if (s->launch->check)

@@ -34,6 +34,7 @@ typedef enum Fault {
     FAULT_IN_FLIGHT,
     FAULT_ASYNC,
     FAULT_LAUNCH,
+    FAULT_GRID,
     FAULT_COUNT
 } Fault;
 
@@ -109,6 +110,7 @@ typedef struct Mbar {
 
 typedef struct Thread {
     ThreadState state;
+    bool waited;      /* for the launch before this one */
     int line;         /* of the call in which it waits */
     const char *call; /* its name */
     int barrier;      /* AT_BARRIER: which */
@@ -212,6 +214,7 @@ void place_find_lines(const Simt *s, Where *const *where, uint32_t n);
 void access_check(Simt *s, const Access *a);
 void access_bounds(Simt *s, const Access *a); /* the first half of it */
 bool access_is_shared(const Simt *s, const void *at);
+bool access_is_argument(const Simt *s, const Access *a); /* which a kernel has by value */
 void access_install(MdlEngine *e);
 
 /* ---- view.c: only for checked kernels, as all up to meeting.c ---- */
@@ -322,6 +325,13 @@ void tma_free(Simt *s);
 /* ---- wgmma.c ---- */
 
 void wgmma_install(MdlEngine *e);
+
+/* ---- grid.c ---- */
+
+/* The thread that runs touches memory: stops the launch where it must have waited before. */
+void grid_access(Simt *s, const Access *a);
+void grid_leave(Simt *s); /* a thread ends */
+void grid_install(MdlEngine *e);
 
 /* ---- registers.c ---- */
 

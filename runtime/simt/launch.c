@@ -34,6 +34,7 @@ Simt *simt_new(Err *err)
     tma_install(&s->face);
     wgmma_install(&s->face);
     registers_install(&s->face);
+    grid_install(&s->face);
     if (map_shared(s, err) && fibre_stacks_map(&s->stacks, MAX_THREADS, STACK_BYTES, err))
         return s;
     simt_free(s);

@@ -8,7 +8,7 @@ static const char *const words[FAULT_COUNT] = {
     [FAULT_EXIT] = "early end",      [FAULT_ALIGN] = "misaligned",
     [FAULT_BARRIER] = "barrier",     [FAULT_MBARRIER] = "mbarrier",
     [FAULT_IN_FLIGHT] = "in flight", [FAULT_ASYNC] = "asynchronous",
-    [FAULT_LAUNCH] = "launch",
+    [FAULT_LAUNCH] = "launch",       [FAULT_GRID] = "too early",
 };
 
 static bool is_known(const Simt *s, Fault fault, Where where)

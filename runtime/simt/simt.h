@@ -38,6 +38,8 @@ typedef struct SimtLaunch {
     size_t shared; /* bytes of a block */
     uint64_t seed; /* 0: blocks and threads in order */
     bool check;    /* it was compiled to be checked */
+    /* It may begin before the launch before it has ended: each thread must wait for that. */
+    bool chained;
 } SimtLaunch;
 
 Simt *simt_new(Err *err);

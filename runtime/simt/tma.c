@@ -113,7 +113,9 @@ static Transfer *begin(Simt *s, Transfers *q, const MdlBox *box, int line)
     Transfer t = {.box = *box, .map = read_map(s, box, line), .line = line};
     t.group = q->groups;
     const Access a = smem_access(&t, load ? ACCESS_WRITE : ACCESS_READ);
+    const Access tensor = {.at = t.map.base, .call = "TMA", .where = AT(line)};
     access_bounds(s, &a);
+    grid_access(s, &tensor);
     check_tensor(s, &t, load ? ACCESS_READ : ACCESS_WRITE);
     if (s->launch->check) {
         t.unit = view_begin_unit(s, s->face.thread);

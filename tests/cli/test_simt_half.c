@@ -80,10 +80,37 @@ static void losses_are_those_of_the_cpu(void **state)
     check_has(text, "mdl_tma_");
 }
 
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, word)); at += strlen(word))
+        n++;
+    return n;
+}
+
+/* Of sm_90a each kernel begins with waiting for the launch before, and lets the next one begin unless its blocks
+ * stay; of sm_80 none does. */
+static void kernels_begin_early(void **state)
+{
+    Tool *tool = *state;
+    static const char head[] = "const MdlArgs *a = MDL_ARGS;\n",
+                      wait[] = "const MdlArgs *a = MDL_ARGS;\n    mdl_grid_wait();\n";
+    const char *text = GOOD(tool, "dump", "p.mdl", "--source", "--target", "cuda:sm_90a");
+    assert_true(count(text, head) > 10);
+    assert_int_equal(count(text, wait), count(text, head));
+    assert_int_equal(count(text, "mdl_grid_wait"), count(text, head));
+    assert_in_range(count(text, "mdl_grid_wait();\n    mdl_grid_launch();\n"), 10,
+                    count(text, head) - 1);
+    text = GOOD(tool, "dump", "p.mdl", "--source", "--target", "cuda:sm_80");
+    assert_true(count(text, head) > 10);
+    assert_int_equal(count(text, "mdl_grid"), 0);
+}
+
 int main(void)
 {
     setenv("MDL_PATH", MDL_SOURCE_DIR "/models", 1);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(kernels_begin_early, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(losses_are_those_of_the_cpu, setup, tool_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,7 +74,7 @@ typedef struct Driver {
     Ops ops;
     CudaGraph capture; /* what is pushed goes there; or NULL */
     uint64_t done;
-    long launched, graphs;
+    long launched, graphs, chained;
     int sticky; /* the error of a kernel: every call gives it */
     bool current;
 } Driver;
@@ -677,6 +677,43 @@ static const MdlTensorMap *keep_maps(Driver *d, const void *from)
     room += (align - (uintptr_t)room % align) % align;
     memcpy(room, from, bytes);
     return (const MdlTensorMap *)(void *)room;
+}
+
+/* What was pushed last, NULL: nothing. */
+static const Op *last_op(const Driver *d)
+{
+    const Ops *ops = d->capture ? &d->capture->ops : &d->ops;
+    uint32_t n = ops->n;
+    while (!d->capture && n > 0 && ops->at[n - 1].kind == OP_NOTHING) /* events */
+        n--;
+    return n ? &ops->at[n - 1] : NULL;
+}
+
+/* Before the end of what was pushed last: that must be a kernel, and the driver be one that knows it. */
+int cuLaunchKernelEx(const CudaLaunch *l, CudaFunction f, void **args, void **extra)
+{
+    Driver *d = driver();
+    CHECK("cuLaunchKernelEx");
+    const Op *before = last_op(d);
+    const CudaAttribute *a = l->attributes;
+    if (l->nattribute != 1 || a->id != CUDA_LAUNCH_BEFORE_END || a->value.on != 1 || !before ||
+        before->kind != OP_LAUNCH || setting("MDL_MOCK_VERSION", 12090) < 12030 ||
+        setting("MDL_MOCK_ARCH", 80) < 90)
+        return INVALID;
+    int result = cuLaunchKernel(f, l->grid[0], l->grid[1], l->grid[2], l->block[0], l->block[1],
+                                l->block[2], l->shared, l->stream, args, extra);
+    if (result == CUDA_OK) {
+        VEC_LAST(d->capture ? &d->capture->ops : &d->ops).launch.chained = true;
+        d->chained++;
+    }
+    return result;
+}
+
+/* For tests: how many launches were given before the end of another. */
+EXPORT long mock_chained(void);
+long mock_chained(void)
+{
+    return driver()->chained;
 }
 
 /* The arguments are NVIDIA's. NOLINTNEXTLINE(readability-function-size) */

@@ -51,6 +51,8 @@ static const char gpu_row[] = HEAD
     "    if (i < 8)\n        ((float *)a->buf[2])[i] = 2 * ((const float *)a->buf[1])[i] +\n"
     "            ((const float *)a->buf[0])[i];\n}\n";
 
+static const char *const gpu_sources[] = {gpu_scale, gpu_total, gpu_step, gpu_row};
+
 enum { ROWS = 37 };
 
 typedef struct Gpu {
@@ -75,9 +77,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"MDL_MOCK_ARCH", "MDL_MOCK_BYTES",  "MDL_MOCK_VERSION",
-                                        "MDL_MOCK_HANG", "MDL_MOCK_FAIL",   "MDL_GPU_SYNC",
-                                        "MDL_GPU",       "MDL_GPU_TIMEOUT", "MDL_LIBCUDA"};
+    static const char *const names[] = {
+        "MDL_MOCK_ARCH", "MDL_MOCK_BYTES", "MDL_MOCK_VERSION", "MDL_MOCK_HANG", "MDL_MOCK_FAIL",
+        "MDL_GPU_SYNC",  "MDL_GPU",        "MDL_GPU_TIMEOUT",  "MDL_LIBCUDA",   "MDL_GPU_CHAIN"};
     Gpu *g = *state;
     Err err = {0};
     for (size_t i = 0; i < COUNT(names); i++)
@@ -89,11 +91,10 @@ static int teardown(void **state)
 
 static PlanBuilder *builder(Gpu *g)
 {
-    static const char *const sources[] = {gpu_scale, gpu_total, gpu_step, gpu_row};
     PlanBuilder *b = sample_builder(g->arena, "sm_80");
     b->targets.at[0].kind = PLAN_CUDA;
-    for (uint32_t i = 0; i < COUNT(sources); i++) {
-        b->variants.at[i].source = planb_text(b, sources[i]);
+    for (uint32_t i = 0; i < COUNT(gpu_sources); i++) {
+        b->variants.at[i].source = planb_text(b, gpu_sources[i]);
         b->variants.at[i].scratch = 0;
     }
     for (uint32_t i = 0; i < b->phases.n; i++) {
@@ -222,15 +223,20 @@ static void a_loop_goes_round(void **state)
     plan_free(plan);
 }
 
-static long graphs(void)
+static long count_of(const char *name)
 {
     void *mock = dlopen(MDL_BINARY_DIR "/tests/mock/mdl_fakecuda.so", RTLD_NOW | RTLD_LOCAL);
     long (*count)(void);
-    void *found = mock ? dlsym(mock, "mock_graphs") : NULL;
+    void *found = mock ? dlsym(mock, name) : NULL;
     assert_non_null(found);
     memcpy(&count, &found, sizeof(count));
     dlclose(mock);
     return count();
+}
+
+static long graphs(void)
+{
+    return count_of("mock_graphs");
 }
 
 /* From the second call on it is one graph, of the extents that it has; a watched call is not, nor the third,
@@ -307,6 +313,86 @@ static void calls_are_repeated(void **state)
     plan_free(plan);
 }
 
+/* ---- launches before the end of another ---- */
+
+/* The sample for a GPU that has them: each kernel but for `but` waits first, as its phases say. */
+static PlanBuilder *chained(Gpu *g, const char *but)
+{
+    static const char open[] = "= MDL_ARGS;\n";
+    PlanBuilder *b = builder(g);
+    setenv("MDL_MOCK_ARCH", "90", 1);
+    b->targets.at[0].isa = planb_text(b, "sm_90a");
+    for (uint32_t i = 0; i < COUNT(gpu_sources); i++) {
+        StrBuf sb = sb_new(g->arena);
+        const char *text = gpu_sources[i];
+        for (const char *at; (at = strstr(text, open)); text = at + strlen(open)) {
+            const char *named = but ? strstr(text, but) : NULL;
+            bool waits = !named || named > at;
+            sb_printf(&sb, "%.*s%s%s", (int)(at - text), text, open,
+                      waits ? "    mdl_grid_wait();\n    mdl_grid_launch();\n" : "");
+        }
+        sb_puts(&sb, text);
+        b->variants.at[i].source = planb_text(b, sb_text(&sb));
+    }
+    for (uint32_t i = 0; i < b->phases.n; i++)
+        b->phases.at[i].waits = 1;
+    return b;
+}
+
+/* Calls of micro, each of three launches: how many were given before the end of another. */
+static long chained_of(PlanBuilder *b, int calls)
+{
+    Plan *plan = plan_of(b);
+    Runtime *rt = open_plan(plan);
+    float x[ROWS * SAMPLE_COLUMNS], w[SAMPLE_COLUMNS];
+    const void *inputs[] = {x};
+    int64_t rows = ROWS;
+    const RtCall call = {.inputs = inputs, .syms = &rows, .step = 5, .first = true};
+    long before = count_of("mock_chained");
+    Err err = {0};
+    fill(x, w);
+    put_state(rt, SS_WEIGHT, w);
+    for (int i = 0; i < calls; i++)
+        if (!rt_run(rt, SE_MICRO, &call, &err))
+            fail_msg("%s", err.text);
+    if (calls)
+        check_micro(rt, x, w);
+    for (int i = 0; i < 2; i++) /* in which copies stand between launches */
+        assert_true(rt_run(rt, SE_WALK, &(RtCall){.inputs = inputs, .syms = &rows}, &err));
+    rt_close(rt);
+    plan_free(plan);
+    return count_of("mock_chained") - before;
+}
+
+/* All but the first and what is behind copies, also of those that are recorded; of the third call, whose kernels are
+ * timed, the second phase of one; the fourth is a graph that is there. */
+static void launches_begin_early(void **state)
+{
+    Gpu *g = *state;
+    long walks = chained_of(chained(g, NULL), 0);
+    assert_int_equal(chained_of(chained(g, NULL), 1) - walks, 2);
+    assert_int_equal(chained_of(chained(g, NULL), 4) - walks, 5);
+    assert_in_range(walks, ROWS - 1, 2 * ROWS);
+}
+
+/* Not where the kernels do not wait, the driver is too old, or somebody wants to see them one by one. */
+static void launches_begin_late(void **state)
+{
+    Gpu *g = *state;
+    PlanBuilder *b = chained(g, NULL);
+    for (uint32_t i = 0; i < b->phases.n; i++)
+        b->phases.at[i].waits = 0;
+    assert_int_equal(chained_of(b, 4), 0);
+    setenv("MDL_MOCK_VERSION", "12020", 1);
+    assert_int_equal(chained_of(chained(g, NULL), 4), 0);
+    unsetenv("MDL_MOCK_VERSION");
+    setenv("MDL_GPU_CHAIN", "0", 1);
+    assert_int_equal(chained_of(chained(g, NULL), 4), 0);
+    unsetenv("MDL_GPU_CHAIN");
+    setenv("MDL_GPU_SYNC", "1", 1);
+    assert_int_equal(chained_of(chained(g, NULL), 4), 0);
+}
+
 static Device *open_device(void)
 {
     Err err = {0};
@@ -314,6 +400,38 @@ static Device *open_device(void)
     if (!d)
         fail_msg("%s", err.text);
     return d;
+}
+
+/* A graph begins with a launch that waits, whatever the stream was given before it; so does what is behind a graph. */
+static void graphs_begin_late(void **state)
+{
+    enum { ROW = 3, BYTES = SAMPLE_COLUMNS * sizeof(float) };
+    Plan *plan = plan_of(chained(*state, NULL));
+    Device *d = open_device();
+    Err err = {0};
+    Module *m = device_cuda.load(d, plan, 0, &err);
+    void *buf[] = {device_cuda.alloc(d, BYTES, &err), device_cuda.alloc(d, BYTES, &err),
+                   device_cuda.alloc(d, BYTES, &err)};
+    const MdlArgs args = {.buf = buf};
+    const int64_t tasks[] = {1};
+    const LaunchSize size = {tasks, tasks};
+    assert_true(m && buf[0] && buf[1] && buf[2]);
+    long before = count_of("mock_chained");
+    device_cuda.launch(d, m, ROW, &args, &size);
+    device_cuda.launch(d, m, ROW, &args, &size);
+    assert_int_equal(count_of("mock_chained") - before, 1);
+    assert_true(device_cuda.record(d, 0, "it"));
+    device_cuda.launch(d, m, ROW, &args, &size);
+    device_cuda.recorded(d);
+    device_cuda.launch(d, m, ROW, &args, &size);
+    assert_int_equal(count_of("mock_chained") - before, 1);
+    if (!device_cuda.sync(d, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < COUNT(buf); i++)
+        device_cuda.free(d, buf[i], BYTES);
+    device_cuda.unload(d, m);
+    device_cuda.close(d);
+    plan_free(plan);
 }
 
 /* Larger than what copies go through, and of odd size. */
@@ -383,9 +501,9 @@ static void assert_not_opened(PlanBuilder *b, ErrKind kind, const char *text, co
 }
 
 /* One call of the plan, which fails. */
-static Err failing_run(Gpu *g, uint32_t again)
+static Err failing_run_of(PlanBuilder *b, uint32_t again)
 {
-    Plan *plan = plan_of(builder(g));
+    Plan *plan = plan_of(b);
     Runtime *rt = open_plan(plan);
     float x[ROWS * SAMPLE_COLUMNS], w[SAMPLE_COLUMNS];
     const void *inputs[] = {x};
@@ -398,6 +516,11 @@ static Err failing_run(Gpu *g, uint32_t again)
     rt_close(rt);
     plan_free(plan);
     return err;
+}
+
+static Err failing_run(Gpu *g, uint32_t again)
+{
+    return failing_run_of(builder(g), again);
 }
 
 static void a_fault_of_a_kernel_is_told(void **state)
@@ -418,6 +541,14 @@ static void a_fault_of_a_kernel_is_told(void **state)
 }
 
 /* In a child: what hangs is left to the end of the process. */
+/* One that is launched early, and does not wait: the mock's emulator sees it. */
+static void a_kernel_must_wait_itself(void **state)
+{
+    PlanBuilder *b = chained(*state, "k_total_1");
+    Err err = failing_run_of(b, 0);
+    assert_error(&err, ERR_DEVICE, "running of", "bisect");
+}
+
 static void a_kernel_that_hangs_is_told(void **state)
 {
     int status;
@@ -493,6 +624,9 @@ static void settings_can_be_wrong(void **state)
     unsetenv("MDL_GPU");
     setenv("MDL_GPU_SYNC", "maybe", 1);
     assert_not_opened(builder(*state), ERR_USAGE, "$MDL_GPU_SYNC: `maybe`", "");
+    unsetenv("MDL_GPU_SYNC");
+    setenv("MDL_GPU_CHAIN", "2", 1);
+    assert_not_opened(builder(*state), ERR_USAGE, "$MDL_GPU_CHAIN: `2`", "");
 }
 
 static void texts_can_be_refused(void **state)
@@ -619,6 +753,10 @@ int main(void)
         TEST(a_loop_goes_round),
         TEST(launches_are_kept),
         TEST(calls_are_repeated),
+        TEST(launches_begin_early),
+        TEST(launches_begin_late),
+        TEST(graphs_begin_late),
+        TEST(a_kernel_must_wait_itself),
         TEST(large_copies_come_back),
         TEST(memory_of_the_device_is_closed),
         TEST(a_fault_of_a_kernel_is_told),

@@ -114,6 +114,7 @@ static inline void gpu_phase(GpuCases *g, const KPhase *p, uint32_t text, const 
                     .nmaps = args->map ? MDL_GPU_MAPS : 0,
                     .threads = (int)p->threads,
                     .shared = p->shared,
+                    .chained = p->waits,
                     .seed = shuffled ? 20240607 : 0};
     int64_t each = p->threads / p->team;
     l.blocks = (tasks + each - 1) / each;

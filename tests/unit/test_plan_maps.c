@@ -100,6 +100,7 @@ WRONG(before, b->maps.at[0].offset = 8)
 WRONG(odd, b->args.at[0].offset = 4)
 WRONG(stays, b->phases.at[0].stays = 3)
 WRONG(team, b->phases.at[0].threads = 64)
+WRONG(waits, b->phases.at[0].waits = 2)
 
 static const Wrong wrongs[] = {
     {"variants[0]: maps is 1..2 of 1", wrong_range},
@@ -125,6 +126,7 @@ static const Wrong wrongs[] = {
     {"steps[0]: kernel 0 maps argument 0 as another type", wrong_odd},
     {"phases[0]: blocks of 32 threads stay", wrong_stays},
     {"phases[0]: blocks of 64 threads stay for tasks of 32", wrong_team},
+    {"phases[0]: waits 2, with blocks of 32 threads", wrong_waits},
 };
 
 static void wrong_maps_are_refused(void **state)

@@ -70,6 +70,7 @@ struct MdlEngine {
     void (*barrier)(MdlEngine *, int id, int threads, int line); /* threads 0: all of the block */
     void (*syncwarp)(MdlEngine *, int line);
     void (*threadfence)(MdlEngine *);
+    void (*grid_wait)(MdlEngine *);
     void (*lanes)(MdlEngine *, const MdlLanes *, int line);
     int32_t (*atomic_add)(MdlEngine *, int32_t *p, int32_t v, int line);
     void (*copy)(MdlEngine *, const MdlCopy *, int line);

@@ -70,6 +70,17 @@ MDL_SIMT_FN int32_t mdl_atomic_add_at(int32_t *p, int32_t v, int line)
 }
 #define mdl_atomic_add_i32(p, v) mdl_atomic_add_at((p), (v), __LINE__)
 
+/* ---- grids: waits for the launch before this one; lets the next one begin, which here is always later ---- */
+
+MDL_SIMT_FN void mdl_grid_wait(void)
+{
+    mdl_engine->grid_wait(mdl_engine);
+}
+
+MDL_FN void mdl_grid_launch(void)
+{
+}
+
 /* ---- lanes of a warp ---- */
 
 #define MDL_SHUFFLE(suffix, T)                                                \
@@ -302,8 +313,6 @@ MDL_SIMT_FN void mdl_registers_at(int n, int line)
 }
 #define mdl_setmaxnreg_dec(n) mdl_registers_at((n), __LINE__)
 #define mdl_setmaxnreg_inc(n) mdl_registers_at((n), __LINE__)
-#define mdl_grid_wait()       ((void)0)
-#define mdl_grid_launch()     ((void)0)
 
 MDL_FN float mdl_exp2_fast(float x)
 {
