@@ -27,7 +27,7 @@ except ImportError:
     triton = None
 
 ROUNDS, MOST_CALLS, ROUND_SECONDS = 9, 200, 0.03
-TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+TYPES = {"f32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
 class Bench:
@@ -548,6 +548,7 @@ def do_case(b, case):
         do_copy(b, case, int(rest[0]))
         return
     dtype, variant, sizes = rest
+    torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
     FAMILIES[family](b, case, TYPES[dtype], variant, *[int(x) for x in sizes.split("x")])
 
 
@@ -562,7 +563,6 @@ def main():
     options = parser.parse_args()
     b = Bench(options)
     torch.manual_seed(1)
-    torch.backends.cuda.matmul.allow_tf32 = False
     if options.compile:  # a compiled backward half runs more than once
         from torch._functorch import config
 

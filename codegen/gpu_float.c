@@ -1,7 +1,7 @@
 /* gpu_float.c: operands of f32 on their way to a tile in shared memory. Multiply-adds want both operands with the rows
  * next to each other, one step of depth after the other. So cp.async copies four rows at once where they lie
  * so, and else each element on its own, which turns a matrix that runs along the depth on the way and needs
- * no registers.
+ * no registers. Tensor cores that take f32 (tf32) want the same, with neighbouring steps in other banks.
  *
  * What a thread copies is so many rows and steps at equal distances from its first element: only that address,
  * and where the matrix ends, is computed, and the rest are constants of the instructions. It takes an index that
@@ -14,7 +14,9 @@ enum { LINE = 8, WIDE = 4, WARP = 32, MANY = 1 << 20 };
 
 int64_t float_pitch(const Part *p)
 {
-    return p->along ? p->rows + 4 : p->rows; /* mdl_fma_pitch */
+    return p->tf32    ? p->rows + 8
+           : p->along ? p->rows + 4
+                      : p->rows; /* mdl_tf32_pitch, mdl_fma_pitch */
 }
 
 /* Index in the input of what is at a row and a step of depth; NULL: the operand is computed. */

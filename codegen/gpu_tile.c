@@ -3,8 +3,8 @@
  *
  * A ring of `stages` buffers in shared memory holds bk steps of depth of both operands. What is read as it
  * lies, f32 (gpu_float.c) or 16 bit and in runs of 16 bytes, is copied by cp.async while earlier stages are
- * multiplied; any other operand is computed, element by element, on the way. 16-bit operands go through the tensor cores, others
- * through multiply-adds of f32 (mdl_tile.h). The sums then pass through shared memory, so that
+ * multiplied; any other operand is computed, element by element, on the way. 16-bit operands go through the tensor cores, and
+ * those of f32 that may be rounded; others through multiply-adds of f32 (mdl_tile.h). The sums then pass through shared memory, so that
  * what follows sees rows of the result, and whatever it reads and writes is read and written in order. */
 #include "gpu_tile.h"
 #include "gpu_copy.h"
@@ -33,6 +33,15 @@ DType tile_operand(const GemmSet *set)
     return dt == DT_BF16 || dt == DT_F16 ? dt : DT_F32;
 }
 
+/* Whether all operands may be rounded to tf32. */
+static bool may_round(const GemmSet *set)
+{
+    bool all = true;
+    for (uint32_t d = 0; d < set->n; d++)
+        all = all && node_int(set->dot[d]->dot, "tf32") != 0;
+    return all;
+}
+
 /* Whether runs of W elements of a side lie together in an input of this type, each at a multiple of their
  * size. */
 static bool runs_lie_together(Lower *lo, Gemm *g, GemmSide *s, bool along, DType dt)
@@ -58,6 +67,7 @@ static void choose_part(Lower *lo, const TileSet *t, Gemm *g, Part *p, int64_t r
 {
     GemmSide *s = p->side;
     p->rows = s->panel = rows;
+    p->tf32 = t->tf32;
     double by_rows = gemm_probe_side(lo, g, s, false), by_depth = gemm_probe_side(lo, g, s, true);
     p->along = by_depth <= by_rows;
     if (t->operand == DT_F32) {
@@ -147,6 +157,7 @@ void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
 {
     uint32_t s = set->number;
     *t = (TileSet){.set = set, .n = set->n, .operand = tile_operand(set)};
+    t->tf32 = t->operand == DT_F32 && may_round(set);
     t->nsum = set->summed ? 1 : set->n;
     t->bm = lower_config_of(lo, s, "bm");
     t->bn = lower_config_of(lo, s, "bn") / (set->halved ? 2 : 1);
@@ -420,7 +431,7 @@ void tile_begin_sums(Lower *lo, TileSet *t)
 /* Whose helpers of the prelude multiply. */
 static const char *product_kind(const TileSet *t)
 {
-    return t->groups ? "wgmma" : t->operand == DT_F32 ? "fma" : "mma";
+    return t->groups ? "wgmma" : t->tf32 ? "tf32" : t->operand == DT_F32 ? "fma" : "mma";
 }
 
 uint32_t tile_products(const TileSet *t, TileWalk w)
@@ -527,7 +538,7 @@ static void lay_sums_down(Lower *lo, const TileSet *t)
     wait_stage(lo, t, 0);
     for (uint32_t d = 0; d < t->nsum; d++) {
         const TileDot *dot = &t->dot[d];
-        const char *how = product_kind(t);
+        const char *how = t->tf32 ? "mma" : product_kind(t); /* the same sums in the same places */
         const char *text =
             arena_printf(lo->arena, "mdl_%s_rows(%%0, %%1, %%2, %s)", how, dot->tile);
         const KExpr *arg[] = {ke_addr(k, t->rows, ke_int(k, d * t->row_floats)),

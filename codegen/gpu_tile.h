@@ -27,6 +27,7 @@ typedef struct Part {
     uint32_t map;       /* of gpu_ring.c: what copies it */
     bool stacked;       /* .. and has batch members */
     FloatCopy copy;     /* of gpu_float.c */
+    bool tf32;          /* .. for tensor cores */
 } Part;
 
 typedef struct TileDot {
@@ -42,7 +43,8 @@ typedef struct TileSet {
     const GemmSet *set;
     TileDot dot[PRODUCTS_TOGETHER];
     uint32_t n, nsum; /* dots; sums that are kept: of each, or one of all */
-    DType operand;    /* DT_BF16, DT_F16; DT_F32: multiply-adds */
+    DType operand;    /* DT_BF16, DT_F16; DT_F32: multiply-adds .. */
+    bool tf32;        /* .. or tensor cores, which round */
     bool
         groups; /* warpgroups multiply what lies in lines of 128 bytes, while the next stage comes */
     int64_t bm, bn, bk, stages, wm, wn, pitch;

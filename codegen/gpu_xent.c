@@ -360,7 +360,10 @@ static const Node *new_input(Lower *lo, GpuXent *c, const char *name, const Type
 /* The products, of which `a_axis` and `b_axis` are the depth. */
 static void add_product(Lower *lo, GpuXent *c, const Node *a, const Node *b, const int64_t axis[2])
 {
-    DotAxes axes = {.ncontract = 1, .a_contract = {axis[0]}, .b_contract = {axis[1]}};
+    DotAxes axes = {.ncontract = 1,
+                    .tf32 = node_int(c->x.dot, "tf32") != 0,
+                    .a_contract = {axis[0]},
+                    .b_contract = {axis[1]}};
     GemmSet *set = &c->products.set[c->products.nset];
     Gemm *g = NEW(lo->arena, Gemm);
     g->dot = graph_dot(c->g, a, b, &axes);

@@ -25,6 +25,7 @@ static uint64_t attr_bits(const Attr *a)
     switch (a->kind) {
     case AK_INT:
     case AK_DTYPE:
+    case AK_FLAG:
         return (uint64_t)a->i;
     case AK_NUM:
         return hash_bytes(&a->f, sizeof a->f);

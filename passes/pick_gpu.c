@@ -139,30 +139,32 @@ static double tile_time(const GpuTile *t, const Target *target, const PickExtent
     return waves * (double)n * (area + 64 * edge + 1024);
 }
 
+/* Of the products of a set: of 16-bit operands, or of f32 that may be rounded; and operands that are only read. */
+typedef struct GpuProduct {
+    PickExtents size;
+    int64_t n;
+    bool tensor, tf32, read;
+} GpuProduct;
+
 /* Shared memory of the ring, when no dot lends another its operand, and of the sums as rows. */
-static int64_t tile_shared(const GpuTile *t, int64_t n, bool tensor)
+static int64_t tile_shared(const GpuTile *t, const GpuProduct *of)
 {
-    int64_t pad = tensor ? 0 : 8; /* of tiles that are turned */
-    int64_t ring = t->stages * n * (t->bm + t->bn + pad) * t->bk * (tensor ? 2 : 4);
-    int64_t rows = n * t->bm * (t->bn + 8) * 4;
+    int64_t pad = of->tensor ? 0
+                  : of->tf32 ? 16
+                             : 8; /* of tiles that are turned, or read as fragments */
+    int64_t ring = t->stages * of->n * (t->bm + t->bn + pad) * t->bk * (of->tensor ? 2 : 4);
+    int64_t rows = of->n * t->bm * (t->bn + 8) * 4;
     return ring > rows ? ring : rows;
 }
 
 /* The tile with fewer stages where these do not fit. */
-static GpuTile fit_stages(const GpuTile *t, const Target *target, int64_t n, bool tensor)
+static GpuTile fit_stages(const GpuTile *t, const Target *target, const GpuProduct *of)
 {
     GpuTile fit = *t;
-    while (fit.stages > 2 && tile_shared(&fit, n, tensor) > (int64_t)target->l1)
+    while (fit.stages > 2 && tile_shared(&fit, of) > (int64_t)target->l1)
         fit.stages--;
     return fit;
 }
-
-/* Of the products of a set: of 16-bit operands, and operands that are only read. */
-typedef struct GpuProduct {
-    PickExtents size;
-    int64_t n;
-    bool tensor, read;
-} GpuProduct;
 
 /* Sums of a thread; of one that also computes f32; of several products of f32, each of which has operands of its own
  * in registers. */
@@ -180,11 +182,11 @@ static uint32_t fitting_tiles(const Target *target, const GpuProduct *of, GpuTil
     size_t count = !tensor ? COUNT(float_tiles) : groups ? COUNT(group_tiles) : COUNT(tensor_tiles);
     uint32_t found = 0;
     for (size_t i = 0; i < count; i++) {
-        const GpuTile t = fit_stages(&from[i], target, n, tensor);
+        const GpuTile t = fit_stages(&from[i], target, of);
         int64_t one = t.bm * t.bn / (t.wm * t.wn * WARP), sums = one * n;
         bool fits = sums <= (tensor || n == 1 ? MOST_SUMS : MOST_TOGETHER) &&
                     (tensor || of->read || one <= MOST_COMPUTING) &&
-                    tile_shared(&t, n, tensor) <= (int64_t)target->l1;
+                    tile_shared(&t, of) <= (int64_t)target->l1;
         if (fits || (i + 1 == count && !found))
             out[found++] = t;
     }
@@ -221,19 +223,20 @@ static GpuProduct gpu_product(PassCx *cx, const Graph *body)
         BUG("pick: the products of '%s' do not fit together", body->name ? body->name : "?");
     uint32_t together[PRODUCTS_MOST] = {0}, most = 1;
     PickExtents e = {0};
-    bool tensor = true, read = true;
+    bool tensor = true, tf32 = true, read = true;
     for (uint32_t d = 0; d < p.n; d++) {
         PickExtents one = pick_extents(cx->ir, p.dot[d]);
         e.m = one.m > e.m ? one.m : e.m;
         e.n = one.n > e.n ? one.n : e.n;
         together[p.set[d]]++;
         tensor = tensor && on_tensor_cores(p.dot[d]);
+        tf32 = tf32 && node_int(p.dot[d], "tf32") != 0;
         read = read && products_read(p.dot[d]->in[0]) && products_read(p.dot[d]->in[1]);
     }
     for (uint32_t s = 0; s < p.nset; s++) /* of a sum one is kept */
         if (together[s] > most && !products_total(body, &p, s))
             most = together[s];
-    return (GpuProduct){e, most, tensor, read};
+    return (GpuProduct){e, most, tensor, tf32, read};
 }
 
 static void put_tile(const GpuTile *t, int64_t *config)

@@ -113,6 +113,7 @@ static const Node *replace(const Raise *r, Rewrite *rw, const Scores *s, const N
     const StdOp op = {.name = linear,
                       .in = types,
                       .nin = COUNT(types),
+                      .tf32 = axes.tf32,
                       .flag = s->rounded != DT_F32 ? "rounded" : NULL};
     const Def *def = r->cx->std_op(r->cx->front, &op);
     return def ? graph_call(g, def, operands, COUNT(operands)) : NULL;

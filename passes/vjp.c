@@ -123,6 +123,7 @@ void vjp_sumsq(const VjpIn *v, const Node **dx)
 typedef struct DotSide {
     const Node *x, *o;
     uint32_t nbatch, ncontract;
+    bool tf32;
     const int64_t *x_batch, *o_batch, *x_contract, *o_contract;
     uint32_t o_free; /* first free axis of o in the result */
 } DotSide;
@@ -257,7 +258,7 @@ static const Node *dot_cotangent(Graph *g, const DotSide *s, const Node *dy)
         dy_batch[i] = i;
     for (uint32_t i = 0; i < nfree; i++)
         dy_free[i] = s->o_free + i;
-    DotAxes d = {.nbatch = s->nbatch, .ncontract = nfree};
+    DotAxes d = {.nbatch = s->nbatch, .ncontract = nfree, .tf32 = s->tf32};
     copy_axes(d.a_batch, dy_first ? dy_batch : s->o_batch, s->nbatch);
     copy_axes(d.b_batch, dy_first ? s->o_batch : dy_batch, s->nbatch);
     copy_axes(d.a_contract, dy_first ? dy_free : o_free, nfree);
@@ -283,6 +284,7 @@ void vjp_dot(const VjpIn *v, const Node **dx)
         .o = b,
         .nbatch = d.nbatch,
         .ncontract = d.ncontract,
+        .tf32 = d.tf32,
         .x_batch = d.a_batch,
         .o_batch = d.b_batch,
         .x_contract = d.a_contract,
@@ -294,6 +296,7 @@ void vjp_dot(const VjpIn *v, const Node **dx)
         .o = a,
         .nbatch = d.nbatch,
         .ncontract = d.ncontract,
+        .tf32 = d.tf32,
         .x_batch = d.b_batch,
         .o_batch = d.a_batch,
         .x_contract = d.b_contract,

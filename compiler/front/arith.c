@@ -486,7 +486,7 @@ const Val *arith_matmul(Elab *e, const Val *va, const Val *vb, Span span)
                 type_text(e->ir, ta), type_text(e->ir, tb));
         return poison(e, span);
     }
-    DotAxes axes = {.nbatch = tb->rank - 2, .ncontract = 1};
+    DotAxes axes = {.nbatch = tb->rank - 2, .ncontract = 1, .tf32 = e->precision.tf32};
     axes.a_contract[0] = ta->rank - 1;
     axes.b_contract[0] = tb->rank - 2;
     for (uint32_t i = 0; i < axes.nbatch; i++) {

@@ -315,6 +315,9 @@ static bool attr_fits(Elab *e, Env *env, const SchemaAttr *s, const Ast *a)
     if (s->kind == SV_WEIGHTS) {
         return weights_fit(e, env, s, a);
     }
+    if (s->kind == SV_DTYPE && a->kind == A_ID && word_in(s->words, a->name)) {
+        return true;
+    }
     return value_fits(e, s->kind, val_at(e, eval(e, env, a), a->span),
                       arena_printf(e->arena, "`%s`", s->name));
 }

@@ -167,7 +167,7 @@ static const Node *wide(Elab *e, const Node *x)
 
 const Val *call_conv(Elab *e, const Builtin *b, Args *args)
 {
-    Conv c = {.n = strcmp(b->name, "conv1d") == 0 ? 1 : 2};
+    Conv c = {.n = strcmp(b->name, "conv1d") == 0 ? 1 : 2, .tf32 = e->precision.tf32};
     const Node *in[2];
     if (!operands(e, b, args, &c, in) ||
         !channels_fit(e, args, in,
@@ -184,12 +184,12 @@ const Val *call_conv(Elab *e, const Builtin *b, Args *args)
 /* The adjoint of conv2d: t[o, ky, kx, b, y, x] = sum over c, windows added, margins cut off. */
 const Val *call_conv_transpose(Elab *e, const Builtin *b, Args *args)
 {
-    Conv c = {.n = 2};
+    Conv c = {.n = 2, .tf32 = e->precision.tf32};
     const Node *in[2];
     if (!operands(e, b, args, &c, in) || !channels_fit(e, args, in, in[1]->type->dims[0])) {
         return poison(e, args->call);
     }
-    DotAxes d = {.ncontract = 1, .a_contract = {0}, .b_contract = {1}};
+    DotAxes d = {.ncontract = 1, .a_contract = {0}, .b_contract = {1}, .tf32 = c.tf32};
     const Node *y = graph_dot(e->g, wide(e, in[1]), wide(e, in[0]), &d);
     y = y ? graph_permute(e->g, y, (const int64_t[]){3, 0, 4, 1, 5, 2}) : NULL;
     for (uint32_t i = 0; i < c.n && y; i++) {

@@ -59,7 +59,8 @@ static const Node *joined(Graph *g, const Node *x, uint32_t axis)
 /* w[o, c, k..] with windows[b, c, s, k, ..] over c, k..: [b, o, s..] */
 static const Node *contract(Graph *g, const Conv *c, const Node *x, const Node *w)
 {
-    DotAxes d = {.nbatch = 1, .ncontract = 1 + c->n, .a_batch = {0}, .b_batch = {1}};
+    DotAxes d = {
+        .nbatch = 1, .ncontract = 1 + c->n, .a_batch = {0}, .b_batch = {1}, .tf32 = c->tf32};
     d.a_contract[0] = d.b_contract[0] = 2;
     for (uint32_t i = 0; i < c->n; i++) {
         d.a_contract[1 + i] = 3 + i;
@@ -116,7 +117,8 @@ static const Node *gradient_of_x(Graph *g, const Conv *c, const Node *w, const N
 /* dy[b, o, s..] with windows[b, c, s, k, ..] over b, s..: [o, c / groups, k..] */
 static const Node *gradient_of_w(Graph *g, const Conv *c, const Node *x, const Node *dy)
 {
-    DotAxes d = {.nbatch = 1, .ncontract = 1 + c->n, .a_batch = {1}, .b_batch = {1}};
+    DotAxes d = {
+        .nbatch = 1, .ncontract = 1 + c->n, .a_batch = {1}, .b_batch = {1}, .tf32 = c->tf32};
     for (uint32_t i = 0; i < c->n; i++) {
         d.a_contract[1 + i] = 3 + i;
         d.b_contract[1 + i] = 3 + 2 * i;

@@ -11,6 +11,7 @@ typedef struct Conv {
     uint32_t n;
     int64_t size[MAX_SPATIAL], stride[MAX_SPATIAL], padding[MAX_SPATIAL], dilation[MAX_SPATIAL];
     int64_t groups;
+    bool tf32; /* DotAxes */
 } Conv;
 
 Windows conv_window(const Conv *c, uint32_t i, uint32_t axis);

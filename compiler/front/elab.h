@@ -289,6 +289,7 @@ typedef struct OpBody {
  * params; optimizers change masters, in this type; their states that are `float` are `state`. */
 typedef struct Precision {
     DType compute, params, grads, master, state;
+    bool tf32; /* products of f32 may round their operands */
 } Precision;
 
 struct Elab {

@@ -95,7 +95,7 @@ static const Node *contract(Equation *q, EqValue *a, EqValue *b, uint32_t left)
         m = n;
         n = swap;
     }
-    DotAxes axes;
+    DotAxes axes = {.tf32 = q->e->precision.tf32};
     uint32_t k;
     list_axes(batch, a->axes, axes.a_batch, &axes.nbatch);
     list_axes(batch, b->axes, axes.b_batch, &k);

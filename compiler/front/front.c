@@ -14,7 +14,7 @@ Elab *elab_new(Front *f, Program *program, Arena *arena)
     e->mode = MODE_EVAL;
     e->loads = map_new(arena);
     e->generic = DT_COUNT;
-    e->precision = (Precision){DT_F32, DT_F32, DT_F32, DT_F32, DT_F32};
+    e->precision = (Precision){DT_F32, DT_F32, DT_F32, DT_F32, DT_F32, false};
     e->memo = map_new(arena);
     e->keys = map_new(arena);
     e->now = map_new(arena);

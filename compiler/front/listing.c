@@ -56,21 +56,22 @@ bool front_stage_about(Front *f, uint32_t i, FrontStage *out)
     if (f->stages_wrong || !stage_begin(&s, elab_new(f, p, f->arena), planb_new(f->arena), def)) {
         return false;
     }
-    *out = (FrontStage){.path = def->path,
-                        .name = def->name,
-                        .block = def->block,
-                        .model = def->model,
-                        .nafter = def->nafter,
-                        .after = def->after,
-                        .program = p,
-                        .nstate = s.nparam,
-                        .steps = s.run.steps,
-                        .tokens = s.run.tokens,
-                        .epochs = s.run.epochs,
-                        .batch = s.run.batch,
-                        .micro = s.micro,
-                        .lr = s.run.lr,
-                        .precision = dtype_info(s.e->precision.compute)->name};
+    *out = (FrontStage){
+        .path = def->path,
+        .name = def->name,
+        .block = def->block,
+        .model = def->model,
+        .nafter = def->nafter,
+        .after = def->after,
+        .program = p,
+        .nstate = s.nparam,
+        .steps = s.run.steps,
+        .tokens = s.run.tokens,
+        .epochs = s.run.epochs,
+        .batch = s.run.batch,
+        .micro = s.micro,
+        .lr = s.run.lr,
+        .precision = s.e->precision.tf32 ? "tf32" : dtype_info(s.e->precision.compute)->name};
     uint64_t *trained = NEW_ARRAY(f->arena, uint64_t, s.nparam + 1);
     for (uint32_t k = 0; k < s.nparam; k++) {
         trained[k] = trained_elements(&s, p->states.at[k]);

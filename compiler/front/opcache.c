@@ -135,7 +135,7 @@ void opcache_key(const Elab *e, const Ast *op, const Val *const *arg, OpKey *key
     key->fits = true;
     put(key, MAP_KEY(op));
     put(key, (uint64_t)mode_here(e) << 1 | (e->lifted > 0));
-    put(key, e->precision.compute);
+    put(key, (uint64_t)e->precision.compute << 1 | e->precision.tf32);
     for (uint32_t i = 0; i < op->kid[0]->nkid; i++) {
         if (arg[i]) {
             put_value(key, arg[i]);

@@ -17,14 +17,24 @@ static bool float_type(Elab *e, const char *name, const Val *v, DType *out)
     return false;
 }
 
+/* What is computed in: a float type, or `tf32`, which is f32 but for operands of products. */
+static bool compute_type(Elab *e, Env *env, const char *name, const Ast *a, Precision *p)
+{
+    p->tf32 = a->kind == A_ID && strcmp(a->name, "tf32") == 0;
+    if (p->tf32) {
+        p->compute = DT_F32;
+        return true;
+    }
+    return float_type(e, name, eval(e, env, a), &p->compute);
+}
+
 bool block_precision(Elab *e, Env *env, const Ast *block, Precision *out)
 {
     const Ast *a = block_attr(block, "precision");
-    const Val *v = a && a->kind != A_NONE ? eval(e, env, a) : NULL;
-    if (!v) {
+    if (!a || a->kind == A_NONE) {
         return true;
     }
-    if (!float_type(e, "precision", v, &out->compute)) {
+    if (!compute_type(e, env, "precision", a, out)) {
         return false;
     }
     out->params = out->compute;
@@ -39,14 +49,14 @@ static bool read_group(Elab *e, Env *env, const Ast *body, Precision *p)
     const struct {
         const char *name;
         DType *type;
-    } types[] = {{"compute", &p->compute},
-                 {"params", &p->params},
-                 {"grads", &p->grads},
-                 {"master", &p->master},
-                 {"state", &p->state}};
+    } types[] = {
+        {"params", &p->params}, {"grads", &p->grads}, {"master", &p->master}, {"state", &p->state}};
     bool ok = schema_check_body(e, "precision", body);
     for (uint32_t i = 0; i < body->nkid; i++) {
         const Ast *a = body->kid[i];
+        if (a->kind == A_ATTR && strcmp(a->name, "compute") == 0) {
+            ok = compute_type(e, env, a->name, a->kid[0], p) && ok;
+        }
         for (size_t k = 0; a->kind == A_ATTR && k < COUNT(types); k++) {
             if (strcmp(a->name, types[k].name) == 0) {
                 ok = float_type(e, a->name, eval(e, env, a->kid[0]), types[k].type) && ok;
@@ -74,7 +84,7 @@ bool stage_precision(Stage *s)
     Env *env = stage_env(s, line->scope);
     const Ast *value = line->ast->kid[0];
     if (line->ast->kind == A_ATTR) {
-        ok = float_type(e, "precision", eval(e, env, value), &p.compute);
+        ok = compute_type(e, env, "precision", value, &p);
         p.params = p.compute;
     } else {
         ok = read_group(e, env, value, &p);

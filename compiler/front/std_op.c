@@ -7,6 +7,7 @@ const Def *front_std_op(Front *f, const StdOp *op)
     Elab *e = elab_new(f, program_new(f->ir, sym(f->ir->syms, op->name)), f->arena);
     Span nowhere = {0};
     uint32_t errors = diags_reported(e->diags), member;
+    e->precision.tf32 = op->tf32;
     pass_begin(e, graph_new(e->ir, e->arena, sym(f->ir->syms, op->name)), MODE_TRAIN);
     Args *args = NEW(e->arena, Args);
     for (uint32_t i = 0; i < op->nin; i++) {

@@ -214,10 +214,9 @@ const Node *graph_dot(Graph *g, const Node *a, const Node *b, const DotAxes *axe
 {
     const Node *in[] = {a, b};
     Attr attr[] = {
-        attr_ints(axes->a_batch, axes->nbatch),
-        attr_ints(axes->b_batch, axes->nbatch),
-        attr_ints(axes->a_contract, axes->ncontract),
-        attr_ints(axes->b_contract, axes->ncontract),
+        attr_ints(axes->a_batch, axes->nbatch),       attr_ints(axes->b_batch, axes->nbatch),
+        attr_ints(axes->a_contract, axes->ncontract), attr_ints(axes->b_contract, axes->ncontract),
+        {.kind = AK_FLAG, .i = axes->tf32},
     };
     return graph_op(g, &(NodeSpec){.op = OP_DOT, .nin = 2, .in = in, .attr = attr});
 }
@@ -238,6 +237,7 @@ void node_dot_axes(const Node *n, DotAxes *out)
     read_axes(n, "b_batch", out->b_batch);
     out->ncontract = read_axes(n, "a_contract", out->a_contract);
     read_axes(n, "b_contract", out->b_contract);
+    out->tf32 = node_int(n, "tf32") != 0;
 }
 
 /* ---- structure ---- */

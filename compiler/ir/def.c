@@ -17,7 +17,7 @@ static uint64_t node_hash(const Graph *g, const Node *n, const uint64_t *hash, u
     for (uint32_t k = 0; k < n->nin; k++)
         h = hash_mix(h, hash[n->in[k]->id]);
     for (uint32_t i = 0; i < n->nattr; i++)
-        h = hash_mix(h, attr_hash(g->ir, &n->attr[i]));
+        h = attr_is_unset(&n->attr[i]) ? h : hash_mix(h, attr_hash(g->ir, &n->attr[i]));
     return h;
 }
 

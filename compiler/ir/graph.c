@@ -25,6 +25,11 @@ static uint64_t num_bits(double value)
     return bits;
 }
 
+bool attr_is_unset(const Attr *a)
+{
+    return a->kind == AK_FLAG && a->i == 0;
+}
+
 uint64_t attr_hash(const Ir *ir, const Attr *a)
 {
     uint64_t h = hash_mix(a->kind, a->n);
@@ -33,6 +38,7 @@ uint64_t attr_hash(const Ir *ir, const Attr *a)
         break;
     case AK_INT:
     case AK_DTYPE:
+    case AK_FLAG:
         return hash_mix(h, (uint64_t)a->i);
     case AK_NUM:
         return hash_mix(h, num_bits(a->f));
@@ -63,6 +69,7 @@ bool attr_same(const Attr *a, const Attr *b)
         return true;
     case AK_INT:
     case AK_DTYPE:
+    case AK_FLAG:
         return a->i == b->i;
     case AK_NUM:
         return num_bits(a->f) == num_bits(b->f);
@@ -100,7 +107,7 @@ static uint64_t hash_node(const Graph *g, const Node *n)
     for (uint32_t k = 0; k < n->nin; k++)
         h = hash_mix(h, n->in[k]->id);
     for (uint32_t i = 0; i < n->nattr; i++)
-        h = hash_mix(h, attr_hash(g->ir, &n->attr[i]));
+        h = attr_is_unset(&n->attr[i]) ? h : hash_mix(h, attr_hash(g->ir, &n->attr[i]));
     return h;
 }
 
@@ -251,7 +258,7 @@ const Node *graph_result_find(const Graph *g, const char *name)
 static const Attr *get_attr(const Node *n, const char *name, AttrKind kind)
 {
     const Attr *a = &n->attr[op_attr_index(n->op, name)];
-    if (a->kind != kind && !(kind == AK_INT && a->kind == AK_DTYPE))
+    if (a->kind != kind && !(kind == AK_INT && (a->kind == AK_DTYPE || a->kind == AK_FLAG)))
         BUG("%s: attribute %s has kind %d, not %d", op_info(n->op)->name, name, a->kind, kind);
     return a;
 }

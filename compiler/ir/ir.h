@@ -148,7 +148,8 @@ typedef enum AttrKind {
     AK_DIM,
     AK_DIMS,
     AK_DEF,
-    AK_DTYPE
+    AK_DTYPE,
+    AK_FLAG /* 0 or 1; 0 is neither printed nor hashed */
 } AttrKind;
 
 typedef struct Def Def;
@@ -157,7 +158,7 @@ typedef struct Attr {
     AttrKind kind;
     uint32_t n; /* INTS, DIMS */
     union {
-        int64_t i;              /* INT, DTYPE */
+        int64_t i;              /* INT, DTYPE, FLAG */
         double f;               /* NUM */
         Sym s;                  /* SYM */
         const int64_t *ints;    /* INTS */
@@ -357,11 +358,13 @@ const Node *graph_gather(Graph *g, const Node *x, const Node *idx, uint32_t axis
 const Node *graph_update(Graph *g, const Node *x, const Node *rows, const Node *at, uint32_t axis);
 const Node *graph_reduce(Graph *g, OpKind op, const Node *x, const int64_t *axes,
                          uint32_t n); /* removed */
-/* Contracts a's axes ac with b's bc, pairs batch axes ab with bb; result = batch, free a, free b. */
+/* Contracts a's axes ac with b's bc, pairs batch axes ab with bb; result = batch, free a, free b. tf32: a device may round
+ * operands of f32 to 10 bits of fraction where it then multiplies faster (PTX ISA, .tf32). */
 typedef struct DotAxes {
     uint32_t nbatch, ncontract;
     int64_t a_batch[IR_MAX_RANK], b_batch[IR_MAX_RANK];
     int64_t a_contract[IR_MAX_RANK], b_contract[IR_MAX_RANK];
+    bool tf32;
 } DotAxes;
 const Node *graph_dot(Graph *g, const Node *a, const Node *b, const DotAxes *axes);
 void node_dot_axes(const Node *n, DotAxes *out);

@@ -40,9 +40,9 @@ bool op_find(const char *name, OpKind *out)
 /* ---- attribute schemas: "axes:ints, value:num" ---- */
 
 static const char *const kind_names[] = {
-    [AK_NONE] = "none", [AK_INT] = "int",   [AK_NUM] = "num",
-    [AK_SYM] = "sym",   [AK_INTS] = "ints", [AK_DIM] = "dim",
-    [AK_DIMS] = "dims", [AK_DEF] = "def",   [AK_DTYPE] = "dtype"};
+    [AK_NONE] = "none",   [AK_INT] = "int",  [AK_NUM] = "num",   [AK_SYM] = "sym",
+    [AK_INTS] = "ints",   [AK_DIM] = "dim",  [AK_DIMS] = "dims", [AK_DEF] = "def",
+    [AK_DTYPE] = "dtype", [AK_FLAG] = "flag"};
 
 static AttrKind kind_find(const char *text, size_t n)
 {

@@ -353,6 +353,7 @@ bool parse_attr(Parser *p, AttrKind kind, Attr *out)
     case AK_NONE:
         return true;
     case AK_INT:
+    case AK_FLAG:
         return parse_int(p, &out->i);
     case AK_NUM:
         return parse_num(p, &out->f);

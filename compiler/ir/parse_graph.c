@@ -95,8 +95,13 @@ static bool read_attrs(Parser *p, OpKind op, Attr *attr)
         op_attr_schema(op, i, &name, &kind);
         char token[32];
         snprintf(token, sizeof token, "%.*s=", (int)strcspn(name, ":"), name);
-        if (!parse_expect(p, token) || !parse_attr(p, kind, &attr[i]))
+        attr[i] = (Attr){.kind = kind};
+        bool there = kind != AK_FLAG || parse_accept(p, token);
+        if (there &&
+            ((kind != AK_FLAG && !parse_expect(p, token)) || !parse_attr(p, kind, &attr[i])))
             return false;
+        if (kind == AK_FLAG && there && attr[i].i != 1)
+            return parse_fail(p, DIAG_E0102, "`%s` is 1, or not there", token);
     }
     return true;
 }

@@ -111,6 +111,7 @@ static void print_attr(const Printer *p, const Attr *a)
     case AK_NONE:
         break;
     case AK_INT:
+    case AK_FLAG:
         sb_printf(p->sb, "%lld", (long long)a->i);
         break;
     case AK_DTYPE:
@@ -153,6 +154,8 @@ static void print_node(const Printer *p, const Node *n)
         const char *name = "";
         AttrKind kind;
         op_attr_schema(n->op, i, &name, &kind);
+        if (attr_is_unset(&n->attr[i]))
+            continue;
         sb_printf(p->sb, " %.*s=", (int)strcspn(name, ":"), name);
         print_attr(p, &n->attr[i]);
     }

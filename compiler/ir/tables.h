@@ -56,5 +56,6 @@ uint64_t type_hash(const Ir *ir, const Type *t);
 
 /* The content hash of an attribute. */
 uint64_t attr_hash(const Ir *ir, const Attr *a);
+bool attr_is_unset(const Attr *a); /* a flag of 0 */
 
 #endif

@@ -91,7 +91,7 @@ const Node *attention_rows(Graph *g, const Node *x, const Node *like)
 
 bool attention_find_product(const Graph *body, Attention *a)
 {
-    const DotAxes qk = {2, 1, {0, 1}, {0, 1}, {4}, {3}};
+    const DotAxes qk = {2, 1, {0, 1}, {0, 1}, {4}, {3}, false};
     a->dot = attention_next(body, OC_CONTRACT, NULL);
     if (!attention_is_dot(a->dot, 5, 4, &qk) || a->dot->type->dtype != DT_F32)
         return false;
@@ -167,7 +167,7 @@ static bool find_scores(const Graph *body, Graph *g, Attention *a)
 
 static bool find_output(Graph *g, Attention *a, const Node *p)
 {
-    const DotAxes pv = {2, 1, {0, 2}, {0, 1}, {4}, {3}};
+    const DotAxes pv = {2, 1, {0, 2}, {0, 1}, {4}, {3}, false};
     const Node *x = graph_reshape(g, p, 5, a->dot->type->dims);
     x = graph_permute(g, x, (int64_t[]){0, 3, 1, 2, 4});
     a->out = attention_next(g, OC_CONTRACT, a->dot);

@@ -78,7 +78,7 @@ static bool is_result(Graph *g, const Node *dot, const int64_t *perm, const Node
 
 static bool find_queries(Graph *g, AttentionBwd *b, const Node *dot, const Node *result)
 {
-    const DotAxes axes = {2, 1, {0, 2}, {0, 1}, {4}, {3}};
+    const DotAxes axes = {2, 1, {0, 2}, {0, 1}, {4}, {3}, false};
     if ((b->dq.node && b->dq.dot != dot) || !attention_is_dot(dot, 5, 4, &axes))
         return false;
     const Node *k = below_operand(g, b->a.dot->in[1], (int64_t[]){0, 2, 1, 3});
@@ -97,7 +97,7 @@ static bool find_queries(Graph *g, AttentionBwd *b, const Node *dot, const Node 
 static const Node *find_keys(Graph *g, const AttentionBwd *b, const Node *dot, const Node *of,
                              const Node *result)
 {
-    const DotAxes axes = {2, 2, {0, 2}, {0, 1}, {3, 4}, {3, 4}};
+    const DotAxes axes = {2, 2, {0, 2}, {0, 1}, {3, 4}, {3, 4}, false};
     if (!attention_is_dot(dot, 5, 5, &axes))
         return NULL;
     const Node *x = below_operand(g, of->in[0], (int64_t[]){0, 2, 3, 1, 4});
@@ -233,7 +233,7 @@ static bool find_share(const Graph *body, Graph *g, AttentionBwd *b)
 
 bool attention_find_bwd(const Graph *body, AttentionBwd *b)
 {
-    const DotAxes axes = {2, 1, {0, 1}, {0, 1}, {4}, {3}};
+    const DotAxes axes = {2, 1, {0, 1}, {0, 1}, {4}, {3}, false};
     Graph probe = graph_probe(body), *g = &probe;
     *b = (AttentionBwd){0};
     if (!attention_find_product(body, &b->a))

@@ -226,10 +226,11 @@ static bool read_products(Reader *r, const Node *dz)
     if (!dz)
         return false;
     static const int64_t across[] = {1, 0};
-    DotAxes by = {.ncontract = 1, .a_contract = {r->lead}, .b_contract = {1}};
+    const bool tf32 = node_int(x->dot, "tf32") != 0;
+    DotAxes by = {.ncontract = 1, .a_contract = {r->lead}, .b_contract = {1}, .tf32 = tf32};
     const Node *wt = turned(r, x->w, across);
     x->dx = wt ? graph_dot(&r->probe, dz, wt, &by) : NULL;
-    by = (DotAxes){.ncontract = r->lead};
+    by = (DotAxes){.ncontract = r->lead, .tf32 = tf32};
     for (uint32_t i = 0; i < r->lead; i++)
         by.a_contract[i] = by.b_contract[i] = i + 1;
     const Node *zt = axis_first(r, dz), *xt = axis_first(r, x->x);

@@ -1,5 +1,5 @@
 /* LIBS: mdl_test_courses mdl_test_machine mdl_test_lab mdl_compile mdl_codegen mdl_kernel mdl_passes mdl_front mdl_front_rule mdl_runtime mdl_plan mdl_target mdl_ir mdl_base */
-/* test_half_training.c: tiny models with 16-bit parameters, trained by machine code of the CPU and of GPUs along
+/* test_half_training.c: tiny models with 16-bit parameters, or products of rounded f32, trained by machine code of the CPU and of GPUs along
  * the curve of the interpreter, which rounds where the program says so, too. What differs is the order of sums
  * in f32, and now and then the 16-bit number that one of them is rounded to. */
 #include "courses.h"
@@ -52,7 +52,7 @@ static void check_curve(const Course *c, const char *precision, const double *wa
 {
     double got[STEPS], most = 0;
     /* A loss that moves by more has more against it than numbers rounded the other way. */
-    double unit = strcmp(precision, "bf16") == 0 ? 0x1p-8 : 0x1p-11;
+    double unit = strcmp(precision, "bf16") == 0 ? 0x1p-8 : 0x1p-11; /* f16, tf32 */
     Lab *lab = course_open_as(c, precision);
     compile(lab, c, got);
     for (int i = 0; i < STEPS; i++) {
@@ -97,6 +97,7 @@ static void test_gpt2(void **state)
     check("tiny_gpt2", "f16");
 #endif
     check("tiny_gpt2", "bf16");
+    check("tiny_gpt2", "tf32");
 }
 
 static void test_llava_med(void **state)

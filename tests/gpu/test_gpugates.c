@@ -129,6 +129,7 @@ static void check_parts(GpuCase *g, const Part *parts, size_t n)
 static void training_steps(void **state)
 {
     static const Part parts[] = {{.file = "bench/gpt2_step.mdl"},
+                                 {.file = "bench/gpt2_step.mdl", .sets = {"train.precision=tf32"}},
                                  {.file = "bench/mistral_step.mdl"}};
     check_parts(*state, parts, COUNT(parts));
 }

@@ -37,7 +37,10 @@ static const Def *composite(Harness *h, Front *front, const Size *s, const Varia
     types[1] = shape(h, v->dt, 2, s->classes, s->depth);
     types[2] = s->b ? shape(h, DT_I32, 2, s->a, b) : shape(h, DT_I32, 1, s->a);
     types[3] = s->b ? shape(h, DT_BOOL, 2, s->a, b) : shape(h, DT_BOOL, 1, s->a);
-    const StdOp op = {"linear_cross_entropy", types, 4, v->rounded ? "rounded" : NULL};
+    const StdOp op = {.name = "linear_cross_entropy",
+                      .in = types,
+                      .nin = 4,
+                      .flag = v->rounded ? "rounded" : NULL};
     const Def *def = front_std_op(front, &op);
     if (!def)
         fail_msg("%s", diags_render(h->ir->diags, h->arena, DIAG_SHORT, false));

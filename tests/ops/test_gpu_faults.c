@@ -125,8 +125,9 @@ static Graph *xent_body(Bench *b, const CallInput *in, uint32_t n)
             dims[d] = dim_const(ir, in[i].dim[d]);
         types[i] = type_tensor(ir, in[i].dtype, in[i].rank, dims);
     }
-    const Def *def =
-        front_std_op(b->lab.front, &(StdOp){"linear_cross_entropy", types, n, "rounded"});
+    const Def *def = front_std_op(
+        b->lab.front,
+        &(StdOp){.name = "linear_cross_entropy", .in = types, .nin = n, .flag = "rounded"});
     assert_non_null(def);
     const Graph *f = def->body, *back = def->vjp->body;
     Graph *g = graph_new(ir, b->h->arena, sym(ir->syms, "body"));

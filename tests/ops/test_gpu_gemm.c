@@ -1,7 +1,7 @@
 /* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* Products on a GPU: every element type and order of operands, sizes with and without runs of 16 bytes, operands
  * that are computed on the way, batches, epilogues. Sums of products of 16-bit numbers are f32 on tensor cores:
- * the tolerance is that of a sum of 100 rounded products. */
+ * the tolerance is that of a sum of 100 rounded products. With tf32 operands have the fraction of f16. */
 #include "kernelcase.h"
 
 static const char *const archs[] = {"sm_80", "sm_90a"};
@@ -21,6 +21,7 @@ typedef struct Mode {
     DType dt;
     bool a_turned, b_turned;
     Extra extra;
+    bool tf32;
 } Mode;
 
 static const Node *operand(Harness *h, Graph *g, const char *name, const int *dims, const Mode *m)
@@ -49,7 +50,7 @@ static void add_product(Harness *h, const Shape *s, const Mode *m, const Tile *t
     const int a_dims[] = {s->batch, m->a_turned ? s->k : s->m, m->a_turned ? s->m : s->k};
     const int b_dims[] = {s->batch, m->b_turned ? s->n : s->k, m->b_turned ? s->k : s->n};
     const Node *a = operand(h, g, "a", a_dims, m), *b = operand(h, g, "b", b_dims, m);
-    DotAxes x = {.nbatch = (uint32_t)at, .ncontract = 1};
+    DotAxes x = {.nbatch = (uint32_t)at, .ncontract = 1, .tf32 = m->tf32};
     x.a_contract[0] = at + (m->a_turned ? 0 : 1);
     x.b_contract[0] = at + (m->b_turned ? 1 : 0);
     const Node *y = graph_dot(g, a, b, &x);
@@ -67,6 +68,8 @@ static void add_product(Harness *h, const Shape *s, const Mode *m, const Tile *t
     double tol = m->extra == EPILOGUE ? 1e-2 : 2e-4;
     if (m->extra == COMPUTED && m->dt != DT_F32) /* what is expected rounds nothing */
         tol = m->dt == DT_BF16 ? 2e-2 : 3e-3;
+    if (m->tf32) /* operands up to 2 are off by 2^-11 of that at most, a product by 4 * 2^-10: a walk of k steps */
+        tol += 4 * sqrt(s->k) / 1024;
     CaseSpec spec = {.name = "product", .body = g, .cls = "gemm", .tol = tol};
     if (tile) {
         memcpy(spec.gpu, tile, sizeof *tile);
@@ -85,22 +88,26 @@ static void test_types_and_orders(void **state)
         for (size_t t = 0; t < COUNT(types); t++)
             for (int order = 0; order < 4; order++)
                 for (int extra = 0; extra < EXTRAS; extra++, c++) {
-                    Mode m = {types[t], (order & 1) != 0, (order & 2) != 0, (Extra)extra};
+                    Mode m = {types[t], (order & 1) != 0, (order & 2) != 0, (Extra)extra, false};
                     add_product(h, &shapes[c % COUNT(shapes)], &m, NULL);
                     add_product(h, &shapes[(c + 3) % COUNT(shapes)], &m, NULL);
+                    m.tf32 = true;
+                    if (t == 0)
+                        add_product(h, &shapes[(c + 1) % COUNT(shapes)], &m, NULL);
                 }
         harness_run(h);
     }
 }
 
 /* Every tile over more steps than its ring has stages, with another one cut at each edge. */
-static void run_tiles(const char *arch, const Tile *tiles, size_t n, DType dt)
+static void run_tiles(const char *arch, const Tile *tiles, size_t n, DType dt, bool tf32)
 {
     Harness *h = harness_new(arch);
     for (size_t i = 0; i < n; i++) {
         const int64_t *t = tiles[i].at;
         for (int order = 0; order < 4; order++) {
-            Mode m = {dt, (order & 1) != 0, (order & 2) != 0, order == 3 ? EPILOGUE : AS_IT_IS};
+            Mode m = {dt, (order & 1) != 0, (order & 2) != 0, order == 3 ? EPILOGUE : AS_IT_IS,
+                      tf32};
             Shape s = {.m = (int)t[0] + 8, .n = (int)t[1] + 16};
             s.k = (int)(t[2] * (t[3] + 1)) + 8;
             add_product(h, &s, &m, &tiles[i]);
@@ -125,9 +132,10 @@ static void test_tiles(void **state)
     static const Tile floats[] = {{{128, 128, 16, 4, 2, 2, 0}}, {{128, 128, 16, 2, 4, 2, 0}},
                                   {{128, 64, 16, 3, 4, 1, 0}},  {{64, 64, 16, 2, 4, 1, 0}},
                                   {{32, 64, 16, 2, 2, 1, 0}},   {{32, 64, 16, 4, 1, 1, 0}}};
-    run_tiles("sm_90a", groups, COUNT(groups), DT_BF16);
-    run_tiles("sm_80", tensor, COUNT(tensor), DT_F16);
-    run_tiles("sm_80", floats, COUNT(floats), DT_F32);
+    run_tiles("sm_90a", groups, COUNT(groups), DT_BF16, false);
+    run_tiles("sm_80", tensor, COUNT(tensor), DT_F16, false);
+    run_tiles("sm_80", floats, COUNT(floats), DT_F32, false);
+    run_tiles("sm_80", floats, COUNT(floats), DT_F32, true);
 }
 
 /* ---- blocks that stay: sets, batches, sizes of the run ---- */

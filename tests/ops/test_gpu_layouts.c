@@ -187,6 +187,30 @@ static void warps_multiply(void **state)
         check_warp(*state, &all[i]);
 }
 
+/* To the nearest of 10 bits of fraction, ties away from 0 (PTX ISA, cvt.rna.tf32). */
+static void numbers_are_rounded(void **state)
+{
+    static const struct {
+        uint32_t from, to;
+    } all[] = {
+        {0x3f800000, 0x3f800000}, {0x3f800fff, 0x3f800000}, {0x3f801000, 0x3f802000},
+        {0xbf801000, 0xbf802000}, {0xbf803000, 0xbf804000}, {0x3fffffff, 0x40000000},
+        {0x00000000, 0x00000000}, {0x80000000, 0x80000000}, {0x00800800, 0x00800000},
+        {0x7f800000, 0x7f800000}, {0xff800000, 0xff800000}, {0x7f7fefff, 0x7f7fe000},
+    };
+    Layouts *l = *state;
+    open_text(l, "layouts_warp", "sm_80");
+    memset(l->buf[0], 0, 32 * 4);
+    for (size_t i = 0; i < COUNT(all); i++)
+        memcpy((char *)l->buf[0] + i * 4, &all[i].from, 4);
+    run(l, "t_round_tf32", 32);
+    for (size_t i = 0; i < COUNT(all); i++) {
+        uint32_t got = ((const uint32_t *)l->buf[1])[i] & ~0x1fffu; /* the rest is not read */
+        if (got != all[i].to)
+            fail_msg("%08x: %08x, not %08x", all[i].from, got, all[i].to);
+    }
+}
+
 /* ---- a warpgroup ---- */
 
 typedef struct GroupProduct {
@@ -319,9 +343,13 @@ static void groups_multiply_registers_turned(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(matrices_are_loaded),       TEST(warps_multiply),
-        TEST(groups_multiply),           TEST(groups_multiply_turned),
-        TEST(groups_multiply_registers), TEST(groups_multiply_registers_turned),
+        TEST(matrices_are_loaded),
+        TEST(warps_multiply),
+        TEST(numbers_are_rounded),
+        TEST(groups_multiply),
+        TEST(groups_multiply_turned),
+        TEST(groups_multiply_registers),
+        TEST(groups_multiply_registers_turned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

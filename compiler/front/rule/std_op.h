@@ -13,6 +13,7 @@ typedef struct StdOp {
     const Type *const *in;
     uint32_t nin;
     const char *flag; /* or NULL */
+    bool tf32;        /* products of f32 in it may round their operands */
 } StdOp;
 
 #endif

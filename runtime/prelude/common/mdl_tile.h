@@ -143,6 +143,47 @@ MDL_FN void mdl_mma_rows(float *rows, int pitch, const float *acc, MdlTile t)
     }
 }
 
+/* ---- tensor cores: m16n8k8 of f32 that is rounded ---- */
+
+/* Floats from one step of depth to the next: four steps of eight rows, which a fragment has, are in different banks. */
+MDL_FN int mdl_tf32_pitch(int rows)
+{
+    return rows + 8;
+}
+
+/* acc as of mdl_mma_tile. A fragment has a row lane / 4 and 8 below, and steps lane % 4 and 4 behind (PTX ISA,
+ * mma.m16n8k8, .tf32). */
+MDL_FN void mdl_tf32_tile_f32(float *acc, const float *a, const float *b, MdlTile t)
+{
+    enum { MOST = 8 };
+    int warp = mdl_warp(), lane = mdl_lane(), mt = t.bm / t.wm / 16, nt = t.bn / t.wn / 8;
+    int pa = mdl_tf32_pitch(t.bm), pb = mdl_tf32_pitch(t.bn);
+    a += lane % 4 * pa + warp / t.wn * (t.bm / t.wm) + lane / 4;
+    b += lane % 4 * pb + warp % t.wn * (t.bn / t.wn) + lane / 4;
+    MDL_UNROLL
+    for (int k = 0; k < t.bk; k += 8) {
+        uint32_t ra[MOST][4], rb[MOST][2];
+        MDL_UNROLL
+        for (int i = 0; i < mt; i++) {
+            MDL_UNROLL
+            for (int e = 0; e < 4; e++)
+                ra[i][e] = mdl_round_tf32(a[(k + e / 2 * 4) * pa + i * 16 + e % 2 * 8]);
+        }
+        MDL_UNROLL
+        for (int j = 0; j < nt; j++) {
+            MDL_UNROLL
+            for (int e = 0; e < 2; e++)
+                rb[j][e] = mdl_round_tf32(b[(k + e * 4) * pb + j * 8]);
+        }
+        MDL_UNROLL
+        for (int i = 0; i < mt; i++) {
+            MDL_UNROLL
+            for (int j = 0; j < nt; j++)
+                mdl_mma_tf32(acc + (i * nt + j) * 4, ra[i], rb[j]);
+        }
+    }
+}
+
 /* ---- warpgroups: m64nNk16 (sm_90a) ---- */
 
 #if !defined(MDL_WITHOUT_WGMMA) && (!defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL))

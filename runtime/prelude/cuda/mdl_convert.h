@@ -31,6 +31,14 @@ MDL_FN uint16_t mdl_narrow_f16(float x)
     return h;
 }
 
+/* The nearest number of 10 bits of fraction, ties away from 0: an operand of tf32. */
+MDL_FN uint32_t mdl_round_tf32(float x)
+{
+    uint32_t r;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(x));
+    return r;
+}
+
 /* Two numbers in one register, `lo` in the lower half: what fragments of matrices hold. */
 MDL_FN uint32_t mdl_pack_bf16(float lo, float hi)
 {

@@ -187,6 +187,17 @@ MDL_SIMT_FN void mdl_mma_at(MdlMmaType type, float *d, const uint32_t *a, const 
 #define mdl_mma_f16(d, a, b)  mdl_mma_at(MDL_MMA_F16, (d), (a), (b), __LINE__)
 #define mdl_mma_tf32(d, a, b) mdl_mma_at(MDL_MMA_TF32, (d), (a), (b), __LINE__)
 
+/* cvt.rna.tf32.f32: ties away from 0; of infinities and NaN all bits stay but those that are cut. */
+MDL_FN uint32_t mdl_round_tf32(float x)
+{
+    uint32_t u;
+    __builtin_memcpy(&u, &x, sizeof u);
+    uint32_t special = (u & UINT32_C(0x7f800000)) == UINT32_C(0x7f800000);
+    if (special && (u & UINT32_C(0x007fffff)))
+        return UINT32_C(0x7fffffff);
+    return special ? u : (u + UINT32_C(0x1000)) & ~UINT32_C(0x1fff);
+}
+
 MDL_FN uint32_t mdl_pack_bf16(float lo, float hi)
 {
     return (uint32_t)mdl_narrow_bf16(lo) | (uint32_t)mdl_narrow_bf16(hi) << 16;
