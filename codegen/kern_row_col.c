@@ -54,13 +54,9 @@ static void rows_phase(Lower *lo, Fold *f, const Blocks *b)
     }
     const KExpr *columns = ke_extent(k, b->columns), *rows = ke_int(k, b->rows);
     f->sums = ks_let(k, &phase->body, "sums", ke_mul(lo, lower_task(lo), columns));
-    fold_chunks(lo, f);
-    if (f->nchunk)
-        fold_chunk_sums(lo, f);
-    else
-        lower_lanes(
-            lo, &(LanesSpec){.stem = "r", .hi = columns, .lo = ke_int(k, 0), .extent = b->columns},
-            clear_lanes, f);
+    lower_lanes(lo,
+                &(LanesSpec){.stem = "r", .hi = columns, .lo = ke_int(k, 0), .extent = b->columns},
+                clear_lanes, f);
     const KExpr *from = ke_mul(lo, lower_task(lo), rows);
     const KExpr *to = ke_min(lo, ke_add(lo, from, rows), ke_extent(k, f->p.inner));
     const Ix *p =
@@ -74,8 +70,6 @@ static void rows_phase(Lower *lo, Fold *f, const Blocks *b)
     scope_end(lo);
     scope_end(lo);
     fold_select(lo, f, NULL);
-    fold_store_chunk_sums(lo, f);
-    f->nchunk = 0;
 }
 
 typedef struct Join {
@@ -132,7 +126,8 @@ void lower_row_col(Lower *lo)
     fold_analyse(lo, f);
     fold_choose_rows(lo, f);
     fold_choose_passes(lo, f);
-    two_phases(lo, f, lower_config(lo, "grain"));
+    if (!gpu_row_col(lo, f))
+        two_phases(lo, f, lower_config(lo, "grain"));
 }
 
 bool fold_streams_columns(const Lower *lo, const Fold *f)

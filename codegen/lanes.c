@@ -172,6 +172,9 @@ static const KExpr *load_masked(Lower *lo, uint32_t buf, const KExpr *at, const 
 
 const KExpr *lower_load(Lower *lo, uint32_t buf, const Ix *linear)
 {
+    const KExpr *staged = lo->staged ? lo->staged(lo, buf, linear) : NULL;
+    if (staged)
+        return staged;
     uint32_t v = index_vector_var(lo, &linear, 1);
     const Dim *stride;
     if (v == NO_VAR)

@@ -81,6 +81,9 @@ struct Lower {
     /* Rows kept by a fold between its passes; see kern_reduce.c. */
     const KExpr *(*kept)(Lower *lo, const Node *n, const Ix *const *ix);
     void *user;
+    /* What a load finds in shared memory, or NULL; see gpu_row_col.c. NULL: nothing lies there. */
+    const KExpr *(*staged)(Lower *lo, uint32_t buf, const Ix *linear);
+    const void *staging;
 };
 
 /* ---- lower.c ---- */

@@ -50,9 +50,12 @@ typedef struct Fold {
     /* a row in registers (reduce_chunk.c): the vectors of it that are this thread's; none: loops */
     const Ix *chunk[FOLD_MAX_CHUNKS];
     uint32_t nchunk;
-    Acc *chunk_sum;        /* [chunk][sum of columns] */
-    const Ix *const *here; /* full index of the element in work */
-    const Ix *linear;      /* its place in a kept row */
+    /* rows that teams walk (gpu_row_col.c): what is computed of a chunk dies with the pass, sums of columns stay */
+    const struct Rows *rows;
+    const KExpr *own, *turn; /* first column of this thread; number of the row in work */
+    Acc *chunk_sum;          /* [chunk][sum of columns] */
+    const Ix *const *here;   /* full index of the element in work */
+    const Ix *linear;        /* its place in a kept row */
     Point point[FOLD_MAX_POINTS];
     uint32_t npoint;
     const KExpr *from, *to; /* range of the (outer, when split into two loops) loop over R */
@@ -94,9 +97,11 @@ void fold_select(Lower *lo, const Fold *f, const Point *p);
 
 /* reduce_chunk.c: from here on, where that pays, rows are in registers: what they keep dies with the scope. */
 void fold_chunks(Lower *lo, Fold *f);
-/* Sums of columns in registers, from zero; and into their line of the partial results. */
-void fold_chunk_sums(Lower *lo, Fold *f);
-void fold_store_chunk_sums(Lower *lo, const Fold *f);
+
+/* gpu_row_col.c: folds of rows and columns whose columns stay with their threads; false: it does not fit f. */
+bool gpu_row_col(Lower *lo, Fold *f);
+/* Opens the scope of this thread's columns in chunk c, a vector variable. */
+const Ix *fold_open_piece(Lower *lo, const Fold *f, uint32_t c);
 
 /* reduce_join.c */
 
@@ -130,8 +135,14 @@ void acc_step(Lower *lo, const Acc *a, const AccStep *s);
 void acc_join(Lower *lo, const Acc *a, const Acc *b);
 /* The scalar that the lanes of a vector accumulator fold to. */
 const KExpr *acc_lanes(Lower *lo, const Acc *a);
+/* The same of n, whose exchanges overlap; teams wait once, where `turn` counts the times that they do. */
+void acc_lanes_together(Lower *lo, const Acc *a, uint32_t n, const KExpr *turn,
+                        const KExpr **whole);
 /* team.c: joins scalar accumulators of all threads of a team; each gets the whole. */
 void acc_team(Lower *lo, const Acc *a);
+void acc_team_together(Lower *lo, const Acc *a, uint32_t n, const KExpr *turn);
+/* Joined with what the thread at distance h of the warp has. */
+void acc_exchange(Lower *lo, const Acc *a, int64_t h);
 /* The result of an accumulator whose lanes are separate. */
 const KExpr *acc_result(Lower *lo, const Acc *a);
 const KExpr *acc_neutral(Lower *lo, const Node *n, bool vector);

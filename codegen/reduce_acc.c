@@ -103,8 +103,8 @@ static const KExpr *first_lane(Lower *lo, const KExpr *e)
     return ke_apply(lo, e->type == KT_VF ? KT_F32 : KT_I32, "mdl_lane0%t(%0)", e, NULL);
 }
 
-/* The same of a whole team. */
-static const KExpr *join_team(Lower *lo, const Acc *lanes)
+/* Lane 0, as an accumulator of its own. */
+static Acc acc_scalar(Lower *lo, const Acc *lanes)
 {
     Kernel *k = lo->k;
     KBlock *block = lo->scope->block;
@@ -112,25 +112,50 @@ static const KExpr *join_team(Lower *lo, const Acc *lanes)
     a.value = ks_var(k, block, op_info(a.n->op)->name, first_lane(lo, lanes->value));
     if (a.index)
         a.index = ks_var(k, block, "index", first_lane(lo, lanes->index));
+    return a;
+}
+
+/* The same of a whole team. */
+static const KExpr *join_team(Lower *lo, const Acc *lanes)
+{
+    Acc a = acc_scalar(lo, lanes);
     acc_team(lo, &a);
     return acc_result(lo, &a);
+}
+
+/* Lanes at distance h. */
+static void join_lanes(Lower *lo, const Acc *a, int64_t h)
+{
+    Kernel *k = lo->k;
+    KBlock *block = lo->scope->block;
+    const char *text = arena_printf(lo->arena, "mdl_swap%%t(%%0, %lld)", (long long)h);
+    Acc other = *a;
+    other.value = ks_let(k, block, "other", ke_apply(lo, a->value->type, text, a->value, NULL));
+    if (a->index)
+        other.index = ks_let(k, block, "other", ke_apply(lo, a->index->type, text, a->index, NULL));
+    acc_join(lo, a, &other);
+}
+
+void acc_lanes_together(Lower *lo, const Acc *a, uint32_t n, const KExpr *turn, const KExpr **whole)
+{
+    Acc *one = NEW_ARRAY(lo->arena, Acc, n + (size_t)1);
+    for (int64_t h = lo->k->width / 2; h > 0; h /= 2)
+        for (uint32_t i = 0; i < n; i++)
+            join_lanes(lo, &a[i], h);
+    for (uint32_t i = 0; i < n; i++)
+        one[i] = acc_scalar(lo, &a[i]);
+    acc_team_together(lo, one, n, turn);
+    for (uint32_t i = 0; i < n; i++)
+        whole[i] = acc_result(lo, &one[i]);
 }
 
 const KExpr *acc_lanes(Lower *lo, const Acc *a)
 {
     Kernel *k = lo->k;
     KBlock *block = lo->scope->block;
-    const char *swap = ktype_is_vector(a->value->type) ? "mdl_swap%t(%0, %1)" : NULL;
-    for (int64_t h = k->width / 2; swap && h > 0; h /= 2) {
-        const char *text = arena_printf(lo->arena, "mdl_swap%%t(%%0, %lld)", (long long)h);
-        const char *index_text = text;
-        Acc other = *a;
-        other.value = ks_let(k, block, "other", ke_apply(lo, a->value->type, text, a->value, NULL));
-        if (a->index)
-            other.index =
-                ks_let(k, block, "other", ke_apply(lo, a->index->type, index_text, a->index, NULL));
-        acc_join(lo, a, &other);
-    }
+    bool vector = ktype_is_vector(a->value->type);
+    for (int64_t h = k->width / 2; vector && h > 0; h /= 2)
+        join_lanes(lo, a, h);
     if (lo->team)
         return join_team(lo, a);
     const KExpr *e = acc_result(lo, a);

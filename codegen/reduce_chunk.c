@@ -1,7 +1,6 @@
 /* reduce_chunk.c: rows of a GPU that stay in registers. A thread's vectors of a row, if they are few, are no
  * loop but so many variables, the same in all passes: what one pass has loaded or computed, the next ones find under
- * its name. All loads of a row are under way at once, and sums of columns need no memory either. The order of the
- * additions is that of the loop. */
+ * its name. All loads of a row are under way at once. The order of the additions is that of the loop. */
 #include "reduce.h"
 
 enum { MOST_FLOATS = 128 }; /* of a thread, that live longer than a pass */
@@ -74,21 +73,4 @@ void fold_chunks(Lower *lo, Fold *f)
     for (uint32_t c = 0; c < f->nchunk; c++)
         f->chunk[c] =
             scope_vector_var(lo, ke_add(lo, first, ke_int(k, c * each)), f->r.inner, NULL);
-}
-
-void fold_chunk_sums(Lower *lo, Fold *f)
-{
-    f->chunk_sum = NEW_ARRAY(lo->arena, Acc, f->nchunk * f->nsum + (size_t)1);
-    for (uint32_t c = 0; c < f->nchunk; c++)
-        for (uint32_t i = 0; i < f->nsum; i++)
-            f->chunk_sum[c * f->nsum + i] = acc_begin(lo, f->sum[i], true);
-}
-
-void fold_store_chunk_sums(Lower *lo, const Fold *f)
-{
-    for (uint32_t c = 0; c < f->nchunk; c++)
-        for (uint32_t i = 0; i < f->nsum; i++)
-            ks_store(lo->k, lo->scope->block, f->partial[f->sum[i]->id],
-                     ke_add(lo, f->sums, lower_index(lo, f->chunk[c])),
-                     f->chunk_sum[c * f->nsum + i].value);
 }

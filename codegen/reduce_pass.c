@@ -87,8 +87,11 @@ static void walk(Lower *lo, Pass *w)
     Kernel *k = lo->k;
     if (f->nchunk) {
         w->outer = ix_int(lo->ir, 0);
-        for (w->chunk = 0; w->chunk < f->nchunk; w->chunk++)
-            w->step(lo, w, f->chunk[w->chunk], 0);
+        for (w->chunk = 0; w->chunk < f->nchunk; w->chunk++) {
+            w->step(lo, w, f->rows ? fold_open_piece(lo, f, w->chunk) : f->chunk[w->chunk], 0);
+            if (f->rows)
+                scope_end(lo);
+        }
         return;
     }
     if (f->r.split == 0) {
@@ -230,6 +233,13 @@ static void run_level(Lower *lo, Fold *f, uint32_t level)
             w.acc[c * w.nfold + i] = acc_begin(lo, w.fold[i], vector);
     f->pass = level;
     walk(lo, &w);
+    if (f->rows) {
+        const KExpr **whole = NEW_ARRAY(lo->arena, const KExpr *, w.nfold + (size_t)1);
+        acc_lanes_together(lo, w.acc, w.nfold, f->turn, whole);
+        for (uint32_t i = 0; i < w.nfold; i++)
+            f->point[0].seed[w.fold[i]->id] = whole[i];
+        return;
+    }
     for (uint32_t i = 0; i < w.nfold; i++) {
         if (f->columns) {
             for (uint32_t p = 0; p < f->npoint; p++)

@@ -20,6 +20,8 @@ enum {
     FEW_ROWS = 64,    /* rows that are cut when .. */
     LONG_ROW = 16384, /* .. they have more elements than this */
     CHUNK = 8192,     /* elements of a tensor that a block works on */
+    FOLDERS = 128,    /* threads of a block whose warps fold rows and columns; .. */
+    FOLDS = 1024,     /* .. and bytes of its shared memory beside rows */
     LEAST_ROWS = 8,
     BLOCK = 256,       /* threads of a line that is summed up, or .. */
     MOST_BLOCK = 1024, /* .. where lines are few and longer than .. */
@@ -74,14 +76,30 @@ static void gpu_reduce(PassCx *cx, const Graph *body, int64_t *config)
     config[2] = config[0] > 1 ? config[0] : config[2];
 }
 
+/* Blocks of a multiprocessor, each with two rows or more of every warp, or of all, in shared memory (gpu_row_col.c). */
+static int64_t resident_folders(PassCx *cx, const Graph *body, int64_t length, int64_t walkers,
+                                int64_t threads)
+{
+    int64_t all = pick_count(cx->ir, row_fold(body)->in[0]->type), bytes = 0;
+    for (uint32_t i = 0; i < body->inputs.n; i++)
+        if (pick_count(cx->ir, body->inputs.at[i]->type) == all)
+            bytes += length * dtype_info(body->inputs.at[i]->type->dtype)->bytes;
+    int64_t fit = (int64_t)cx->target->l1 / (2 * walkers * bytes + 2 * FOLDS);
+    return pick_clamp(fit, 1, pick_clamp(4 * FOLDERS / threads, 1, 3));
+}
+
 static void gpu_row_col(PassCx *cx, const Graph *body, int64_t *config)
 {
     const Node *row = row_fold(body);
     int64_t rows = pick_count(cx->ir, row->type), all = pick_count(cx->ir, row->in[0]->type);
-    int64_t team = team_of(rows > 0 ? all / rows : 1);
-    int64_t blocks = cx->target->cores * FULL * 256 / team;
-    config[0] =
-        pick_clamp(ceil_of(rows, blocks), LEAST_ROWS, rows > LEAST_ROWS ? rows : LEAST_ROWS);
+    int64_t length = rows > 0 ? all / rows : 1, team = team_of(length);
+    int64_t threads = team > WARP ? team : FOLDERS, walkers = threads / team;
+    int64_t blocks = cx->target->cores * FULL * 256, least = LEAST_ROWS;
+    if (team > 1) {
+        blocks = cx->target->cores * resident_folders(cx, body, length, walkers, threads);
+        least = 2 * walkers;
+    }
+    config[0] = pick_clamp(ceil_of(rows, blocks), least, rows > least ? rows : least);
     config[1] = team;
 }
 
