@@ -52,20 +52,6 @@ static LanesSpec columns_of(Lower *lo, const Scatter *s, const KExpr *v)
 
 /* ---- one by one ---- */
 
-static void zeros_phase(Lower *lo, Scatter *s)
-{
-    Kernel *k = lo->k;
-    const Dim *cells = type_count(lo->ir, s->n->type);
-    const KExpr *each = ke_int(k, each_of(lo));
-    const Dim *tasks = dim_const(lo->ir, ceil_div(dim_hi(lo->ir, cells), each_of(lo)));
-    scope_begin(lo, kernel_phase(k, "zero", tasks, "fills with zeros"));
-    const KExpr *from = ks_let(k, lo->scope->block, "from", ke_mul(lo, lower_task(lo), each));
-    const KExpr *to = ke_min(lo, ke_add(lo, from, each), ke_extent(k, cells));
-    to = ks_let(k, lo->scope->block, "to", to);
-    LanesSpec spec = {.stem = "z", .lo = from, .hi = to, .extent = cells};
-    lower_lanes(lo, &spec, scatter_store_zero, s);
-}
-
 static void walk_phase(Lower *lo, Scatter *s)
 {
     Kernel *k = lo->k;
@@ -200,7 +186,7 @@ static void sum_columns(Lower *lo, const Ix *column, void *user)
     scope_loop(lo, &loop);
     add_listed(lo, c, lo->var[lo->nvar - 1].at, sum, ix);
     scope_end(lo);
-    lower_store(lo, 0, ix, sum);
+    scatter_results(lo, l->s, ix, sum);
 }
 
 static void sums_phase(Lower *lo, Lists *l)
@@ -252,8 +238,11 @@ void gpu_scatter(Lower *lo)
     int64_t count = dim_hi(lo->ir, s.count);
     int64_t most = MANY_THREADS / vectors_of(lo, &s);
     if (count <= FEW || dim_hi(lo->ir, s.outer) > most) {
-        zeros_phase(lo, &s);
+        scatter_make_sums(lo, &s);
+        scatter_cells_phase(lo, &s, &SCATTER_ZEROS(each_of(lo)));
         walk_phase(lo, &s);
+        if (!s.plain)
+            scatter_cells_phase(lo, &s, &SCATTER_FINISH(each_of(lo)));
         return;
     }
     Lists l = {.s = &s};

@@ -15,7 +15,8 @@ void scatter_describe(Lower *lo, Scatter *s)
     for (uint32_t i = 0; i < lo->body->nodes.n; i++)
         if (op_info(lo->body->nodes.at[i]->op)->cls == OC_SCATTER)
             s->n = lo->body->nodes.at[i];
-    ASSERT(s->n && lo->body->results.n == 1 && lo->body->results.at[0].node == s->n);
+    ASSERT(s->n);
+    s->plain = lo->body->results.n == 1 && lo->body->results.at[0].node == s->n;
     const Type *t = s->n->type;
     s->rows = s->n->in[0];
     s->idx = s->n->in[1];
@@ -35,27 +36,77 @@ void scatter_result_index(Lower *lo, const Scatter *s, const Ix *e, const Ix *co
     ix_unflatten(lo->ir, column, t->dims + s->axis + 1, t->rank - s->axis - 1, ix + s->axis + 1);
 }
 
+void scatter_results(Lower *lo, const Scatter *s, const Ix *const *ix, const KExpr *sum)
+{
+    if (s->plain) {
+        lower_store(lo, 0, ix, sum);
+        return;
+    }
+    lo->seed[s->n->id] = sum;
+    lo->seed_scope = lo->scope;
+    lower_results(lo, (UINT64_C(1) << lo->body->results.n) - 1, ix);
+    lo->seed[s->n->id] = NULL;
+    lo->seed_scope = NULL;
+}
+
+void scatter_make_sums(Lower *lo, Scatter *s)
+{
+    const Type *t = s->n->type;
+    if (!s->plain)
+        s->buf = kernel_workspace(lo->k, "sums", t->dtype, type_count(lo->ir, t));
+}
+
+static void store_sum(Lower *lo, const Scatter *s, const Ix *const *ix, const KExpr *sum)
+{
+    const Type *t = s->n->type;
+    if (s->plain) {
+        lower_store(lo, 0, ix, sum);
+        return;
+    }
+    const Ix *linear = ix_flatten(lo->ir, t->dims, ix, t->rank);
+    const LowerVar v = lo->var[lo->nvar - 1];
+    sum = v.vector ? lower_spread(lo, sum) : sum;
+    ks_store(lo->k, lo->scope->block, s->buf, lower_index(lo, linear), sum)->lanes = v.lanes;
+}
+
+static const KExpr *load_sum(Lower *lo, const Scatter *s, const Ix *const *ix)
+{
+    const Type *t = s->n->type;
+    const Ix *linear = ix_flatten(lo->ir, t->dims, ix, t->rank);
+    return lower_load(lo, s->plain ? lo->out[0] : s->buf, linear);
+}
+
+void scatter_finish_cell(Lower *lo, const Ix *cell, void *user)
+{
+    const Scatter *s = user;
+    const Type *t = s->n->type;
+    const Ix *ix[IR_MAX_RANK];
+    ix_unflatten(lo->ir, cell, t->dims, t->rank, ix);
+    const KExpr *sum = load_sum(lo, s, ix);
+    ASSERT(sum);
+    scatter_results(lo, s, ix, ks_let(lo->k, lo->scope->block, "sum", sum));
+}
+
 void scatter_store_zero(Lower *lo, const Ix *cell, void *user)
 {
     const Type *t = ((const Scatter *)user)->n->type;
     const Ix *ix[IR_MAX_RANK];
     ix_unflatten(lo->ir, cell, t->dims, t->rank, ix);
-    lower_store(lo, 0, ix, ke_num(lo->k, ktype_of(t->dtype), 0));
+    store_sum(lo, user, ix, ke_num(lo->k, ktype_of(t->dtype), 0));
 }
 
-static void zero_phase(Lower *lo, Scatter *s)
+void scatter_cells_phase(Lower *lo, Scatter *s, const CellsSpec *c)
 {
     Kernel *k = lo->k;
     const Dim *cells = type_count(lo->ir, s->n->type);
-    int64_t all = dim_hi(lo->ir, cells);
-    const Dim *tasks = dim_const(lo->ir, ceil_div(all > 0 ? all : 1, ZERO_CELLS));
-    scope_begin(lo, kernel_phase(k, "zero", tasks, "fills with zeros"));
-    const KExpr *from = ke_mul(lo, lower_task(lo), ke_int(k, ZERO_CELLS));
-    from = ks_let(k, lo->scope->block, "from", from);
-    const KExpr *to = ke_min(lo, ke_add(lo, from, ke_int(k, ZERO_CELLS)), ke_extent(k, cells));
+    const Dim *tasks = dim_const(lo->ir, ceil_div(larger(dim_hi(lo->ir, cells), 1), c->each));
+    scope_begin(lo, kernel_phase(k, c->name, tasks, c->doc));
+    const KExpr *each = ke_int(k, c->each);
+    const KExpr *from = ks_let(k, lo->scope->block, "from", ke_mul(lo, lower_task(lo), each));
+    const KExpr *to = ke_min(lo, ke_add(lo, from, each), ke_extent(k, cells));
     to = ks_let(k, lo->scope->block, "to", to);
-    LanesSpec spec = {.stem = "z", .lo = from, .hi = to, .extent = cells};
-    lower_lanes(lo, &spec, scatter_store_zero, s);
+    LanesSpec spec = {.stem = c->stem, .lo = from, .hi = to, .extent = cells};
+    lower_lanes(lo, &spec, c->cell, s);
 }
 
 const Ix *scatter_place(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i)
@@ -93,9 +144,9 @@ void scatter_add_columns(Lower *lo, const Ix *column, void *user)
     ix_unflatten(lo->ir, s->member, t->dims, s->axis, outer);
     scatter_result_index(lo, s, scatter_place(lo, s, outer, s->i), column, ix);
     const KExpr *x = scatter_source(lo, s, s->i, ix);
-    const KExpr *old = lower_load(lo, lo->out[0], ix_flatten(lo->ir, t->dims, ix, t->rank));
+    const KExpr *old = load_sum(lo, s, ix);
     ASSERT(old);
-    lower_store(lo, 0, ix, scatter_sum(lo, s, old, x));
+    store_sum(lo, s, ix, scatter_sum(lo, s, old, x));
 }
 
 /* Columns per task: some cache lines of a row, or more where there are few rows. */
@@ -144,6 +195,9 @@ void lower_scatter(Lower *lo)
 {
     Scatter s = {0};
     scatter_describe(lo, &s);
-    zero_phase(lo, &s);
+    scatter_make_sums(lo, &s);
+    scatter_cells_phase(lo, &s, &SCATTER_ZEROS(ZERO_CELLS));
     add_phase(lo, &s);
+    if (!s.plain)
+        scatter_cells_phase(lo, &s, &SCATTER_FINISH(ZERO_CELLS));
 }

@@ -590,7 +590,7 @@ static void mark_seeded(Lower *lo)
     for (uint32_t i = 0; i < lo->body->nodes.n; i++) {
         const Node *n = lo->body->nodes.at[i];
         OpClass c = op_info(n->op)->cls;
-        bool seeded = c == OC_REDUCE || c == OC_CONTRACT || c == OC_MULTI;
+        bool seeded = c == OC_REDUCE || c == OC_CONTRACT || c == OC_MULTI || c == OC_SCATTER;
         for (uint32_t k = 0; k < n->nin; k++)
             seeded = seeded || lo->seeded[n->in[k]->id];
         lo->seeded[n->id] = seeded;

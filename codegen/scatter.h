@@ -9,7 +9,9 @@ typedef struct Scatter {
     const Node *n, *rows, *idx;
     uint32_t axis, batch;
     const Dim *outer, *extent, *columns, *count; /* count: indices per batch member */
-    const Ix *member, *i;                        /* of outer, of count */
+    bool plain;   /* the only result is what is summed up; else results are computed from it */
+    uint32_t buf; /* not plain: of the sums, where they are added one by one */
+    const Ix *member, *i; /* of outer, of count */
 } Scatter;
 
 void scatter_describe(Lower *lo, Scatter *s);
@@ -24,5 +26,21 @@ const KExpr *scatter_sum(Lower *lo, const Scatter *s, const KExpr *sum, const KE
 /* LanesFn: a zero at a cell; row s->i added at its place, in some columns. */
 void scatter_store_zero(Lower *lo, const Ix *cell, void *user);
 void scatter_add_columns(Lower *lo, const Ix *column, void *user);
+/* The results at ix, whose sum is this. */
+void scatter_results(Lower *lo, const Scatter *s, const Ix *const *ix, const KExpr *sum);
+/* Sums that are added one by one lie in the workspace if something is computed from them, .. */
+void scatter_make_sums(Lower *lo, Scatter *s);
+/* .. and LanesFn: become results at a cell when all are there. */
+void scatter_finish_cell(Lower *lo, const Ix *cell, void *user);
+
+/* A phase over all cells of the result, `each` of them a task. */
+typedef struct CellsSpec {
+    const char *name, *doc, *stem;
+    int64_t each;
+    LanesFn cell;
+} CellsSpec;
+void scatter_cells_phase(Lower *lo, Scatter *s, const CellsSpec *c);
+#define SCATTER_ZEROS(n)  ((CellsSpec){"zero", "fills with zeros", "z", n, scatter_store_zero})
+#define SCATTER_FINISH(n) ((CellsSpec){"", "results from the sums", "z", n, scatter_finish_cell})
 
 #endif

@@ -214,8 +214,8 @@ static Verdict choose(const Body *body, KernelClass *cls)
         return refuse(FUSE_CLASS, "no class holds both");
     if (dots > PRODUCTS_MOST)
         return refuse(FUSE_RES, "more than 8 products");
-    if (alone > 0 && (folds > 0 || body->kept.n > 1))
-        return refuse(FUSE_CLASS, scatters  ? "a scatter has no epilogue"
+    if (alone > 0 && (folds > 0 || (body->kept.n > 1 && !scatters)))
+        return refuse(FUSE_CLASS, scatters  ? "a scatter folds nothing else"
                                   : multis  ? "a table has no epilogue"
                                   : updates ? "rows written into a tensor have no epilogue"
                                             : "lines of an axis have no epilogue");
@@ -230,6 +230,18 @@ static Verdict choose(const Body *body, KernelClass *cls)
     return fine;
 }
 
+/* Results are elementwise over what the scatter sums up, each cell of which is known once. */
+static Verdict fit_scatter(Fuse *fx, const Body *body)
+{
+    for (uint32_t i = 0; i < body->members.n; i++) {
+        const Node *n = fuse_node(fx, body->members.at[i]);
+        const Node *result = fuse_node(fx, body->stored.at[0]);
+        if (fuse_class(n) == OC_SCATTER && !type_same_dims(n->type, result->type))
+            return refuse(FUSE_MAP, "its results have another shape");
+    }
+    return fuse_check_maps(fx, body);
+}
+
 Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
 {
     arena_reset(fx->scratch);
@@ -237,8 +249,8 @@ Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
     Verdict v = call ? fine : choose(body, cls);
     if (v.code != FUSE_OK)
         return v;
-    if (!call && (*cls == KC_SCATTER || *cls == KC_MULTI_SUMSQ || *cls == KC_PREFIX ||
-                  *cls == KC_SORT || *cls == KC_UPDATE))
+    if (!call && ((*cls == KC_SCATTER && body->kept.n == 1) || *cls == KC_MULTI_SUMSQ ||
+                  *cls == KC_PREFIX || *cls == KC_SORT || *cls == KC_UPDATE))
         return fine;
     if (body->reads.n > FUSE_INPUTS)
         return refuse(FUSE_RES, "more than 24 inputs");
@@ -250,6 +262,8 @@ Verdict fuse_fits(Fuse *fx, const Body *body, KernelClass *cls)
         return fit_call(fx, body, cls);
     if (*cls == KC_GEMM)
         return fuse_fit_gemm(fx, body);
+    if (*cls == KC_SCATTER)
+        return fit_scatter(fx, body);
     if (*cls == KC_REDUCE && folds_both(fx, body)) {
         *cls = KC_ROW_COL;
         return fit_row_col(fx, body);
