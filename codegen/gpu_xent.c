@@ -36,6 +36,11 @@ uint32_t gpu_xent_result(const Lower *lo, const Node *n)
     return NO_VAR;
 }
 
+uint32_t gpu_xent_weights_result(const Lower *lo, const GpuXent *c)
+{
+    return gpu_xent_result(lo, c->x.after ? c->x.after : c->x.dw);
+}
+
 static const KExpr *narrow_int(Lower *lo, const KExpr *e)
 {
     return ke_apply(lo, KT_I32, "(int32_t)%0", e, NULL);
@@ -409,6 +414,10 @@ static void make_graph(Lower *lo, GpuXent *c)
     const Node *const d[] = {c->x.dlog_sum, c->x.dhit, c->x.dmean};
     for (size_t i = 0; i < COUNT(d); i++)
         c->cotangent[i] = copy_of(c, d[i]);
+    if (c->x.after) {
+        c->dw = c->copy[c->x.dw->id] = new_input(lo, c, "dw", c->x.dw->type);
+        c->after = copy_of(c, c->x.after);
+    }
     if (c->x.log_sum)
         return;
     c->given[0] = copy_of(c, c->x.given_max);
@@ -451,7 +460,7 @@ static void make_buffers(Lower *lo, GpuXent *c)
         return;
     c->stats = workspace(lo, "stats", DT_F32, c->chunk * XENT_STATS);
     lo->in[c->z->id] = workspace(lo, "scores", c->half, c->chunk * c->line);
-    uint32_t dw = gpu_xent_result(lo, c->x.dw);
+    uint32_t dw = gpu_xent_weights_result(lo, c);
     c->keeps_sums = dw != NO_VAR && lo->k->again > 0 && lo->body->results.at[dw].node != c->x.dw;
     if (c->keeps_sums)
         c->sums = workspace(lo, "sums", DT_F32, c->x.classes * c->x.depth);

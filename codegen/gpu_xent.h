@@ -16,8 +16,9 @@ typedef struct GpuXent {
     const Node **copy;          /* by node of the body */
     const Node *mask, *targets; /* by row */
     const Node *given[2],
-        *cotangent[3];    /* by row: maximum, log of the sum; dlog_sum, dhit, dmean */
-    const Node *list, *z; /* rows of this round; their scores */
+        *cotangent[3];      /* by row: maximum, log of the sum; dlog_sum, dhit, dmean */
+    const Node *list, *z;   /* rows of this round; their scores */
+    const Node *dw, *after; /* the gradient of the weights, and what is stored instead; or NULL */
     /* For warpgroups the rows of x lie side by side, and zeros behind them to a whole step of depth, in memory too
      * that scores have. */
     bool packed;
@@ -43,6 +44,8 @@ KPhase *gpu_xent_phase(Lower *lo, GpuXent *c, const char *suffix, const Dim *tas
 /* Result of the body that is n, perhaps as 16-bit numbers; or NO_VAR. */
 uint32_t gpu_xent_result(const Lower *lo, const Node *n);
 /* A tensor by row, at this row. */
+/* The result that the gradient of the weights is, or becomes; or NO_VAR. */
+uint32_t gpu_xent_weights_result(const Lower *lo, const GpuXent *c);
 const KExpr *gpu_xent_row_value(Lower *lo, const Node *n, const KExpr *row);
 const KExpr *gpu_xent_wide(Lower *lo, uint32_t buf, const KExpr *at);
 /* Tasks that have W columns of a line each: opens the scope of those, sets line, and lanes as spec says. */

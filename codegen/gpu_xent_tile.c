@@ -211,7 +211,7 @@ void gpu_xent_turn(Lower *lo, GpuXent *c)
 static const KExpr *add_rounds(Lower *lo, const GpuXent *c, const TileSpot *spot, const KExpr *x)
 {
     Kernel *k = lo->k;
-    uint32_t r = gpu_xent_result(lo, c->x.dw), kept = c->keeps_sums ? c->sums : lo->out[r];
+    uint32_t r = gpu_xent_weights_result(lo, c), kept = c->keeps_sums ? c->sums : lo->out[r];
     if (k->again == 0)
         return x;
     const KExpr *sum = ks_var(k, lo->scope->block, "sum", x);
@@ -239,7 +239,12 @@ static void store_weight(Lower *lo, const TileSet *t, const TileSpot *spot, cons
         scope_plain(lo);
     const Ix *ix[] = {scope_var(lo, spot->row, g->left.rows),
                       scope_vector_var(lo, spot->column, g->right.rows, spot->lanes)};
-    lower_store(lo, gpu_xent_result(lo, c->x.dw), ix, sum);
+    if (c->after) {
+        lo->seed[c->dw->id] = sum;
+        sum = lower_value(lo, c->after, ix);
+        lo->seed[c->dw->id] = NULL;
+    }
+    lower_store(lo, gpu_xent_weights_result(lo, c), ix, sum);
     scope_end(lo);
 }
 
@@ -256,7 +261,7 @@ static void store_each(Lower *lo, const TileSet *t, RingStore store, void *user)
 void gpu_xent_weights(Lower *lo, GpuXent *c)
 {
     Kernel *k = lo->k;
-    if (gpu_xent_result(lo, c->x.dw) == NO_VAR)
+    if (gpu_xent_weights_result(lo, c) == NO_VAR)
         return;
     Grid g = open_grid(lo, c, XENT_WEIGHTS, "weights");
     g.t->depth_end = c->n;

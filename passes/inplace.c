@@ -124,6 +124,7 @@ typedef struct Alias {
     const Ix *const *want; /* the element that is written */
     Space space;
     uint8_t *holds; /* by node of the body: 1 the formal is below, 2 not */
+    bool whole;     /* a composite, whose folds are its own affair */
     bool column;    /* what is written is computed from folds of columns, when all rows are done */
     Map *done;
     bool safe;
@@ -158,7 +159,9 @@ static void visit(Alias *a, const Node *n, const Ix *const *ix)
         const Ix *in[IR_MAX_RANK];
         if (!holds(a, n->in[k]))
             continue;
-        if (op_info(n->op)->cls == OC_REDUCE && !a->column)
+        if (op_info(n->op)->cls == OC_REDUCE && a->whole)
+            a->safe = false;
+        else if (op_info(n->op)->cls == OC_REDUCE && !a->column)
             visit(a, n->in[k], a->space.full);
         else if (op_info(n->op)->cls == OC_REDUCE)
             continue; /* read before */
@@ -215,7 +218,10 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
     a.done = map_new(scratch);
     Products p;
     bool products = products_find(body, scratch, &p);
-    const Node *fold = products ? NULL : first_fold(body); /* of a product: below an operand */
+    KernelClass cls;
+    a.whole = class_find(node_sym(group, "class"), &cls) && class_info(cls)->composite;
+    /* of a product: below an operand */
+    const Node *fold = products || a.whole ? NULL : first_fold(body);
     space_make(cx->ir, &a.space, fold, result->type);
     const bool *column = find_columns(scratch, group, &a.space);
     a.column = column[result->id];
@@ -225,14 +231,12 @@ bool inplace_may_share(PassCx *cx, Arena *scratch, const Node *group, uint32_t k
         return false; /* a later pass over the row may read what an earlier one wrote */
     if (!type_same_dims(a.formal->type, result->type))
         return false;
-    KernelClass cls;
-    bool whole = class_find(node_sym(group, "class"), &cls) && class_info(cls)->composite;
     for (uint32_t i = 0; i < body->results.n; i++) {
         const Node *n = body->results.at[i].node;
         const Ix *const *at =
             column[n->id] ? space_column(&a.space, n->type) : space_identity(&a.space, n->type);
         bool apart = products ? p.result_set[i] != p.result_set[r] /* in other tasks */
-                              : whole && i != r;                   /* in other phases */
+                              : a.whole && i != r;                 /* in other phases */
         if (a.column && !column[n->id])
             continue; /* stored before */
         if (at && !apart)

@@ -3,6 +3,8 @@
  * nodes that are there. */
 #include "xent.h"
 
+enum { MOST_AFTER = 64 }; /* nodes of what is computed from a gradient */
+
 typedef struct Reader {
     const Graph *g;
     Graph probe;
@@ -268,6 +270,36 @@ bool xent_is_result(const Graph *body, uint32_t r, const Node *n)
     return n && (result == n || is_half_of(result, n));
 }
 
+/* Whether n is elementwise computed from dw, if from anything that the body computes. left: nodes that are looked
+ * at, at most. */
+static bool follows(const Node *n, const Node *dw, bool *reads, int *left)
+{
+    OpClass cls = op_info(n->op)->cls;
+    bool own = n == dw, fits = cls == OC_LEAF || cls == OC_ELEM || cls == OC_VIEW;
+    if (!own && (!fits || --*left < 0))
+        return false;
+    for (uint32_t k = 0; k < n->nin && n != dw; k++)
+        if (!follows(n->in[k], dw, &own, left))
+            return false;
+    *reads = *reads || own;
+    return !own || n == dw || (cls == OC_ELEM && type_same_dims(n->type, dw->type));
+}
+
+/* The one result that dw has, as an accumulated gradient: computed from it. */
+static bool is_after(Xent *x, const Graph *body, const Node *n)
+{
+    bool reads = false;
+    int left = MOST_AFTER;
+    if (!x->dw || !follows(n, x->dw, &reads, &left) || !reads)
+        return false;
+    for (uint32_t r = 0; r < body->results.n; r++)
+        if (xent_is_result(body, r, x->dw) || (x->after && x->after != n))
+            return false;
+    x->after = n;
+    x->narrow = true;
+    return true;
+}
+
 static bool is_known(Xent *x, const Node *n)
 {
     const Node *const all[] = {x->log_sum, x->hit, x->mean, x->max, x->dx, x->dw};
@@ -290,7 +322,8 @@ bool xent_match(const Graph *body, Xent *out)
     if (!read_gradient(&r))
         out->dx = out->dw = NULL;
     for (uint32_t i = 0; i < body->results.n; i++)
-        if (!is_known(out, body->results.at[i].node))
+        if (!is_known(out, body->results.at[i].node) &&
+            !is_after(out, body, body->results.at[i].node))
             return false;
     return out->mask && out->targets && body->results.n > 0;
 }

@@ -17,7 +17,8 @@ typedef struct Xent {
     const Node *given_log_sum, *given_max;
     const Node *dlog_sum, *dhit, *dmean;
     const Node *dx, *dw; /* f32; .. */
-    bool narrow;         /* .. but a result is one of them as 16-bit numbers */
+    bool narrow;         /* .. but a result is one of them as 16-bit numbers, or .. */
+    const Node *after;   /* this one, elementwise computed from dw and inputs; or NULL */
     int64_t classes, depth;
     const Dim *rows;
 } Xent;

@@ -26,7 +26,8 @@ typedef struct Variant {
     Half half;
     DType dt;
     bool rounded, prologue;
-    char only; /* result of the derivative that is wanted; 0: both */
+    char
+        only; /* result of the derivative that is wanted; 0: both; '+': both, that of w added to another */
 } Variant;
 
 static const Def *composite(Harness *h, Front *front, const Size *s, const Variant *v)
@@ -63,6 +64,18 @@ static const Node *operand(Graph *g, const Node *formal, bool prologue)
     return graph_permute(g, graph_input(g, name, type), perm);
 }
 
+/* The gradient, rounded as the program rounds it, added to what there was; or alone, the first time. */
+static const Node *added(Graph *g, const Node *dw)
+{
+    const Type *t = type_with_dtype(g->ir, dw->type, DT_F32),
+               *flag = type_tensor(g->ir, DT_BOOL, 0, NULL);
+    const Node *first =
+        graph_expand(g, graph_input(g, sym(g->ir->syms, "first"), flag), 2, t->dims, NULL);
+    const Node *old = graph_input(g, sym(g->ir->syms, "grad"), t);
+    old = graph_select(g, first, graph_fill(g, t, 0), old);
+    return graph_binary(g, OP_ADD, old, dw->type->dtype == DT_F32 ? dw : graph_cast(g, DT_F32, dw));
+}
+
 static Graph *body_of(Harness *h, const Def *def, const Variant *v)
 {
     const Graph *f = def->body, *b = def->vjp->body;
@@ -83,7 +96,9 @@ static Graph *body_of(Harness *h, const Def *def, const Variant *v)
         in[i] = operand(g, b->inputs.at[i], false);
     graph_inline(g, b, in, out);
     for (uint32_t i = 0; i < b->results.n; i++)
-        if (!v->only || b->results.at[i].name[1] == v->only)
+        if (v->only == '+' && b->results.at[i].name[1] == 'w')
+            graph_result(g, "grad", added(g, out[i]));
+        else if (!v->only || v->only == '+' || b->results.at[i].name[1] == v->only)
             graph_result(g, b->results.at[i].name, out[i]);
     return g;
 }
@@ -110,6 +125,12 @@ static void add_case(Harness *h, Front *front, const Size *s, const Variant *v)
         fail_msg("%d x %d: not recognised", s->a, s->classes);
     assert_int_equal(x.log_sum != NULL, v->half != GRADIENT);
     assert_int_equal(x.dx || x.dw, v->half != FORWARD);
+    assert_int_equal(x.after != NULL, v->only == '+');
+    if (x.after) { /* a CPU keeps sums in the result */
+        Target cpu = h->target;
+        cpu.kind = TK_CPU;
+        assert_false(xent_claim_gradient(&cpu, c.body) || xent_claim_both(&cpu, c.body));
+    }
     c.config[0] = s->mr;
     c.config[1] = s->nr;
     c.config[2] = s->rows;
@@ -180,6 +201,8 @@ static void test_gpu(void **state)
         {{37, 0, 20, 131, 0, 0, 0}, {GRADIENT, DT_BF16, true, false, 0}},
         {{3, 50, 24, 136, 0, 0, 0}, {BOTH, DT_BF16, true, false, 0}},
         {{3, 50, 24, 136, 0, 0, 0}, {GRADIENTS_OF_BOTH, DT_F16, true, false, 0}},
+        {{150, 0, 16, 72, 0, 0, 0}, {BOTH, DT_F32, false, false, '+'}},
+        {{37, 0, 20, 131, 0, 0, 0}, {GRADIENT, DT_BF16, true, false, '+'}},
         {{70, 0, 8, 64, 0, 0, 0}, {BOTH, DT_BF16, false, false, 'x'}},
         {{3, 70, 72, 321, 0, 0, 0}, {BOTH, DT_BF16, true, false, 0}},
     };
@@ -207,6 +230,8 @@ static void test_gpu_rings(void **state)
         {{2, 70, 16, 72, 0, 0, 0}, {GRADIENT, DT_BF16, true, false, 0}},
         {{3, 90, 136, 545, 0, 0, 0}, {BOTH, DT_BF16, true, false, 'x'}},
         {{260, 0, 80, 264, 0, 0, 0}, {GRADIENTS_OF_BOTH, DT_BF16, true, false, 0}},
+        {{3, 50, 24, 136, 0, 0, 0}, {BOTH, DT_BF16, true, false, '+'}},
+        {{70, 0, 24, 136, 0, 0, 0}, {GRADIENTS_OF_BOTH, DT_F16, true, false, '+'}},
     };
     Harness *h = harness_new("sm_90a");
     Front *front = front_new(h->ir);
