@@ -14,7 +14,7 @@ enum {
     BINS = 32, /* MDL_BINS of the prelude */
     FEW = 16,  /* indices that are not worth sorting */
     MANY_THREADS = 1 << 15,
-    AT_ONCE = 8, /* rows that are loaded together */
+    AT_ONCE = 8, /* rows that are loaded together, at most; pieces of indices */
     THREADS = 256
 };
 
@@ -70,9 +70,34 @@ static void walk_phase(Lower *lo, Scatter *s)
 
 /* ---- lists of the rows of each place ---- */
 
-/* Opens a walk over all indices, 32 at a time. Of this lane: the index's number, and its place relative to
- * `first`; INT32_MAX: there is none. */
-static const KExpr *open_walk(Lower *lo, const Lists *l, const KExpr *const at[3], const KExpr **i)
+/* The walk of a warp over all indices: some pieces of 32 at a time, which are under way together. */
+typedef struct Bins {
+    const KExpr *member, *first; /* of the batch; the first of the warp's places */
+    int64_t pieces;              /* at a time */
+    uint32_t bin;                /* of this lane in each of them */
+} Bins;
+
+/* The number of this lane's index in piece u of those that begin at `at`. */
+static const KExpr *index_of(Lower *lo, const KExpr *at, const KExpr *u)
+{
+    Kernel *k = lo->k;
+    const KExpr *i = ke_add(lo, at, ke_mul(lo, u, ke_int(k, BINS)));
+    return ks_let(k, lo->scope->block, "i", ke_add(lo, i, lo->rank));
+}
+
+static const KExpr *open_pieces(Lower *lo, const Bins *b)
+{
+    scope_loop(lo, &(LoopSpec){.stem = "u",
+                               .lo = ke_int(lo->k, 0),
+                               .hi = ke_int(lo->k, b->pieces),
+                               .extent = dim_const(lo->ir, b->pieces),
+                               .unroll = true});
+    return lo->var[lo->nvar - 1].at;
+}
+
+/* Opens the walk, and in it a loop over pieces that are there: of this lane its index's number, and the index's place
+ * relative to the warp's first; INT32_MAX: there is none. */
+static const KExpr *open_walk(Lower *lo, const Lists *l, const Bins *b, const KExpr **i)
 {
     Kernel *k = lo->k;
     const Scatter *s = l->s;
@@ -80,17 +105,27 @@ static const KExpr *open_walk(Lower *lo, const Lists *l, const KExpr *const at[3
                                .lo = ke_int(k, 0),
                                .hi = ke_extent(k, s->count),
                                .extent = s->count,
-                               .step = BINS});
-    *i = ks_let(k, lo->scope->block, "i", ke_add(lo, lo->var[lo->nvar - 1].at, at[2]));
-    const KExpr *bin = ks_var(k, lo->scope->block, "bin", ke_text(k, KT_I32, "INT32_MAX", NULL, 0));
+                               .step = b->pieces * BINS});
+    const KExpr *at = lo->var[lo->nvar - 1].at, *u = open_pieces(lo, b);
+    *i = index_of(lo, at, u);
+    ks_store(k, lo->scope->block, b->bin, u, ke_text(k, KT_I32, "INT32_MAX", NULL, 0));
     scope_if(lo, ke_test(k, "<", *i, ke_extent(k, s->count)));
     const Ix *batch[IR_MAX_RANK];
-    ix_unflatten(lo->ir, scope_var(lo, at[0], l->batch), s->n->type->dims, s->batch, batch);
+    ix_unflatten(lo->ir, scope_var(lo, b->member, l->batch), s->n->type->dims, s->batch, batch);
     const Ix *place = scatter_place(lo, s, batch, scope_var(lo, *i, s->count));
-    const KExpr *relative = ke_sub(lo, lower_index(lo, place), at[1]);
-    ks_set(k, lo->scope->block, bin, ke_apply(lo, KT_I32, "(int32_t)%0", relative, NULL));
+    const KExpr *relative = ke_sub(lo, lower_index(lo, place), b->first);
+    ks_store(k, lo->scope->block, b->bin, u, ke_apply(lo, KT_I32, "(int32_t)%0", relative, NULL));
     scope_end(lo);
-    return bin;
+    scope_end(lo);
+    u = open_pieces(lo, b);
+    *i = index_of(lo, at, u);
+    return ks_let(k, lo->scope->block, "bin", ke_load(k, b->bin, u));
+}
+
+static void close_walk(Lower *lo)
+{
+    scope_end(lo);
+    scope_end(lo);
 }
 
 static void lists_phase(Lower *lo, Lists *l)
@@ -107,21 +142,23 @@ static void lists_phase(Lower *lo, Lists *l)
     const KExpr *member = ks_let(k, block, "member", ke_index(k, KI_DIV, task, n));
     const KExpr *first = ke_mul(lo, ke_index(k, KI_MOD, task, n), ke_int(k, BINS));
     first = ks_let(k, block, "first", first);
-    const KExpr *const at[3] = {member, first, lo->rank};
+    int64_t pieces = ceil_div(larger(dim_hi(lo->ir, s->count), 1), BINS);
+    Bins b = {.member = member, .first = first, .pieces = smaller(pieces, AT_ONCE)};
+    b.bin = ks_local(k, block, "bins", KT_I32, b.pieces);
     uint32_t state = ks_local(k, block, "state", KT_I32, 2);
     for (int64_t j = 0; j < 2; j++)
         ks_store(k, block, state, ke_int(k, j), ke_num(k, KT_I32, 0));
     const KExpr *arg[2] = {ke_addr(k, state, ke_int(k, 0))};
-    arg[1] = open_walk(lo, l, at, &i);
+    arg[1] = open_walk(lo, l, &b, &i);
     ks_call(k, lo->scope->block, ke_text(k, KT_PTR, "mdl_bins_count(%0, %1)", arg, 2));
-    scope_end(lo);
+    close_walk(lo);
     ks_call(k, block, ke_text(k, KT_PTR, "mdl_bins_begin(%0)", arg, 1));
     const KExpr *own = ks_let(k, block, "own", ke_add(lo, first, lo->rank));
     scope_if(lo, ke_test(k, "<", own, ke_extent(k, l->bounds)));
     const KExpr *to = ke_add(lo, ke_mul(lo, member, ke_extent(k, l->bounds)), own);
     ks_store(k, lo->scope->block, l->begin, to, ke_load(k, state, ke_int(k, 0)));
     scope_end(lo);
-    arg[1] = open_walk(lo, l, at, &i);
+    arg[1] = open_walk(lo, l, &b, &i);
     const KExpr *place =
         ks_let(k, lo->scope->block, "place", ke_text(k, KT_I32, "mdl_bins_place(%0, %1)", arg, 2));
     scope_if(lo, ke_apply(lo, KT_BOOL, "(%0 >= 0)", place, NULL));
@@ -129,10 +166,30 @@ static void lists_phase(Lower *lo, Lists *l)
                 ke_apply(lo, KT_I64, "(int64_t)%0", place, NULL));
     ks_store(k, lo->scope->block, l->order, to, ke_apply(lo, KT_I32, "(int32_t)%0", i, NULL));
     scope_end(lo);
-    scope_end(lo);
+    close_walk(lo);
 }
 
 /* ---- sums ---- */
+
+static void count_load(Lower *lo, const Node *input, const Ix *linear, void *user)
+{
+    UNUSED(input);
+    *(int64_t *)user += index_vector_var(lo, &linear, 1) != NO_VAR;
+}
+
+/* Rows that are loaded together: fewer where a row is made of many loads. Most rows of a table are not hit, and need
+ * threads more than these need registers. */
+static int64_t rows_at_once(Lower *lo, const Lists *l, const Ix *column)
+{
+    const Scatter *s = l->s;
+    const Ix *ix[IR_MAX_RANK];
+    int64_t loads = 0;
+    scope_plain(lo);
+    scatter_result_index(lo, s, scope_var(lo, ke_int(lo->k, 0), s->extent), column, ix);
+    scatter_each_load(lo, s, scope_var(lo, ke_int(lo->k, 0), s->count), ix, count_load, &loads);
+    scope_end(lo);
+    return loads <= 1 ? AT_ONCE : loads <= 2 ? AT_ONCE / 2 : AT_ONCE / 4;
+}
 
 /* A number from the workspace, as an index. */
 static const KExpr *wide_load(Lower *lo, uint32_t buf, const KExpr *at)
@@ -165,17 +222,22 @@ static void sum_columns(Lower *lo, const Ix *column, void *user)
     scatter_result_index(lo, l->s, c->e, column, ix);
     t = lo->var[lo->nvar - 1].vector ? ktype_vector(t) : t;
     const KExpr *sum = ks_var(k, lo->scope->block, "sum", ke_num(k, t, 0));
-    const KExpr *length = ke_sub(lo, l->to, l->from), *at_once = ke_int(k, AT_ONCE);
+    const int64_t rows = rows_at_once(lo, l, column);
+    const KExpr *length = ke_sub(lo, l->to, l->from), *at_once = ke_int(k, rows);
     const KExpr *full = ke_mul(lo, ke_index(k, KI_DIV, length, at_once), at_once);
     full = ks_let(k, lo->scope->block, "full", ke_add(lo, l->from, full));
-    LoopSpec loop = {
-        .stem = "at", .lo = l->from, .hi = full, .extent = l->s->count, .step = AT_ONCE};
+    LoopSpec loop = {.stem = "at",
+                     .lo = l->from,
+                     .hi = full,
+                     .extent = l->s->count,
+                     .step = rows,
+                     .rolled = true};
     scope_loop(lo, &loop);
     const KExpr *at = lo->var[lo->nvar - 1].at;
     scope_loop(lo, &(LoopSpec){.stem = "u",
                                .lo = ke_int(k, 0),
                                .hi = at_once,
-                               .extent = dim_const(lo->ir, AT_ONCE),
+                               .extent = dim_const(lo->ir, rows),
                                .unroll = true});
     add_listed(lo, c, ke_add(lo, at, lo->var[lo->nvar - 1].at), sum, ix);
     scope_end(lo);
@@ -221,12 +283,15 @@ static void sums_phase(Lower *lo, Lists *l)
 
 /* ---- the kernel ---- */
 
-/* Rows of 16-bit numbers are read 16 bytes at a time. */
+/* Results of 16-bit numbers are stored 16 bytes at a time; wider ones too, though that reads rows by less: as most
+ * rows of a table are not hit, there is more to store. */
 static void choose_width(Lower *lo, const Scatter *s)
 {
     int64_t columns;
-    DType dt = lo->body->inputs.n > 0 ? lo->body->inputs.at[0]->type->dtype : s->n->type->dtype;
-    if (dtype_info(dt)->bytes == 2 && dim_is_const(s->columns, &columns) && columns % 8 == 0)
+    bool narrow = dim_is_const(s->columns, &columns) && columns % 8 == 0;
+    for (uint32_t i = 0; i < lo->body->results.n; i++)
+        narrow = narrow && dtype_info(lo->body->results.at[i].node->type->dtype)->bytes == 2;
+    if (narrow)
         lo->k->width = 8;
 }
 

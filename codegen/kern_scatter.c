@@ -118,16 +118,30 @@ const Ix *scatter_place(Lower *lo, const Scatter *s, const Ix *const *batch, con
     return ix_load(lo->ir, s->idx, at, t->rank, s->extent);
 }
 
-const KExpr *scatter_source(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix)
+static void source_index(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix,
+                         const Ix **from)
 {
-    const Ix *from[IR_MAX_RANK];
     const Type *t = s->n->type;
     uint32_t many = s->idx->type->rank - s->batch;
     memcpy(from, ix, s->axis * sizeof *from);
     ix_unflatten(lo->ir, i, s->idx->type->dims + s->batch, many, from + s->axis);
     for (uint32_t k = s->axis + 1; k < t->rank; k++)
         from[many + k - 1] = ix[k];
+}
+
+const KExpr *scatter_source(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix)
+{
+    const Ix *from[IR_MAX_RANK];
+    source_index(lo, s, i, ix, from);
     return lower_value(lo, s->rows, from);
+}
+
+void scatter_each_load(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix, LoadFn fn,
+                       void *user)
+{
+    const Ix *from[IR_MAX_RANK];
+    source_index(lo, s, i, ix, from);
+    lower_each_load(lo, s->rows, from, fn, user);
 }
 
 const KExpr *scatter_sum(Lower *lo, const Scatter *s, const KExpr *sum, const KExpr *x)

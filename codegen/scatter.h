@@ -22,6 +22,9 @@ void scatter_result_index(Lower *lo, const Scatter *s, const Ix *e, const Ix *co
 const Ix *scatter_place(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i);
 /* Row i of the source: what is added at ix. */
 const KExpr *scatter_source(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix);
+/* What that reads. */
+void scatter_each_load(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix, LoadFn fn,
+                       void *user);
 const KExpr *scatter_sum(Lower *lo, const Scatter *s, const KExpr *sum, const KExpr *x);
 /* LanesFn: a zero at a cell; row s->i added at its place, in some columns. */
 void scatter_store_zero(Lower *lo, const Ix *cell, void *user);
