@@ -338,3 +338,53 @@ bool tile_queries(Lower *lo, const QueriesSpec *s, const KExpr **first, const KE
     close_rows(lo);
     return true;
 }
+
+/* ---- results of a gradient ---- */
+
+typedef struct Stored {
+    uint32_t result;
+    ProductsPiece piece;
+    const KExpr *value;
+} Stored;
+
+/* The parts of these results, in order; with so many columns where they are given. */
+static uint32_t parts_of(const Lower *lo, uint64_t results, const Dim *columns, Stored **out)
+{
+    ProductsPiece piece[PRODUCTS_PIECES];
+    uint32_t n = 0;
+    *out = NEW_ARRAY(lo->arena, Stored, lo->body->results.n * (size_t)PRODUCTS_PIECES);
+    for (uint32_t r = 0; results >> r; r++) {
+        uint32_t count = results >> r & 1 ? products_parts(lo->body->results.at[r].node, piece) : 0;
+        for (uint32_t i = 0; i < count; i++)
+            if (!columns || piece[i].value->type->dims[3] == columns)
+                (*out)[n++] = (Stored){.result = r, .piece = piece[i]};
+    }
+    return n;
+}
+
+void tile_each_columns(Lower *lo, uint64_t results, ColumnsFn fn, void *user)
+{
+    Stored *part;
+    uint32_t n = parts_of(lo, results, NULL, &part);
+    for (uint32_t i = 0; i < n; i++) {
+        const Dim *columns = part[i].piece.value->type->dims[3];
+        uint32_t before = 0;
+        while (part[before].piece.value->type->dims[3] != columns)
+            before++;
+        if (before == i)
+            fn(lo, columns, user);
+    }
+}
+
+void tile_store_columns(Lower *lo, uint64_t results, const Dim *columns, const Ix *const *ix)
+{
+    Stored *part;
+    uint32_t n = parts_of(lo, results, columns, &part);
+    for (uint32_t i = 0; i < n; i++)
+        part[i].value = lower_value(lo, part[i].piece.value, ix);
+    for (uint32_t i = 0; i < n; i++) {
+        const Ix *place[IR_MAX_RANK];
+        products_place(lo->ir, &part[i].piece, ix, place);
+        lower_store(lo, part[i].result, place, part[i].value);
+    }
+}

@@ -86,4 +86,12 @@ typedef struct QueriesSpec {
 /* None outside of [*first, *end), variables that hold what this thread found; false: all, for all threads. */
 bool tile_queries(Lower *lo, const QueriesSpec *s, const KExpr **first, const KExpr **end);
 
+/* ---- results of a gradient ---- */
+
+/* What these results (a bit each) are put together of (products_parts): calls fn for each number of columns. */
+typedef void (*ColumnsFn)(Lower *lo, const Dim *columns, void *user);
+void tile_each_columns(Lower *lo, uint64_t results, ColumnsFn fn, void *user);
+/* Element ix of all those with so many columns: values first, then the stores, each to its place. */
+void tile_store_columns(Lower *lo, uint64_t results, const Dim *columns, const Ix *const *ix);
+
 #endif

@@ -268,9 +268,10 @@ static const KExpr *load_line(Lower *lo, const Node *n, const Ix *const *ix)
     return e ? e : lower_by_lane(lo, n, ix);
 }
 
-/* Results of as many columns. */
-static void store_columns(Lower *lo, Store *s, const Dim *columns, uint64_t which)
+/* Parts of results with as many columns. */
+static void store_columns(Lower *lo, const Dim *columns, void *user)
 {
+    Store *s = user;
     Kernel *k = lo->k;
     const AttendBwd *f = s->f;
     int64_t w = k->width, n = dim_fixed(columns), per = ceil_div(n, w);
@@ -288,7 +289,7 @@ static void store_columns(Lower *lo, Store *s, const Dim *columns, uint64_t whic
     lo->kept = load_line;
     lo->user = s;
     lo->seed_scope = lo->scope;
-    lower_results(lo, which, ix);
+    tile_store_columns(lo, s->part->results, columns, ix);
     lo->seed_scope = NULL;
     lo->kept = NULL;
     lo->user = NULL;
@@ -305,17 +306,7 @@ static void store_part(Lower *lo, Store *s)
     copy_call(lo, s->f->sync, NULL, 0); /* rows lie where tiles were, or other rows */
     copy_call(lo, "mdl_attend_lay(%0, %1, %2, %3)", lay, 4);
     copy_call(lo, s->f->sync, NULL, 0);
-    uint64_t left = s->part->results;
-    for (uint32_t r = 0; left; r++) {
-        const Dim *columns = left >> r & 1 ? lo->body->results.at[r].node->type->dims[3] : NULL;
-        uint64_t which = 0;
-        for (uint32_t i = r; columns && left >> i; i++)
-            if ((left >> i & 1) && lo->body->results.at[i].node->type->dims[3] == columns)
-                which |= UINT64_C(1) << i;
-        left &= ~which;
-        if (columns)
-            store_columns(lo, s, columns, which);
-    }
+    tile_each_columns(lo, s->part->results, store_columns, s);
 }
 
 void bwd_results(Lower *lo, AttendBwd *f)

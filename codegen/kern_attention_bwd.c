@@ -380,9 +380,9 @@ typedef struct Store {
     const KExpr *first, *count; /* places of the axis */
     bool queries;               /* the axis is that of the queries */
     int64_t pitch;
-    const Ix *line;  /* in buf */
-    const Ix *ix[4]; /* but the last */
-    uint64_t which;  /* results that are stored together */
+    const Ix *line;     /* in buf */
+    const Ix *ix[4];    /* but the last */
+    const Dim *columns; /* of what is stored together */
 } Store;
 
 /* A gradient at any column of the row in work. */
@@ -401,36 +401,22 @@ static void store_lanes(Lower *lo, const Ix *j, void *user)
     const Store *s = user;
     const Ix *ix[] = {s->ix[0], s->ix[1], s->ix[2], j};
     lo->seed_scope = lo->scope;
-    lower_results(lo, s->which, ix);
+    tile_store_columns(lo, s->part->results, s->columns, ix);
     lo->seed_scope = NULL;
 }
 
-static void store_columns(Lower *lo, Store *s, const Dim *columns)
+static void store_columns(Lower *lo, const Dim *columns, void *user)
 {
+    Store *s = user;
     Kernel *k = lo->k;
     int64_t n = dim_fixed(columns);
+    s->columns = columns;
     LanesSpec spec = {.stem = "j",
                       .lo = ke_int(k, 0),
                       .hi = ke_int(k, n),
                       .extent = columns,
                       .whole = n % k->width == 0};
     lower_lanes(lo, &spec, store_lanes, s);
-}
-
-/* The results of a gradient; those of as many columns in one loop. */
-static void store_row(Lower *lo, Store *s)
-{
-    uint64_t left = s->part->results;
-    for (uint32_t r = 0; left; r++) {
-        const Dim *columns = left >> r & 1 ? lo->body->results.at[r].node->type->dims[3] : NULL;
-        s->which = 0;
-        for (uint32_t i = r; columns && left >> i; i++)
-            if ((left >> i & 1) && lo->body->results.at[i].node->type->dims[3] == columns)
-                s->which |= UINT64_C(1) << i;
-        left &= ~s->which;
-        if (columns)
-            store_columns(lo, s, columns);
-    }
 }
 
 /* The lines of a buffer, from its first on, to their places. */
@@ -450,7 +436,7 @@ static void store_lines(Lower *lo, Store *s, const Bwd *f)
     s->ix[2] = s->queries ? f->ih : f->in;
     lo->kept = load_line;
     lo->user = s;
-    store_row(lo, s);
+    tile_each_columns(lo, s->part->results, store_columns, s);
     lo->kept = NULL;
     lo->user = NULL;
     scope_end(lo);

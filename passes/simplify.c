@@ -251,17 +251,54 @@ static const Node *cast_cast(Graph *g, const Node *n)
     return graph_cast(g, n->type->dtype, x->in[0]);
 }
 
-/* a narrowing cast of concat(a, b, ..) that nothing else reads -> concat of casts: who makes a part stores its
- * rounded elements straight to their place */
-static const Node *narrow_concat(Graph *g, const Node *n)
+static bool moves_whole(const Node *n)
 {
-    const Node *x = n->in[0], *part[4];
-    if (x->op != OP_CONCAT || x->nin > COUNT(part) ||
-        dtype_info(n->type->dtype)->bytes >= dtype_info(x->type->dtype)->bytes)
+    return n->op == OP_RESHAPE || n->op == OP_PERMUTE;
+}
+
+static const Node *move_as(Graph *g, const Node *view, const Node *x)
+{
+    return view->op == OP_PERMUTE ? graph_permute(g, x, node_ints(view, "perm")->ints)
+                                  : graph_reshape(g, x, view->type->rank, view->type->dims);
+}
+
+/* x in a narrower type, rounded before it is moved. */
+static const Node *narrow_moved(Graph *g, DType dt, const Node *x)
+{
+    return moves_whole(x) ? move_as(g, x, narrow_moved(g, dt, x->in[0])) : graph_cast(g, dt, x);
+}
+
+/* The same of concat(a, b, ..) behind such moves; NULL: x is something else. */
+static const Node *narrow_parts(Graph *g, DType dt, const Node *x)
+{
+    const Node *part[4];
+    if (moves_whole(x)) {
+        const Node *y = narrow_parts(g, dt, x->in[0]);
+        return y ? move_as(g, x, y) : NULL;
+    }
+    if (x->op != OP_CONCAT || x->nin > COUNT(part))
         return NULL;
     for (uint32_t i = 0; i < x->nin; i++)
-        part[i] = graph_cast(g, n->type->dtype, x->in[i]);
+        part[i] = narrow_moved(g, dt, x->in[i]);
     return graph_concat(g, part, x->nin, (uint32_t)node_int(x, "axis"));
+}
+
+/* a narrowing cast of what is put together, which nothing else reads -> put together of casts: who makes a part stores
+ * its rounded elements straight to their place */
+static const Node *narrow_concat(Graph *g, const Node *n)
+{
+    DType from = n->in[0]->type->dtype, to = n->type->dtype;
+    bool narrows = dtype_info(to)->bytes < dtype_info(from)->bytes;
+    return narrows ? narrow_parts(g, to, n->in[0]) : NULL;
+}
+
+/* Whether nothing but n reads what it reads, through views that move all of it too. */
+static bool reads_moved_alone(const uint32_t *readers, const Node *n)
+{
+    const Node *x = n->in[0];
+    while (readers[x->id] == 1 && moves_whole(x))
+        x = x->in[0];
+    return readers[x->id] == 1;
 }
 
 /* ---- views ---- */
@@ -678,7 +715,7 @@ static const Node *visit(Rewrite *rw, const Node *n, const Node *const *in)
     rw->out->span = n->span;
     const Node *now = graph_copy_node(rw->out, n, in);
     bool own = op_info(n->op)->cls == OC_REDUCE ? simplify_reads_alone(s->readers, n)
-                                                : s->readers[n->in[0]->id] == 1;
+                                                : reads_moved_alone(s->readers, n);
     for (int left = 16; left > 0; left--) { /* rules only shrink; the bound is for our mistakes */
         const Node *r = simplify_once(s, rw->out, now, own);
         if (!r)

@@ -3,7 +3,7 @@
 #ifndef MDL_TARGET_ATTENTION_H
 #define MDL_TARGET_ATTENTION_H
 
-#include "target.h"
+#include "products.h"
 
 typedef struct Attention {
     /* q: [b, t, kv * g, d], k: [b, s, kv, d], v: [b, s, kv, e] */
@@ -25,7 +25,7 @@ bool attention_scaled(const Graph *body, const Attention *a, double *by);
 
 /* A gradient [b, rows, heads, columns], and the product of matrices that it is but for views and casts;
  * absent: node NULL. Results are elementwise functions of it, of rank 4 too, of which each element may
- * read any columns of the gradient's same row. */
+ * read any columns of the gradient's same row; or views that put several of these together (products_parts). */
 typedef struct AttentionPart {
     const Node *node, *dot;
     uint64_t results; /* a bit per result of the body */

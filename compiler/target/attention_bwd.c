@@ -174,23 +174,38 @@ static bool keeps_row(Stores *s, const Node *n, const Ix *const *ix)
     return ok;
 }
 
-/* The part that result i is of, or NULL. */
-static AttentionPart *part_of(Ir *ir, AttentionBwd *b, const Node *result, const uint8_t *below)
+/* The gradient that a value is of, or NULL. */
+static AttentionPart *part_of(Ir *ir, AttentionBwd *b, const Node *value, const uint8_t *below)
 {
     AttentionPart *parts[] = {&b->dq, &b->dk, &b->dv};
     const Ix *ix[IR_MAX_RANK];
     for (uint32_t i = 0; i < COUNT(parts); i++) {
         Stores s = {.ir = ir, .part = parts[i], .below = below, .left = 256};
-        if (below[result->id] != 1 << i || !parts[i]->node || result->type->rank != 4)
+        if (below[value->id] != 1 << i || !parts[i]->node || value->type->rank != 4)
             continue;
         for (uint32_t k = 0; k < 4; k++) {
-            s.row[k] = ix[k] = ix_var(ir, k, result->type->dims[k]);
-            if (k < 3 && result->type->dims[k] != parts[i]->node->type->dims[k])
+            s.row[k] = ix[k] = ix_var(ir, k, value->type->dims[k]);
+            if (k < 3 && value->type->dims[k] != parts[i]->node->type->dims[k])
                 return NULL;
         }
-        return keeps_row(&s, result, ix) ? parts[i] : NULL;
+        return keeps_row(&s, value, ix) ? parts[i] : NULL;
     }
     return NULL;
+}
+
+/* The one gradient that all parts of a result are of, or NULL. */
+static AttentionPart *result_of(Ir *ir, AttentionBwd *b, const Node *result, const uint8_t *below)
+{
+    ProductsPiece piece[PRODUCTS_PIECES];
+    AttentionPart *part = NULL;
+    uint32_t n = result->type->is_tuple ? 0 : products_parts(result, piece);
+    for (uint32_t i = 0; i < n; i++) {
+        AttentionPart *of = part_of(ir, b, piece[i].value, below);
+        if (!of || (part && part != of))
+            return NULL;
+        part = of;
+    }
+    return part;
 }
 
 /* Each result is of one gradient. */
@@ -209,7 +224,7 @@ static bool find_results(const Graph *body, AttentionBwd *b)
     bool ok = body->results.n <= 64;
     for (uint32_t i = 0; i < body->results.n && ok; i++) {
         const Node *n = body->results.at[i].node;
-        AttentionPart *part = n->type->is_tuple ? NULL : part_of(body->ir, b, n, below);
+        AttentionPart *part = result_of(body->ir, b, n, below);
         ok = part != NULL;
         if (ok)
             part->results |= UINT64_C(1) << i;
@@ -257,6 +272,20 @@ bool attention_find_bwd(const Graph *body, AttentionBwd *b)
            (!b->a.mask || !attention_cone(body, from, 2, b->a.mask, NULL));
 }
 
+/* Vectors of a known number of columns. */
+static bool fits_lanes(const Node *result)
+{
+    ProductsPiece piece[PRODUCTS_PIECES];
+    uint32_t n = products_parts(result, piece);
+    int64_t columns;
+    for (uint32_t i = 0; i < n; i++) {
+        const Type *type = piece[i].value->type;
+        if (!has_lanes(type->dtype) || !dim_is_const(type->dims[3], &columns))
+            return false;
+    }
+    return n > 0;
+}
+
 bool claim_attention_bwd(const Target *t, const Graph *body)
 {
     AttentionBwd b;
@@ -265,11 +294,8 @@ bool claim_attention_bwd(const Target *t, const Graph *body)
         return false;
     double queries = (double)dim_hi(body->ir, b.a.g) * (double)dim_hi(body->ir, b.a.t);
     double width = 2 * (double)dim_hi(body->ir, b.a.d) + (double)dim_hi(body->ir, b.a.e);
-    for (uint32_t i = 0; i < body->results.n; i++) {
-        const Type *type = body->results.at[i].node->type;
-        int64_t columns;
-        if (!has_lanes(type->dtype) || !dim_is_const(type->dims[3], &columns))
+    for (uint32_t i = 0; i < body->results.n; i++)
+        if (!fits_lanes(body->results.at[i].node))
             return false;
-    }
     return t->kind == TK_CUDA || queries * width * sizeof(float) <= MAX_QUERY_BYTES;
 }

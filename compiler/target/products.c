@@ -169,6 +169,14 @@ uint32_t products_pieces(const Node *result, ProductsPiece *piece)
     return add_pieces(&p, moved, (ProductsPiece){0}) ? p.n : 0;
 }
 
+uint32_t products_parts(const Node *result, ProductsPiece *piece)
+{
+    if (products_moved(result))
+        return products_pieces(result, piece);
+    *piece = (ProductsPiece){.value = result};
+    return 1;
+}
+
 /* From an index of operand k of a view to one of the view. */
 static void move_up(Ir *ir, const Node *view, uint32_t k, const Ix **ix)
 {

@@ -42,6 +42,8 @@ typedef struct ProductsPiece {
 bool products_moved(const Node *result);
 /* What an update's rows, or a view, are put together of; 0: there is more to it than moving whole values. */
 uint32_t products_pieces(const Node *result, ProductsPiece *piece);
+/* The same of any result: the only piece of one that is not moved is itself. */
+uint32_t products_parts(const Node *result, ProductsPiece *piece);
 /* Where element ix of a piece's value lies in the view, or among the rows. */
 void products_place(Ir *ir, const ProductsPiece *piece, const Ix *const *ix, const Ix **rows);
 

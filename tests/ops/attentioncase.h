@@ -34,6 +34,17 @@ static const Form stored[] = {
      2, 50, 50, 4, 2, 8, 8, NULL, false},
     {GRADIENTS ")\n  (dq * 0.5, dk + tanh(dk), dv as f32)\n}", 1, 20, 37, 2, 2, 7, 41, "bf16",
      false},
+    /* what was rotated back is rounded, and stored where it is put together: half by half, and in pairs */
+    {GRADIENTS ", mask: causal(pos))\n" TURN
+               "  u, w = unbind(dq as f32 as [2, 50, 4, 2, 4], axis: 3)\n"
+               "  m, n = unbind(dk as f32 as [2, 50, 2, 4, 2], axis: 4)\n"
+               "  lo[b, t, h, i] = u[b, t, h, i] * c[b, t, i] + w[b, t, h, i]\n"
+               "  hi[b, t, h, i] = w[b, t, h, i] * c[b, t, i] - u[b, t, h, i]\n"
+               "  even[b, t, h, i] = m[b, t, h, i] * c[b, t, i] + n[b, t, h, i]\n"
+               "  odd[b, t, h, i] = n[b, t, h, i] * c[b, t, i] - m[b, t, h, i]\n"
+               "  y = stack(even, odd, axis: 4)\n"
+               "  (concat(lo, hi, axis: 3) as bf16, y as bf16, dv)\n}",
+     2, 50, 50, 4, 2, 8, 8, "bf16", false},
     /* other rows, and two gradients at once, are a kernel of their own */
     {GRADIENTS
      ")\n  a[b, t, h, i]: f32[1, 20, 2, 8] = dq[b, 19 - t, h, i] * 2\n  (a, dq * dk, dv)\n}",

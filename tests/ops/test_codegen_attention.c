@@ -48,7 +48,7 @@ static const Form backward[] = {
 };
 
 /* Kernels beside it. */
-static const uint32_t stored_maps[COUNT(stored)] = {1, 0, 1};
+static const uint32_t stored_maps[COUNT(stored)] = {1, 0, 1, 1};
 
 static uint32_t count_maps(const Graph *g)
 {

@@ -184,7 +184,8 @@ static void test_backward(void **state)
 static void test_stored(void **state)
 {
     UNUSED(state);
-    run_forms("sm_80", stored, 2, "attention_bwd");
+    run_forms("sm_80", stored, 3, "attention_bwd");
+    run_forms("sm_90a", stored + 1, 2, "attention_bwd");
 }
 
 static void run_sizes(const char *isa, uint32_t cores, const Form *all, size_t n)
