@@ -139,6 +139,7 @@ static int32_t atomic_add(MdlEngine *e, int32_t *p, int32_t v, int line)
         blocks_atomic(simt_of(e), p);
     int32_t old = *p;
     *p = (int32_t)((uint32_t)old + (uint32_t)v);
+    turn_changed(simt_of(e));
     return old;
 }
 

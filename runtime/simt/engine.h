@@ -94,6 +94,7 @@ typedef enum ThreadState {
     THREAD_AT_WARP, /* waits for the other lanes */
     THREAD_AT_MBARRIER,
     THREAD_AT_WGMMA, /* waits for its warpgroup */
+    THREAD_AT_TURN,
     THREAD_DONE
 } ThreadState;
 
@@ -217,6 +218,12 @@ bool access_is_shared(const Simt *s, const void *at);
 bool access_is_argument(const Simt *s, const Access *a); /* which a kernel has by value */
 void access_install(MdlEngine *e);
 
+/* ---- turn.c ---- */
+
+/* A word was changed by an atomic operation: who waits for it looks again. */
+void turn_changed(Simt *s);
+void turn_install(MdlEngine *e);
+
 /* ---- view.c: only for checked kernels, as all up to meeting.c ---- */
 
 View *view_hold(View *c);
@@ -252,6 +259,8 @@ void blocks_begin(Simt *s, int32_t block);
 int32_t blocks_at(const Simt *s, uint32_t time); /* the block that ran then */
 void blocks_fence(Simt *s);
 void blocks_atomic(Simt *s, const void *at);
+/* The half of it that only looks. */
+void blocks_look(Simt *s, const void *at);
 bool blocks_have_met(const Simt *s, uint16_t actor, const Mark *mark);
 
 /* ---- block.c ---- */

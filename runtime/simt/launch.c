@@ -28,6 +28,7 @@ Simt *simt_new(Err *err)
     s->face.barrier = block_barrier;
     warp_install(&s->face);
     access_install(&s->face);
+    turn_install(&s->face);
     copy_install(&s->face);
     matrix_install(&s->face);
     mbar_install(&s->face);

@@ -73,13 +73,21 @@ static Meeting *meeting_at(Checker *k, const void *at)
     return m;
 }
 
+void blocks_look(Simt *s, const void *at)
+{
+    Checker *k = &s->check;
+    Meeting *m = meeting_at(k, at);
+    if (m->release.n)
+        VEC_PUSH(k->arena, &k->acquired,
+                 ((Acquired){m, m->release.n, 0, (uint16_t)s->face.thread, false}));
+}
+
 void blocks_atomic(Simt *s, const void *at)
 {
     Checker *k = &s->check;
     uint16_t t = (uint16_t)s->face.thread;
     Meeting *m = meeting_at(k, at);
-    if (m->release.n)
-        VEC_PUSH(k->arena, &k->acquired, ((Acquired){m, m->release.n, 0, t, false}));
+    blocks_look(s, at);
     if (k->fence_view[t]) {
         const Release r = {view_hold(k->fence_view[t]), k->block, k->fence_own[t], t};
         VEC_PUSH(k->arena, &m->release, r);

@@ -128,6 +128,33 @@ static double error_total(void *const *buf, const int64_t *block)
     return worse(*(const int32_t *)buf[2] != 0, *(const float *)buf[3], s);
 }
 
+/* ---- sums of blocks in turn ---- */
+
+enum { TURNS = 37 };
+
+static void fill_turns(void *const *buf, const int64_t *block)
+{
+    UNUSED(block);
+    fill_floats(buf[0], TURNS * 64, 5);
+    memset(buf[1], 0, 8);
+}
+
+/* In the order of rows, to the bit. */
+static double error_turns(void *const *buf, const int64_t *block)
+{
+    UNUSED(block);
+    const float *x = buf[0], *y = buf[2];
+    const int32_t *count = buf[1];
+    double most = count[0] || count[1];
+    for (int j = 0; j < 64; j++) {
+        float sum = x[j];
+        for (int i = 1; i < TURNS; i++)
+            sum += x[i * 64 + j];
+        most = worse(most, y[j], (double)sum);
+    }
+    return most;
+}
+
 /* ---- products by warpgroups ---- */
 
 static void encode(const GpuTensor *tensor, MdlTensorMap *out)
@@ -283,6 +310,16 @@ const Example examples[] = {
      .bound = 1e-4,
      .fill = fill_total,
      .error = error_total},
+    {.name = "turns",
+     .file = "turns",
+     .threads = 32,
+     .blocks = TURNS,
+     .shared = 4,
+     .bytes = {TURNS * 64 * 4, 8, 64 * 4},
+     .output = 2,
+     .bound = 1e-30,
+     .fill = fill_turns,
+     .error = error_turns},
     {.name = "hopper",
      .file = "hopper",
      .threads = 384,

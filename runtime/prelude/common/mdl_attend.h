@@ -75,6 +75,24 @@ MDL_FN float mdl_warp_sum(float x)
     return x;
 }
 
+/* Which block of a launch this one is, in the order in which they begin; `room`: a word that nobody uses before or
+ * behind this. By all threads. */
+MDL_FN int mdl_attend_ticket(int32_t *counter, int32_t *room)
+{
+    if (mdl_thread() == 0)
+        *room = mdl_atomic_add_i32(counter, 1);
+    mdl_syncthreads();
+    return *room;
+}
+
+/* By a warp: n floats. */
+MDL_FN void mdl_attend_clear(float *p, int n)
+{
+    for (int i = mdl_lane(); i < n; i += 32)
+        p[i] = 0;
+    mdl_syncwarp();
+}
+
 /* ---- tensor cores ---- */
 
 /* x = a bT: of 16 rows of a, the warp's, and n of b (a multiple of 16), over `depth` columns (the same). */

@@ -95,6 +95,36 @@ MDL_FN int32_t mdl_atomic_add_i32(int32_t *p, int32_t v)
     return atomicAdd(p, v);
 }
 
+/* ---- turns: blocks that do one after the other what would depend on their order ---- */
+
+/* Until so many have passed the turn on; what they wrote before is seen behind this. By one thread. */
+MDL_FN void mdl_turn_await(const int32_t *turn, int32_t passed)
+{
+    int32_t now;
+    do
+        asm volatile("ld.acquire.gpu.global.b32 %0, [%1];" : "=r"(now) : "l"(turn) : "memory");
+    while (now != passed);
+}
+
+/* Passes it on, behind all that this thread has written or seen written. */
+MDL_FN void mdl_turn_pass(int32_t *turn)
+{
+    asm volatile("red.release.gpu.global.add.s32 [%0], 1;" ::"l"(turn) : "memory");
+}
+
+/* Adds to two floats at a multiple of their size, and waits for nothing. Sums are the same always only where
+ * others add in turn. */
+MDL_FN void mdl_add2_f32(float *p, float x, float y)
+{
+#ifdef MDL_SM90
+    asm volatile("red.relaxed.gpu.global.add.v2.f32 [%0], {%1, %2};" ::"l"(p), "f"(x), "f"(y)
+                 : "memory");
+#else
+    atomicAdd(p, x);
+    atomicAdd(p + 1, y);
+#endif
+}
+
 /* ---- grids: waits for the launch before this one; lets the next one begin ---- */
 
 #ifdef MDL_SM90

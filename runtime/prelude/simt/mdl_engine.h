@@ -73,6 +73,8 @@ struct MdlEngine {
     void (*grid_wait)(MdlEngine *);
     void (*lanes)(MdlEngine *, const MdlLanes *, int line);
     int32_t (*atomic_add)(MdlEngine *, int32_t *p, int32_t v, int line);
+    void (*turn_await)(MdlEngine *, const int32_t *turn, int32_t passed, int line);
+    void (*turn_pass)(MdlEngine *, int32_t *turn, int line);
     void (*copy)(MdlEngine *, const MdlCopy *, int line);
     void (*copy_commit)(MdlEngine *);
     void (*copy_wait)(MdlEngine *, int groups, int line);

@@ -70,6 +70,25 @@ MDL_SIMT_FN int32_t mdl_atomic_add_at(int32_t *p, int32_t v, int line)
 }
 #define mdl_atomic_add_i32(p, v) mdl_atomic_add_at((p), (v), __LINE__)
 
+MDL_SIMT_FN void mdl_turn_await_at(const int32_t *turn, int32_t passed, int line)
+{
+    mdl_engine->turn_await(mdl_engine, turn, passed, line);
+}
+#define mdl_turn_await(turn, passed) mdl_turn_await_at((turn), (passed), __LINE__)
+
+MDL_SIMT_FN void mdl_turn_pass_at(int32_t *turn, int line)
+{
+    mdl_engine->turn_pass(mdl_engine, turn, line);
+}
+#define mdl_turn_pass(turn) mdl_turn_pass_at((turn), __LINE__)
+
+/* No atomic operation to the checks: others must add in turn. */
+MDL_FN void mdl_add2_f32(float *p, float x, float y)
+{
+    p[0] += x;
+    p[1] += y;
+}
+
 /* ---- grids: waits for the launch before this one; lets the next one begin, which here is always later ---- */
 
 MDL_SIMT_FN void mdl_grid_wait(void)
