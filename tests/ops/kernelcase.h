@@ -332,12 +332,12 @@ static size_t workspace_size(const Harness *h, const KCase *c)
 static void run_phases(Harness *h, const KCase *c, void *dl, const CaseArgs *args, bool reverse)
 {
     if (h->gpu) {
-        memset(args->workspace, 0xA5, workspace_size(h, c));
+        memset(args->workspace, 0xFF, workspace_size(h, c));
         run_phases_gpu(h, c, args, reverse);
         return;
     }
     char *scratch = own_memory(h, c->k->scratch);
-    memset(args->workspace, 0xA5, c->k->workspace);
+    memset(args->workspace, 0xFF, c->k->workspace);
     uint32_t phases = c->k->phases.n;
     CaseArgs at = *args;
     for (uint32_t i = 0; i < phases * (c->k->again + 1); i++) {
