@@ -360,13 +360,16 @@ static const Ix *clamped(Lower *lo, const char *stem, const KExpr *at, const Dim
     return scope_var(lo, copy_let(lo, stem, at), extent);
 }
 
-/* Opens the loop over this thread's two rows. */
-static const Ix *open_row(Lower *lo, const Attend *t, const AttendEach *each, const KExpr **r)
+/* Opens the loop over this thread's two rows; whether there is such a row, if that is asked. */
+static const Ix *open_row(Lower *lo, const Attend *t, const AttendEach *each, const KExpr **r,
+                          const KExpr **inside)
 {
     const KExpr *first = ke_add(lo, each->turned ? each->u0 : each->t0, t->row);
     *r = unrolled(lo, "r", 2);
     const KExpr *at = ke_add(lo, first, ke_mul(lo, *r, ke_int(lo->k, 8)));
     const Dim *rows = each->turned ? t->a->s : t->a->t;
+    if (each->cut && each->rows && is_ragged(rows, t->rows))
+        *inside = ke_test(lo->k, "<", at, ke_extent(lo->k, rows));
     return clamped(lo, each->turned ? "u" : "t", at, rows, is_ragged(rows, t->rows));
 }
 
@@ -374,8 +377,8 @@ static const Ix *open_row(Lower *lo, const Attend *t, const AttendEach *each, co
 void attend_each(Lower *lo, const Attend *t, const AttendEach *each)
 {
     Kernel *k = lo->k;
-    const KExpr *r = NULL;
-    const Ix *row = each->turned ? NULL : open_row(lo, t, each, &r);
+    const KExpr *r = NULL, *there = NULL;
+    const Ix *row = each->turned ? NULL : open_row(lo, t, each, &r, &there);
     const Dim *cols = each->turned ? t->a->t : t->a->s;
     bool past = each->cut && is_ragged(cols, t->cols);
     const KExpr *first = ke_add(lo, each->turned ? each->t0 : each->u0, t->column);
@@ -387,7 +390,9 @@ void attend_each(Lower *lo, const Attend *t, const AttendEach *each)
         e.inside = ke_test(k, "<", at, ke_extent(k, cols));
     const Ix *col = clamped(lo, each->turned ? "t" : "u", at, cols, past);
     if (each->turned)
-        row = open_row(lo, t, each, &r);
+        row = open_row(lo, t, each, &r, &there);
+    if (there)
+        e.inside = e.inside ? ke_test(k, "&&", e.inside, there) : there;
     e.at = ke_add(lo, ke_mul(lo, j, ke_int(k, 4)), ke_add(lo, ke_mul(lo, r, ke_int(k, 2)), c));
     e.t = each->turned ? col : row;
     e.u = each->turned ? row : col;

@@ -85,7 +85,7 @@ void attend_values(Lower *lo, const Attend *t, uint32_t acc, uint32_t p, const K
                    const AttendSide *s);
 
 /* Each element of accumulators of t->cols columns, with its query and key. Where `cut` elements may lie outside, if extents do not forbid it;
- * indices are then clamped, and `inside` says which exist (NULL: all of which the side that passes by). */
+ * indices are then clamped, and `inside` says which exist (NULL: all of which the side that passes by), with `rows` of those of the block too. */
 typedef struct AttendElement {
     const KExpr *at; /* in the accumulator */
     const Ix *t, *u;
@@ -94,7 +94,7 @@ typedef struct AttendElement {
 typedef struct AttendEach {
     const KExpr *t0, *u0; /* the first query and key of the tile */
     bool turned;          /* rows are keys */
-    bool cut;
+    bool cut, rows;
     void (*fn)(Lower *lo, const AttendElement *e, void *user);
     void *user;
 } AttendEach;

@@ -396,9 +396,8 @@ void groups_fill(Lower *lo, const AttendGroups *g, const Attend *t, uint32_t rin
 
 /* ---- who multiplies ---- */
 
-/* A product, begun: rows, cols, depth and columns of its shape. */
-static void begin_product(Lower *lo, const AttendGroups *g, const char *what, const AttendSide *s,
-                          const KExpr *const *arg)
+/* Rows, cols, depth and columns of a product, by name. */
+static const char *name_shape(Lower *lo, const AttendGroups *g, const AttendSide *s)
 {
     const char *shape = kernel_name(lo->k, "shape");
     copy_call(lo,
@@ -406,6 +405,14 @@ static void begin_product(Lower *lo, const AttendGroups *g, const char *what, co
                            (long long)g->t->rows, (long long)g->t->cols,
                            (long long)round_up(dim_fixed(s->columns), 16), (long long)s->width),
               NULL, 0);
+    return shape;
+}
+
+/* A product, begun. */
+static void begin_product(Lower *lo, const AttendGroups *g, const char *what, const AttendSide *s,
+                          const KExpr *const *arg)
+{
+    const char *shape = name_shape(lo, g, s);
     copy_call(lo,
               arena_printf(lo->arena, "mdl_attend_group_%s_%s(%%0, %s%%1, %%2, %s)", what,
                            dtype_info(g->t->operand)->name,
@@ -457,4 +464,35 @@ void groups_pack(Lower *lo, const AttendGroups *g, uint32_t p, uint32_t acc)
               arena_printf(lo->arena, "mdl_attend_pack_%s((uint32_t *)%%0, %%1, %lld)",
                            dtype_info(g->t->operand)->name, (long long)g->t->cols),
               arg, 2);
+}
+
+/* ---- by turns ---- */
+
+void groups_lay(Lower *lo, const AttendGroups *g, const KExpr *at, uint32_t p, const AttendSide *s)
+{
+    Kernel *k = lo->k;
+    const char *shape = name_shape(lo, g, s);
+    const KExpr *arg[] = {ke_addr(k, g->t->tiles, at), ke_addr(k, p, ke_int(k, 0))};
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_lay_packed(%%0, (uint32_t *)%%1, %s)", shape),
+              arg, 2);
+}
+
+void groups_turned(Lower *lo, const AttendGroups *g, uint32_t acc, const KExpr *at,
+                   const AttendSide *s)
+{
+    Kernel *k = lo->k;
+    const KExpr *zero = ke_int(k, 0);
+    const KExpr *arg[] = {ke_addr(k, acc, zero), ke_addr(k, g->t->tiles, at),
+                          ke_addr(k, g->t->tiles, zero)};
+    begin_product(lo, g, "turned", s, arg);
+}
+
+void groups_add(Lower *lo, const AttendGroups *g, const KExpr *to, uint32_t acc,
+                const KExpr *const *lines, const AttendSide *s)
+{
+    Kernel *k = lo->k;
+    const char *shape = name_shape(lo, g, s);
+    const KExpr *arg[] = {to, ke_addr(k, acc, ke_int(k, 0)), lines[0], lines[1]};
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_add(%%0, %%1, (int)(%%2), %%3, %s)", shape),
+              arg, 4);
 }

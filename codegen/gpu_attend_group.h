@@ -75,6 +75,16 @@ void groups_settle(Lower *lo, uint32_t acc, int64_t columns);
 /* Weights of t->cols columns, for groups_values; and from accumulators to them. */
 uint32_t groups_weights(Lower *lo, const AttendGroups *g);
 void groups_pack(Lower *lo, const AttendGroups *g, uint32_t p, uint32_t acc);
+/* ---- by turns: two groups, each with 64 queries and 64 columns of what they add ---- */
+
+/* Packed weights to lines of shared memory from byte `at` on, as many columns as a step has lines. */
+void groups_lay(Lower *lo, const AttendGroups *g, const KExpr *at, uint32_t p, const AttendSide *s);
+/* Begins acc = those of both groups, turned, times what is held at byte 0, a side like s. */
+void groups_turned(Lower *lo, const AttendGroups *g, uint32_t acc, const KExpr *at,
+                   const AttendSide *s);
+/* acc to rows in memory; lines[0]: how many there are, lines[1]: whether they are the first of their sum. */
+void groups_add(Lower *lo, const AttendGroups *g, const KExpr *to, uint32_t acc,
+                const KExpr *const *lines, const AttendSide *s);
 /* All threads that multiply wait for each other. */
 const char *groups_sync(const Lower *lo, const AttendGroups *g);
 

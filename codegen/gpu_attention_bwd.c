@@ -5,13 +5,14 @@
  * their registers are weights of keys by queries, which are the left side of what is added to the gradients of
  * the keys and the values. Blocks of the third hold queries while keys and values pass by, and add to the
  * gradients of the queries. So scores are made twice, 7 products instead of 5, but every sum is in the registers
- * of one warp and in one order: no atomics, the same bits always.
+ * of one warp and in one order: no atomics, the same bits always. Where the second phase can add to the gradients of
+ * the queries too, block after block, there are 5 (gpu_attention_bwd_turns.c).
  *
  * Where heads are too wide for both sums of the second phase, it is one phase for the keys and one for the values.
  * Tiles that the mask leaves out are not multiplied, and queries before the first and behind the last that see a
  * block's keys are not read. Of 16-bit operands, weights and their gradients are rounded to the operands' type.
  *
- * Config: rows (what a block holds), cols (what passes by in a step), stages of the ring. */
+ * Config: rows (what a block holds), cols (what passes by in a step), stages of the ring, groups (2: by turns). */
 #include "gpu_attention_bwd.h"
 #include "gpu_attend_group.h"
 
@@ -123,6 +124,11 @@ static void share_phase(Lower *lo, AttendBwd *f)
     lower_lanes(lo, &spec, share_lanes, &s);
     const KExpr *sum = tile_fold_lanes(lo, "share", s.sum, "(%0 + %1)");
     sum = copy_let(lo, "share", ke_apply(lo, KT_F32, "mdl_warp_sum(%0)", sum, NULL));
+    if (f->turns) {
+        f->t.b = s.b;
+        f->t.h = s.h;
+        bwd_turns_prepare(lo, f, s.t);
+    }
     team_first(lo);
     ks_store(k, lo->scope->block, f->share, task, sum);
     scope_end(lo);
@@ -186,6 +192,8 @@ void bwd_weights(Lower *lo, AttendBwd *f, const KExpr *cut)
 {
     AttendEach each = {
         .t0 = f->t0, .u0 = f->u0, .turned = f->dk || f->dv, .fn = weight_element, .user = f};
+    /* keys that do not exist are 0 in the products, which infinite weights would spoil */
+    each.rows = f->turns;
     scope_if(lo, cut);
     each.cut = f->cut = true;
     attend_each(lo, &f->t, &each);
@@ -344,7 +352,8 @@ void bwd_begin(Lower *lo, AttendBwd *f, const char *suffix)
     int64_t tiles = larger(ceil_div(dim_hi(lo->ir, lines), f->t.rows), 1);
     const Dim *heads = dim_const(lo->ir, (keys ? f->t.kv : f->t.heads) * tiles);
     KPhase *phase = kernel_phase(k, suffix, dim_mul(lo->ir, a->b, heads), doc);
-    const KExpr *tile = attend_begin(lo, &f->t, phase, keys, tiles);
+    const KExpr *tile = f->turns ? bwd_turns_begin(lo, f, phase, tiles)
+                                 : attend_begin(lo, &f->t, phase, keys, tiles);
     f->held = copy_let(lo, "held", ke_mul(lo, tile, ke_int(k, f->t.rows)));
     scope_if(lo, ke_test(k, "<", f->held, ke_extent(k, lines)));
     f->t.thread = copy_let(lo, "thread", ke_text(k, KT_I64, "mdl_thread()", NULL, 0));
@@ -380,6 +389,10 @@ static void begin_blocks(Lower *lo, AttendBwd *f, const char *suffix)
 void bwd_span(Lower *lo, AttendBwd *f, const KExpr *t0, int64_t most)
 {
     Kernel *k = lo->k;
+    if (f->turns && f->known) {
+        bwd_turns_span(lo, f, t0);
+        return;
+    }
     BlockSpec b = {.att = &f->b.a, .b = f->t.b, .h = f->t.h, .t0 = t0, .most = most};
     const KExpr *left = ke_sub(lo, ke_extent(k, f->b.a.t), t0);
     b.rows = copy_let(lo, "count", ke_min(lo, left, ke_int(k, most)));
@@ -533,6 +546,9 @@ void gpu_attention_bwd(Lower *lo)
 {
     AttendBwd f = {0};
     describe(lo, &f);
+    f.turns = f.t.groups && bwd_groups_turns(lo, &f);
+    if (f.turns)
+        bwd_turns_workspace(lo, &f);
     share_phase(lo, &f);
     if (f.q.width + f.dy.width <= MOST_SUMS) {
         make_keys(lo, &f, true, true);
@@ -540,5 +556,8 @@ void gpu_attention_bwd(Lower *lo)
         make_keys(lo, &f, true, false);
         make_keys(lo, &f, false, true);
     }
-    make_queries(lo, &f);
+    if (f.turns)
+        bwd_turns_results(lo, &f);
+    else
+        make_queries(lo, &f);
 }

@@ -21,6 +21,12 @@ typedef struct AttendBwd {
     const char *sync;       /* the threads that have sums wait for each other */
     Span4 span;
     bool cut;
+    /* Gradients of queries are added by turns (gpu_attention_bwd_turns.c). In the workspace are their sums as rows of
+     * q.width, and for each tile of queries how many have had the turn, and its span, if that is known by now. The byte
+     * of a block's ticket in shared memory. */
+    bool turns, known;
+    uint32_t added, turn, spans;
+    int64_t ticket;
 } AttendBwd;
 
 /* The sides of which a block holds rows; those that pass by. */
@@ -53,8 +59,29 @@ void bwd_weights(Lower *lo, AttendBwd *f, const KExpr *cut);
 /* Stores what the phase has made. */
 void bwd_results(Lower *lo, AttendBwd *f);
 
-/* gpu_attention_bwd_group.c: the phases of one way. */
+/* gpu_attention_bwd_group.c: the phases of one way; whether the configuration asks for turns, and they are possible. */
+bool bwd_groups_turns(Lower *lo, AttendBwd *f);
 void bwd_groups_keys(Lower *lo, AttendBwd *f);
 void bwd_groups_queries(Lower *lo, AttendBwd *f);
+
+/* ---- gpu_attention_bwd_turns.c ---- */
+
+void bwd_turns_workspace(Lower *lo, AttendBwd *f);
+/* By the warp that has made the share of query t of the head in work: if it is a tile's first one, finds what keys the
+ * tile sees, of which nobody has had the turn. */
+void bwd_turns_prepare(Lower *lo, AttendBwd *f, const Ix *t);
+/* The span that was found. */
+void bwd_turns_span(Lower *lo, AttendBwd *f, const KExpr *t0);
+/* As attend_begin for keys, in an order in which a block waits for none that begins later. */
+const KExpr *bwd_turns_begin(Lower *lo, AttendBwd *f, KPhase *phase, int64_t tiles);
+/* As bwd_query_steps, but of tiles: f->from and f->to are the steps that bwd_seen is true of, the first and the last. */
+void bwd_turns_steps(Lower *lo, AttendBwd *f, int64_t room);
+/* How many add to the gradients of the queries from f->t0 on before this block, by f->span; the word that counts them. */
+const KExpr *bwd_turns_order(Lower *lo, const AttendBwd *f);
+const KExpr *bwd_turns_word(Lower *lo, const AttendBwd *f);
+/* Where the sums of the queries from f->t0 on lie. */
+const KExpr *bwd_turns_sums(Lower *lo, const AttendBwd *f);
+/* The phase that makes results of the sums. */
+void bwd_turns_results(Lower *lo, AttendBwd *f);
 
 #endif

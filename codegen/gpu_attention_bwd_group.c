@@ -7,13 +7,17 @@
  * part, and for each step by those who fill, who have time: they tell whether the step is seen and whether it is
  * cut.
  *
- * Config: rows (64 a group), cols, stages of each ring; groups 1. */
+ * By turns there are five products: the gradients of weights lie in shared memory too, from where their products with
+ * the keys are added to the gradients of the queries. A warp of those who fill waits for the turn and passes it on.
+ *
+ * Config: rows (64 a group), cols, stages of each ring; groups 1, or 2: by turns. */
 #include "gpu_attend_group.h"
 #include "gpu_attention_bwd.h"
 
 enum { UNSEEN, WHOLE, CUT, MOST_WARPS = 32, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
-/* What is told of a tile of queries, as ints: one of those above, the head, the first query. */
-enum { STATE, HEAD, FIRST, TOLD };
+/* What is told of a tile of queries, as ints: one of those above, the head, the first query, how many add to the
+ * queries' gradients before this block. */
+enum { STATE, HEAD, FIRST, ORDER, TOLD };
 
 typedef struct Group {
     AttendBwd *f;
@@ -21,10 +25,22 @@ typedef struct Group {
     int64_t second;       /* the second side of what is held: its first byte */
     int64_t ranges, told; /* steps by head; of each stage: their first bytes */
     int64_t room;         /* where warps join what they found */
+    int64_t laid, bars;   /* by turns: two tiles of gradients of weights; its barriers */
     const KExpr *done;    /* VAR: tiles of the heads before */
 } Group;
 
 /* ---- shape ---- */
+
+/* Lines of keys, as wide as a step has queries. */
+static int64_t laid_bytes(const AttendBwd *f)
+{
+    return f->t.rows * f->t.cols * 2;
+}
+
+static int64_t told_words(const AttendBwd *f)
+{
+    return f->turns ? TOLD : ORDER;
+}
 
 static Group describe(Lower *lo, AttendBwd *f)
 {
@@ -38,11 +54,15 @@ static Group describe(Lower *lo, AttendBwd *f)
     w.g.computes = !f->q.async || !f->k.async || !f->v.async || !f->dy.async;
     w.second = groups_tile_bytes(bwd_held(f, false), f->t.rows);
     int64_t held = w.second + groups_tile_bytes(bwd_held(f, true), f->t.rows);
+    w.laid = held;
+    held += f->turns ? 2 * laid_bytes(f) : 0;
     w.g.bars = larger(groups_rings(&w.g, held), bwd_rows_bytes(lo, f));
     w.ranges = w.g.bars + groups_bar_bytes(&w.g);
     w.room = w.ranges + (f->t.group * 2 + 1) * (int64_t)sizeof(int64_t);
     w.told = w.room + MOST_WARPS * (int64_t)sizeof(int64_t);
-    f->t.shared = w.told + f->t.stages * TOLD * (int64_t)sizeof(int32_t);
+    w.bars = w.told + f->t.stages * told_words(f) * (int64_t)sizeof(int32_t);
+    f->ticket = w.bars + 2 * (int64_t)sizeof(uint64_t);
+    f->t.shared = f->turns ? f->ticket + (int64_t)sizeof(uint64_t) : w.bars;
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
     f->sync = groups_sync(lo, &w.g);
     return w;
@@ -74,7 +94,8 @@ static const KExpr *told(Lower *lo, const Group *w, const KExpr *i, int64_t what
 {
     Kernel *k = lo->k;
     const KExpr *stage = ke_index(k, KI_MOD, i, ke_int(k, w->f->t.stages));
-    const KExpr *at = ke_add(lo, ke_mul(lo, stage, ke_int(k, TOLD)), ke_int(k, what));
+    const KExpr *at = ke_mul(lo, stage, ke_int(k, told_words(w->f)));
+    at = ke_add(lo, at, ke_int(k, what));
     const KExpr *arg[] = {ke_addr(k, w->f->t.tiles, ke_int(k, w->told)), at};
     return ke_text(k, KT_I32, "((int32_t *)%0)[%1]", arg, 2);
 }
@@ -94,7 +115,10 @@ static void find_ranges(Lower *lo, const Group *w)
     AttendBwd *f = w->f;
     const KExpr *all = ks_var(k, lo->scope->block, "all", ke_int(k, 0));
     bwd_each_head(lo, f);
-    bwd_query_steps(lo, f, w->room);
+    if (f->turns)
+        bwd_turns_steps(lo, f, w->room);
+    else
+        bwd_query_steps(lo, f, w->room);
     f->to = copy_let(lo, "end", ke_index(k, KI_MAX, f->from, f->to));
     ks_set(k, lo->scope->block, all, ke_add(lo, all, ke_sub(lo, f->to, f->from)));
     scope_if(lo, ke_test(k, "==", f->t.thread, ke_int(k, 0)));
@@ -162,6 +186,8 @@ static void tell(Lower *lo, const Group *w, const KExpr *i)
     write(lo, told(lo, w, i, STATE), state);
     write(lo, told(lo, w, i, HEAD), lower_index(lo, f->t.h));
     write(lo, told(lo, w, i, FIRST), f->t0);
+    if (f->turns)
+        write(lo, told(lo, w, i, ORDER), bwd_turns_order(lo, f));
     scope_end(lo);
 }
 
@@ -219,12 +245,53 @@ static void hold_early(Lower *lo, const Group *w)
     scope_end(lo);
 }
 
+/* ---- turns ---- */
+
+/* A call that takes one of the two barriers of turns: its number. */
+static void turn_call(Lower *lo, const Group *w, const char *call, int64_t number, const KExpr *i)
+{
+    Kernel *k = lo->k;
+    const KExpr *at = ke_int(k, w->bars + number * (int64_t)sizeof(uint64_t));
+    const KExpr *arg[] = {ke_addr(k, w->f->t.tiles, at), i};
+    copy_call(lo, call, arg, i ? 2 : 1);
+}
+
+/* For each step, by a thread that does nothing else: waits for the turn, lets the block add, and passes it on. */
+static void take_turns(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    groups_warp(lo, &w->g, 1);
+    groups_thread(lo);
+    open_heads(lo, w);
+    const KExpr *step, *i = open_steps(lo, w, &step);
+    f->u0 = f->held;
+    f->t0 = copy_let(lo, "first", ke_mul(lo, step, ke_int(k, f->t.cols)));
+    bwd_span(lo, f, f->t0, f->t.cols);
+    const KExpr *seen = copy_let(lo, "seen", bwd_seen(lo, f, f->t.rows));
+    const KExpr *word = bwd_turns_word(lo, f), *arg[] = {word, bwd_turns_order(lo, f)};
+    scope_if(lo, seen);
+    copy_call(lo, "mdl_turn_await(%0, (int32_t)(%1))", arg, 2);
+    scope_end(lo);
+    turn_call(lo, w, "mdl_mbar_arrive((uint64_t *)%0)", 0, NULL);
+    turn_call(lo, w, "mdl_mbar_wait((uint64_t *)%0, (int)%1 & 1)", 1, i);
+    scope_if(lo, seen);
+    copy_call(lo, "mdl_turn_pass(%0)", &word, 1);
+    scope_end(lo);
+    scope_end(lo);
+    close_heads(lo, w);
+    scope_end(lo);
+    scope_end(lo);
+}
+
 static void fill(Lower *lo, Group *w)
 {
     if (w->g.boxes) {
         groups_warp(lo, &w->g, 0);
         fill_rings(lo, w, 0, 2);
         scope_end(lo);
+        if (w->f->turns)
+            take_turns(lo, w);
         return;
     }
     hold(lo, w);
@@ -272,6 +339,35 @@ static void add_products(Lower *lo, const Group *w, const KExpr *first, const KE
         groups_settle(lo, f->sums_d, f->q.width);
 }
 
+static const KExpr *laid_at(Lower *lo, const Group *w, const KExpr *i)
+{
+    Kernel *k = lo->k;
+    const KExpr *half =
+        ke_mul(lo, ke_index(k, KI_MOD, i, ke_int(k, 2)), ke_int(k, laid_bytes(w->f)));
+    return ke_add(lo, ke_int(k, w->laid), half);
+}
+
+/* The same, and dq = the products of the gradients of weights, of all groups, with the keys. */
+static void add_five(Lower *lo, const Group *w, const KExpr *i, uint32_t dq)
+{
+    AttendBwd *f = w->f;
+    const KExpr *first = groups_stage(lo, &w->g, 0, i), *second = groups_stage(lo, &w->g, 1, i);
+    uint32_t p = groups_weights(lo, &w->g), ds = groups_weights(lo, &w->g);
+    groups_pack(lo, &w->g, p, f->s);
+    groups_pack(lo, &w->g, ds, f->ds);
+    groups_values(lo, &w->g, f->sums_e, p, second, w->g.side[1]);
+    const KExpr *laid = copy_let(lo, "laid", laid_at(lo, w, i));
+    groups_lay(lo, &w->g, laid, ds, w->g.side[0]);
+    copy_call(lo, "mdl_fence_async()", NULL, 0);
+    copy_call(lo, f->sync, NULL, 0);
+    groups_values(lo, &w->g, f->sums_d, ds, first, w->g.side[0]);
+    groups_turned(lo, &w->g, dq, laid, w->g.side[0]);
+    groups_wait(lo, 0);
+    groups_settle(lo, f->sums_e, f->dy.width);
+    groups_settle(lo, f->sums_d, f->q.width);
+    groups_settle(lo, dq, f->q.width / 2);
+}
+
 static void multiply_step(Lower *lo, const Group *w, const KExpr *i, const KExpr *cut)
 {
     const KExpr *first = groups_stage(lo, &w->g, 0, i), *second = groups_stage(lo, &w->g, 1, i);
@@ -304,11 +400,11 @@ static const KExpr *as_index(Lower *lo, const KExpr *e)
     return ke_apply(lo, KT_I64, "(int64_t)%0", e, NULL);
 }
 
-static void multiply_queries(Lower *lo, Group *w)
+/* Opens the loop over tiles of queries, until all threads know what is told of one. */
+static const KExpr *open_queries(Lower *lo, Group *w, const KExpr **seen, const KExpr **cut)
 {
     Kernel *k = lo->k;
     AttendBwd *f = w->f;
-    begin_sums(lo, w);
     scope_loop(lo, &(LoopSpec){.stem = "i",
                                .lo = ke_int(k, 0),
                                .hi = copy_let(lo, "all", steps_in_all(lo, w)),
@@ -316,15 +412,62 @@ static void multiply_queries(Lower *lo, Group *w)
     const KExpr *i = lo->var[lo->nvar - 1].at;
     await_step(lo, w, i);
     const KExpr *state = copy_let(lo, "state", told(lo, w, i, STATE));
-    scope_if(lo, ke_test(k, "!=", state, ke_int(k, UNSEEN)));
+    *seen = ke_test(k, "!=", state, ke_int(k, UNSEEN));
+    *cut = ke_test(k, "==", state, ke_int(k, CUT));
+    return i;
+}
+
+/* Names what is told of a tile. */
+static void read_told(Lower *lo, Group *w, const KExpr *i)
+{
+    AttendBwd *f = w->f;
     const KExpr *head = copy_let(lo, "head", as_index(lo, told(lo, w, i, HEAD)));
     f->t.h = scope_var(lo, head, dim_const(lo->ir, f->t.heads));
     f->t.g = NULL;
     f->u0 = f->held;
     f->t0 = copy_let(lo, "t0", as_index(lo, told(lo, w, i, FIRST)));
-    multiply_step(lo, w, i, copy_let(lo, "cut", ke_test(k, "==", state, ke_int(k, CUT))));
+}
+
+static void multiply_queries(Lower *lo, Group *w)
+{
+    const KExpr *seen, *cut;
+    begin_sums(lo, w);
+    const KExpr *i = open_queries(lo, w, &seen, &cut);
+    scope_if(lo, seen);
+    read_told(lo, w, i);
+    multiply_step(lo, w, i, copy_let(lo, "cut", cut));
     scope_end(lo);
     release_step(lo, w, i);
+    scope_end(lo);
+    bwd_results(lo, w->f);
+}
+
+/* A tile's part of the gradients of the queries is added when it is the block's turn. */
+static void multiply_by_turns(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    const KExpr *seen, *cut;
+    begin_sums(lo, w);
+    const KExpr *i = open_queries(lo, w, &seen, &cut);
+    uint32_t dq = attend_sums(lo, "dq", f->q.width / 2);
+    scope_if(lo, seen);
+    read_told(lo, w, i);
+    cut = copy_let(lo, "cut", cut);
+    find_products(lo, w, groups_stage(lo, &w->g, 0, i), groups_stage(lo, &w->g, 1, i));
+    bwd_weights(lo, f, cut);
+    add_five(lo, w, i, dq);
+    scope_end(lo);
+    read_told(lo, w, i); /* once more: meanwhile there were no registers for it */
+    const KExpr *order = copy_let(lo, "order", told(lo, w, i, ORDER));
+    const KExpr *lines[] = {ke_sub(lo, ke_extent(k, f->b.a.t), f->t0),
+                            ke_test(k, "==", order, ke_int(k, 0))};
+    release_step(lo, w, i);
+    turn_call(lo, w, "mdl_mbar_wait((uint64_t *)%0, (int)%1 & 1)", 0, i);
+    scope_if(lo, seen);
+    groups_add(lo, &w->g, bwd_turns_sums(lo, f), dq, lines, &f->q);
+    scope_end(lo);
+    turn_call(lo, w, "mdl_attend_arrive((uint64_t *)%0)", 1, NULL);
     scope_end(lo);
     bwd_results(lo, f);
 }
@@ -345,10 +488,25 @@ static void multiply_keys(Lower *lo, Group *w)
 
 /* ---- phases ---- */
 
+bool bwd_groups_turns(Lower *lo, AttendBwd *f)
+{
+    if (lower_config(lo, "groups") != 2 || f->t.rows != 2 * 64 || f->t.cols != 64 ||
+        (f->q.width != 64 && f->q.width != 128) || f->dy.width > f->q.width || !f->b.a.mask ||
+        !f->b.dq.results || !f->b.dk.results || !f->b.dv.results)
+        return false;
+    f->dk = f->dv = true;
+    return describe(lo, f).g.boxes;
+}
+
 void bwd_groups_keys(Lower *lo, AttendBwd *f)
 {
     Group w = describe(lo, f);
     bwd_begin(lo, f, f->dk ? "keys" : "values");
+    if (f->turns)
+        turn_call(lo, &w,
+                  arena_printf(lo->arena, "mdl_attend_turn_open((uint64_t *)%%0, %lld)",
+                               (long long)w.g.groups),
+                  0, NULL);
     groups_open(lo, &w.g);
     hold_early(lo, &w);
     find_ranges(lo, &w);
@@ -356,7 +514,10 @@ void bwd_groups_keys(Lower *lo, AttendBwd *f)
     fill(lo, &w);
     scope_end(lo);
     groups_begin(lo, &w.g, false);
-    multiply_queries(lo, &w);
+    if (f->turns)
+        multiply_by_turns(lo, &w);
+    else
+        multiply_queries(lo, &w);
     scope_end(lo);
     scope_end(lo);
 }

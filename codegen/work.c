@@ -105,23 +105,8 @@ static double seen(const Lower *lo)
                  (lo->cls == KC_ATTENTION_BWD && attention_find_bwd(lo->body, &b));
     if (lo->cls == KC_ATTENTION_BWD)
         a = b.a;
-    if (!found || !a.mask || a.t != a.s)
-        return 1;
-    const Type *t = a.mask->type;
-    const Ix *ix[IR_MAX_RANK];
-    for (uint32_t i = 0; i < t->rank; i++)
-        ix[i] = ix_var(lo->ir, i, t->dims[i]);
-    NodeBounds bounds;
-    node_bounds(lo->ir, a.mask, ix, t->rank - 1, &bounds);
-    double n = (double)dim_hi(lo->ir, a.t);
-    bool causal = false;
-    for (uint32_t i = 0; i < bounds.n; i++)
-        for (uint32_t k = 0; bounds.bound[i].upper && k < bounds.bound[i].nterm; k++) {
-            const NodeBoundTerm *term = &bounds.bound[i].term[k];
-            for (uint32_t d = 0; d < term->node->type->rank; d++)
-                causal = causal || ix_uses(term->ix[d], t->rank - 2);
-        }
-    return causal ? (n + 1) / (2 * n) : 1;
+    double n = found ? (double)dim_hi(lo->ir, a.t) : 1;
+    return found && attention_ends_at_query(lo->ir, &a) ? (n + 1) / (2 * n) : 1;
 }
 
 /* Of 16-bit operands; weights of an attention are rounded to the type of what they are multiplied with. */

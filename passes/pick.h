@@ -40,6 +40,8 @@ void pick_class(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
 /* Of products: with each tile that pick chooses from, in its order. */
 uint32_t pick_gemm_candidates(PassCx *cx, const Graph *body, PickConfig *out);
 uint32_t pick_gpu_gemm_candidates(PassCx *cx, const Graph *body, PickConfig *out);
+/* By turns, if it can, and without. */
+uint32_t pick_gpu_attention_bwd_candidates(PassCx *cx, const Graph *body, PickConfig *out);
 
 /* A product, or one of several that have a kernel together: rows, columns and depth of one member of its
  * batch, at the upper end of DYN dims. */

@@ -418,7 +418,29 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
         config[3] = 2; /* blocks stay */
 }
 
-static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
+/* Of five products, whose gradients of queries are added by turns: two groups have half of the columns each. */
+static const GpuAttend attend_turns[] = {{64, 128, 64, 4}, {128, 128, 64, 4}};
+enum { TURNS_GROUP = 32 /* heads that share keys */ };
+
+/* Whether blocks can take turns, and would not wait for each other: each begins at the first query that sees its keys,
+ * if keys end at the query. Only a mask lets it. */
+static bool attend_by_turns(const PassCx *cx, const AttentionBwd *b, int64_t *config)
+{
+    const GpuAttend *t = attend_turns;
+    int64_t d = dim_hi(cx->ir, b->a.d), e = dim_hi(cx->ir, b->a.e);
+    if (!b->dq.results || !b->dk.results || !b->dv.results || d > attend_turns[1].width ||
+        dim_hi(cx->ir, b->a.g) > TURNS_GROUP || !attention_ends_at_query(cx->ir, &b->a))
+        return false;
+    while (t->width < d)
+        t++;
+    if (d <= t->width - 32 || e > t->width) /* columns in use are as many as the products have */
+        return false;
+    const int64_t ints[] = {t->rows, t->cols, t->stages, 2};
+    memcpy(config, ints, sizeof ints);
+    return true;
+}
+
+static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config, bool turns)
 {
     AttentionBwd b;
     if (!attention_find_bwd(body, &b))
@@ -429,6 +451,19 @@ static void gpu_attention_bwd(PassCx *cx, const Graph *body, int64_t *config)
     config[3] = tensor && lines > LEAST_GROUP / 2 && attend_by_groups(cx, operand, COUNT(operand));
     const GpuAttend *warps = tensor ? attend_bwd_tiles : attend_bwd_floats;
     attend_config(cx, config[3] ? attend_bwd_groups : warps, &b.a, lines, config);
+    if (turns && config[3] && config[0] == attend_turns[0].rows)
+        attend_by_turns(cx, &b, config);
+}
+
+uint32_t pick_gpu_attention_bwd_candidates(PassCx *cx, const Graph *body, PickConfig *out)
+{
+    enum { MEMBERS = 4 };
+    for (uint32_t i = 0; i < 2; i++) {
+        int64_t *config = NEW_ARRAY(cx->arena, int64_t, MEMBERS);
+        gpu_attention_bwd(cx, body, config, i == 0);
+        out[i] = (PickConfig){config, MEMBERS};
+    }
+    return 2;
 }
 
 /* ---- linear cross-entropy ---- */
@@ -497,7 +532,7 @@ void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
         gpu_attention(cx, body, config);
         return;
     case KC_ATTENTION_BWD:
-        gpu_attention_bwd(cx, body, config);
+        gpu_attention_bwd(cx, body, config, true);
         return;
     case KC_MULTI_MAP:
     case KC_MULTI_SUMSQ:

@@ -25,6 +25,8 @@ uint32_t pick_candidates(PassCx *cx, const Def *def, const char *class_name, Pic
     pick_class(cx, cls, def->body, &out[0]);
     if (cls == KC_GEMM && cx->target->kind == TK_CUDA)
         ntile = pick_gpu_gemm_candidates(cx, def->body, tiles);
+    else if (cls == KC_ATTENTION_BWD && cx->target->kind == TK_CUDA)
+        ntile = pick_gpu_attention_bwd_candidates(cx, def->body, tiles);
     else if (cls == KC_GEMM)
         ntile = pick_gemm_candidates(cx, def->body, tiles);
     for (uint32_t i = 0; i < ntile && n < PICK_MOST; i++) {

@@ -224,6 +224,26 @@ bool attention_small(const Ir *ir, const Attention *a)
 }
 
 /* On a GPU the outputs of 16 rows are in the registers of a warp. */
+bool attention_ends_at_query(Ir *ir, const Attention *a)
+{
+    if (!a->mask || a->t != a->s)
+        return false;
+    const Type *t = a->mask->type;
+    const Ix *ix[IR_MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++)
+        ix[i] = ix_var(ir, i, t->dims[i]);
+    NodeBounds bounds;
+    node_bounds(ir, a->mask, ix, t->rank - 1, &bounds);
+    for (uint32_t i = 0; i < bounds.n; i++)
+        for (uint32_t k = 0; bounds.bound[i].upper && k < bounds.bound[i].nterm; k++) {
+            const NodeBoundTerm *term = &bounds.bound[i].term[k];
+            for (uint32_t d = 0; d < term->node->type->rank; d++)
+                if (ix_uses(term->ix[d], t->rank - 2))
+                    return true;
+        }
+    return false;
+}
+
 bool attention_sizes_fit(const Target *t, const Attention *a)
 {
     int64_t most = t->kind == TK_CUDA ? MAX_GPU_WIDTH : MAX_WIDTH;

@@ -56,6 +56,8 @@ const Node *attention_rows(Graph *probe, const Node *x, const Node *like);
  * read by index; also a fold `row` that was made before, NULL: none. Without `from`: whether all can. */
 bool attention_cone(const Graph *g, const Node *const *from, uint32_t nfrom, const Node *to,
                     const Node *row);
+/* Whether there are as many keys as queries, and the mask says up to which a query sees them by its own place. */
+bool attention_ends_at_query(Ir *ir, const Attention *a);
 bool attention_sizes_fit(const Target *t, const Attention *a);
 /* Whether queries or keys are so few that tiles of them are mostly empty. */
 bool attention_small(const Ir *ir, const Attention *a);

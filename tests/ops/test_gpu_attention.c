@@ -97,6 +97,22 @@ static const Form groups_backward[] = {
     {BWD ", mask: causal(pos))", 1, 600, 600, 4, 1, 128, 128, "bf16", false},
 };
 
+/* By turns: several tiles of keys for one of queries; masks that leave tiles out, that cut them, that leave queries
+ * without keys; heads that share keys; results of rotated halves; columns that are not all in use. */
+static const Form turns[] = {
+    {BWD ", mask: causal(pos))", 1, 400, 400, 4, 2, 128, 128, "bf16", false},
+    {BWD ", mask: causal(pos))", 2, 300, 300, 2, 1, 64, 64, "f16", false},
+    {BWD ", mask: causal(pos) and window(150))", 1, 400, 400, 2, 2, 64, 32, "bf16", false},
+    {BWD ", mask: causal(pos) and packed(pos))", 1, 280, 280, 2, 1, 112, 96, "bf16", false},
+    {BWD ", mask: causal(pos) and padding(ok))", 2, 260, 260, 2, 1, 48, 64, "f16", false},
+    {BWD ", mask: (b, t, u) => u < t - 150)", 1, 330, 330, 1, 1, 128, 64, "bf16", false},
+    {BWD ", mask: causal(pos), score: (s, b, h, t, u) => 3 * tanh(s / 3) - 0.1 * (t - u))", 1, 300,
+     300, 2, 2, 128, 128, "bf16", false},
+    /* a score that is large where a product is 0, as those of keys past the last one are */
+    {BWD ", mask: causal(pos), score: (s, b, h, t, u) => 100 * exp(-1e20 * s * s))", 1, 300, 300, 2,
+     2, 64, 64, "bf16", false},
+};
+
 /* Tensor cores take weights and their gradients rounded to the operands' type, to a part u of them: a sum of n of
  * them errs by about u sqrt(n) of their size, the largest of some ten thousand sums by 5 times that. Weights add up
  * to at most 1 in the forward; in the backward, where lse is as random as the rest, they and their gradients are
@@ -174,6 +190,12 @@ static void test_groups_backward(void **state)
     run_sized("sm_90a", 1, groups_backward, COUNT(groups_backward), "attention_bwd");
 }
 
+static void test_turns(void **state)
+{
+    UNUSED(state);
+    run_sized("sm_90a", 1, turns, COUNT(turns), "attention_bwd");
+}
+
 static void test_backward(void **state)
 {
     UNUSED(state);
@@ -235,6 +257,48 @@ static void test_few_of_the_kept(void **state)
     }
 }
 
+/* Where blocks would wait for each other, there are none; what can take turns can be measured without. */
+static void test_turns_are_chosen(void **state)
+{
+    UNUSED(state);
+    static const Form all[] = {
+        {BWD ", mask: causal(pos))", 1, 400, 400, 4, 2, 128, 128, "bf16", false},
+        {BWD ")", 1, 400, 400, 4, 2, 128, 128, "bf16", false},
+        {BWD ", mask: causal(pos))", 1, 400, 400, 4, 2, 80, 80, "bf16", false},
+    };
+    for (size_t i = 0; i < COUNT(all); i++) {
+        Harness *h = harness_new("sm_90a");
+        h->target.cores = 1;
+        Lab l = lab_open(form_text(h->arena, &all[i]));
+        const Graph *g = elaborate(&l, &all[i]);
+        PassCx *cx = passes_begin(l.ir, l.arena, l.program, &h->target);
+        const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
+        assert_non_null(fused);
+        PickConfig found[PICK_MOST];
+        const Def *def = node_def(group_of(fused, "attention_bwd"));
+        uint32_t n = pick_candidates(cx, def, "attention_bwd", found);
+        assert_int_equal(n, i == 0 ? 2 : 1);
+        assert_int_equal(found[0].ints[3], i == 0 ? 2 : 1);
+        assert_int_equal(found[n - 1].ints[3], 1);
+        harness_run(h);
+        lab_close(&l);
+    }
+}
+
+/* As many queries and keys as there are, none of them too. */
+static void test_turns_of_sizes(void **state)
+{
+    UNUSED(state);
+    static const Form all[] = {
+        {BWD ", mask: causal(pos))", 1, 303, 303, 2, 1, 64, 64, "bf16", false},
+    };
+    static const int kept[] = {0, 1, 129, 303};
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        set_symbol("KEPT", kept[i]);
+        run_sizes("sm_90a", 1, all, COUNT(all));
+    }
+}
+
 static void test_run_time_sizes(void **state)
 {
     UNUSED(state);
@@ -252,6 +316,9 @@ int main(void)
         cmocka_unit_test(test_few_of_the_kept),
         cmocka_unit_test(test_backward),
         cmocka_unit_test(test_groups_backward),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_turns_are_chosen),
+        cmocka_unit_test(test_turns_of_sizes),
         cmocka_unit_test(test_groups_stay),
         cmocka_unit_test(test_stored),
         cmocka_unit_test(test_run_time_sizes),

@@ -183,6 +183,74 @@ MDL_ATTEND_GROUP_SCORES(f16)
 MDL_ATTEND_GROUP_VALUES(bf16)
 MDL_ATTEND_GROUP_VALUES(f16)
 
+/* ---- gradients of queries, by turns ---- */
+
+/* Barriers of a block that adds in turn: it has the turn; what is added is written. */
+MDL_FN void mdl_attend_turn_open(uint64_t *at, int groups)
+{
+    if (mdl_thread() == 0) {
+        mdl_mbar_init(at, 1);
+        mdl_mbar_init(at + 1, groups * 4);
+    }
+}
+
+/* Packed weights of this group's rows to lines of shared memory, t.rows of them, in panels of 64 columns. */
+MDL_FN void mdl_attend_lay_packed(void *tile, const uint32_t *p, MdlAttendGroup t)
+{
+    int lane = mdl_lane(), line = mdl_warp() * 16 + lane / 4;
+    MDL_UNROLL
+    for (int j = 0; j < t.cols / 4; j++) {
+        char *at = (char *)tile + mdl_line(line + j % 2 * 8, j / 2, t.rows);
+        *(uint32_t *)(at + lane % 4 * 4) = p[j];
+    }
+}
+
+#define MDL_ATTEND_TURNED_STEP(T, n) \
+    if (t.columns == n * 2)          \
+        mdl_wgmma_##T##_ta_n##n##_t(x, at, bt, i > 0);
+
+/* x = the laid weights, turned, times what is held: 64 queries by half of the columns, for each of two groups. */
+#define MDL_ATTEND_GROUP_TURNED(T)                                                           \
+    MDL_FN void mdl_attend_group_turned_##T(float *x, const void *weights, const void *k,    \
+                                            MdlAttendGroup t)                                \
+    {                                                                                        \
+        int column = mdl_warp() / 4 * (t.columns / 2);                                       \
+        const char *half = (const char *)k + column / 64 * (t.rows * 128) + column % 64 * 2; \
+        const uint64_t pa = mdl_attend_place(weights, t.rows * 128);                         \
+        const uint64_t pb = mdl_attend_place(half, t.rows * 128);                            \
+        mdl_wgmma_fence();                                                                   \
+        MDL_UNROLL                                                                           \
+        for (int i = 0; i < t.rows; i += 16) {                                               \
+            uint64_t at = mdl_attend_behind(pa, i * 128);                                    \
+            uint64_t bt = mdl_attend_behind(pb, i * 128);                                    \
+            MDL_ATTEND_TURNED_STEP(T, 32)                                                    \
+            MDL_ATTEND_TURNED_STEP(T, 64)                                                    \
+        }                                                                                    \
+        mdl_wgmma_commit();                                                                  \
+    }
+MDL_ATTEND_GROUP_TURNED(bf16)
+MDL_ATTEND_GROUP_TURNED(f16)
+
+/* These to memory, rows of t.columns of which there are `lines`: they are the first of their sum, or are added. */
+MDL_FN void mdl_attend_add(float *to, const float *x, int lines, int first, MdlAttendGroup t)
+{
+    int lane = mdl_lane(), row = mdl_warp() % 4 * 16 + lane / 4;
+    float *at = to + row * t.columns + mdl_warp() / 4 * (t.columns / 2) + lane % 4 * 2;
+    MDL_UNROLL
+    for (int r = 0; r < 2; r++) {
+        if (row + r * 8 >= lines)
+            break;
+        MDL_UNROLL
+        for (int j = 0; j < t.columns / 16; j++) {
+            float *pair = at + r * 8 * t.columns + j * 8;
+            if (first)
+                mdl_store2_f32(pair, x[j * 4 + r * 2], x[j * 4 + r * 2 + 1]);
+            else
+                mdl_add2_f32(pair, x[j * 4 + r * 2], x[j * 4 + r * 2 + 1]);
+        }
+    }
+}
+
 /* ---- softmax ---- */
 
 /* The sums are the threads' again: what is done with them is not done before this. */

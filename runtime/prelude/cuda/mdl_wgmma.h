@@ -132,9 +132,11 @@ MDL_WGMMA_BOTH(256, 128, 128, 129, 130, 131, 132, 133)
 #define MDL_WGMMA_TA(T, n, regs, p0, p1, p2)                                 \
     MDL_WGMMA_SS(mdl_wgmma_##T##_ta_n##n, #T, n, regs, "1", "0", p0, p1, p2) \
     MDL_WGMMA_SS(mdl_wgmma_##T##_ta_n##n##_t, #T, n, regs, "1", "1", p0, p1, p2)
+MDL_WGMMA_TA(bf16, 32, 16, 16, 17, 18)
 MDL_WGMMA_TA(bf16, 64, 32, 32, 33, 34)
 MDL_WGMMA_TA(bf16, 128, 64, 64, 65, 66)
 MDL_WGMMA_TA(bf16, 256, 128, 128, 129, 130)
+MDL_WGMMA_TA(f16, 32, 16, 16, 17, 18)
 MDL_WGMMA_TA(f16, 64, 32, 32, 33, 34)
 MDL_WGMMA_TA(f16, 128, 64, 64, 65, 66)
 MDL_WGMMA_TA(f16, 256, 128, 128, 129, 130)

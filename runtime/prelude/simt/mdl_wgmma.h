@@ -69,12 +69,16 @@
 #define mdl_wgmma_f16_rs_n256_t(d, a4, b, acc)  MDL_WGMMA_RS(MDL_MMA_F16, 256, 1, d, a4, b, acc)
 
 /* .. and A stored with its rows as lines (_ta). */
+#define mdl_wgmma_bf16_ta_n32(d, a, b, acc)    MDL_WGMMA_TS(MDL_MMA_BF16, 32, 0, d, a, b, acc)
+#define mdl_wgmma_bf16_ta_n32_t(d, a, b, acc)  MDL_WGMMA_TS(MDL_MMA_BF16, 32, 1, d, a, b, acc)
 #define mdl_wgmma_bf16_ta_n64(d, a, b, acc)    MDL_WGMMA_TS(MDL_MMA_BF16, 64, 0, d, a, b, acc)
 #define mdl_wgmma_bf16_ta_n64_t(d, a, b, acc)  MDL_WGMMA_TS(MDL_MMA_BF16, 64, 1, d, a, b, acc)
 #define mdl_wgmma_bf16_ta_n128(d, a, b, acc)   MDL_WGMMA_TS(MDL_MMA_BF16, 128, 0, d, a, b, acc)
 #define mdl_wgmma_bf16_ta_n128_t(d, a, b, acc) MDL_WGMMA_TS(MDL_MMA_BF16, 128, 1, d, a, b, acc)
 #define mdl_wgmma_bf16_ta_n256(d, a, b, acc)   MDL_WGMMA_TS(MDL_MMA_BF16, 256, 0, d, a, b, acc)
 #define mdl_wgmma_bf16_ta_n256_t(d, a, b, acc) MDL_WGMMA_TS(MDL_MMA_BF16, 256, 1, d, a, b, acc)
+#define mdl_wgmma_f16_ta_n32(d, a, b, acc)     MDL_WGMMA_TS(MDL_MMA_F16, 32, 0, d, a, b, acc)
+#define mdl_wgmma_f16_ta_n32_t(d, a, b, acc)   MDL_WGMMA_TS(MDL_MMA_F16, 32, 1, d, a, b, acc)
 #define mdl_wgmma_f16_ta_n64(d, a, b, acc)     MDL_WGMMA_TS(MDL_MMA_F16, 64, 0, d, a, b, acc)
 #define mdl_wgmma_f16_ta_n64_t(d, a, b, acc)   MDL_WGMMA_TS(MDL_MMA_F16, 64, 1, d, a, b, acc)
 #define mdl_wgmma_f16_ta_n128(d, a, b, acc)    MDL_WGMMA_TS(MDL_MMA_F16, 128, 0, d, a, b, acc)
