@@ -217,6 +217,7 @@ typedef struct GroupProduct {
     DType dtype;
     int n, swizzle;
     bool registers, turned; /* A is in registers; B has its columns next to each other */
+    int skipped;            /* columns of B's lines before its own */
 } GroupProduct;
 
 /* An operand of so many lines; 4 numbers of the block from `at` on. */
@@ -251,15 +252,18 @@ static void lay_out(Layouts *l, const GroupProduct *g, int k)
     memset(image, 0x7f, IMAGE); /* a large number, where nothing is read */
     MatrixPlace a = place(64, g->swizzle, false, l->block + 1);
     MatrixPlace b = place(g->n, g->swizzle, g->turned, l->block + 5);
+    l->block[9] = g->skipped * 2;
     l->block[0] = k / 16;
     for (int i = 0; i < k; i++) {
         for (int m = 0; m < 64 && !g->registers; m++)
             dtype_store(g->dtype, image + offset_of(a, l->block + 1, false, (const int[2]){m, i}),
                         0, (double)l->a[m][i]);
         for (int n = 0; n < g->n; n++)
-            dtype_store(g->dtype,
-                        image + B_AT + offset_of(b, l->block + 5, g->turned, (const int[2]){n, i}),
-                        0, (double)l->b[n][i]);
+            dtype_store(
+                g->dtype,
+                image + B_AT +
+                    offset_of(b, l->block + 5, g->turned, (const int[2]){n + g->skipped, i}),
+                0, (double)l->b[n][i]);
     }
     for (int s = 0; s < k / 16; s++)
         for (int t = 0; t < REGS; t++)
@@ -307,7 +311,7 @@ static void check_groups(Layouts *l, bool registers, bool turned)
     uint32_t wrong = 0;
     for (size_t s = 0; s < COUNT(swizzles); s++)
         for (size_t w = 0; w < COUNT(widths); w++) {
-            GroupProduct g = {DT_BF16, widths[w], swizzles[s], registers, turned};
+            GroupProduct g = {DT_BF16, widths[w], swizzles[s], registers, turned, 0};
             if (turned && widths[w] * 2 < swizzles[s])
                 continue; /* less than a line */
             wrong += !check_group(l, &g);
@@ -315,6 +319,8 @@ static void check_groups(Layouts *l, bool registers, bool turned)
             if (widths[w] == 64)
                 wrong += !check_group(l, &g);
         }
+    for (int half = 0; half < 64 && turned; half += 32) /* of lines of 64 columns */
+        wrong += !check_group(l, &(GroupProduct){DT_BF16, 32, 128, registers, true, half});
     assert_int_equal(wrong, 0);
 }
 
