@@ -182,19 +182,31 @@ static const KExpr *run_lanes(Lower *lo, const Run *r)
     return ke_min(lo, ke_int(k, k->width), ke_sub(lo, ke_int(k, r->columns), r->column));
 }
 
+static const Node *run_source(Lower *lo, const Run *r, const Ix **at)
+{
+    const Ix *line = scope_var(lo, r->line, r->s->lines);
+    const Ix *column = scope_vector_var(lo, r->column, r->s->columns, NULL);
+    const Node *n = attend_source(lo, r->t, r->s, line, column, at);
+    ASSERT(n);
+    return n;
+}
+
+static const Ix *index_of_run(Lower *lo, const void *run)
+{
+    const Ix *at;
+    run_source(lo, run, &at);
+    return at;
+}
+
 static void copy_run(Lower *lo, const Run *r)
 {
     Kernel *k = lo->k;
     const KExpr *some = r->columns % k->width ? run_lanes(lo, r) : ke_int(k, k->width);
     const KExpr *arg[] = {r->inside, ke_mul(lo, some, ke_int(k, operand_bytes(r->t)))};
     const KExpr *bytes = copy_let(lo, "bytes", ke_text(k, KT_I64, "(%0 ? %1 : 0)", arg, 2));
-    const Ix *line = scope_var(lo, r->line, r->s->lines), *at;
-    const Ix *column = scope_vector_var(lo, r->column, r->s->columns, NULL);
-    const Node *n = attend_source(lo, r->t, r->s, line, column, &at);
-    ASSERT(n);
-    /* a run that is not there is not read: any address will do */
-    const KExpr *pick[] = {r->inside, lower_index(lo, at)};
-    const KExpr *from = copy_let(lo, "from", ke_text(k, KT_I64, "(%0 ? %1 : 0)", pick, 2));
+    const Ix *at;
+    const KExpr *from = copy_place(lo, &(CopySpot){"from", r->inside, index_of_run, r});
+    const Node *n = run_source(lo, r, &at);
     const KExpr *copy[] = {ke_addr(k, r->t->tiles, r->to), ke_addr(k, lo->in[n->id], from), bytes};
     copy_call(lo, "mdl_cp_async16(%0, %1, (int)%2)", copy, 3);
 }

@@ -53,6 +53,31 @@ bool copy_in_runs(Lower *lo, const Node *n, const Ix *const *ix, uint32_t v, DTy
            index_aligned(lo, linear, v);
 }
 
+/* Whether an index is found by reading another tensor. */
+static bool loads(const Ix *e)
+{
+    bool any = e->kind == IX_LOAD || ((e->kind == IX_DIV || e->kind == IX_MOD) && loads(e->of));
+    for (uint32_t i = 0; e->kind == IX_SUM && i < e->nterm; i++)
+        any = any || loads(e->term[i].atom);
+    return any;
+}
+
+const KExpr *copy_place(Lower *lo, const CopySpot *c)
+{
+    Kernel *k = lo->k;
+    const Ix *at = c->index(lo, c->run);
+    if (!loads(at)) {
+        const KExpr *pick[] = {c->inside, lower_index(lo, at)};
+        return copy_let(lo, c->stem, ke_text(k, KT_I64, "(%0 ? %1 : 0)", pick, 2));
+    }
+    const KExpr *place = ks_var(k, lo->scope->block, c->stem, ke_int(k, 0));
+    scope_if(lo, c->inside);
+    /* of variables of this scope, so that what they lead to is read in it */
+    ks_set(k, lo->scope->block, place, lower_index(lo, c->index(lo, c->run)));
+    scope_end(lo);
+    return place;
+}
+
 /* ---- threads of a block ---- */
 
 /* The loop over the turns: what this thread has in the first one, and `step` more in each further. */

@@ -12,6 +12,17 @@ const Node *copy_source(Ir *ir, const Node *n, const Ix **ix);
  * of their size. */
 bool copy_in_runs(Lower *lo, const Node *n, const Ix *const *ix, uint32_t v, DType dt);
 
+/* A run that is copied, or not read if it is not inside. */
+typedef struct CopySpot {
+    const char *stem;
+    const KExpr *inside;
+    const Ix *(*index)(Lower *lo, const void *run); /* in the input, of variables made anew */
+    const void *run;
+} CopySpot;
+/* A name for its index in the input; 0, since any address will do, if it is not inside: then no index is read from
+ * memory either. */
+const KExpr *copy_place(Lower *lo, const CopySpot *c);
+
 /* How a block's threads share items. rolled: one after the other, which takes fewest registers. */
 typedef struct ShareSpec {
     const KExpr *thread;
