@@ -14,7 +14,7 @@ typedef struct Source {
     int64_t gpu[8]; /* the configuration; none: what `pick` chooses */
     double tol;
     const char *params,
-        *body; /* a fn of the language; NULL: the cross-entropy and its derivative */
+        *body; /* of a fn, or `graph g {..}`; NULL: the cross-entropy and its derivative */
 } Source;
 
 typedef struct Fault {
@@ -147,17 +147,30 @@ static Graph *xent_body(Bench *b, const CallInput *in, uint32_t n)
     return g;
 }
 
+/* Bodies that no fn has: rows of a tensor that is there. */
+static Graph *read_body(Bench *b, const char *text)
+{
+    uint32_t file = diags_source(b->lab.ir->diags, b->source->name, text, strlen(text));
+    Graph *g = graph_parse(b->lab.ir, b->h->arena, file);
+    if (!g)
+        fail_msg("%s: %s", b->source->name, lab_reports(&b->lab));
+    return g;
+}
+
 static KCase *make_case(Bench *b)
 {
     const Source *s = b->source;
     CallInput in[LAB_INPUTS];
     CaseSpec spec = {.name = s->name, .cls = s->cls, .tol = s->tol, .lo = -1, .hi = 1};
-    b->lab = lab_open(s->body ? arena_printf(b->h->arena, "fn f(%s)%s%s\n", s->params,
-                                             s->body[0] == '{' ? " " : " = ", s->body)
-                              : "fn f(x: f32[1]) = x\n");
+    bool graph = s->body && strncmp(s->body, "graph ", 6) == 0;
+    b->lab = lab_open(s->body && !graph ? arena_printf(b->h->arena, "fn f(%s)%s%s\n", s->params,
+                                                       s->body[0] == '{' ? " " : " = ", s->body)
+                                        : "fn f(x: f32[1]) = x\n");
     b->h->ir = b->lab.ir;
     uint32_t n = read_params(b->h->arena, s->params, in);
-    if (s->body) {
+    if (graph) {
+        spec.body = read_body(b, s->body);
+    } else if (s->body) {
         const Node *group = find_group(b, in, n);
         spec.body = graph_rewrite(node_def(group)->body, b->h->arena, NULL, NULL);
     } else {
