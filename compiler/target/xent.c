@@ -215,27 +215,29 @@ static const Node *axis_first(Reader *r, const Node *n)
 static const Node *rounded(Reader *r, const Node *dz)
 {
     const Node *score = r->x->score;
-    if (score == r->x->dot)
-        return dz;
-    const Node *half = graph_cast(&r->probe, score->in[0]->type->dtype, dz);
-    return half ? graph_cast(&r->probe, DT_F32, half) : NULL;
+    return score == r->x->dot ? dz : graph_cast(&r->probe, score->in[0]->type->dtype, dz);
 }
 
+static const Node *widened(Reader *r, const Node *n)
+{
+    return !n || n->type->dtype == DT_F32 ? n : graph_cast(&r->probe, DT_F32, n);
+}
+
+/* Either product may be missing, and then what it alone reads is. */
 static bool read_products(Reader *r, const Node *dz)
 {
     Xent *x = r->x;
-    dz = rounded(r, dz);
-    if (!dz)
-        return false;
+    const Node *half = rounded(r, dz), *wide = widened(r, half);
     static const int64_t across[] = {1, 0};
     const bool tf32 = node_int(x->dot, "tf32") != 0;
     DotAxes by = {.ncontract = 1, .a_contract = {r->lead}, .b_contract = {1}, .tf32 = tf32};
     const Node *wt = turned(r, x->w, across);
-    x->dx = wt ? graph_dot(&r->probe, dz, wt, &by) : NULL;
+    x->dx = wt && wide ? graph_dot(&r->probe, wide, wt, &by) : NULL;
     by = (DotAxes){.ncontract = r->lead, .tf32 = tf32};
     for (uint32_t i = 0; i < r->lead; i++)
         by.a_contract[i] = by.b_contract[i] = i + 1;
-    const Node *zt = axis_first(r, dz), *xt = axis_first(r, x->x);
+    const Node *zt = wide ? axis_first(r, wide) : NULL, *xt = axis_first(r, x->x);
+    zt = zt || !half ? zt : widened(r, axis_first(r, half));
     x->dw = zt && xt ? graph_dot(&r->probe, zt, xt, &by) : NULL;
     return x->dx || x->dw;
 }

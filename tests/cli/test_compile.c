@@ -140,6 +140,37 @@ static void composites_are_run_whole_where_all_targets_do(void **state)
     check_has(GOOD(tool, "dump", "z1/plans/tiny_gpt2.plan", "--groups"), "\n  sm_80; tasks ");
 }
 
+/* Nobody asks for the gradient of its operand then, and what that alone reads is gone. */
+static void a_head_alone_is_trained_in_16_bits(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "h.mdl",
+               "module Net(D, C) {\n"
+               "  body: Linear(D, D)\n"
+               "  head: Linear(D, C, bias: none)\n"
+               "  fn forward(x: [B, D]) -> [B, C] = head(relu(body(x)))\n"
+               "}\n"
+               "model net = Net(24, 136)\n"
+               "data d {\n"
+               "  source = npz(\"d.npz\")\n"
+               "  x: f32[24] = row => row.x\n"
+               "  t: i32 = row => row.t\n"
+               "}\n"
+               "train net {\n"
+               "  data = d\n"
+               "  batch = 32\n"
+               "  precision = bf16\n"
+               "  freeze body.**\n"
+               "  loss = b => cross_entropy(net(b.x), b.t)\n"
+               "  steps = 10\n"
+               "  lr = 1e-3\n"
+               "}\n");
+    static const char *const arch[] = {"sm_80", "sm_90a"};
+    for (size_t i = 0; i < COUNT(arch); i++)
+        GOOD(tool, "compile", "h.mdl", "-o", arch[i], "--device", "cuda", "--arch", arch[i]);
+    check_has(GOOD(tool, "dump", "sm_80/plans/net.plan", "--groups"), " (xent_both): ");
+}
+
 static void a_device_without_kernels_is_refused(void **state)
 {
     Tool *tool = *state;
@@ -250,6 +281,7 @@ int main(void)
         TEST(differences_of_plans_are_listed),
         TEST(a_plan_may_have_several_targets),
         TEST(composites_are_run_whole_where_all_targets_do),
+        TEST(a_head_alone_is_trained_in_16_bits),
         TEST(a_device_without_kernels_is_refused),
         TEST(a_used_folder_keeps_its_plans),
         TEST(mistakes_of_the_command_are_told),

@@ -205,6 +205,12 @@ static void test_gpu(void **state)
         {{37, 0, 20, 131, 0, 0, 0}, {GRADIENT, DT_BF16, true, false, '+'}},
         {{70, 0, 8, 64, 0, 0, 0}, {BOTH, DT_BF16, false, false, 'x'}},
         {{3, 70, 72, 321, 0, 0, 0}, {BOTH, DT_BF16, true, false, 0}},
+        {{3, 50, 24, 136, 0, 0, 0}, {GRADIENT, DT_BF16, true, false, 'w'}},
+        {{3, 50, 24, 136, 0, 0, 0}, {GRADIENT, DT_BF16, true, false, 'w'}},
+        {{70, 0, 24, 136, 0, 0, 0}, {GRADIENT, DT_F16, true, false, 'x'}},
+        {{70, 0, 24, 136, 0, 0, 0}, {BOTH, DT_BF16, true, false, 'w'}},
+        {{70, 0, 24, 136, 0, 0, 0}, {GRADIENT, DT_BF16, false, false, 'w'}},
+        {{70, 0, 24, 136, 0, 0, 0}, {GRADIENT, DT_BF16, false, false, 'w'}},
     };
     static const char *const archs[] = {"sm_80", "sm_90a"};
     for (size_t a = 0; a < COUNT(archs); a++) {
