@@ -67,6 +67,42 @@ static void build_node(BodyBuild *b, uint32_t id)
     ASSERT(b->map[id]);
 }
 
+static const Node *call_of(Fuse *fx, const Body *body)
+{
+    for (uint32_t i = 0; i < body->members.n; i++)
+        if (fuse_class(fuse_node(fx, body->members.at[i])) == OC_CALL)
+            return fuse_node(fx, body->members.at[i]);
+    return NULL;
+}
+
+static bool is_result(const Graph *g, const Node *value)
+{
+    for (uint32_t r = 0; r < g->results.n; r++)
+        if (g->results.at[r].node == value)
+            return true;
+    return false;
+}
+
+/* The body without calls. A class knows a composite by all that it gives, and perhaps not by the part that is read
+ * here: then of what nobody reads as much is made, too, as it needs. */
+static const Graph *without_calls(BodyBuild *b)
+{
+    const PassCx *cx = b->fx->cx;
+    const Node *call = call_of(b->fx, b->body);
+    const Graph *g = inline_calls(b->fx->cx, b->g, inline_all);
+    KernelClass cls;
+    for (uint32_t i = call ? node_def(call)->body->results.n : 0; i-- > 0;) {
+        if (claim_by_all(cx, node_def(call)->name, g, &cls))
+            return g;
+        const Node *value = graph_get(b->g, b->map[call->id], i);
+        if (is_result(b->g, value))
+            continue;
+        graph_result(b->g, sym_printf(cx->ir->syms, "unread%u", i), value);
+        g = inline_calls(b->fx->cx, b->g, inline_all);
+    }
+    return g;
+}
+
 const Graph *fuse_body(Fuse *fx, const Body *body, Sym name, const Ids *formals)
 {
     Ir *ir = fx->cx->ir;
@@ -78,8 +114,9 @@ const Graph *fuse_body(Fuse *fx, const Body *body, Sym name, const Ids *formals)
         build_node(&b, body->stored.at[i]);
         graph_result(b.g, sym_printf(ir->syms, "out%u", i), b.map[body->stored.at[i]]);
     }
+    const Graph *g = body->nclass[OC_CALL] > 0 ? without_calls(&b) : b.g;
     arena_reset(fx->scratch);
-    return body->nclass[OC_CALL] > 0 ? inline_calls(fx->cx, b.g, inline_all) : b.g;
+    return g;
 }
 
 static const Def *build_def(Fuse *fx, const FGroup *group, const Body *body, const Ids *formals)

@@ -171,6 +171,45 @@ static void a_head_alone_is_trained_in_16_bits(void **state)
     check_has(GOOD(tool, "dump", "sm_80/plans/net.plan", "--groups"), " (xent_both): ");
 }
 
+/* The kernel finds all gradients from the queries' on, and keys get theirs beside. */
+static void values_of_an_attention_alone_are_trained(void **state)
+{
+    Tool *tool = *state;
+    tool_write(tool, "v.mdl",
+               "module Net(D) {\n"
+               "  q: Linear(D, D)\n"
+               "  k: Linear(D, D)\n"
+               "  v: Linear(D, D)\n"
+               "  fn forward(x: [B, T, D]) -> [B, D] {\n"
+               "    h = attention(q(x) as [B, T, 2, D / 2], k(x) as [B, T, 2, D / 2], v(x) as [B, "
+               "T, 2, D / 2])\n"
+               "    (h as [B, T, D])[:, 0, :]\n"
+               "  }\n"
+               "}\n"
+               "model net = Net(64)\n"
+               "data d {\n"
+               "  source = npz(\"d.npz\")\n"
+               "  x: f32[40, 64] = row => row.x\n"
+               "  t: i32 = row => row.t\n"
+               "}\n"
+               "train net {\n"
+               "  data = d\n"
+               "  batch = 4\n"
+               "  freeze q.**\n"
+               "  freeze k.**\n"
+               "  loss = b => cross_entropy(net(b.x), b.t)\n"
+               "  steps = 10\n"
+               "  lr = 1e-3\n"
+               "}\n");
+    static const char *const target[] = {"cpu:generic", "cuda:sm_80", "cuda:sm_90a"};
+    for (size_t i = 0; i < COUNT(target); i++) {
+        const char *dir = arena_printf(tool->arena, "v%zu", i);
+        GOOD(tool, "compile", "v.mdl", "-o", dir, "--target", target[i]);
+        const char *plan = arena_printf(tool->arena, "%s/plans/net.plan", dir);
+        check_has(GOOD(tool, "dump", plan, "--groups"), " (attention_bwd): ");
+    }
+}
+
 static void a_device_without_kernels_is_refused(void **state)
 {
     Tool *tool = *state;
@@ -282,6 +321,7 @@ int main(void)
         TEST(a_plan_may_have_several_targets),
         TEST(composites_are_run_whole_where_all_targets_do),
         TEST(a_head_alone_is_trained_in_16_bits),
+        TEST(values_of_an_attention_alone_are_trained),
         TEST(a_device_without_kernels_is_refused),
         TEST(a_used_folder_keeps_its_plans),
         TEST(mistakes_of_the_command_are_told),
