@@ -415,6 +415,35 @@ static void test_products_in_place(void **state)
     }
 }
 
+/* s' = s + norm(x) w: the fold lies below the product's operand, and says nothing of where the sum goes. But the rows
+ * that are folded may not be those of s: every task reads all of them. */
+static void test_prologue_in_place(void **state)
+{
+    UNUSED(state);
+    for (int own = 0; own < 2; own++) {
+        Bench b = open_bench();
+        const Dim *rows[] = {dim_const(b.ir, 2), dim_const(b.ir, 64)};
+        const Dim *square[] = {rows[1], rows[1]};
+        const Type *t = type_tensor(b.ir, DT_F32, 2, rows);
+        DotAxes ax = {.ncontract = 1, .a_contract = {1}};
+        const Node *s = new_state(&b, "s", t);
+        const Node *x = own ? s : graph_input(b.g, sym(b.ir->syms, "x"), t);
+        const Node *w =
+            graph_input(b.g, sym(b.ir->syms, "w"), type_tensor(b.ir, DT_F32, 2, square));
+        const Node *sum =
+            graph_reduce(b.g, OP_SUM, graph_binary(b.g, OP_MUL, x, x), (int64_t[]){1}, 1);
+        const Node *factor = graph_unary(b.g, OP_RSQRT, sum);
+        const Node *normed =
+            graph_binary(b.g, OP_MUL, x, graph_expand(b.g, factor, 2, rows, (int64_t[]){0}));
+        graph_write(b.g, state_id(s), graph_binary(b.g, OP_ADD, s, graph_dot(b.g, normed, w, &ax)));
+        MemPlan *m = plan(&b);
+        simulate(&b, m);
+        assert_int_equal(m->order.n, 1 + own); /* one launch, and the copy */
+        assert_int_equal(copies(m), own);
+        arena_free(b.arena);
+    }
+}
+
 /* Columns are stored when all rows are done: over what only rows read, and not the other way round. */
 static void test_columns_in_place(void **state)
 {
@@ -452,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_several_homes),
         cmocka_unit_test(test_row_in_place),
         cmocka_unit_test(test_products_in_place),
+        cmocka_unit_test(test_prologue_in_place),
         cmocka_unit_test(test_columns_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
