@@ -3,6 +3,7 @@
  * direct simulation of the order; states are overwritten only when no one needs the old value. */
 #include "passes.h"
 #include "randgraph.h"
+#include "schedule.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -444,6 +445,41 @@ static void test_prologue_in_place(void **state)
     }
 }
 
+/* A kernel of phases, as those of attention, stores its results one after the other: what is added to the second must
+ * be there when the first is stored. */
+static void test_phases_in_place(void **state)
+{
+    UNUSED(state);
+    Bench b = open_bench();
+    const Dim *dims[] = {dim_const(b.ir, 64), dim_const(b.ir, 64)};
+    const Type *t = type_tensor(b.ir, DT_F32, 2, dims);
+    DotAxes ax = {.ncontract = 1, .a_contract = {1}};
+    Graph *body = graph_new(b.ir, b.arena, sym(b.ir->syms, "body"));
+    const Node *formal[4], *in[4];
+    for (int i = 0; i < 4; i++) {
+        Sym name = sym(b.ir->syms, arena_printf(b.arena, "x%d", i));
+        formal[i] = graph_input(body, name, t);
+        in[i] = graph_input(b.g, name, t);
+    }
+    const Node *first = graph_dot(body, formal[0], formal[1], &ax);
+    graph_result(body, sym(b.ir->syms, "a"), graph_dot(body, first, formal[2], &ax));
+    graph_result(body, sym(b.ir->syms, "b"), graph_binary(body, OP_ADD, first, formal[3]));
+    const Def *def = def_intern(
+        b.ir, &(Def){.kind = DEF_GROUP, .name = body->name, .body = body, .nvisible = 2});
+    Attr attr[IR_MAX_ATTR] = {{0}};
+    attr[op_attr_index(OP_GROUP, "def")] = (Attr){.kind = AK_DEF, .def = def};
+    attr[op_attr_index(OP_GROUP, "class")] =
+        (Attr){.kind = AK_SYM, .s = sym(b.ir->syms, "attention_bwd")};
+    attr[op_attr_index(OP_GROUP, "config")] = (Attr){.kind = AK_INTS};
+    attr[op_attr_index(OP_GROUP, "count")] = (Attr){.kind = AK_INT, .i = 1};
+    const Node *group =
+        graph_op(b.g, &(NodeSpec){.op = OP_GROUP, .nin = 4, .in = in, .attr = attr});
+    assert_non_null(group);
+    assert_true(inplace_may_share(b.cx, b.arena, group, 3, 1));
+    assert_false(inplace_may_share(b.cx, b.arena, group, 3, 0));
+    arena_free(b.arena);
+}
+
 /* Columns are stored when all rows are done: over what only rows read, and not the other way round. */
 static void test_columns_in_place(void **state)
 {
@@ -482,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_row_in_place),
         cmocka_unit_test(test_products_in_place),
         cmocka_unit_test(test_prologue_in_place),
+        cmocka_unit_test(test_phases_in_place),
         cmocka_unit_test(test_columns_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
