@@ -75,6 +75,15 @@ static const Quant cases[] = {
     {"part_4", 2, 300, 320, 4, 32, 17, 131, false, false},
     {"several_4", 8, 130, 192, 4, 64, 0, 0, false, false},
     {"many_4", 37, 66, 96, 4, 32, 0, 0, false, true},
+    /* of 16 bits, and more rows than a GPU's blocks read where they lie; than a CPU's tasks */
+    {"narrow", 1, 130, 520, 8, 0, 0, 0, false, true},
+    {"narrow_several", 7, 66, 192, 8, 0, 0, 0, true, true},
+    {"rows_12", 12, 131, 264, 8, 64, 0, 0, false, false},
+    {"narrow_rows_16", 16, 72, 320, 8, 0, 5, 61, false, true},
+    {"narrow_rows_17", 17, 70, 200, 8, 0, 0, 0, true, true},
+    {"rows_12_4", 12, 131, 256, 4, 64, 0, 0, true, false},
+    {"narrow_rows_9_4", 9, 130, 192, 4, 32, 0, 0, false, true},
+    {"narrow_many", 133, 72, 136, 8, 0, 0, 0, false, true},
 };
 
 static void products_on(const char *isa)
@@ -116,6 +125,7 @@ static void test_gpu(void **state)
 {
     UNUSED(state);
     products_on("sm_80");
+    products_on("sm_90a");
 }
 
 int main(void)
