@@ -88,11 +88,15 @@ const char *jitcache_find(Arena *arena, const char *dir, const char *content, co
     return is_whole(path) ? path : NULL;
 }
 
+const char *jitcache_path(Arena *arena, const JitcacheEntry *e)
+{
+    return arena_printf(arena, "%s/%s-%s%s", e->dir, e->content, e->compiler, e->end);
+}
+
 bool jitcache_read(Arena *arena, const JitcacheEntry *e, Bytes *out)
 {
     const char *path =
-        e->compiler ? arena_printf(arena, "%s/%s-%s%s", e->dir, e->content, e->compiler, e->end)
-                    : find_any(arena, e->dir, e->content, e->end);
+        e->compiler ? jitcache_path(arena, e) : find_any(arena, e->dir, e->content, e->end);
     return path && read_whole(arena, path, out);
 }
 
@@ -103,7 +107,7 @@ bool jitcache_write(Arena *arena, const JitcacheEntry *e, Bytes bytes, Err *err)
     memcpy(t.magic, TRAILER_MAGIC, sizeof(t.magic));
     sb_putn(&all, bytes.data, bytes.n);
     sb_putn(&all, (const char *)&t, sizeof(t));
-    const char *path = arena_printf(arena, "%s/%s-%s%s", e->dir, e->content, e->compiler, e->end);
+    const char *path = jitcache_path(arena, e);
     Err why = {0};
     return file_write_atomic(path, all.text, all.n, &why) ||
            err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s", why.text);

@@ -16,7 +16,7 @@ const char *jitcache_find(Arena *arena, const char *dir, const char *content, co
 const char *jitcache_temp(Arena *arena, const char *path, Err *err);
 /* Appends the checksum to the object `temp` and gives it its final name. */
 bool jitcache_keep(const char *temp, const char *path, Err *err);
-/* Gives the object `have` another name, beside it. */
+/* Gives the object or entry `have` another name, beside it. */
 bool jitcache_share(Arena *arena, const char *have, const char *path, Err *err);
 
 /* Anything else that is compiled: CONTENT-COMPILER and an ending. */
@@ -24,6 +24,8 @@ typedef struct JitcacheEntry {
     const char *dir, *content, *compiler, *end; /* compiler NULL when reading: made by any */
 } JitcacheEntry;
 
+/* Of an entry with a compiler. */
+const char *jitcache_path(Arena *arena, const JitcacheEntry *e);
 /* False when there is none, or it is cut or altered. */
 bool jitcache_read(Arena *arena, const JitcacheEntry *e, Bytes *out);
 bool jitcache_write(Arena *arena, const JitcacheEntry *e, Bytes bytes, Err *err);
