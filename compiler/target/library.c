@@ -29,6 +29,8 @@ static bool follow(Ir *ir, const Node *n, Operand *out)
     out->input = n;
     const Ix *place = ix_flatten(ir, n->type->dims, ix, n->type->rank);
     const Dim *c;
+    if (place->kind == IX_SUM && !dim_equals(place->base, 0))
+        return false; /* a part, which begins elsewhere */
     for (uint32_t i = 0; i < t->rank; i++)
         if (!ix_coefficient(ir, place, i, &c) || !dim_is_const(c, &out->stride[i]))
             return false;
