@@ -160,23 +160,32 @@ int blas_run(const Blas *b, const PlanGemm *g, const BlasProduct *p, void *const
                        add, p->into, into, p->into, &algorithm, workspace, (size_t)g->workspace, s);
 }
 
+/* Without that the library takes tensors for aligned to 256 bytes. */
+static bool wish(const Blas *b, BlasWish w, size_t room)
+{
+    const uint32_t bytes = BLAS_ALIGNMENT;
+    bool ok = b->wish_set(w, BLAS_WISH_WORKSPACE, &room, sizeof room) == BLAS_OK;
+    for (int i = 0; ok && i < BLAS_WISHES_ALIGNED; i++)
+        ok = b->wish_set(w, BLAS_WISH_ALIGNMENT + i, &bytes, sizeof bytes) == BLAS_OK;
+    return ok;
+}
+
 uint32_t blas_candidates(const Blas *b, const PlanGemm *g, BlasResult *out, uint32_t most)
 {
     BlasProduct p;
-    BlasWish wish = NULL;
+    BlasWish w = NULL;
     Err ignored = {0};
     int n = 0;
     const size_t room = (size_t)g->workspace;
-    bool ok = blas_product(b, g, &p, &ignored) && b->wish_create(&wish) == BLAS_OK &&
-              b->wish_set(wish, BLAS_WISH_WORKSPACE, &room, sizeof room) == BLAS_OK &&
-              b->heuristic(b->handle, p.desc, p.a, p.b, p.into, p.into, wish, (int)most, out, &n) ==
-                  BLAS_OK;
+    bool ok =
+        blas_product(b, g, &p, &ignored) && b->wish_create(&w) == BLAS_OK && wish(b, w, room) &&
+        b->heuristic(b->handle, p.desc, p.a, p.b, p.into, p.into, w, (int)most, out, &n) == BLAS_OK;
     uint32_t good = 0;
     for (int i = 0; ok && i < n; i++)
         if (out[i].status == BLAS_OK && out[i].workspace <= room)
             out[good++] = out[i];
-    if (wish)
-        b->wish_destroy(wish);
+    if (w)
+        b->wish_destroy(w);
     blas_product_free(b, &p);
     return good;
 }

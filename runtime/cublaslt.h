@@ -33,7 +33,10 @@ enum {
     BLAS_COMPUTE_F32 = 68,
     BLAS_DESC_TURN_A = 3,
     BLAS_DESC_TURN_B = 4,
-    BLAS_WISH_WORKSPACE = 1
+    BLAS_WISH_WORKSPACE = 1,
+    BLAS_WISH_ALIGNMENT = 5, /* of the operands, of what is added, of the result: 4 attributes */
+    BLAS_WISHES_ALIGNED = 4,
+    BLAS_ALIGNMENT = 64 /* bytes: what the plan promises of every tensor */
 };
 
 typedef struct Blas {

@@ -12,7 +12,7 @@
 #include "cublaslt.def"
 #undef BLAS
 
-enum { INVALID = 7, UNSUPPORTED = 15, ALGORITHMS = 3, ROOM = 4096 };
+enum { INVALID = 7, UNSUPPORTED = 15, ALGORITHMS = 3, ROOM = 4096, TENSOR_ALIGNMENT = 64 };
 static const uint64_t magic = UINT64_C(0x6d646c2d6d6f636b);
 
 struct BlasDescOf {
@@ -27,6 +27,7 @@ struct BlasLayoutOf {
 
 struct BlasWishOf {
     size_t room;
+    uint32_t aligned[BLAS_WISHES_ALIGNED];
 };
 
 static long setting(const char *name, long otherwise)
@@ -99,6 +100,8 @@ int cublasLtMatrixLayoutDestroy(BlasLayout l)
 int cublasLtMatmulPreferenceCreate(BlasWish *w)
 {
     *w = calloc(1, sizeof **w);
+    for (int i = 0; i < BLAS_WISHES_ALIGNED; i++)
+        (*w)->aligned[i] = 256; /* as the library has it */
     return BLAS_OK;
 }
 
@@ -110,9 +113,12 @@ int cublasLtMatmulPreferenceDestroy(BlasWish w)
 
 int cublasLtMatmulPreferenceSetAttribute(BlasWish w, int attribute, const void *value, size_t bytes)
 {
-    if (attribute != BLAS_WISH_WORKSPACE || bytes != sizeof w->room)
+    int i = attribute - BLAS_WISH_ALIGNMENT;
+    bool aligned = i >= 0 && i < BLAS_WISHES_ALIGNED;
+    if (bytes != (aligned ? sizeof *w->aligned : sizeof w->room) ||
+        (!aligned && attribute != BLAS_WISH_WORKSPACE))
         return INVALID;
-    memcpy(&w->room, value, bytes);
+    memcpy(aligned ? (void *)&w->aligned[i] : &w->room, value, bytes);
     return BLAS_OK;
 }
 
@@ -153,6 +159,9 @@ int cublasLtMatmulAlgoGetHeuristic(BlasHandle h, BlasDesc d, BlasLayout a, BlasL
     *n = 0;
     if (!h || c != to || !extents_of(d, a, b, to, &e))
         return INVALID;
+    for (int i = 0; i < BLAS_WISHES_ALIGNED; i++)
+        if (w->aligned[i] > TENSOR_ALIGNMENT)
+            return BLAS_OK; /* none of ours: they are for such tensors */
     for (uint64_t i = 1; i <= ALGORITHMS && *n < most; i++)
         if (result_of(i).workspace <= w->room)
             out[(*n)++] = result_of(i);
