@@ -28,6 +28,8 @@ bool quantise_int8(const double *row, size_t n, int8_t *codes, float *scale)
     if (!largest_size(row, n, &size))
         return false;
     dtype_store(DT_F32, scale, 0, size / 127);
+    if (!isfinite(*scale))
+        return false;
     for (size_t i = 0; i < n; i++)
         codes[i] = (int8_t)nearest(row[i], *scale, -127, 127);
     return true;
@@ -42,6 +44,8 @@ bool quantise_int4(const double *row, size_t n, size_t block, int32_t *codes, ui
             return false;
         dtype_store(DT_F32, &rounded, 0, size / 7);
         dtype_store(DT_BF16, scale, b, rounded);
+        if (!isfinite(dtype_load(DT_BF16, scale, b)))
+            return false;
         for (size_t i = 0; i < block; i += 8) {
             uint32_t word = 0;
             for (size_t k = 0; k < 8; k++) {

@@ -5,7 +5,8 @@
 
 #include "plan.h"
 
-/* n numbers as multiples, -127 .. 127, of an f32 scale: the largest size / 127. False: one is not finite. */
+/* n numbers as multiples, -127 .. 127, of an f32 scale: the largest size / 127. False: one is not finite, or the
+ * scale would not be. */
 bool quantise_int8(const double *row, size_t n, int8_t *codes, float *scale);
 /* The same as multiples, -8 .. 7, of one scale (bits of a bf16) for each `block` of them: the largest size / 7. n is a
  * multiple of block, that of 8; codes are n / 8 words, scale has n / block. */

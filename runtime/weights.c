@@ -91,19 +91,23 @@ static void read_row(const StTensor *from, uint32_t axis, size_t r, double *to)
         to[i] = st_load(from, axis ? r * n + i : i * rows + r);
 }
 
+/* blocks: scales of a row. */
 static bool quantise(const PlanState *codes, const StTensor *from, void *to, void *scale,
-                     size_t nscale)
+                     size_t blocks, Err *err)
 {
     size_t n = (size_t)from->dim[codes->axis], rows = (size_t)from->dim[1 - codes->axis];
-    size_t blocks = nscale / (rows ? rows : 1);
     double *row = malloc((n + 1) * sizeof *row);
-    bool ok = row != NULL;
+    bool ok = row || err_set(err, ERR_DEVICE, "no memory for a row of %s", from->name);
     for (size_t r = 0; r < rows && ok; r++) {
         read_row(from, codes->axis, r, row);
         ok = codes->store == PLAN_STORE_INT8
                  ? quantise_int8(row, n, (int8_t *)to + r * n, (float *)scale + r)
                  : quantise_int4(row, n, n / blocks, (int32_t *)to + r * n / 8,
                                  (uint16_t *)scale + r * blocks);
+        if (!ok)
+            err_set(err, ERR_DATA,
+                    "%s has numbers that are not finite, or too large, which few bits cannot hold",
+                    from->name);
     }
     free(row);
     return ok;
@@ -121,11 +125,9 @@ static bool load_stored(Runtime *rt, uint32_t scale, const StTensor *from, Err *
         rt_return(rt, &to, err);
         return false;
     }
-    size_t each = dtype_info((DType)p->tensors[p->states[scale].tensor].dtype)->bytes;
-    bool ok = quantise(&p->states[codes], from, to.data, by.data, by.bytes / each);
-    if (!ok)
-        err_set(err, ERR_DATA, "%s has numbers that are not finite, which few bits cannot hold",
-                from->name);
+    const PlanTensor *t = &p->tensors[p->states[scale].tensor];
+    size_t blocks = t->rank == 2 ? (size_t)plan_dim_hi(p, t->dim[1]) : 1;
+    bool ok = quantise(&p->states[codes], from, to.data, by.data, blocks, err);
     ok = rt_return(rt, &to, err) && ok;
     return rt_return(rt, &by, err) && ok;
 }

@@ -37,7 +37,7 @@ static bool verify_scale(const Row *r, const PlanState *s)
     bool bytes = codes->store == PLAN_STORE_INT8;
     int64_t blocks = bytes ? 1 : extent(p, t, 1), n = extent(p, c, 1) * (bytes ? 1 : WORD);
     bool fits = t->dtype == (bytes ? DT_F32 : DT_BF16) && t->rank == (bytes ? 1 : 2) &&
-                extent(p, t, 0) == extent(p, c, 0) && blocks > 0 && n % blocks == 0 &&
+                extent(p, t, 0) == extent(p, c, 0) && blocks > 0 && n > 0 && n % blocks == 0 &&
                 (bytes || n / blocks % WORD == 0);
     return fits || row_bad(r, "it does not fit state %u", s->of);
 }

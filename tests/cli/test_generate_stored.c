@@ -68,6 +68,9 @@ static void test_numbers(void **state)
             assert_true(dtype_load(DT_BF16, scales, i) == st_load(s4, r * blocks + i));
         for (size_t i = 0; i < n / 8; i++)
             assert_int_equal(words[i], (int32_t)st_load(q4, r * n / 8 + i));
+        row[5] = 1e300; /* its scale is no number */
+        assert_false(quantise_int8(row, n, bytes, &scale));
+        assert_false(quantise_int4(row, n, n / blocks, words, scales));
         row[5] = NAN;
         assert_false(quantise_int8(row, n, bytes, &scale));
         assert_false(quantise_int4(row, n, n / blocks, words, scales));
@@ -322,15 +325,91 @@ static void test_refused(void **state)
     }
 }
 
+/* ---- plans ---- */
+
+static Plan *stored_plan(Tool *tool, const char *program, Compile **c)
+{
+    Err err = {0};
+    Bytes bytes;
+    *c = open_program(tool, program);
+    if (!compile_plan(*c, &bytes, &err))
+        fail_msg("%s", err.text);
+    Plan *p = plan_from_bytes(arena_memdup(tool->arena, bytes.data, bytes.n), bytes.n, &err);
+    if (!p)
+        fail_msg("%s", err.text);
+    return p;
+}
+
+/* A copy of a plan, and what of it a test changes. */
+typedef struct Copy {
+    Plan plan;
+    PlanState *codes, *scale;
+    PlanTensor *tensor; /* of the codes */
+    uint32_t none;      /* a dim of 0 */
+} Copy;
+
+static Copy copy_plan(Tool *tool, const Plan *p)
+{
+    Copy c = {.plan = *p, .none = p->ndims};
+    PlanState *states = COPY_ARRAY(tool->arena, PlanState, p->states, p->nstates);
+    PlanTensor *tensors = COPY_ARRAY(tool->arena, PlanTensor, p->tensors, p->ntensors);
+    PlanDim *dims = NEW_ARRAY(tool->arena, PlanDim, p->ndims + (size_t)1);
+    memcpy(dims, p->dims, p->ndims * sizeof *dims);
+    c.plan.states = states;
+    c.plan.tensors = tensors;
+    c.plan.dims = dims;
+    c.plan.ndims++;
+    c.scale = states;
+    while (c.scale->kind != PS_SCALE)
+        c.scale++;
+    c.codes = &states[c.scale->of];
+    c.tensor = &tensors[c.codes->tensor];
+    return c;
+}
+
+static void check_wrong(const Copy *c, const char *want)
+{
+    Err err = {0};
+    assert_false(plan_verify(&c->plan, &err));
+    if (!strstr(err.text, want))
+        fail_msg("%s, not %s", err.text, want);
+}
+
+static void test_wrong_plans(void **state)
+{
+    Tool *tool = *state;
+    Compile *of;
+    Plan *p = stored_plan(tool, WIDE BLOCK " ; store = int4(block: 32) }\n", &of);
+    Err err = {0};
+    Copy c = copy_plan(tool, p);
+    assert_true(plan_verify(&c.plan, &err));
+    c.codes->store = PLAN_STORE_INT8;
+    check_wrong(&c, "it is no stored weight");
+    c = copy_plan(tool, p);
+    c.codes->axis = 2;
+    check_wrong(&c, "axis is 2 of 2");
+    c = copy_plan(tool, p);
+    c.scale->of = c.plan.nstates;
+    check_wrong(&c, "it has no scales");
+    c = copy_plan(tool, p);
+    c.codes->kind = PS_BUFFER;
+    check_wrong(&c, "it is stored, and has no codes");
+    for (uint32_t k = 0; k < 2; k++) { /* blocks of nothing, too */
+        c = copy_plan(tool, p);
+        c.tensor->dim[k] = c.none;
+        check_wrong(&c, "it does not fit state");
+    }
+    plan_free(p);
+    compile_free(of);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, tool_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_numbers),
-        TEST(test_same_text),
-        TEST(test_sizes),
-        TEST(test_refused),
+        TEST(test_numbers), TEST(test_same_text),   TEST(test_sizes),
+        TEST(test_refused), TEST(test_wrong_plans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
