@@ -4,8 +4,25 @@
 
 bool access_is_shared(const Simt *s, const void *at)
 {
-    return (const unsigned char *)at >= s->face.shared &&
-           (const unsigned char *)at < s->face.shared + MAX_SHARED;
+    uintptr_t offset = (uintptr_t)at - (uintptr_t)s->memory;
+    return offset < (uintptr_t)s->cluster * SHARED_APART && offset % SHARED_APART < MAX_SHARED;
+}
+
+size_t access_offset(const Simt *s, const void *at)
+{
+    return ((uintptr_t)at - (uintptr_t)s->memory) % SHARED_APART;
+}
+
+void *access_in_block(Simt *s, void *at, int rank, int line)
+{
+    if (rank < 0 || rank >= s->cluster)
+        report(s, FAULT_LAUNCH, AT(line), "block %d of a cluster of %d", rank, s->cluster);
+    else if (!s->block_live[rank])
+        report(s, FAULT_EXIT, AT(line), "shared memory of block %d, which has ended",
+               s->first_block + rank);
+    else
+        return s->memory + (size_t)rank * SHARED_APART + access_offset(s, at);
+    launch_stop(s);
 }
 
 static const char *kind_word(AccessKind kind)
@@ -98,7 +115,9 @@ void access_bounds(Simt *s, const Access *a)
         launch_stop(s);
     }
     if (a->shared || access_is_shared(s, a->at)) {
-        ptrdiff_t offset = (const unsigned char *)a->at - s->face.shared;
+        ptrdiff_t offset = access_is_shared(s, a->at)
+                               ? (ptrdiff_t)access_offset(s, a->at)
+                               : (const unsigned char *)a->at - s->face.shared;
         if (offset < 0 || (size_t)offset + a->bytes > s->launch->shared)
             out_of_bounds(s, a, "shared memory", (long long)offset, s->launch->shared);
     } else if (s->regions.n && !access_is_argument(s, a)) {

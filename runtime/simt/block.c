@@ -1,4 +1,4 @@
-/* block.c: the threads of one block as fibres, and barriers between them.
+/* block.c: the threads of one block, or of the blocks of a cluster, as fibres, and barriers between them.
  *
  * A fibre runs threads from begin to end, one after the other, until one of them has to wait; only then
  * the next thread takes a fibre of its own. So a kernel that never waits is a plain loop. Threads that can
@@ -63,6 +63,17 @@ static void go(Simt *s, Fibre *to)
     fibre_switch(from, to);
 }
 
+/* It is this thread, and its block, that runs. */
+static void become(Simt *s, int thread)
+{
+    int rank = thread / s->block_threads;
+    s->face.thread = thread;
+    s->face.rank = rank;
+    s->face.first = rank * s->block_threads;
+    s->face.block = s->first_block + rank;
+    s->face.shared = s->memory + (size_t)rank * SHARED_APART;
+}
+
 void threads_go_on(Simt *s)
 {
     if (s->random && s->loads.n && random_next(s) % 8 == 0)
@@ -73,7 +84,7 @@ void threads_go_on(Simt *s)
     }
     int next = pop_ready(s);
     Thread *t = &s->thread[next];
-    s->face.thread = next;
+    become(s, next);
     if (t->state == THREAD_NEW)
         t->fibre = idle_fibre(s);
     t->state = THREAD_READY;
@@ -114,13 +125,20 @@ void launch_stop(Simt *s)
 
 static void check_barriers(Simt *s)
 {
-    for (int i = 0; i < MAX_BARRIERS; i++)
-        if (s->barrier[i].arrived && s->live < s->barrier[i].wanted) {
-            report(s, FAULT_EXIT, AT(s->barrier[i].line),
-                   "a thread ends while %d others wait at barrier %d for %d threads",
-                   s->barrier[i].arrived, i, s->barrier[i].wanted);
+    for (int i = 0; i < MAX_BARRIERS; i++) {
+        const Barrier *b = &s->barrier[s->face.rank][i];
+        if (b->arrived && s->block_live[s->face.rank] < b->wanted) {
+            report(s, FAULT_EXIT, AT(b->line),
+                   "a thread ends while %d others wait at barrier %d for %d threads", b->arrived, i,
+                   b->wanted);
             launch_stop(s);
         }
+    }
+    if (s->meeting.arrived) {
+        report(s, FAULT_EXIT, AT(s->meeting.line),
+               "a thread ends while %d others wait for their cluster", s->meeting.arrived);
+        launch_stop(s);
+    }
 }
 
 static void end_thread(Simt *s)
@@ -131,6 +149,7 @@ static void end_thread(Simt *s)
     grid_leave(s);
     thread_now(s)->state = THREAD_DONE;
     s->live--;
+    s->block_live[s->face.rank]--;
     warp_leave(s, s->face.thread);
     check_barriers(s);
 }
@@ -174,16 +193,20 @@ static void report_dead(Simt *s)
                                   first < 0 ? "" : ", ", same, t->call, t->line);
         first = first < 0 ? i : first;
     }
-    s->face.thread = first;
+    become(s, first);
     report(s, FAULT_DEADLOCK, AT(s->thread[first].line), "no thread can go on: %s", text);
 }
 
 static void begin_block(Simt *s)
 {
-    memset(s->face.shared, 0xff, s->launch->shared);
+    for (int r = 0; r < s->cluster; r++) {
+        memset(s->memory + (size_t)r * SHARED_APART, 0xff, s->launch->shared);
+        s->block_live[r] = s->block_threads;
+    }
     s->live = s->nthread;
     s->nready = s->first_ready = 0;
     memset(s->barrier, 0, sizeof(s->barrier));
+    s->meeting = (Barrier){0};
     memset(s->warp, 0, sizeof(s->warp));
     copy_begin_block(s);
     mbar_begin_block(s);
@@ -197,13 +220,14 @@ static void begin_block(Simt *s)
     }
 }
 
-bool block_run(Simt *s, int32_t block)
+bool block_run(Simt *s, int32_t first)
 {
-    s->face.block = block;
+    s->first_block = first;
+    become(s, 0);
     begin_block(s);
     if (s->launch->check) {
         view_begin_block(s);
-        blocks_begin(s, block);
+        blocks_begin(s, first);
     }
     while (!s->stopped && s->live > 0) {
         if (s->nready) {
@@ -220,13 +244,13 @@ bool block_run(Simt *s, int32_t block)
 
 /* ---- barriers ---- */
 
-static void release(Simt *s, int id)
+/* Threads [first, first + count) that wait so, and the one that runs, have met. */
+static void release(Simt *s, int first, int count, ThreadState state, int id)
 {
     uint16_t thread[MAX_THREADS] = {(uint16_t)s->face.thread};
     uint32_t n = 1;
-    s->barrier[id].arrived = 0;
-    for (int i = 0; i < s->nthread; i++)
-        if (s->thread[i].state == THREAD_AT_BARRIER && s->thread[i].barrier == id) {
+    for (int i = first; i < first + count; i++)
+        if (s->thread[i].state == state && s->thread[i].barrier == id) {
             thread[n++] = (uint16_t)i;
             thread_wake(s, i);
         }
@@ -236,10 +260,11 @@ static void release(Simt *s, int id)
 
 static void check_arrival(Simt *s, int id, int wanted, int line)
 {
-    const Barrier *b = &s->barrier[id];
-    if (wanted < WARP || wanted % WARP || wanted > s->nthread)
+    const Barrier *b = &s->barrier[s->face.rank][id];
+    int live = s->block_live[s->face.rank];
+    if (wanted < WARP || wanted % WARP || wanted > s->block_threads)
         report(s, FAULT_BARRIER, AT(line), "barrier %d for %d threads, in a block of %d", id,
-               wanted, s->nthread);
+               wanted, s->block_threads);
     else if (b->arrived && b->wanted != wanted)
         report(s, FAULT_BARRIER, AT(line),
                "barrier %d is for %d threads here, and for %d threads in line %d", id, wanted,
@@ -247,9 +272,9 @@ static void check_arrival(Simt *s, int id, int wanted, int line)
     else if (b->arrived && id == 0 && b->line != line)
         report(s, FAULT_DIVERGENT, AT(line),
                "threads of one block are at mdl_syncthreads here and in line %d", b->line);
-    else if (wanted > s->live)
+    else if (wanted > live)
         report(s, FAULT_EXIT, AT(line), "barrier %d waits for %d threads, of which %d have ended",
-               id, wanted, wanted - s->live);
+               id, wanted, wanted - live);
     else
         return;
     launch_stop(s);
@@ -258,20 +283,40 @@ static void check_arrival(Simt *s, int id, int wanted, int line)
 void block_barrier(MdlEngine *e, int id, int threads, int line)
 {
     Simt *s = simt_of(e);
-    int wanted = threads ? threads : s->nthread;
+    int wanted = threads ? threads : s->block_threads;
     if (id < 0 || id >= MAX_BARRIERS) {
         report(s, FAULT_BARRIER, AT(line), "there is no barrier %d", id);
         launch_stop(s);
     }
     check_arrival(s, id, wanted, line);
-    Barrier *b = &s->barrier[id];
+    Barrier *b = &s->barrier[s->face.rank][id];
     b->wanted = wanted;
     b->line = line;
     thread_now(s)->barrier = id;
     if (++b->arrived == wanted) {
-        release(s, id);
+        b->arrived = 0;
+        release(s, s->face.first, s->block_threads, THREAD_AT_BARRIER, id);
         thread_yield(s);
         return;
     }
     thread_wait(s, THREAD_AT_BARRIER, threads ? "mdl_barrier" : "mdl_syncthreads", line);
+}
+
+void block_cluster_sync(MdlEngine *e, int line)
+{
+    Simt *s = simt_of(e);
+    if (s->live < s->nthread) {
+        report(s, FAULT_EXIT, AT(line), "a cluster waits for %d threads that have ended",
+               s->nthread - s->live);
+        launch_stop(s);
+    }
+    s->meeting.line = line;
+    thread_now(s)->barrier = 0;
+    if (++s->meeting.arrived == s->nthread) {
+        s->meeting.arrived = 0;
+        release(s, 0, s->nthread, THREAD_AT_CLUSTER, 0);
+        thread_yield(s);
+        return;
+    }
+    thread_wait(s, THREAD_AT_CLUSTER, "mdl_cluster_sync", line);
 }

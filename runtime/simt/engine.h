@@ -13,11 +13,15 @@ enum {
     MAX_THREADS = 1024,
     MAX_WARPS = MAX_THREADS / WARP,
     MAX_SHARED = 227 << 10,
+    MAX_CLUSTER = 8,
+    SHARED_APART = 512 << 10, /* memory of one block to that of the next of its cluster */
     MAX_BARRIERS = 16,
-    MAX_MBARS = 64,
+    MAX_MBARS = 128,
     MAX_GROUPS = MAX_THREADS / 128,
     STACK_BYTES = 1 << 17
 };
+
+enum { ALL_SHARED = MAX_CLUSTER * SHARED_APART };
 
 /* ---- reports ---- */
 
@@ -85,13 +89,14 @@ typedef struct Access {
     Where where;
 } Access;
 
-/* ---- threads of the block that runs ---- */
+/* ---- threads of the cluster that runs; most have one block ---- */
 
 typedef enum ThreadState {
     THREAD_NEW,
     THREAD_READY,
     THREAD_AT_BARRIER,
-    THREAD_AT_WARP, /* waits for the other lanes */
+    THREAD_AT_CLUSTER, /* waits for all threads of its cluster */
+    THREAD_AT_WARP,    /* waits for the other lanes */
     THREAD_AT_MBARRIER,
     THREAD_AT_WGMMA, /* waits for its warpgroup */
     THREAD_AT_TURN,
@@ -173,8 +178,12 @@ struct Simt {
     uint32_t argument; /* in which the last access was */
     uint64_t random;   /* state; 0: in order */
     bool stopped;      /* by a fault: nothing runs any more */
-    /* the block */
+    /* the cluster */
+    int cluster, block_threads; /* blocks; threads of each */
+    int32_t first_block;
+    unsigned char *memory; /* of its first block; those of the others behind */
     int nthread, live, nready, first_ready;
+    int block_live[MAX_CLUSTER];
     uint16_t ready[MAX_THREADS]; /* a ring */
     Thread thread[MAX_THREADS];
     Copies copies[MAX_THREADS];
@@ -184,7 +193,7 @@ struct Simt {
     Warpgroup *group[MAX_GROUPS];         /* NULL until needed */
     int registers[MAX_GROUPS];            /* that a thread of each has asked for; 0: not yet */
     Warp warp[MAX_WARPS];
-    Barrier barrier[MAX_BARRIERS];
+    Barrier barrier[MAX_CLUSTER][MAX_BARRIERS], meeting;
     Checker check; /* of checked kernels */
     /* what was found */
     Report report[SIMT_MAX_REPORTS];
@@ -213,9 +222,13 @@ void place_find_lines(const Simt *s, Where *const *where, uint32_t n);
 
 /* Stops the launch where the access is out of bounds or misaligned; checks it for races, in checked kernels. */
 void access_check(Simt *s, const Access *a);
-void access_bounds(Simt *s, const Access *a); /* the first half of it */
-bool access_is_shared(const Simt *s, const void *at);
+void access_bounds(Simt *s, const Access *a);            /* the first half of it */
 bool access_is_argument(const Simt *s, const Access *a); /* which a kernel has by value */
+bool access_is_shared(const Simt *s, const void *at);    /* of any block of the cluster */
+/* Of what is shared: where it lies in its block. */
+size_t access_offset(const Simt *s, const void *at);
+/* The same place of another block of the cluster; stops the launch where there is none that runs. */
+void *access_in_block(Simt *s, void *at, int rank, int line);
 void access_install(MdlEngine *e);
 
 /* ---- turn.c ---- */
@@ -276,8 +289,10 @@ static inline Thread *thread_now(Simt *s)
 }
 
 uint64_t random_next(Simt *s);
-bool block_run(Simt *s, int32_t block); /* false: a fault stopped the launch */
+/* The cluster from that block on. False: a fault stopped the launch. */
+bool block_run(Simt *s, int32_t first);
 void block_barrier(MdlEngine *e, int id, int threads, int line);
+void block_cluster_sync(MdlEngine *e, int line);
 /* The thread that runs waits until it is woken; others run. */
 void thread_wait(Simt *s, ThreadState state, const char *call, int line);
 void thread_wake(Simt *s, int thread);

@@ -35,10 +35,10 @@ Mbar *mbar_get(Simt *s, uint64_t *at, int line)
     if (!b)
         report(s, FAULT_MBARRIER, AT(line),
                "the word at %d of shared memory is no mbarrier: it was not initialised",
-               (int)((unsigned char *)at - s->face.shared));
+               (int)access_offset(s, at));
     else if (*at != MARK)
         report(s, FAULT_MBARRIER, AT(line), "the mbarrier at %d of shared memory was written over",
-               (int)((unsigned char *)at - s->face.shared));
+               (int)access_offset(s, at));
     else
         return b;
     launch_stop(s);
@@ -108,6 +108,11 @@ static void arrive(MdlEngine *e, uint64_t *at, int bytes, int line)
     thread_yield(s);
 }
 
+static void arrive_in(MdlEngine *e, uint64_t *at, int rank, int line)
+{
+    arrive(e, access_in_block(simt_of(e), at, rank, line), 0, line);
+}
+
 void mbar_transfer_done(Simt *s, Mbar *b, int64_t bytes, const View *view)
 {
     if (view)
@@ -146,5 +151,6 @@ void mbar_install(MdlEngine *e)
     e->mbar_init = init;
     e->mbar_fence = fence;
     e->mbar_arrive = arrive;
+    e->mbar_arrive_in = arrive_in;
     e->mbar_wait = wait;
 }

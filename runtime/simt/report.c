@@ -31,8 +31,8 @@ static void add_report(Simt *s, Pair pair, const char *fmt, va_list args)
     int n = snprintf(r->text, sizeof(r->text), "%s: ", words[pair.fault]);
     vsnprintf(r->text + n, sizeof(r->text) - (size_t)n, fmt, args);
     size_t used = strlen(r->text);
-    snprintf(r->text + used, sizeof(r->text) - used, "; thread %d of block %d", s->face.thread,
-             s->face.block);
+    snprintf(r->text + used, sizeof(r->text) - used, "; thread %d of block %d",
+             s->face.thread - s->face.first, s->face.block);
 }
 
 void report_pair(Simt *s, Pair pair, const char *fmt, ...)

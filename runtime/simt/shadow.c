@@ -47,9 +47,12 @@ static bool find_range(Simt *s, const void *at, size_t bytes, Range *r)
     size_t offset;
     if (access_is_shared(s, at)) {
         if (!s->check.shared)
-            s->check.shared = shadow_map(MAX_SHARED);
-        offset = (size_t)((const unsigned char *)at - s->face.shared);
-        *r = (Range){.word = s->check.shared, .name = "shared memory", .size = s->launch->shared};
+            s->check.shared = shadow_map(ALL_SHARED);
+        size_t place = (size_t)((const unsigned char *)at - s->memory);
+        offset = access_offset(s, at);
+        *r = (Range){.word = s->check.shared ? s->check.shared + (place - offset) / WORD : NULL,
+                     .name = "shared memory",
+                     .size = s->launch->shared};
     } else {
         Region *region = region_find(&s->regions, at);
         if (!region)
@@ -90,7 +93,8 @@ static bool is_ordered(Simt *s, const Asker *a, const Mark *m, bool global)
 static void name_actor(const Simt *s, const Mark *m, char *text, size_t n)
 {
     if (m->actor < s->nthread)
-        snprintf(text, n, "thread %d of block %d", m->actor, blocks_at(s, m->time));
+        snprintf(text, n, "thread %d of block %d", m->actor % s->block_threads,
+                 blocks_at(s, m->time) + m->actor / s->block_threads);
     else
         snprintf(text, n, "an asynchronous unit of block %d", blocks_at(s, m->time));
 }
@@ -117,7 +121,7 @@ static void check_proxy(Simt *s, const Asker *who, const Access *a, const Mark *
         return;
     report_pair(s, (Pair){FAULT_ASYNC, a->where, place_unpack(s, w->from)},
                 "%s reads %s %+lld, written by thread %d without mdl_fence_async behind it",
-                a->call, r->name, r->offset, w->actor);
+                a->call, r->name, r->offset, w->actor % s->block_threads);
 }
 
 /* ---- one word ---- */

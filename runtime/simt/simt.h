@@ -1,5 +1,5 @@
 /* simt.h: a GPU made of software. Kernels in the text that GPUs run are compiled as C over the prelude in
- * runtime/prelude/simt, and run here: blocks one after the other, the threads of a block as fibres.
+ * runtime/prelude/simt, and run here: blocks (those of a cluster together) one after the other, threads as fibres.
  *
  * Everything that hardware may do late is done as late as the program permits, memory that was not
  * written holds NaN, and with a seed blocks and threads run in random order. A checked kernel tells of
@@ -34,7 +34,8 @@ typedef struct SimtLaunch {
     uint32_t narguments;
     uint32_t nmaps; /* at args->map, that a kernel has by value */
     int64_t blocks;
-    int threads;   /* of a block: whole warps, at most 1024 */
+    int threads;   /* of a block: whole warps, at most 1024 in a cluster */
+    int cluster;   /* blocks side by side that reach each other's shared memory; 0: each is alone */
     size_t shared; /* bytes of a block */
     uint64_t seed; /* 0: blocks and threads in order */
     bool check;    /* it was compiled to be checked */

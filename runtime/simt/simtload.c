@@ -54,6 +54,9 @@ Units *simt_load(const char *const *texts, uint32_t n, SimtMode mode, const Devi
 bool simt_find(const Units *u, uint32_t text, const char *kernel, SimtMode mode, SimtLaunch *out)
 {
     void *found = units_symbol(u, text, kernel), *enter = units_symbol(u, text, "mdl_engine_enter");
+    char of_cluster[512];
+    snprintf(of_cluster, sizeof(of_cluster), "%s_cluster", kernel);
+    const int *cluster = units_symbol(u, text, of_cluster);
     if (!found || !enter)
         return false;
     out->name = kernel;
@@ -61,5 +64,6 @@ bool simt_find(const Units *u, uint32_t text, const char *kernel, SimtMode mode,
     memcpy(&out->enter, &enter, sizeof(enter));
     out->object = units_object(u, text);
     out->check = mode == SIMT_CHECK;
+    out->cluster = cluster ? *cluster : 0;
     return true;
 }

@@ -18,7 +18,7 @@ enum { SIMT_HAS_ASAN = 0 };
 /* ERR_DEVICE as units_load; ERR_USAGE: the mode does not suit this program. */
 Units *simt_load(const char *const *texts, uint32_t n, SimtMode mode, const DeviceOptions *opt,
                  Err *err);
-/* Fills name, kernel, enter, object and check; false: the text does not define the kernel. */
+/* Fills name, kernel, enter, object, cluster and check; false: the text does not define the kernel. */
 bool simt_find(const Units *u, uint32_t text, const char *kernel, SimtMode mode, SimtLaunch *out);
 
 #endif

@@ -49,8 +49,8 @@ static BoxLine box_line(const Simt *s, const Transfer *t, uint32_t y, uint32_t z
     const TensorMap *m = &t->map;
     int64_t run = (int64_t)m->box[0] * m->element;
     int64_t gx = t->box.at[0], gy = t->box.at[1] + (int64_t)y, gz = t->box.at[2] + (int64_t)z;
-    BoxLine l = {.smem = (uint32_t)((unsigned char *)t->box.smem - s->face.shared) +
-                         (z * m->box[1] + y) * (uint32_t)run};
+    BoxLine l = {.smem =
+                     (uint32_t)access_offset(s, t->box.smem) + (z * m->box[1] + y) * (uint32_t)run};
     if (gy < 0 || gy >= (int64_t)m->dim[1] || gz < 0 || gz >= (int64_t)m->dim[2])
         return l;
     int64_t left = ((int64_t)m->dim[0] - gx) * m->element;
@@ -81,8 +81,9 @@ static void move_line(const Simt *s, const Transfer *t, const BoxLine *l, bool l
 {
     const Swizzle *swizzle = swizzle_of_bytes(t->map.swizzle);
     int64_t run = (int64_t)t->map.box[0] * t->map.element;
+    unsigned char *block = (unsigned char *)t->box.smem - access_offset(s, t->box.smem);
     for (int64_t i = 0; i < run; i++) {
-        unsigned char *smem = s->face.shared + swizzle_apply(swizzle, l->smem + (uint32_t)i);
+        unsigned char *smem = block + swizzle_apply(swizzle, l->smem + (uint32_t)i);
         bool inside = i >= l->lo && i < l->hi;
         if (load)
             *smem = inside ? (unsigned char)l->global[i] : 0;
@@ -135,9 +136,8 @@ static Transfer *begin(Simt *s, Transfers *q, const MdlBox *box, int line)
     return &q->at[q->n - 1];
 }
 
-static void load(MdlEngine *e, const MdlBox *box, int line)
+static void load_one(Simt *s, const MdlBox *box, int line)
 {
-    Simt *s = simt_of(e);
     Mbar *b = mbar_get(s, box->bar, line);
     if (!b->fenced) {
         report(s, FAULT_ASYNC, AT(line),
@@ -147,6 +147,24 @@ static void load(MdlEngine *e, const MdlBox *box, int line)
     Transfer *t = begin(s, &s->loads, box, line);
     t->mbar = b;
     memset(box->smem, 0xff, (size_t)tensormap_box_bytes(&t->map));
+}
+
+/* Of several blocks, each has a copy at the same place and a barrier that counts it. */
+static void load(MdlEngine *e, const MdlBox *box, int line)
+{
+    Simt *s = simt_of(e);
+    if (!box->blocks) {
+        load_one(s, box, line);
+        return;
+    }
+    for (int rank = 0; box->blocks >> rank; rank++) {
+        MdlBox one = *box;
+        if (!(box->blocks >> rank & 1))
+            continue;
+        one.smem = access_in_block(s, box->smem, rank, line);
+        one.bar = access_in_block(s, box->bar, rank, line);
+        load_one(s, &one, line);
+    }
 }
 
 static void store(MdlEngine *e, const MdlBox *box, int line)

@@ -12,9 +12,9 @@ static const char name[] = "mdl_wgmma";
 static Warpgroup *group_now(Simt *s, int line)
 {
     Warpgroup **g = &s->group[s->face.thread / GROUP_THREADS];
-    if (s->nthread % GROUP_THREADS) {
+    if (s->block_threads % GROUP_THREADS) {
         report(s, FAULT_LAUNCH, AT(line),
-               "%s in a block of %d threads: whole warpgroups are needed", name, s->nthread);
+               "%s in a block of %d threads: whole warpgroups are needed", name, s->block_threads);
         launch_stop(s);
     }
     if (!*g)

@@ -49,8 +49,11 @@ typedef struct MdlArgs {
 /* .. that has n maps of tensors by value. */
 #define MDL_GPU_KERNEL_MAPS(name, threads, blocks, n) MDL_GPU_KERNEL(name, threads, blocks)
 #define MDL_MAPS                                      (mdl_args->map)
-/* .. in clusters of c blocks on a GPU; here each block is alone. */
-#define MDL_GPU_KERNEL_CLUSTER(name, threads, blocks, n, c) MDL_GPU_KERNEL(name, threads, blocks)
+/* .. in clusters of c blocks side by side; the emulator asks for the number. */
+#define MDL_GPU_KERNEL_CLUSTER(name, threads, blocks, n, c)                \
+    extern const int name##_cluster;                                       \
+    __attribute__((visibility("default"))) const int name##_cluster = (c); \
+    MDL_GPU_KERNEL(name, threads, blocks)
 
 #include "mdl_engine.h"
 

@@ -45,12 +45,13 @@ typedef struct MdlMma {
     const uint32_t *a, *b;
 } MdlMma;
 
-/* What TMA moves: the box of the map at x, y, z of its tensor. bar: of a load. */
+/* What TMA moves: the box of the map at x, y, z of its tensor. bar: of a load; blocks: to which of the cluster it goes,
+ * a bit each, at the same place in each; 0: to its own. */
 typedef struct MdlBox {
     void *smem;
     const void *map;
     uint64_t *bar;
-    int rank, at[3];
+    int rank, at[3], blocks;
 } MdlBox;
 
 /* m64 n k16. A lies in shared memory, or with a4 in registers. */
@@ -62,11 +63,13 @@ typedef struct MdlWgmma {
     uint64_t a, b; /* descriptors */
 } MdlWgmma;
 
+/* Threads are numbered through the blocks of a cluster. */
 typedef struct MdlEngine MdlEngine;
 struct MdlEngine {
-    int32_t thread, block;                                       /* who runs now */
-    int32_t blocks;                                              /* of the launch */
-    unsigned char *shared;                                       /* memory of its block */
+    int32_t thread, block; /* who runs now */
+    int32_t first, rank;   /* threads of the cluster before its block; which it is */
+    int32_t blocks;        /* of the launch */
+    unsigned char *shared; /* memory of its block */
     void (*barrier)(MdlEngine *, int id, int threads, int line); /* threads 0: all of the block */
     void (*syncwarp)(MdlEngine *, int line);
     void (*threadfence)(MdlEngine *);
@@ -84,6 +87,8 @@ struct MdlEngine {
     void (*mbar_fence)(MdlEngine *);
     void (*mbar_arrive)(MdlEngine *, uint64_t *bar, int bytes, int line);
     void (*mbar_wait)(MdlEngine *, uint64_t *bar, int parity, int line);
+    void (*mbar_arrive_in)(MdlEngine *, uint64_t *bar, int rank, int line);
+    void (*cluster_sync)(MdlEngine *, int line);
     void (*fence_async)(MdlEngine *);
     void (*tma_load)(MdlEngine *, const MdlBox *, int line);
     void (*tma_store)(MdlEngine *, const MdlBox *, int line);

@@ -25,7 +25,7 @@ MDL_SIMT_FN int mdl_blocks(void)
 
 MDL_SIMT_FN int mdl_thread(void)
 {
-    return mdl_engine->thread;
+    return mdl_engine->thread - mdl_engine->first;
 }
 
 MDL_SIMT_FN int mdl_lane(void)
@@ -35,7 +35,7 @@ MDL_SIMT_FN int mdl_lane(void)
 
 MDL_SIMT_FN int mdl_warp(void)
 {
-    return mdl_engine->thread >> 5;
+    return (mdl_engine->thread - mdl_engine->first) >> 5;
 }
 
 MDL_SIMT_FN unsigned char *mdl_shared(void)
@@ -268,11 +268,11 @@ MDL_SIMT_FN void mdl_tma_store_at(const MdlBox *box, int line)
     mdl_engine->tma_store(mdl_engine, box, line);
 }
 #define mdl_tma_load_2d(smem, map, bar, x, y) \
-    mdl_tma_load_at(&(MdlBox){(smem), (map), (bar), 2, {(x), (y), 0}}, __LINE__)
+    mdl_tma_load_at(&(MdlBox){(smem), (map), (bar), 2, {(x), (y), 0}, 0}, __LINE__)
 #define mdl_tma_load_3d(smem, map, bar, x, y, z) \
-    mdl_tma_load_at(&(MdlBox){(smem), (map), (bar), 3, {(x), (y), (z)}}, __LINE__)
+    mdl_tma_load_at(&(MdlBox){(smem), (map), (bar), 3, {(x), (y), (z)}, 0}, __LINE__)
 #define mdl_tma_store_2d(map, smem, x, y) \
-    mdl_tma_store_at(&(MdlBox){(void *)(smem), (map), 0, 2, {(x), (y), 0}}, __LINE__)
+    mdl_tma_store_at(&(MdlBox){(void *)(smem), (map), 0, 2, {(x), (y), 0}, 0}, __LINE__)
 
 MDL_SIMT_FN void mdl_tma_commit(void)
 {
@@ -287,13 +287,31 @@ MDL_SIMT_FN void mdl_tma_wait_at(int groups, int line)
 
 #define mdl_prefetch_map(map) ((void)(map))
 
-/* Clusters have one block each. */
-#define MDL_CLUSTER(n)                                   1
-#define mdl_cluster_rank()                               0
-#define mdl_cluster_sync()                               ((void)0)
-#define mdl_mbar_arrive_in(bar, rank)                    ((void)(rank), mdl_mbar_arrive(bar))
-#define mdl_tma_share_2d(smem, map, bar, x, y, ranks)    mdl_tma_load_2d(smem, map, bar, x, y)
-#define mdl_tma_share_3d(smem, map, bar, x, y, z, ranks) mdl_tma_load_3d(smem, map, bar, x, y, z)
+/* ---- clusters ---- */
+
+#define MDL_CLUSTER(n) (n)
+
+MDL_SIMT_FN int mdl_cluster_rank(void)
+{
+    return mdl_engine->rank;
+}
+
+MDL_SIMT_FN void mdl_cluster_sync_at(int line)
+{
+    mdl_engine->cluster_sync(mdl_engine, line);
+}
+#define mdl_cluster_sync() mdl_cluster_sync_at(__LINE__)
+
+MDL_SIMT_FN void mdl_mbar_arrive_in_at(uint64_t *bar, int rank, int line)
+{
+    mdl_engine->mbar_arrive_in(mdl_engine, bar, rank, line);
+}
+#define mdl_mbar_arrive_in(bar, rank) mdl_mbar_arrive_in_at((bar), (rank), __LINE__)
+
+#define mdl_tma_share_2d(smem, map, bar, x, y, blocks) \
+    mdl_tma_load_at(&(MdlBox){(smem), (map), (bar), 2, {(x), (y), 0}, (blocks)}, __LINE__)
+#define mdl_tma_share_3d(smem, map, bar, x, y, z, blocks) \
+    mdl_tma_load_at(&(MdlBox){(smem), (map), (bar), 3, {(x), (y), (z)}, (blocks)}, __LINE__)
 
 /* ---- warpgroups ---- */
 
