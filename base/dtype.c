@@ -23,6 +23,11 @@ bool dtype_is_float(DType dt)
     return dtype_info(dt)->kind == DK_FLOAT;
 }
 
+bool dtype_is_half(DType dt)
+{
+    return dtype_is_float(dt) && dtype_info(dt)->bytes == 2;
+}
+
 bool dtype_is_int(DType dt)
 {
     return dtype_info(dt)->kind == DK_INT;

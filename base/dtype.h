@@ -28,6 +28,7 @@ typedef struct DTypeInfo {
 
 const DTypeInfo *dtype_info(DType dt);
 bool dtype_is_float(DType dt);
+bool dtype_is_half(DType dt); /* a float of 16 bits, which matrix units multiply */
 bool dtype_is_int(DType dt);
 /* By .mdl name or safetensors name; false when unknown. */
 bool dtype_find(const char *name, DType *out);

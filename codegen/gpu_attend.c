@@ -27,7 +27,7 @@ void attend_describe(Lower *lo, Attend *t, const Attention *a, const Node *const
     for (uint32_t i = 1; i < n; i++)
         if (products_operand(operand[i]) != t->operand)
             t->operand = DT_F32;
-    if (t->operand != DT_BF16 && t->operand != DT_F16)
+    if (!dtype_is_half(t->operand))
         t->operand = DT_F32;
     t->rows = lower_config(lo, "rows");
     t->cols = lower_config(lo, "cols");

@@ -46,10 +46,9 @@ typedef struct Few {
 
 /* ---- shape ---- */
 
-static bool is_narrow(const Node *n)
+static bool is_half(const Node *n)
 {
-    DType dt = products_operand(n);
-    return dt == DT_BF16 || dt == DT_F16;
+    return dtype_is_half(products_operand(n));
 }
 
 static void describe(Lower *lo, Few *f)
@@ -58,7 +57,7 @@ static void describe(Lower *lo, Few *f)
     ASSERT(found && !lo->scalar);
     const Attention *a = &f->a;
     Kernel *k = lo->k;
-    k->width = is_narrow(a->dot->in[1]) && is_narrow(a->out->in[1]) ? CHUNK / 2 : CHUNK / 4;
+    k->width = is_half(a->dot->in[1]) && is_half(a->out->in[1]) ? CHUNK / 2 : CHUNK / 4;
     f->scaled = attention_scaled(lo->body, a, &f->unit);
     f->unit = f->scaled ? f->unit : 1;
     f->rows = lower_config(lo, "rows");

@@ -30,7 +30,7 @@ DType tile_operand(const GemmSet *set)
         for (uint32_t k = 0; k < 2; k++)
             if (products_operand(set->dot[d]->dot->in[k]) != dt)
                 return DT_F32;
-    return dt == DT_BF16 || dt == DT_F16 ? dt : DT_F32;
+    return dtype_is_half(dt) ? dt : DT_F32;
 }
 
 /* Whether all operands may be rounded to tf32. */

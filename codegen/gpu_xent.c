@@ -488,7 +488,7 @@ static void describe(Lower *lo, GpuXent *c)
     choose_sizes(lo, c);
     DType dt = products_operand(c->x.dot->in[0]);
     c->packed = lower_config(lo, "groups") != 0 && products_operand(c->x.dot->in[1]) == dt &&
-                (dt == DT_BF16 || dt == DT_F16);
+                dtype_is_half(dt);
     make_graph(lo, c);
     move_to_graph(lo, c);
     gemm_describe(lo, &c->products);

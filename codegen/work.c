@@ -113,7 +113,7 @@ static double seen(const Lower *lo)
 static bool narrow(const Lower *lo, const Node *dot)
 {
     DType a = products_operand(dot->in[0]), b = products_operand(dot->in[1]);
-    bool left = a == DT_BF16 || a == DT_F16, right = b == DT_BF16 || b == DT_F16;
+    bool left = dtype_is_half(a), right = dtype_is_half(b);
     return lo->cls == KC_ATTENTION || lo->cls == KC_ATTENTION_BWD ? left || right : left && a == b;
 }
 

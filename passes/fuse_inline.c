@@ -152,11 +152,6 @@ static void use_operands(Fuse *fx, const Node *n, Use use)
     }
 }
 
-static bool is_narrow(const Node *n)
-{
-    return dtype_is_float(n->type->dtype) && dtype_info(n->type->dtype)->bytes == 2;
-}
-
 static bool has_few_queries(const Fuse *fx, const Node *n)
 {
     Attention a;
@@ -168,8 +163,7 @@ static bool has_few_queries(const Fuse *fx, const Node *n)
  * it. */
 static bool is_multiplied(const Fuse *fx, const Node *n, const Node *operand)
 {
-    DType dt = products_operand(operand);
-    if (fx->cx->target->matrix <= 0 || (dt != DT_BF16 && dt != DT_F16))
+    if (fx->cx->target->matrix <= 0 || !dtype_is_half(products_operand(operand)))
         return false;
     if (fuse_class(n) != OC_CONTRACT)
         return fuse_count(fx, operand->type) >= TILE_ROWS * TILE_ROWS && !has_few_queries(fx, n);
@@ -191,7 +185,7 @@ static bool must_lie(const Fuse *fx, const Node *n)
     bool read = false;
     for (uint32_t i = 0; i < fx->uses[n->id].n; i++)
         read = read || fx->uses[n->id].at[i].memory;
-    return read && is_narrow(n) && !fuse_is_trivial(fx, n) && !fx->cx->plain;
+    return read && dtype_is_half(n->type->dtype) && !fuse_is_trivial(fx, n) && !fx->cx->plain;
 }
 
 /* Every group that reads n computes it: what n reads is read by them. */

@@ -230,7 +230,7 @@ static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
 static bool on_tensor_cores(const Node *dot)
 {
     DType a = products_operand(dot->in[0]), b = products_operand(dot->in[1]);
-    return a == b && (a == DT_BF16 || a == DT_F16);
+    return a == b && dtype_is_half(a);
 }
 
 /* All sets of a launch have blocks of the same threads, so they share one tile: that of the largest. */
@@ -309,7 +309,7 @@ static bool attend_on_tensor_cores(const Node *const *operand, uint32_t n)
     for (uint32_t i = 1; i < n; i++)
         if (products_operand(operand[i]) != dt)
             return false;
-    return dt == DT_BF16 || dt == DT_F16;
+    return dtype_is_half(dt);
 }
 
 /* Operands that are only read: those who fill have few registers. */

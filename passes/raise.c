@@ -27,19 +27,14 @@ static const Dim *last_dim(const Node *n)
     return n->type->rank ? n->type->dims[n->type->rank - 1] : NULL;
 }
 
-static bool is_half(DType t)
-{
-    return dtype_is_float(t) && dtype_info(t)->bytes == 2;
-}
-
 /* One step back, or NULL. */
 static const Node *before(Scores *s, const Node *n)
 {
     if (node_is_cast(n) && dtype_is_float(n->in[0]->type->dtype)) {
         DType to = n->type->dtype;
-        if (is_half(to) && s->rounded != DT_F32 && s->rounded != to)
+        if (dtype_is_half(to) && s->rounded != DT_F32 && s->rounded != to)
             return NULL;
-        s->rounded = is_half(to) ? to : s->rounded;
+        s->rounded = dtype_is_half(to) ? to : s->rounded;
         return n->in[0];
     }
     if (node_is_reshape(n))
@@ -89,7 +84,7 @@ static const Node *with_rows(Graph *g, const Node *x, const Type *scores)
 
 static const Node *narrow(const Node *n)
 {
-    return node_is_cast(n) && is_half(n->in[0]->type->dtype) ? n->in[0] : n;
+    return node_is_cast(n) && dtype_is_half(n->in[0]->type->dtype) ? n->in[0] : n;
 }
 
 /* The call of the linear composite, or NULL where the pieces do not fit. */

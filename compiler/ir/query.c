@@ -25,7 +25,7 @@ bool node_is_cast(const Node *n)
 bool node_widens(const Node *n)
 {
     DType from = n->op == OP_CAST ? n->in[0]->type->dtype : DT_F32;
-    return n->type->dtype == DT_F32 && dtype_is_float(from) && dtype_info(from)->bytes == 2;
+    return n->type->dtype == DT_F32 && dtype_is_half(from);
 }
 
 bool node_multiplies(const Node *n)

@@ -129,7 +129,7 @@ static bool describe(Ir *ir, const Graph *body, const Node *dot, LibraryGemm *ou
     out->operand = a.input->type->dtype;
     out->left = number_of(body, a.input);
     out->right = number_of(body, b.input);
-    bool known = out->operand == DT_BF16 || out->operand == DT_F16 || out->operand == DT_F32;
+    bool known = dtype_is_half(out->operand) || out->operand == DT_F32;
     return known && b.input->type->dtype == out->operand && out->left != UINT32_MAX &&
            out->right != UINT32_MAX && as_lines(m, ka, &out->turn_left, &out->ld_left) &&
            as_lines(kb, n, &out->turn_right, &out->ld_right);

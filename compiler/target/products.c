@@ -102,7 +102,7 @@ bool products_find(const Graph *body, Arena *arena, Products *out)
 ProductsFew products_few(const Target *t, DType operand)
 {
     enum { WIDE_SUMS = 24, NARROW_SUMS = 12, TENSOR_ROWS = 4, GPU_COLUMNS = 4, CPU_COLUMNS = 256 };
-    bool half = dtype_is_float(operand) && dtype_info(operand)->bytes == 2;
+    bool half = dtype_is_half(operand);
     if (t->kind == TK_CUDA) /* with more rows of 16 bits, tensor cores do better */
         return (ProductsFew){half ? TENSOR_ROWS : PRODUCTS_FEW_GPU, GPU_COLUMNS};
     int64_t sums = t->registers >= 32 ? WIDE_SUMS : NARROW_SUMS;

@@ -262,8 +262,7 @@ static bool read_gradient(Reader *r)
 
 static bool is_half_of(const Node *n, const Node *of)
 {
-    return of && node_is_cast(n) && n->in[0] == of && dtype_is_float(n->type->dtype) &&
-           dtype_info(n->type->dtype)->bytes == 2;
+    return of && node_is_cast(n) && n->in[0] == of && dtype_is_half(n->type->dtype);
 }
 
 bool xent_is_result(const Graph *body, uint32_t r, const Node *n)

@@ -16,7 +16,7 @@ static bool verify_gemm(const Row *r, const PlanGemm *g)
         !row_index(r, "into", g->into, MOST_ARG) || !row_index(r, "turn_left", g->turn_left, 2) ||
         !row_index(r, "turn_right", g->turn_right, 2))
         return false;
-    bool half = g->operand == DT_BF16 || g->operand == DT_F16;
+    bool half = g->operand < DT_COUNT && dtype_is_half((DType)g->operand);
     if ((!half && g->operand != DT_F32) || (g->result != g->operand && g->result != DT_F32))
         return row_bad(r, "its element types are %u and %u", g->operand, g->result);
     if (!is_extent(g->m) || !is_extent(g->n) || !is_extent(g->k) ||
