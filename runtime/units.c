@@ -156,6 +156,7 @@ static void make_units(Load *l)
     Map *seen = map_new(l->arena);
     uint32_t most = kernels_per_unit(l->total);
     l->units = NEW_ARRAY(l->arena, Unit, l->total + (size_t)1);
+    l->total = 0;
     for (uint32_t k = 0; k < l->texts->n; k++) {
         const Text *t = &l->all[k];
         if (l->out->handles[k] || map_get(seen, hash_text(t->content)))
@@ -164,6 +165,7 @@ static void make_units(Load *l)
         Unit *u = unit_for(l, l->texts->at[k], most);
         sb_putn(&u->code, t->code.text, t->code.n);
         VEC_PUSH(l->arena, &u->kernels, t);
+        l->total++;
     }
 }
 
@@ -202,8 +204,12 @@ static bool start(Load *l, Unit *u, Err *err)
         return false;
     u->source = arena_printf(l->arena, "%s/%s.c", l->dir, content);
     u->temp = jitcache_temp(l->arena, u->source, err);
-    if (!u->temp || !file_write_atomic(u->source, u->code.text, u->code.n, err))
+    if (!u->temp)
         return false;
+    if (!file_write_atomic(u->source, u->code.text, u->code.n, err)) {
+        unlink(u->temp);
+        return false;
+    }
     u->log = arena_printf(l->arena, "%s.log", u->temp);
     const UnitFlavour *f = l->texts->flavour;
     for (uint32_t i = 0; f->flags[i]; i++)
@@ -340,9 +346,9 @@ static bool load_texts(Load *l, Err *err)
         err_set(err, l->no_cc.kind, "%s", l->no_cc.text);
         return err_help(err, "%s", l->no_cc.help);
     }
+    make_units(l);
     if (l->total && l->opt->progress)
         l->opt->progress(l->opt->user, 0, l->total);
-    make_units(l);
     if (l->total && (!write_prelude(l, err) || !compile_missing(l, err)))
         return false;
     for (uint32_t i = 0; i < l->texts->n; i++)

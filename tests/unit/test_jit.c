@@ -4,6 +4,7 @@
 #include "live.h"
 #include "runtime.h"
 #include "sampleplan.h"
+#include "units.h"
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -399,6 +400,37 @@ static void harm_objects(Bench *b, Harm harm)
     closedir(d);
 }
 
+typedef struct Told {
+    uint32_t done, total, most;
+} Told;
+
+static void tell(void *user, uint32_t done, uint32_t total)
+{
+    Told *t = user;
+    *t = (Told){done, total, total > t->most ? total : t->most};
+}
+
+static void equal_texts_are_one(void **state)
+{
+    Bench *b = *state;
+    static const char *const none[] = {NULL}, *const flags[] = {"-shared", "-fPIC", NULL};
+    const char *const texts[] = {"#include <stdint.h>\nint one(void) { return 1; }\n",
+                                 "#include <stdint.h>\nint two(void) { return 2; }\n",
+                                 "#include <stdint.h>\nint one(void) { return 1; }\n"};
+    const UnitFlavour flavour = {none, none, flags, none};
+    Told told = {0};
+    const DeviceOptions opt = {.cache_dir = b->cache, .progress = tell, .user = &told};
+    Err err = {0};
+    Units *u = units_load(&(UnitTexts){texts, COUNT(texts), &flavour, NULL, false}, &opt, &err);
+    if (!u)
+        fail_msg("%s", err.text);
+    assert_int_equal(told.done, 2);
+    assert_int_equal(told.total, 2);
+    assert_int_equal(told.most, 2);
+    assert_non_null(units_symbol(u, 2, "one"));
+    units_unload(u);
+}
+
 static void damaged_objects_are_made_again(void **state)
 {
     Bench *b = *state;
@@ -522,6 +554,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_load_needs_no_compiler, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_left_but_objects_and_sources, setup, teardown),
         cmocka_unit_test_setup_teardown(a_changed_kernel_is_compiled_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(equal_texts_are_one, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_objects_are_made_again, setup, teardown),
         cmocka_unit_test_setup_teardown(no_compiler_says_what_to_do, setup, teardown),
         cmocka_unit_test_setup_teardown(a_kernel_that_does_not_compile_shows_why, setup, teardown),
