@@ -230,8 +230,13 @@ bool record_append(const char *path, const TuningRecord *record, Err *err)
     const char *line = arena_printf(arena, "%s\n", record_text(arena, record));
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     size_t n = strlen(line);
-    bool ok = fd >= 0 && write(fd, line, n) == (ssize_t)n && fsync(fd) == 0;
-    int why = errno;
+    off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+    ssize_t put = fd >= 0 ? write(fd, line, n) : -1;
+    bool ok = put == (ssize_t)n && fsync(fd) == 0;
+    int why = put >= 0 && put < (ssize_t)n ? ENOSPC : errno;
+    /* half a line would be an error of everybody who reads the file */
+    if (put > 0 && !ok && ftruncate(fd, end) != 0)
+        why = errno;
     ok = (fd < 0 || close(fd) == 0) && ok;
     arena_free(arena);
     return ok || err_set(err, ERR_FILE, "cannot write %s: %s", path, strerror(why));

@@ -3,9 +3,13 @@
 #include "records.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -141,6 +145,38 @@ static void appended(void **state)
     assert_int_equal(err.kind, ERR_FILE);
 }
 
+/* A disk that is full in the middle of a line: what was there before is still read. */
+static void half_a_line_is_taken_back(void **state)
+{
+    char path[] = "/tmp/mdl-records-XXXXXX";
+    Err err = {0};
+    static const int64_t config[] = {7};
+    const TuningRecord record = {
+        .problem = 1, .cls = "gemm", .isa = "sm_80", .device = "", .config = config, .n = 1};
+    struct rlimit old, limit;
+    struct stat st;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_true(record_append(path, &record, &err));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    limit = old;
+    limit.rlim_cur = (rlim_t)st.st_size + 20;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    bool ok = record_append(path, &record, &err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_DFL);
+    const Records *r = records_read(*state, path, &(Err){0});
+    unlink(path);
+    assert_false(ok);
+    assert_int_equal(err.kind, ERR_FILE);
+    assert_non_null(strstr(err.text, "No space left"));
+    assert_non_null(r);
+    assert_int_equal(r->at.n, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +184,7 @@ int main(void)
         cmocka_unit_test(versions),
         cmocka_unit_test(mistakes),
         cmocka_unit_test(appended),
+        cmocka_unit_test(half_a_line_is_taken_back),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
