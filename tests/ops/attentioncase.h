@@ -153,8 +153,8 @@ static inline const Graph *with_symbols(Harness *h, const Graph *g)
     graph_print(g, NULL, &sb);
     const char *text = sb_text(&sb);
     for (size_t i = 0; i < COUNT(symbols); i++) {
-        harness_dim(h, symbols[i].name, 1, symbols[i].most, symbols[i].now);
-        sb_printf(&out, "sym %s 1..%d\n", symbols[i].name, symbols[i].most);
+        harness_dim(h, symbols[i].name, 0, symbols[i].most, symbols[i].now);
+        sb_printf(&out, "sym %s 0..%d\n", symbols[i].name, symbols[i].most);
     }
     for (const char *at = text; *at; at++) {
         bool extent = at > text && strchr("[ ", at[-1]) && *at >= '1' && *at <= '9';

@@ -113,9 +113,8 @@ static void test_stored(void **state)
 
 /* ---- run-time sizes ---- */
 
-static void test_run_time_sizes(void **state)
+static void run_sizes(void)
 {
-    UNUSED(state);
     static const Form all[] = {
         {"attention(q, k, v, mask: causal(pos))", 13, 53, 59, 4, 2, 16, 24, NULL, false},
         {"attention(q, k, v, mask: padding(ok))", 13, 53, 59, 2, 2, 8, 8, NULL, false},
@@ -135,6 +134,22 @@ static void test_run_time_sizes(void **state)
         add_case(h, group, "sizes", 2e-2);
         harness_run(h);
         lab_close(&l);
+    }
+}
+
+/* Also of nothing. */
+static void test_run_time_sizes(void **state)
+{
+    UNUSED(state);
+    static const struct {
+        const char *name;
+        int usual;
+    } none[] = {{"B", 2}, {"T", 37}, {"S", 22}};
+    run_sizes();
+    for (size_t i = 0; i < COUNT(none); i++) {
+        set_symbol(none[i].name, 0);
+        run_sizes();
+        set_symbol(none[i].name, none[i].usual);
     }
 }
 

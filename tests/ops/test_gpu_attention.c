@@ -249,12 +249,16 @@ static void test_few_of_the_kept(void **state)
          NULL, false},
         {"attention(q, k, v)", 2, 11, 303, 4, 2, 16, 24, "bf16", false},
     };
-    static const int kept[] = {1, 63, 64, 65, 128, 303};
+    static const int kept[] = {1, 63, 64, 65, 128, 303, 0};
     for (size_t i = 0; i < COUNT(kept); i++) {
         set_symbol("KEPT", kept[i]);
-        set_symbol("FEW", 1 + (int)i * 2);
+        set_symbol("FEW", 1 + (int)i * 2 % 12);
         run_sizes("sm_80", 0, all, COUNT(all));
     }
+    set_symbol("KEPT", 300);
+    set_symbol("FEW", 0);
+    run_sizes("sm_80", 0, all + 1, 1);
+    set_symbol("FEW", 5);
 }
 
 /* Where blocks would wait for each other, there are none; what can take turns can be measured without. */
@@ -305,6 +309,16 @@ static void test_run_time_sizes(void **state)
     run_time_sizes("sm_80", 0);
     run_time_sizes("sm_90a", 0);
     run_time_sizes("sm_90a", 1);
+    static const struct {
+        const char *name;
+        int usual;
+    } none[] = {{"B", 2}, {"T", 37}, {"S", 22}};
+    for (size_t i = 0; i < COUNT(none); i++) {
+        set_symbol(none[i].name, 0);
+        run_time_sizes(i % 2 ? "sm_80" : "sm_90a", i == 2);
+        run_time_sizes(i % 2 ? "sm_90a" : "sm_80", 0);
+        set_symbol(none[i].name, none[i].usual);
+    }
 }
 
 int main(void)
