@@ -264,15 +264,6 @@ static void compile_bench(Bench *b)
     h->gpu->text = number;
 }
 
-static void open_bench(Bench *b)
-{
-    if (b->h)
-        return;
-    b->h = harness_new(b->source->isa);
-    b->clean = make_case(b);
-    compile_bench(b);
-}
-
 static void close_bench(Bench *b)
 {
     if (!b->h)
@@ -283,6 +274,21 @@ static void close_bench(Bench *b)
         free(b->h->owned.at[i]);
     arena_free(b->h->arena);
     lab_close(&b->lab);
+    b->h = NULL;
+}
+
+/* One at a time: the emulator has thousands of stacks, and each is a mapping of its own. */
+static void open_bench(Bench *b)
+{
+    static Bench *last;
+    if (b->h)
+        return;
+    if (last)
+        close_bench(last);
+    last = b;
+    b->h = harness_new(b->source->isa);
+    b->clean = make_case(b);
+    compile_bench(b);
 }
 
 /* Whether one of the words of `found` (a list with bars) is that of the report. */
