@@ -393,7 +393,12 @@ void units_unload(Units *u)
 
 void *units_symbol(const Units *u, uint32_t text, const char *name)
 {
-    return dlsym(u->handles[text], name);
+    void *found = dlsym(u->handles[text], name);
+    if (!found) { /* asked twice, what the failure was is freed */
+        dlerror();
+        dlerror();
+    }
+    return found;
 }
 
 const char *units_object(const Units *u, uint32_t text)
