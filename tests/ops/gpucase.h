@@ -55,6 +55,10 @@ static inline GpuCases *gpu_compile(Arena *arena, GpuTexts texts, const char *is
     return gpu_compile_as(arena, texts, isa, getenv("MDL_LONG") ? SIMT_CHECK : SIMT_PLAIN);
 }
 
+enum {
+    APART = 1 << 14
+}; /* bytes from one memory to the next: what is read past its end is not in it */
+
 /* 64-byte aligned memory that kernels may touch, and what else they touch is a fault; the caller frees it.
  * Of hardware: pinned, and its own. */
 static inline void *gpu_memory(GpuCases *g, size_t size)
@@ -64,7 +68,7 @@ static inline void *gpu_memory(GpuCases *g, size_t size)
     void *at = NULL;
     if (g->hardware) {
         at = hardware_memory(g->hardware, size, &err);
-    } else if (posix_memalign(&at, 64, size ? size : 1) == 0) {
+    } else if (posix_memalign(&at, 64, size + APART) == 0) {
         snprintf(name, sizeof(name), "memory %u", ++g->nmemory);
         if (!simt_add_buffer(g->simt, at, size, name, &err)) {
             free(at);
