@@ -503,7 +503,6 @@ static void strip_results(Lower *lo, const Strip *s, const KExpr *column, const 
 {
     Kernel *k = lo->k;
     const Fold *f = s->w->f;
-    const Ix *ix[IR_MAX_RANK];
     const KExpr *lanes = NULL;
     if (s->w->columns % k->width)
         lanes =
@@ -521,12 +520,7 @@ static void strip_results(Lower *lo, const Strip *s, const KExpr *column, const 
         lo->seed[a.n->id] = acc_result(lo, &a);
     }
     const Ix *r = scope_vector_var(lo, column, f->r.inner, lanes);
-    ix_unflatten(lo->ir, r, f->rdims, f->nr, ix);
-    lo->seed_scope = lo->scope;
-    lower_results(lo, f->column_results, ix);
-    for (uint32_t i = 0; i < f->nsum; i++)
-        lo->seed[f->sum[i]->id] = NULL;
-    lo->seed_scope = NULL;
+    fold_store_columns(lo, f, r);
 }
 
 static void columns_phase(Lower *lo, const Rows *w)

@@ -72,6 +72,17 @@ static void rows_phase(Lower *lo, Fold *f, const Blocks *b)
     fold_select(lo, f, NULL);
 }
 
+void fold_store_columns(Lower *lo, const Fold *f, const Ix *r)
+{
+    const Ix *ix[IR_MAX_RANK];
+    ix_unflatten(lo->ir, r, f->rdims, f->nr, ix);
+    lo->seed_scope = lo->scope;
+    lower_results(lo, f->column_results, ix);
+    for (uint32_t i = 0; i < f->nsum; i++)
+        lo->seed[f->sum[i]->id] = NULL;
+    lo->seed_scope = NULL;
+}
+
 typedef struct Join {
     Fold *f;
     const FoldLines *lines;
@@ -80,15 +91,8 @@ typedef struct Join {
 static void join_lanes(Lower *lo, const Ix *r, void *user)
 {
     const Join *j = user;
-    const Fold *f = j->f;
-    const Ix *ix[IR_MAX_RANK];
     fold_join_lines(lo, j->lines, lo->seed);
-    ix_unflatten(lo->ir, r, f->rdims, f->nr, ix);
-    lo->seed_scope = lo->scope;
-    lower_results(lo, f->column_results, ix);
-    for (uint32_t i = 0; i < f->nsum; i++)
-        lo->seed[f->sum[i]->id] = NULL;
-    lo->seed_scope = NULL;
+    fold_store_columns(lo, j->f, r);
 }
 
 static void columns_phase(Lower *lo, Fold *f, const Blocks *b)

@@ -98,6 +98,8 @@ void fold_select(Lower *lo, const Fold *f, const Point *p);
 /* reduce_chunk.c: from here on, where that pays, rows are in registers: what they keep dies with the scope. */
 void fold_chunks(Lower *lo, Fold *f);
 
+/* kern_row_col.c: results of the column r, whose sums are the seeds. */
+void fold_store_columns(Lower *lo, const Fold *f, const Ix *r);
 /* gpu_row_col.c: folds of rows and columns whose columns stay with their threads; false: it does not fit f. */
 bool gpu_row_col(Lower *lo, Fold *f);
 /* Opens the scope of this thread's columns in chunk c, a vector variable. */
