@@ -182,20 +182,14 @@ static const KExpr *run_lanes(Lower *lo, const Run *r)
     return ke_min(lo, ke_int(k, k->width), ke_sub(lo, ke_int(k, r->columns), r->column));
 }
 
-static const Node *run_source(Lower *lo, const Run *r, const Ix **at)
+static const Node *run_source(Lower *lo, const void *run, const Ix **at)
 {
+    const Run *r = run;
     const Ix *line = scope_var(lo, r->line, r->s->lines);
     const Ix *column = scope_vector_var(lo, r->column, r->s->columns, NULL);
     const Node *n = attend_source(lo, r->t, r->s, line, column, at);
     ASSERT(n);
     return n;
-}
-
-static const Ix *index_of_run(Lower *lo, const void *run)
-{
-    const Ix *at;
-    run_source(lo, run, &at);
-    return at;
 }
 
 static void copy_run(Lower *lo, const Run *r)
@@ -204,10 +198,8 @@ static void copy_run(Lower *lo, const Run *r)
     const KExpr *some = r->columns % k->width ? run_lanes(lo, r) : ke_int(k, k->width);
     const KExpr *arg[] = {r->inside, ke_mul(lo, some, ke_int(k, operand_bytes(r->t)))};
     const KExpr *bytes = copy_let(lo, "bytes", ke_text(k, KT_I64, "(%0 ? %1 : 0)", arg, 2));
-    const Ix *at;
-    const KExpr *from = copy_place(lo, &(CopySpot){"from", r->inside, index_of_run, r});
-    const Node *n = run_source(lo, r, &at);
-    const KExpr *copy[] = {ke_addr(k, r->t->tiles, r->to), ke_addr(k, lo->in[n->id], from), bytes};
+    const KExpr *from = copy_place(lo, &(CopySpot){"from", r->inside, run_source, r});
+    const KExpr *copy[] = {ke_addr(k, r->t->tiles, r->to), from, bytes};
     copy_call(lo, "mdl_cp_async16(%0, %1, (int)%2)", copy, 3);
 }
 

@@ -65,17 +65,20 @@ static bool loads(const Ix *e)
 const KExpr *copy_place(Lower *lo, const CopySpot *c)
 {
     Kernel *k = lo->k;
-    const Ix *at = c->index(lo, c->run);
+    const Ix *at;
+    uint32_t input = lo->in[c->source(lo, c->run, &at)->id];
     if (!loads(at)) {
         const KExpr *pick[] = {c->inside, lower_index(lo, at)};
-        return copy_let(lo, c->stem, ke_text(k, KT_I64, "(%0 ? %1 : 0)", pick, 2));
+        const KExpr *some = ke_text(k, KT_I64, "(%0 ? %1 : 0)", pick, 2);
+        return ke_addr(k, input, copy_let(lo, c->stem, some));
     }
     const KExpr *place = ks_var(k, lo->scope->block, c->stem, ke_int(k, 0));
     scope_if(lo, c->inside);
     /* of variables of this scope, so that what they lead to is read in it */
-    ks_set(k, lo->scope->block, place, lower_index(lo, c->index(lo, c->run)));
+    c->source(lo, c->run, &at);
+    ks_set(k, lo->scope->block, place, lower_index(lo, at));
     scope_end(lo);
-    return place;
+    return ke_addr(k, input, place);
 }
 
 /* ---- threads of a block ---- */

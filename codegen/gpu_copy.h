@@ -16,11 +16,11 @@ bool copy_in_runs(Lower *lo, const Node *n, const Ix *const *ix, uint32_t v, DTy
 typedef struct CopySpot {
     const char *stem;
     const KExpr *inside;
-    const Ix *(*index)(Lower *lo, const void *run); /* in the input, of variables made anew */
+    /* the input, and the index in it, of variables made anew */
+    const Node *(*source)(Lower *lo, const void *run, const Ix **at);
     const void *run;
 } CopySpot;
-/* A name for its index in the input; 0, since any address will do, if it is not inside: then no index is read from
- * memory either. */
+/* Where it lies; if it is not inside any address will do, and no index is read from memory either. */
 const KExpr *copy_place(Lower *lo, const CopySpot *c);
 
 /* How a block's threads share items. rolled: one after the other, which takes fewest registers. */

@@ -277,8 +277,9 @@ static void run_index(Lower *lo, const Run *r, const KExpr *lanes, const Ix **rd
         p->along ? scope_vector_var(lo, r->depth, depth, lanes) : scope_var(lo, r->depth, depth);
 }
 
-static const Node *run_source(Lower *lo, const Run *r, const Ix **at)
+static const Node *run_source(Lower *lo, const void *run, const Ix **at)
 {
+    const Run *r = run;
     const Ix *rd[2], *ix[IR_MAX_RANK];
     run_index(lo, r, NULL, rd);
     gemm_side_index(lo, r->g, r->p->side, rd, ix);
@@ -288,26 +289,16 @@ static const Node *run_source(Lower *lo, const Run *r, const Ix **at)
     return n;
 }
 
-static const Ix *index_of_run(Lower *lo, const void *run)
-{
-    const Ix *at;
-    run_source(lo, run, &at);
-    return at;
-}
-
 static void copy_run(Lower *lo, const Run *r, const KExpr *to)
 {
     Kernel *k = lo->k;
-    const Ix *at;
     const KExpr *limit = ke_int(k, width(lo)), *some = limit;
     if (!runs_are_whole(lo, r))
         some = ke_min(lo, limit, elements_left(lo, r));
     const KExpr *arg[] = {inside(lo, r), ke_mul(lo, some, ke_int(k, operand_bytes(r->t)))};
     const KExpr *bytes = copy_let(lo, "bytes", ke_text(k, KT_I64, "(%0 ? %1 : 0)", arg, 2));
-    const CopySpot spot = {"place", ke_test(k, ">", bytes, ke_int(k, 0)), index_of_run, r};
-    const KExpr *place = copy_place(lo, &spot);
-    const Node *n = run_source(lo, r, &at);
-    const KExpr *copy[] = {ke_addr(k, r->t->tiles, to), ke_addr(k, lo->in[n->id], place), bytes};
+    const CopySpot spot = {"place", ke_test(k, ">", bytes, ke_int(k, 0)), run_source, r};
+    const KExpr *copy[] = {ke_addr(k, r->t->tiles, to), copy_place(lo, &spot), bytes};
     copy_call(lo, "mdl_cp_async16(%0, %1, (int)%2)", copy, 3);
 }
 
