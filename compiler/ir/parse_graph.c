@@ -96,11 +96,11 @@ static bool read_attrs(Parser *p, OpKind op, Attr *attr)
         char token[32];
         snprintf(token, sizeof token, "%.*s=", (int)strcspn(name, ":"), name);
         attr[i] = (Attr){.kind = kind};
-        bool there = kind != AK_FLAG || parse_accept(p, token);
-        if (there &&
-            ((kind != AK_FLAG && !parse_expect(p, token)) || !parse_attr(p, kind, &attr[i])))
+        if (kind == AK_FLAG && !parse_accept(p, token))
+            continue;
+        if ((kind != AK_FLAG && !parse_expect(p, token)) || !parse_attr(p, kind, &attr[i]))
             return false;
-        if (kind == AK_FLAG && there && attr[i].i != 1)
+        if (kind == AK_FLAG && attr[i].i != 1)
             return parse_fail(p, DIAG_E0102, "`%s` is 1, or not there", token);
     }
     return true;
