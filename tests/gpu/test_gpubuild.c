@@ -18,8 +18,11 @@ static const char *copy_text(Arena *arena, const char *name)
 
 enum { COPIES = 5 };
 
+/* Texts to compile; skips the test where there is no NVRTC. */
 static void copies(GpuCase *g, GpuText *texts)
 {
+    if (!g->nvrtc)
+        skip();
     for (int i = 0; i < COPIES; i++) {
         texts[i].name = arena_printf(g->arena, "k_copy%d", i);
         texts[i].text = copy_text(g->arena, texts[i].name);
@@ -30,8 +33,6 @@ static void a_warm_build_takes_all_from_the_cache(void **state)
 {
     GpuCase *g = *state;
     GpuText texts[COPIES];
-    if (!g->nvrtc)
-        skip();
     copies(g, texts);
     GpuBuild cold = gpu_must_build(g, "sm_80", texts, COPIES);
     assert_int_equal(cold.compiled, COPIES);
@@ -58,8 +59,6 @@ static void a_kernel_is_compiled_once(void **state)
 {
     GpuCase *g = *state;
     GpuText texts[COPIES];
-    if (!g->nvrtc)
-        skip();
     copies(g, texts);
     gpu_must_build(g, "sm_80", texts, COPIES);
     texts[1].text = arena_printf(g->arena, "%s/* another */\n", texts[1].text);
@@ -78,8 +77,6 @@ static void what_is_cached_needs_no_nvrtc(void **state)
     GpuText texts[COPIES];
     GpuBuild out;
     Err err = {0};
-    if (!g->nvrtc)
-        skip();
     copies(g, texts);
     gpu_must_build(g, "sm_80", texts, COPIES);
     setenv("MDL_NVRTC", "/nonexistent/libnvrtc.so", 1);
@@ -118,8 +115,6 @@ static void damaged_files_are_made_again(void **state)
 {
     GpuCase *g = *state;
     GpuText texts[COPIES];
-    if (!g->nvrtc)
-        skip();
     copies(g, texts);
     gpu_must_build(g, "sm_80", texts, COPIES);
     for (int cut = 0; cut < 2; cut++) {
