@@ -282,11 +282,12 @@ static void make_decode(GpuCase *c)
              "import llama: Llama\n"
              "model net = Llama(V: %d, D: %d, L: %d, H: %d, KV: %d, F: %d, theta: 1e6)\n"
              "tokenizer letters = bytes()\n"
-             "generate text {\n  model = net\n  tokenizer = letters\n  context = %d\n%s}\n",
-             v, d, layers, h, kv, f, c->n[4] + 8,
-             case_is(c, "llama_int8")   ? "  store = int8\n"
-             : case_is(c, "llama_int4") ? "  store = int4(block: 32)\n"
-                                        : "");
+             "generate text {\n  model = net\n  tokenizer = letters\n  context = %d\n%s%s}\n",
+             v, d, layers, h, kv, f, c->n[4] + 8, case_precision(c),
+             case_is(c, "llama_int8")    ? "  store = int8\n"
+             : case_is(c, "llama_int4")  ? "  store = int4(block: 32)\n"
+             : case_is(c, "llama_drawn") ? "  sampling = sample(temperature: 0.7, top_p: 0.95)\n"
+                                         : "");
     c->entry = "decode";
     c->flops = 2 * (layers * (each + 2 * kept * c->n[4]) + 1.0 * v * d);
     const double weights = layers * each + 1.0 * v * d; /* and scales */
@@ -307,7 +308,7 @@ static const CaseFamily case_families[] = {
     {"map", " silu_mul silu_mul_bwd ", 2, make_map},
     {"adamw", " step ", 2, make_adamw},
     {"embedding", " both ", 3, make_embedding},
-    {"decode", " llama llama_int8 llama_int4 ", 5, make_decode},
+    {"decode", " llama llama_drawn llama_int8 llama_int4 ", 5, make_decode},
 };
 
 /* ---- names ---- */

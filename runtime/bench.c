@@ -1,5 +1,6 @@
 /* bench.c: how long an update takes, and each kernel in it.
  *
+ * A few updates warm up, or one where that takes all the time there is.
  * One batch is used again and again with a learning rate of 0, so that every repetition does the
  * same work on the same numbers. Of a kernel the least time counts, since other programs can only
  * make it longer; of the whole update the least, the median, and the least processor time. */
@@ -76,11 +77,12 @@ static void nothing(void *user, uint32_t entry, uint32_t launch)
 }
 
 /* Where kernels are not timed as a rule: in updates of their own. */
-static bool time_kernels(Bench *b, RtKernelTime *least, Err *err)
+static bool time_kernels(Bench *b, double seconds, RtKernelTime *least, Err *err)
 {
+    const double began = clock_now();
     bool ok = true;
     rt_watch(b->rt, nothing, NULL);
-    for (int64_t i = 0; ok && i < TIMED_UPDATES; i++) {
+    for (int64_t i = 0; ok && i < TIMED_UPDATES && (!i || clock_now() - began < seconds); i++) {
         ok = update(b, i + 1, err);
         if (ok)
             take_kernels(b, i == 0, least);
@@ -92,15 +94,18 @@ static bool time_kernels(Bench *b, RtKernelTime *least, Err *err)
 static bool repeat(Bench *b, double seconds, BenchResult *out, Err *err)
 {
     double began = clock_now();
+    int64_t warm = 0;
     for (int64_t step = 1;; step++) {
         double start = clock_now(), cpu = cpu_now();
         if (!update(b, step, err))
             return false;
         double end = clock_now();
         cpu = cpu_now() - cpu;
-        int64_t i = step - 1 - WARM_UP;
+        const bool warms = !warm || (warm < WARM_UP && end - began < seconds);
+        warm += warms;
+        const int64_t i = step - 1 - warm;
         take_kernels(b, i <= 0, out->kernels);
-        if (i < 0)
+        if (warms)
             continue;
         b->seconds[i] = end - start;
         out->cpu = i == 0 || cpu < out->cpu ? cpu : out->cpu;
@@ -111,7 +116,7 @@ static bool repeat(Bench *b, double seconds, BenchResult *out, Err *err)
     qsort(b->seconds, (size_t)out->updates, sizeof(b->seconds[0]), compare);
     out->least = b->seconds[0];
     out->median = b->seconds[out->updates / 2];
-    return !b->untimed || time_kernels(b, out->kernels, err);
+    return !b->untimed || time_kernels(b, seconds, out->kernels, err);
 }
 
 /* The first batch, which must stay as it is: the loader has no other. */
