@@ -14,7 +14,8 @@ enum {
     COSTLY = 10,
     LONG_ROW = 8,
     ROW_UNROLL = 4,
-    COST_JOIN = 6 /* of the lanes, in vector loads */
+    COST_JOIN = 6,      /* of the lanes, in vector loads */
+    LEAST_STRIPS = 4096 /* of columns that keep a GPU busy */
 };
 
 /* ---- analysis ---- */
@@ -169,11 +170,33 @@ void fold_choose_rows(Lower *lo, Fold *f)
     set_walked(lo, &f->r, best);
 }
 
+static bool can_split(const Lower *lo, const Fold *f)
+{
+    if (f->nlevel != 1 || f->full_results)
+        return false;
+    for (uint32_t i = 0; i < lo->body->nodes.n; i++)
+        if (gen_info(lo->body->nodes.at[i]->op)->better)
+            return false;
+    return true;
+}
+
+/* On a GPU a strip of columns has one thread: few of them take long, unless each is cut in parts. Then teams share rows,
+ * however these lie. */
+static bool too_few_columns(Lower *lo, const Fold *f)
+{
+    int64_t columns = dim_hi(lo->ir, dims_product(lo->ir, f->pdims, f->np));
+    return lo->k->threads && !can_split(lo, f) && columns < LEAST_STRIPS * (int64_t)lo->k->width;
+}
+
 static void choose_loops(Lower *lo, Fold *f)
 {
     double least = -1;
     uint32_t best_p = 0, best_r = 0;
     bool best = false;
+    if (too_few_columns(lo, f)) {
+        fold_choose_rows(lo, f);
+        return;
+    }
     set_walked(lo, &f->p, 0);
     set_walked(lo, &f->r, 0);
     for (int columns = 0; columns < 2; columns++) {
@@ -441,16 +464,6 @@ static void columns_phase(Lower *lo, Fold *f)
 }
 
 /* ---- two phases ---- */
-
-static bool can_split(const Lower *lo, const Fold *f)
-{
-    if (f->nlevel != 1 || f->full_results)
-        return false;
-    for (uint32_t i = 0; i < lo->body->nodes.n; i++)
-        if (gen_info(lo->body->nodes.at[i]->op)->better)
-            return false;
-    return true;
-}
 
 uint32_t fold_partials(Lower *lo, const Node *fold, const Dim *count)
 {

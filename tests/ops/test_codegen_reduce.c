@@ -228,6 +228,31 @@ static void test_norms(void **state)
     }
 }
 
+/* A softmax along what lies as columns: read in the order of memory, a thread would have four rows, and a GPU few threads. */
+static Graph *turned_softmax(Harness *h, int a, int b)
+{
+    Graph *g = body(h);
+    const Node *x = input(h, g, "x", shape(h, DT_F32, 2, b, a));
+    int64_t perm[] = {1, 0}, axis[] = {1}, rows[] = {0};
+    const Node *y = graph_permute(g, graph_binary(g, OP_MUL, x, x), perm);
+    const Node *m = graph_expand(g, graph_reduce(g, OP_AMAX, y, axis, 1), 2, y->type->dims, rows);
+    const Node *e = graph_unary(g, OP_EXP, graph_binary(g, OP_SUB, y, m));
+    const Node *s = graph_expand(g, graph_reduce(g, OP_SUM, e, axis, 1), 2, y->type->dims, rows);
+    graph_result(g, sym(h->ir->syms, "y"), graph_binary(g, OP_DIV, e, s));
+    return g;
+}
+
+static void test_teams_fold_what_lies_as_columns(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new("sm_80");
+    add(h, "turned_softmax", turned_softmax(h, 577, 130), (Blocking){1, 1}, 4e-6);
+    add(h, "turned_softmax", turned_softmax(h, 20000, 3), (Blocking){1, 1}, 4e-6);
+    assert_int_equal(h->cases.at[0]->k->phases.at[0].team, 32);
+    assert_int_equal(h->cases.at[1]->k->phases.at[0].team, 1);
+    harness_run(h);
+}
+
 static void test_dynamic(void **state)
 {
     UNUSED(state);
@@ -250,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folds),
         cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_teams_fold_what_lies_as_columns),
         cmocka_unit_test(test_dynamic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
