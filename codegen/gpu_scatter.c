@@ -95,6 +95,47 @@ static const KExpr *open_pieces(Lower *lo, const Bins *b)
     return lo->var[lo->nvar - 1].at;
 }
 
+static bool is_zero(const Node *n)
+{
+    while (n->op == OP_EXPAND || n->op == OP_CAST)
+        n = n->in[0];
+    return n->op == OP_CONST && node_num(n, "value") == 0;
+}
+
+/* The condition of whole rows without which zeros are added; NULL: there is none. Tokens that are no picture's, say, have
+ * a place all the same: one list would have them all. */
+static const Node *row_condition(const Scatter *s)
+{
+    const Node *n = s->rows;
+    while (n->op == OP_CAST)
+        n = n->in[0];
+    if (s->axis != s->batch || n->op != OP_SELECT || n->in[0]->op != OP_EXPAND ||
+        !is_zero(n->in[2]))
+        return NULL;
+    const Attr *axes = node_ints(n->in[0], "axes");
+    for (uint32_t i = 0; i < axes->n; i++)
+        if (axes->ints[i] >= s->idx->type->rank)
+            return NULL;
+    return n->in[0];
+}
+
+/* Opens the scope of a row, index i of a member, that adds something. */
+static void open_row(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i)
+{
+    const Node *condition = row_condition(s);
+    const Ix *at[IR_MAX_RANK];
+    if (!condition) {
+        scope_plain(lo);
+        return;
+    }
+    const Type *t = s->idx->type;
+    memcpy(at, batch, s->batch * sizeof *at);
+    ix_unflatten(lo->ir, i, t->dims + s->batch, t->rank - s->batch, at + s->batch);
+    for (uint32_t k = t->rank; k < condition->type->rank; k++)
+        at[k] = ix_int(lo->ir, 0);
+    scope_if(lo, lower_value(lo, condition, at));
+}
+
 /* Opens the walk, and in it a loop over pieces that are there: of this lane its index's number, and the index's place
  * relative to the warp's first; INT32_MAX: there is none. */
 static const KExpr *open_walk(Lower *lo, const Lists *l, const Bins *b, const KExpr **i)
@@ -112,9 +153,12 @@ static const KExpr *open_walk(Lower *lo, const Lists *l, const Bins *b, const KE
     scope_if(lo, ke_test(k, "<", *i, ke_extent(k, s->count)));
     const Ix *batch[IR_MAX_RANK];
     ix_unflatten(lo->ir, scope_var(lo, b->member, l->batch), s->n->type->dims, s->batch, batch);
-    const Ix *place = scatter_place(lo, s, batch, scope_var(lo, *i, s->count));
+    const Ix *number = scope_var(lo, *i, s->count);
+    open_row(lo, s, batch, number);
+    const Ix *place = scatter_place(lo, s, batch, number);
     const KExpr *relative = ke_sub(lo, lower_index(lo, place), b->first);
     ks_store(k, lo->scope->block, b->bin, u, ke_apply(lo, KT_I32, "(int32_t)%0", relative, NULL));
+    scope_end(lo);
     scope_end(lo);
     scope_end(lo);
     u = open_pieces(lo, b);

@@ -19,6 +19,18 @@ typedef struct Scatter {
     int epilogue; /* 1: the result is computed from the sums; 2: they are stored besides */
 } Scatter;
 
+enum { SOME_ROWS = 4 /* with `epilogue`: other rows add nothing */ };
+
+/* x where `keep` of the row says so, else 0. */
+static const Node *some_rows(Harness *h, Graph *g, const Node *x, const Type *rows)
+{
+    const int64_t axes[] = {0, 1};
+    const Node *keep = input(h, g, "keep", type_tensor(h->ir, DT_BOOL, rows->rank, rows->dims));
+    keep = graph_expand(g, keep, x->type->rank, x->type->dims, axes);
+    const Node *in[] = {keep, x, graph_fill(g, x->type, 0)};
+    return graph_op(g, &(NodeSpec){.op = OP_SELECT, .nin = 3, .in = in});
+}
+
 /* Places, some of them out of range, `apart` from each other. */
 static void add_scatter(Harness *h, const Type *dy, const Type *idx, Scatter s)
 {
@@ -27,6 +39,9 @@ static void add_scatter(Harness *h, const Type *dy, const Type *idx, Scatter s)
     if (dy->dtype == DT_BF16 || dy->dtype == DT_F16)
         in[0] = graph_cast(g, DT_F32, in[0]);
     in[0] = graph_unary(g, OP_NEG, in[0]);
+    if (s.epilogue & SOME_ROWS)
+        in[0] = some_rows(h, g, in[0], idx);
+    s.epilogue &= ~SOME_ROWS;
     if (s.apart)
         in[1] = graph_binary(g, OP_MUL, in[1], graph_fill(g, idx, s.apart));
     Attr attr[3];
@@ -62,6 +77,10 @@ static void add_long_scatters(Harness *h, int e)
     add_scatter(h, shape(h, DT_F16, 2, 65, 5), shape(h, DT_I32, 1, 65), (Scatter){0, 0, 33, 6, e});
     add_scatter(h, shape(h, DT_F32, 1, 400), shape(h, DT_I64, 1, 400), (Scatter){0, 0, 64, 9, e});
     add_scatter(h, shape(h, DT_I32, 2, 40, 3), shape(h, DT_I32, 1, 40), (Scatter){0, 0, 6, 0, e});
+    add_scatter(h, shape(h, DT_F32, 2, 300, 40), shape(h, DT_I32, 1, 300),
+                (Scatter){0, 0, 70, 12, e | SOME_ROWS});
+    add_scatter(h, shape(h, DT_BF16, 3, 3, 40, 9), shape(h, DT_I32, 2, 3, 40),
+                (Scatter){1, 1, 5, 0, e | SOME_ROWS});
     add_scatter(h, shape(h, DT_F64, 3, 2, 40, 3), shape(h, DT_I32, 1, 40),
                 (Scatter){1, 0, 6, 0, e});
     add_scatter(h, shape(h, DT_F32, 4, 3, 2, 37, 10), shape(h, DT_I32, 2, 3, 37),
