@@ -5,7 +5,7 @@ set(programs mdl)
 foreach(choice
     "tests/ops:^test_(codegen|gpu)_"
     "tests/gpu:^test_"
-    "tests/e2e:^test_(recorded_compiled|zoo_compiled|zoo_compiled_training|parity_pictures|parity_texts|optim|targets)$"
+    "tests/e2e:^test_(recorded_compiled|zoo_compiled|zoo_compiled_training|parity_pictures|parity_texts|optim|targets|half_training)$"
     "bench:^gpu_")
   string(REPLACE ":" ";" choice "${choice}")
   list(GET choice 0 folder)

@@ -117,7 +117,7 @@ stage_ops() {
 }
 
 stage_models() {
-    test_jobs models 240 test_recorded_compiled test_optim test_zoo_compiled_training test_zoo_compiled \
+    test_jobs models 240 test_recorded_compiled test_half_training test_optim test_zoo_compiled_training test_zoo_compiled \
         test_parity_texts test_parity_pictures
     wanted test_targets && start_job test_job models test_targets "${isas%% *}" 240
 }
