@@ -652,6 +652,7 @@ Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig conf
     lo->scalar = needs_scalar(body);
     mark_seeded(lo);
     lo->rounded = NEW_ARRAY(arena, bool, body->nodes.n);
+    lo->stored = NEW_ARRAY(arena, bool, body->nodes.n);
     if (target->kind == TK_CUDA)
         lower_mark_rounded(lo);
     if (lo->cls != KC_MULTI_MAP && lo->cls != KC_MULTI_SUMSQ)

@@ -71,7 +71,9 @@ struct Lower {
     uint32_t nvar;
     /* Values the class has computed itself: folds, the dot. By node id. */
     const KExpr **seed;
-    bool *seeded;      /* the node reads such a value, or is one */
+    bool *seeded; /* the node reads such a value, or is one */
+    bool *
+        stored; /* of a GPU: a float of 16 bits that its store alone reads, which rounds; by node id */
     bool *rounded;     /* of a GPU: only roundings to 16 bits see it, by node id; see rounded.c */
     Scope *seed_scope; /* where they are valid */
     /* The threads of a GPU that share a task share its vector loops; see team.c. */
@@ -149,7 +151,7 @@ void lower_store(Lower *lo, uint32_t r, const Ix *const *ix, const KExpr *value)
 void lower_results(Lower *lo, uint64_t which, const Ix *const *ix);
 
 /* rounded.c: fills `rounded`: the nodes of the body whose values reach a cast to 16 bits, or fewer, before anything
- * else sees them. */
+ * else sees them; and `stored`. */
 void lower_mark_rounded(Lower *lo);
 
 /* ---- lanes.c: index expressions in loops ---- */

@@ -9,19 +9,39 @@
  * repeated along an axis: a statistic of a row is computed once for all who read it. */
 #include "lower.h"
 
-/* Whether what m makes of operand `in` says no more of it than 16 bits do. */
+/* Whether m may have an element of `in` more than once. */
+static bool repeats(const Lower *lo, const Node *m, const Node *in)
+{
+    return dim_hi(lo->ir, type_count(lo->ir, m->type)) >
+           dim_hi(lo->ir, type_count(lo->ir, in->type));
+}
+
+/* Whether what m makes of its operand `in` says no more of it than 16 bits do. */
 static bool rounds(const Lower *lo, const Node *m, const Node *in)
 {
-    if (m->op == OP_CAST)
-        return dtype_is_float(m->type->dtype) && dtype_info(m->type->dtype)->bytes <= 2;
     const OpInfo *info = op_info(m->op);
-    bool passed_on = info->smooth || (info->cls == OC_VIEW && m->op != OP_EXPAND);
-    return passed_on && lo->rounded[m->id] && m->type->dtype == in->type->dtype;
+    if (gen_info(m->op)->value == value_cast)
+        return dtype_is_float(m->type->dtype) && dtype_info(m->type->dtype)->bytes <= 2;
+    bool passed_on = info->smooth || (info->cls == OC_VIEW && !repeats(lo, m, in));
+    return passed_on && lo->rounded[m->id];
+}
+
+static void mark_stored(Lower *lo)
+{
+    const Graph *body = lo->body;
+    for (uint32_t i = 0; i < body->results.n; i++) {
+        const Node *n = body->results.at[i].node;
+        lo->stored[n->id] = n->type->dtype == DT_BF16 || n->type->dtype == DT_F16;
+    }
+    for (uint32_t i = 0; i < body->nodes.n; i++)
+        for (uint32_t k = 0; k < body->nodes.at[i]->nin; k++)
+            lo->stored[body->nodes.at[i]->in[k]->id] = false;
 }
 
 void lower_mark_rounded(Lower *lo)
 {
     const Graph *body = lo->body;
+    mark_stored(lo);
     for (uint32_t i = 0; i < body->nodes.n; i++)
         lo->rounded[body->nodes.at[i]->id] = body->nodes.at[i]->type->dtype == DT_F32;
     for (uint32_t i = 0; i < body->results.n; i++)

@@ -1,7 +1,7 @@
 /* LIBS: mdl_test_hardware mdl_codegen mdl_passes mdl_runtime mdl_kernel mdl_target mdl_plan mdl_ir mdl_base dl m */
 /* test_fast.c: what GPU kernels compute fast (mdl_fast.h), where the result is rounded to 16 bits: every number of
- * 16 bits through each such operation, and which operations of a body are taken so (codegen/rounded.c). On the
- * emulator the formulas count: its instructions are the host's. With MDL_TEST_DEVICE=cuda the GPU's do. */
+ * 16 bits through each such operation, which operations of a body are taken so (codegen/rounded.c), and maps whose
+ * threads have 16 bytes. On the emulator the formulas count: its instructions are the host's. With MDL_TEST_DEVICE=cuda the GPU's do. */
 #include "kernelcase.h"
 
 enum { N = 1 << 16 };
@@ -129,7 +129,7 @@ static void check_fast(Harness *h, const Fast *f, const KCase *c, DType dt)
         x[i] = (uint16_t)i;
         y[i] = (uint16_t)hash_mix(7, i);
     }
-    void *buf[] = {x, f->op == OP_DIV ? y : z, z};
+    void *buf[] = {x, op_info(f->op)->arity == 2 ? y : z, z};
     run_phases_gpu(h, c, &(CaseArgs){.buf = buf, .block = h->block}, false);
     for (uint32_t i = 0; i < N; i++) {
         double a = dtype_load(dt, x, i), b = dtype_load(dt, y, i), got = dtype_load(dt, z, i);
@@ -218,11 +218,62 @@ static void only_what_is_rounded(void **state)
     }
 }
 
+/* ---- 16 bytes of a thread ---- */
+
+enum { COLS = 1024 };
+
+/* x[rows, COLS] + b[COLS] */
+static KCase *add_rows(Harness *h, int64_t rows, const char **text)
+{
+    Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+    const Type *t = shape(h, DT_BF16, 2, (int)rows, COLS);
+    const Node *x = graph_input(g, sym(h->ir->syms, "x"), t);
+    const Node *b = graph_input(g, sym(h->ir->syms, "b"), shape(h, DT_BF16, 1, COLS));
+    int64_t axes[] = {1};
+    const Node *sum = graph_binary(g, OP_ADD, graph_cast(g, DT_F32, x),
+                                   graph_expand(g, graph_cast(g, DT_F32, b), 2, t->dims, axes));
+    graph_result(g, sym(h->ir->syms, "z"), graph_cast(g, DT_BF16, sum));
+    KCase *c = add_map(h, "rows", g);
+    EmitCx cx = {.target = &h->target, .slots = h->slots, .nslot = h->nslot};
+    *text = codegen_emit(c->k, &cx, h->arena);
+    return c;
+}
+
+static void wide_vectors(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new("sm_80");
+    const int64_t rows = 2048;
+    const char *few, *many;
+    add_rows(h, rows / 2, &few);
+    const KCase *c = add_rows(h, rows, &many);
+    assert_int_equal(count(few, "#define MDL_W 4"), 1);
+    assert_int_equal(count(many, "#define MDL_W 8"), 1);
+    assert_int_equal(count(many, "for ("), 0);
+    harness_compile_gpu(h);
+    size_t n = (size_t)rows * COLS;
+    uint16_t *x = (uint16_t *)(void *)own_memory(h, n * sizeof *x);
+    uint16_t *b = (uint16_t *)(void *)own_memory(h, COLS * sizeof *b);
+    uint16_t *z = (uint16_t *)(void *)own_memory(h, n * sizeof *z);
+    for (size_t i = 0; i < n; i++)
+        dtype_store(DT_BF16, x, i, rand_range(&h->random, -2, 2));
+    for (size_t i = 0; i < COLS; i++)
+        dtype_store(DT_BF16, b, i, rand_range(&h->random, -2, 2));
+    void *buf[] = {x, b, z};
+    run_phases_gpu(h, c, &(CaseArgs){.buf = buf, .block = h->block}, false);
+    for (size_t i = 0; i < n; i++) {
+        double want = dtype_load(DT_BF16, x, i) + dtype_load(DT_BF16, b, i % COLS);
+        assert_true(dtype_load(DT_BF16, z, i) == rounded(DT_BF16, want));
+    }
+    harness_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number),
         cmocka_unit_test(only_what_is_rounded),
+        cmocka_unit_test(wide_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
