@@ -346,9 +346,12 @@ static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Pa
         float_bring(lo, t, dot, p, to_k0);
         return;
     }
+    /* many runs that are computed at once would want more registers than there are */
+    int64_t runs = p->rows * t->bk / width(lo);
     const KExpr *id = share_open(lo, &(ShareSpec){.thread = t->thread,
                                                   .threads = t->threads,
-                                                  .count = p->rows * t->bk / width(lo)});
+                                                  .count = runs,
+                                                  .rolled = !p->async && runs > 4 * t->threads});
     Run r = {.t = t, .g = dot->g, .p = p};
     place_run(lo, &r, id);
     r.row = copy_let(lo, "row", ke_add(lo, p->first, r.row_in));

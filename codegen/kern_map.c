@@ -5,6 +5,8 @@
  * in order, fewer when rows are broadcast or transposed. */
 #include "lower.h"
 
+enum { NARROW_WIDTH = 8, MANY_THREADS = 1 << 18 /* as many as a GPU has at once */ };
+
 typedef struct MapLoops {
     const Type *type;
     uint32_t split; /* dims [0, split) are outer */
@@ -65,13 +67,26 @@ static void map_body(Lower *lo, const Ix *inner, void *user)
     lower_results(lo, all, ix);
 }
 
+static bool is_whole(Lower *lo, const MapLoops *m)
+{
+    int64_t n;
+    return dim_is_const(m->ninner, &n) && n % lo->k->width == 0;
+}
+
 /* Walks inner [from, to) of the current row. */
 static void map_inner(Lower *lo, MapLoops *m, const KExpr *from, const KExpr *to)
 {
-    int64_t n;
-    bool whole = dim_is_const(m->ninner, &n) && n % lo->k->width == 0;
-    LanesSpec spec = {.stem = "i", .lo = from, .hi = to, .extent = m->ninner, .whole = whole};
+    LanesSpec spec = {
+        .stem = "i", .lo = from, .hi = to, .extent = m->ninner, .whole = is_whole(lo, m)};
     lower_lanes(lo, &spec, map_body, m);
+}
+
+/* The one vector of a thread of a GPU, which exists: no loop. */
+static void map_vector(Lower *lo, MapLoops *m, const KExpr *from)
+{
+    scope_plain(lo);
+    map_body(lo, scope_vector_var(lo, from, m->ninner, NULL), m);
+    scope_end(lo);
 }
 
 /* Task = one stretch of `grain` elements of a row; there are `chunks` of them in a row. */
@@ -93,6 +108,10 @@ static void map_chunks(Lower *lo, MapLoops *m, int64_t grain)
     if (!one_row)
         row = ks_let(k, &phase->body, "row_index", row);
     m->outer = scope_var(lo, row, m->nouter);
+    if (k->threads && !lo->scalar && grain == k->width && is_whole(lo, m)) {
+        map_vector(lo, m, chunks > 1 ? from : ke_int(k, 0));
+        return;
+    }
     const KExpr *to = ke_extent(k, m->ninner);
     if (chunks > 1)
         to = ks_let(k, &phase->body, "to", ke_min(lo, ke_add(lo, from, ke_int(k, grain)), to));
@@ -114,11 +133,31 @@ static void map_rows(Lower *lo, MapLoops *m, int64_t rows)
     scope_end(lo);
 }
 
+/* Whether all that is read and written for each element has 16 bits, and there are many: then a thread of a GPU has
+ * as many of them as 16 bytes. */
+static bool is_narrow(Lower *lo, const Type *type)
+{
+    const Graph *body = lo->body;
+    int64_t all;
+    const Dim *count = type_count(lo->ir, type);
+    bool narrow = lo->k->threads && dim_is_const(count, &all) && all % NARROW_WIDTH == 0 &&
+                  all >= (int64_t)MANY_THREADS * NARROW_WIDTH;
+    for (uint32_t i = 0; i < body->inputs.n && narrow; i++) {
+        const Type *t = body->inputs.at[i]->type;
+        narrow = dtype_info(t->dtype)->bytes == 2 || dim_hi(lo->ir, type_count(lo->ir, t)) < all;
+    }
+    for (uint32_t i = 0; i < body->results.n && narrow; i++)
+        narrow = dtype_info(body->results.at[i].node->type->dtype)->bytes == 2;
+    return narrow;
+}
+
 void lower_map(Lower *lo)
 {
     const Type *type = lo->body->results.at[0].node->type;
     ASSERT(lo->body->results.n > 0 && lo->body->results.n <= 64);
     lo->scalar = lo->scalar || dim_hi(lo->ir, type_count(lo->ir, type)) == 1;
+    if (is_narrow(lo, type))
+        lo->k->width = NARROW_WIDTH;
     MapLoops m = choose_loops(lo);
     int64_t w = lo->k->width, grain = lower_config(lo, "grain");
     grain = ceil_div(grain > 0 ? grain : 1, w) * w;

@@ -318,7 +318,8 @@ static const KExpr *lower_elem(Lower *lo, const Node *n, const Ix *const *ix)
     for (uint32_t k = 0; k < n->nin && vector; k++)
         arg[k] = lower_spread(lo, arg[k]);
     KType t = ktype_of(n->type->dtype);
-    const char *text = gen_template(n, n->in[n->nin - 1]->type->dtype);
+    const char *fast = lo->rounded[n->id] ? gen_info(n->op)->fast : NULL;
+    const char *text = fast ? fast : gen_template(n, n->in[n->nin - 1]->type->dtype);
     const KExpr *e = ke_text(lo->k, vector ? ktype_vector(t) : t, text, arg, n->nin);
     return lower_fit(lo, n->type->dtype, e);
 }
@@ -651,6 +652,10 @@ Kernel *codegen_lower(Ir *ir, Arena *arena, const Node *group, KernelConfig conf
     lo->seeded = NEW_ARRAY(arena, bool, body->nodes.n);
     lo->scalar = needs_scalar(body);
     mark_seeded(lo);
+    lo->rounded = NEW_ARRAY(arena, bool, body->nodes.n);
+    lo->stored = NEW_ARRAY(arena, bool, body->nodes.n);
+    if (target->kind == TK_CUDA)
+        lower_mark_rounded(lo);
     if (lo->cls != KC_MULTI_MAP && lo->cls != KC_MULTI_SUMSQ)
         make_arguments(lo);
     LowerFn fn = lowerings[lo->cls][target->kind];

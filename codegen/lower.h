@@ -22,6 +22,7 @@ typedef const KExpr *(*ValueFn)(Lower *lo, const Node *n, const Ix *const *ix);
 
 typedef struct GenInfo {
     const char *real, *integer; /* template for float, for other operands */
+    const char *fast;           /* of f32 on a GPU, within 2^-21 (mdl_fast.h); NULL: real */
     ValueFn value;
     const char *better; /* folds to an index: whether %0 replaces %1 */
 } GenInfo;
@@ -70,7 +71,10 @@ struct Lower {
     uint32_t nvar;
     /* Values the class has computed itself: folds, the dot. By node id. */
     const KExpr **seed;
-    bool *seeded;      /* the node reads such a value, or is one */
+    bool *seeded; /* the node reads such a value, or is one */
+    bool *
+        stored; /* of a GPU: a float of 16 bits that its store alone reads, which rounds; by node id */
+    bool *rounded;     /* of a GPU: only roundings to 16 bits see it, by node id; see rounded.c */
     Scope *seed_scope; /* where they are valid */
     /* The threads of a GPU that share a task share its vector loops; see team.c. */
     int64_t team;      /* 0: one thread alone, as on the CPU */
@@ -145,6 +149,10 @@ void team_wait(Lower *lo);
 void lower_store(Lower *lo, uint32_t r, const Ix *const *ix, const KExpr *value);
 /* Values of the results in `which` (bit per result) at ix, then their stores. */
 void lower_results(Lower *lo, uint64_t which, const Ix *const *ix);
+
+/* rounded.c: fills `rounded`: the nodes of the body whose values reach a cast to 16 bits, or fewer, before anything
+ * else sees them; and `stored`. */
+void lower_mark_rounded(Lower *lo);
 
 /* ---- lanes.c: index expressions in loops ---- */
 

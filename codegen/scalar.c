@@ -5,6 +5,10 @@
     {                           \
         .real = f, .integer = i \
     }
+#define F(f, quick)              \
+    {                            \
+        .real = f, .fast = quick \
+    }
 #define VALUE(fn)   \
     {               \
         .value = fn \

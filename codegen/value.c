@@ -112,7 +112,7 @@ const KExpr *value_cast(Lower *lo, const Node *n, const Ix *const *ix)
     if (strcmp(a, b) != 0)
         e = ke_apply(lo, t, arena_printf(lo->arena, "mdl_cast%s%s(%%0)", a, b), e, NULL);
     bool narrow = dtype_info(to)->bytes < 4 && dtype_info(to)->kind != DK_BOOLEAN;
-    if (!narrow || from == to)
+    if (!narrow || from == to || lo->stored[n->id])
         return e;
     return ke_apply(lo, t, arena_printf(lo->arena, "mdl_fit_%s%%t(%%0)", dtype_info(to)->name), e,
                     NULL);

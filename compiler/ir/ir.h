@@ -198,13 +198,14 @@ typedef struct OpInfo {
     const char *name; /* in graph text */
     const char *doc;
     OpClass cls;
-    int arity;                /* -1: any number */
-    bool pure_float;          /* operands must be f32 or f64 */
-    bool commutes;            /* operands may be swapped */
-    const char *attrs;        /* "axes:ints, value:num": schema, in the order of Node.attr */
-    InferFn infer;            /* NULL for leaves: the type is given */
-    EvalFn eval;              /* OC_ELEM */
-    bool exact;               /* OC_ELEM: every kernel computes eval, rounded once: may be folded */
+    int arity;         /* -1: any number */
+    bool pure_float;   /* operands must be f32 or f64 */
+    bool commutes;     /* operands may be swapped */
+    const char *attrs; /* "axes:ints, value:num": schema, in the order of Node.attr */
+    InferFn infer;     /* NULL for leaves: the type is given */
+    EvalFn eval;       /* OC_ELEM */
+    bool exact;        /* OC_ELEM: every kernel computes eval, rounded once: may be folded */
+    bool smooth;       /* OC_ELEM: errors of operands are passed on in proportion, without jumps */
     EvalTensorFn eval_tensor; /* everything else that computes */
     AtFn at;                  /* index map; NULL: not by index (reduce, contract, call ...) */
     double neutral;           /* OC_REDUCE, OC_SCAN: joined with x it gives x */

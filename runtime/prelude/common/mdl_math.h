@@ -138,8 +138,10 @@ MDL_WRAP_INT(i16, int16_t, (x << 16) >> 16)
         v.fs[i] = mdl_fit_##name##_f32(v.fs[i]);       \
         return v.f;                                    \
     }
+#ifndef MDL_OWN_FIT
 MDL_FIT_FLOAT(f16)
 MDL_FIT_FLOAT(bf16)
+#endif
 MDL_FIT_FLOAT(f8e4m3)
 MDL_FIT_FLOAT(f8e5m2)
 
@@ -296,9 +298,14 @@ MDL_FN vf mdl_tanh_vf(vf x)
 }
 
 /* Error function: odd polynomial below 475/512, 1 - e^q(|x|) beyond; <= 1 ulp (N. Juffa). */
-MDL_FN vf mdl_erf_vf(vf x)
+MDL_FN vf mdl_erf_argument_vf(vf x)
 {
-    vf t = mdl_least_vf(mdl_set1_vf(4.0f), mdl_abs_vf(x));
+    return mdl_least_vf(mdl_set1_vf(4.0f), mdl_abs_vf(x));
+}
+
+/* q(t) */
+MDL_FN vf mdl_erf_log_vf(vf t)
+{
     vf s = t * t;
     vf r = mdl_fma_vf(mdl_set1_vf(-1.72853470e-5f), t, mdl_set1_vf(3.83197126e-4f));
     vf u = mdl_fma_vf(mdl_set1_vf(-3.88396438e-3f), t, mdl_set1_vf(2.42546219e-2f));
@@ -306,8 +313,13 @@ MDL_FN vf mdl_erf_vf(vf x)
     r = mdl_fma_vf(r, t, mdl_set1_vf(-1.06777877e-1f));
     r = mdl_fma_vf(r, t, mdl_set1_vf(-6.34846687e-1f));
     r = mdl_fma_vf(r, t, mdl_set1_vf(-1.28717512e-1f));
-    r = mdl_fma_vf(r, t, -t);
-    vf far = 1.0f - mdl_exp_vf(r);
+    return mdl_fma_vf(r, t, -t);
+}
+
+/* rest: e^q(t) */
+MDL_FN vf mdl_erf_join_vf(vf x, vf t, vf rest)
+{
+    vf s = t * t, far = 1.0f - rest;
     far = (vf)((vi)far | ((vi)x & INT32_MIN));
     vf p = mdl_set1_vf(-5.96761703e-4f);
     p = mdl_fma_vf(p, s, mdl_set1_vf(4.99119423e-3f));
@@ -317,6 +329,12 @@ MDL_FN vf mdl_erf_vf(vf x)
     p = mdl_fma_vf(p, s, mdl_set1_vf(1.28379166e-1f));
     vf near = mdl_fma_vf(p, x, x);
     return mdl_select_vf(t > mdl_set1_vf(0.927734375f), far, near);
+}
+
+MDL_FN vf mdl_erf_vf(vf x)
+{
+    vf t = mdl_erf_argument_vf(x);
+    return mdl_erf_join_vf(x, t, mdl_exp_vf(mdl_erf_log_vf(t)));
 }
 
 #define MDL_BY_LANE(name, call)     \

@@ -139,6 +139,8 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 
 #include "mdl_explog.h"
 
+#include "mdl_fast.h"
+
 #include "mdl_warp.h"
 
 #include "mdl_copy.h"

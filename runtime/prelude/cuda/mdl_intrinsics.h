@@ -17,6 +17,36 @@ MDL_FN float mdl_exp2_fast(float x)
     return r;
 }
 
+/* 1 / x: 0 where that would be subnormal, infinite where x is. */
+MDL_FN float mdl_rcp_fast(float x)
+{
+    float r;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
+/* Of the whole range: divisors near its ends are scaled. */
+MDL_FN float mdl_fast_div_f32(float x, float y)
+{
+    float r;
+    asm("div.full.f32 %0, %1, %2;" : "=f"(r) : "f"(x), "f"(y));
+    return r;
+}
+
+MDL_FN float mdl_sqrt_fast(float x)
+{
+    float r;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
+MDL_FN float mdl_rsqrt_fast(float x)
+{
+    float r;
+    asm("rsqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
 /* One instruction, where a comparison would be two. Of a NaN and a number the number. */
 MDL_FN float mdl_larger_fast(float x, float y)
 {

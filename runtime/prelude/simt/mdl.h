@@ -86,6 +86,8 @@ MDL_SIMT_FN void mdl_must_be_aligned(const void *p, int64_t bytes)
 #include "mdl_check.h"
 #include "mdl_simt.h"
 
+#include "mdl_fast.h"
+
 #include "mdl_sort.h"
 
 #include "mdl_tile.h"

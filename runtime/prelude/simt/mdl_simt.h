@@ -362,9 +362,35 @@ MDL_SIMT_FN void mdl_registers_at(int n, int line)
 #define mdl_setmaxnreg_dec(n) mdl_registers_at((n), __LINE__)
 #define mdl_setmaxnreg_inc(n) mdl_registers_at((n), __LINE__)
 
+/* Right to the last bit or two, where the machine has a few more; 0 where that has 0. */
+MDL_FN float mdl_flush(float x)
+{
+    return __builtin_fabsf(x) < 0x1p-126f ? x * 0 : x;
+}
+
 MDL_FN float mdl_exp2_fast(float x)
 {
-    return __builtin_exp2f(x);
+    return mdl_flush(__builtin_exp2f(x));
+}
+
+MDL_FN float mdl_rcp_fast(float x)
+{
+    return mdl_flush(1.0f / mdl_flush(x));
+}
+
+MDL_FN float mdl_fast_div_f32(float x, float y)
+{
+    return x / y;
+}
+
+MDL_FN float mdl_sqrt_fast(float x)
+{
+    return MDL_SQRT_F32(x);
+}
+
+MDL_FN float mdl_rsqrt_fast(float x)
+{
+    return 1.0f / MDL_SQRT_F32(x);
 }
 
 MDL_FN float mdl_larger_fast(float x, float y)

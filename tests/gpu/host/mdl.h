@@ -50,6 +50,14 @@ static inline int32_t __float_as_int(float x)
 
 #include "mdl_memory.h"
 
+#define MDL_PACK(name)                                                        \
+    MDL_FN uint32_t mdl_pack_##name(float lo, float hi)                       \
+    {                                                                         \
+        return mdl_narrow_##name(lo) | (uint32_t)mdl_narrow_##name(hi) << 16; \
+    }
+MDL_PACK(bf16)
+MDL_PACK(f16)
+
 #include "mdl_wide.h"
 
 #include "mdl_math.h"
