@@ -10,7 +10,8 @@
  * Where there are many tiles, blocks stay: each takes a late tile of queries and an early one of the same head in
  * turn, which together see about as many keys as any other two, so that all blocks have as much to do. What the
  * next tile needs is on its way while the results of one are stored, each warp's through its own part of shared
- * memory. Those who fill tell the others which keys a tile sees.
+ * memory; its first scores are multiplied beside the last values of the one before. Those who fill tell the others
+ * which keys a tile sees.
  *
  * Config: rows (64 a group), cols, stages of each ring; groups 1, or 2: blocks stay. */
 #include "gpu_attend_group.h"

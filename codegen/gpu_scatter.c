@@ -95,34 +95,12 @@ static const KExpr *open_pieces(Lower *lo, const Bins *b)
     return lo->var[lo->nvar - 1].at;
 }
 
-static bool is_zero(const Node *n)
-{
-    while (n->op == OP_EXPAND || n->op == OP_CAST)
-        n = n->in[0];
-    return n->op == OP_CONST && node_num(n, "value") == 0;
-}
-
-/* The condition of whole rows without which zeros are added; NULL: there is none. Tokens that are no picture's, say, have
- * a place all the same: one list would have them all. */
-static const Node *row_condition(const Scatter *s)
-{
-    const Node *n = s->rows;
-    while (n->op == OP_CAST)
-        n = n->in[0];
-    if (s->axis != s->batch || n->op != OP_SELECT || n->in[0]->op != OP_EXPAND ||
-        !is_zero(n->in[2]))
-        return NULL;
-    const Attr *axes = node_ints(n->in[0], "axes");
-    for (uint32_t i = 0; i < axes->n; i++)
-        if (axes->ints[i] >= s->idx->type->rank)
-            return NULL;
-    return n->in[0];
-}
-
-/* Opens the scope of a row, index i of a member, that adds something. */
+/* Opens the scope of a row, index i of a member, that adds something. Tokens that are no picture's, say, have a place all
+ * the same: one list would have them all. */
 static void open_row(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i)
 {
-    const Node *condition = row_condition(s);
+    const Node *condition =
+        s->axis == s->batch ? node_zero_unless(s->rows, s->idx->type->rank) : NULL;
     const Ix *at[IR_MAX_RANK];
     if (!condition) {
         scope_plain(lo);

@@ -301,6 +301,8 @@ int64_t node_int(const Node *n, const char *name);
 double node_num(const Node *n, const char *name);
 Sym node_sym(const Node *n, const char *name);
 const Attr *node_ints(const Node *n, const char *name); /* ->n, ->ints */
+/* The condition, the same along all but the first `naxis` axes, without which n is 0; NULL: there is none. */
+const Node *node_zero_unless(const Node *n, uint32_t naxis);
 const Dim *node_dim(const Node *n, const char *name);
 const Def *node_def(const Node *n);
 /* const, or expand/reshape of one, or a cast of one that neither rounds nor clamps it */

@@ -65,3 +65,18 @@ bool node_folds_last(const Node *fold)
         return axes->i == last;
     return axes->n > 0 && axes->ints[axes->n - 1] == last;
 }
+
+const Node *node_zero_unless(const Node *n, uint32_t naxis)
+{
+    double other;
+    while (n->op == OP_CAST)
+        n = n->in[0];
+    if (n->op != OP_SELECT || n->in[0]->op != OP_EXPAND || !node_is_const(n->in[2], &other) ||
+        other != 0)
+        return NULL;
+    const Attr *axes = node_ints(n->in[0], "axes");
+    for (uint32_t i = 0; i < axes->n; i++)
+        if (axes->ints[i] >= naxis)
+            return NULL;
+    return n->in[0];
+}
