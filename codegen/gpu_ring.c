@@ -18,7 +18,6 @@ enum {
     LINE = 64,   /* elements of a line of 128 bytes */
     LINE_BYTES = 128,
     MOST_STAGES = 6,
-    MOST_MAPS = 16,           /* that a GPU gets by value */
     COPY_REGISTERS = 40,      /* of 65,536 for 128 threads that copy .. */
     MULTIPLY_REGISTERS = 232, /* .. and 256 that multiply */
     FEW_SUMS = 64,            /* of a thread: two blocks have room */
@@ -62,14 +61,6 @@ static const Dim *ring_tasks(Lower *lo, const RingKernel *r, const TileSet *t)
 
 /* ---- operands as tensors ---- */
 
-/* An operand of a product in the memory of an input: elements from one row, step of depth, batch member to the next. */
-typedef struct Laid {
-    const Node *input;
-    const Dim *first, *row, *depth, *batch;
-} Laid;
-
-enum { V_BATCH, V_ROW, V_DEPTH, V_COUNT };
-
 static const Dim *coefficient(Lower *lo, const Ix *e, uint32_t var)
 {
     for (uint32_t i = 0; e->kind == IX_SUM && i < e->nterm; i++)
@@ -89,36 +80,39 @@ static bool is_affine(const Ix *e)
     return e->kind == IX_SUM;
 }
 
-static bool find_laid(Lower *lo, Gemm *g, const GemmSide *s, Laid *out)
+bool ring_laid(Lower *lo, const Ix *at, const uint32_t *var, RingLaid *out)
+{
+    if (!is_affine(at))
+        return false;
+    out->first = at->kind == IX_SUM ? at->base : dim_const(lo->ir, 0);
+    out->batch = coefficient(lo, at, var[RING_BATCH]);
+    out->row = coefficient(lo, at, var[RING_ROW]);
+    out->along = coefficient(lo, at, var[RING_ALONG]);
+    return true;
+}
+
+static bool find_laid(Lower *lo, Gemm *g, const GemmSide *s, RingLaid *out)
 {
     KPhase dry = {0};
     const KExpr *zero = ke_int(lo->k, 0);
     const Ix *rd[2], *ix[IR_MAX_RANK];
-    uint32_t var[V_COUNT];
+    uint32_t var[RING_VARS];
     scope_begin(lo, &dry);
     g->batch = scope_var(lo, zero, g->nbatch);
-    var[V_BATCH] = lo->nvar - 1;
+    var[RING_BATCH] = lo->nvar - 1;
     rd[0] = scope_var(lo, zero, s->rows);
-    var[V_ROW] = lo->nvar - 1;
+    var[RING_ROW] = lo->nvar - 1;
     rd[1] = scope_var(lo, zero, g->depth);
-    var[V_DEPTH] = lo->nvar - 1;
+    var[RING_ALONG] = lo->nvar - 1;
     gemm_side_index(lo, g, s, rd, ix);
     out->input = copy_source(lo->ir, s->node, ix);
     if (!out->input)
         return false;
     const Type *t = out->input->type;
-    const Ix *at = ix_flatten(lo->ir, t->dims, ix, t->rank);
-    if (!is_affine(at))
-        return false;
-    out->first = at->kind == IX_SUM ? at->base : dim_const(lo->ir, 0);
-    out->batch = coefficient(lo, at, var[V_BATCH]);
-    out->row = coefficient(lo, at, var[V_ROW]);
-    out->depth = coefficient(lo, at, var[V_DEPTH]);
-    return true;
+    return ring_laid(lo, ix_flatten(lo->ir, t->dims, ix, t->rank), var, out);
 }
 
-/* A distance that a map can have: not 0; that it is a multiple of 16 bytes was seen by who copies runs. */
-static bool is_distance(Lower *lo, const Dim *d)
+bool ring_distance(Lower *lo, const Dim *d)
 {
     return dim_lo(lo->ir, d) > 0;
 }
@@ -128,12 +122,12 @@ static bool map_part(Lower *lo, Gemm *g, Part *p, int64_t shared)
 {
     const GemmSide *s = p->side;
     const Dim *one = dim_const(lo->ir, 1);
-    Laid at;
+    RingLaid at;
     if (!p->async || p->rows % LINE || !find_laid(lo, g, s, &at))
         return false;
-    const Dim *run = p->along ? at.depth : at.row, *line = p->along ? at.row : at.depth;
+    const Dim *run = p->along ? at.along : at.row, *line = p->along ? at.row : at.along;
     p->stacked = !dim_equals(at.batch, 0);
-    if (run != one || !is_distance(lo, line) || (p->stacked && !is_distance(lo, at.batch)))
+    if (run != one || !ring_distance(lo, line) || (p->stacked && !ring_distance(lo, at.batch)))
         return false;
     KMap m = {.buf = lo->in[at.input->id],
               .rank = p->stacked ? 3 : 2,
@@ -198,6 +192,8 @@ static void make_shared(Lower *lo, RingKernel *r)
         r->sets[s].tiles = r->tiles;
         ASSERT(r->sets[s].threads == r->readers);
     }
+    if (r->beside)
+        beside_make_shared(lo, r);
 }
 
 /* ---- tiles in their order ---- */
@@ -292,16 +288,21 @@ static void each_tile(Lower *lo, const RingKernel *r, TileFn fn)
     scope_end(lo);
 }
 
-static void ring_call(Lower *lo, const RingKernel *r, const char *call)
+void ring_call(Lower *lo, const RingKernel *r, const char *call)
 {
     copy_call(lo, arena_printf(lo->arena, "%s(&%s)", call, r->ring), NULL, 0);
 }
 
-/* The first byte of the stage at hand. */
-static const KExpr *stage_base(Lower *lo, const RingKernel *r)
+const KExpr *ring_stage(Lower *lo, const RingKernel *r, int64_t bytes)
 {
     const KExpr *stage = helper(lo, arena_printf(lo->arena, "%s.stage", r->ring));
-    return copy_let(lo, "base", ke_mul(lo, stage, ke_int(lo->k, r->stage_bytes)));
+    return copy_let(lo, "base", ke_mul(lo, stage, ke_int(lo->k, r->stage_bytes / bytes)));
+}
+
+void ring_fill(Lower *lo, const RingKernel *r, int64_t bytes)
+{
+    copy_call(lo, arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)bytes),
+              NULL, 0);
 }
 
 /* ---- copying ---- */
@@ -374,11 +375,8 @@ static void bring_walk(Lower *lo, const RingKernel *r, const TileSet *t, TileWal
     const KExpr *step;
     open_steps(lo, t, w, &step);
     const KExpr *k0 = copy_let(lo, "k0", ke_mul(lo, step, ke_int(lo->k, t->bk)));
-    copy_call(
-        lo,
-        arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)walk_bytes(t, w)),
-        NULL, 0);
-    Bring b = {.base = stage_base(lo, r), .k0 = k0};
+    ring_fill(lo, r, walk_bytes(t, w));
+    Bring b = {.base = ring_stage(lo, r, 1), .k0 = k0};
     for (uint32_t d = w.from; d < w.to; d++) {
         b.batch = lower_index(lo, t->dot[d].g->batch);
         b.p = &t->dot[d].a;
@@ -396,6 +394,8 @@ static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
 {
     for (uint32_t i = 0; i < tile_walks(t); i++)
         bring_walk(lo, r, t, tile_walk(t, i));
+    if (r->beside)
+        beside_bring(lo, r, t);
 }
 
 /* ---- results ---- */
@@ -488,7 +488,11 @@ static void store_tile(Lower *lo, const RingKernel *r, const TileSet *t)
     p.column = ke_mul(lo, ke_index(k, KI_MOD, part, n), ke_int(k, width));
     p.sum = ke_mul(lo, part, ke_int(k, width / 2));
     lay_part_down(lo, r, t, &p);
+    if (r->beside)
+        beside_open(lo, r, t, p.row);
     store_part(lo, r, t, &p);
+    if (r->beside)
+        beside_close(lo, r, t);
     scope_end(lo);
 }
 
@@ -500,7 +504,7 @@ static void multiply_walk(Lower *lo, const RingKernel *r, const TileSet *t, Tile
     int64_t known;
     const KExpr *steps = open_steps(lo, t, w, &step);
     ring_call(lo, r, "mdl_ring_read");
-    tile_multiply_stage(lo, t, w, stage_base(lo, r));
+    tile_multiply_stage(lo, t, w, ring_stage(lo, r, 1));
     /* those of the step before are done, these go on */
     copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", tile_products(t, w)), NULL, 0);
     scope_if(lo, ke_test(lo->k, ">", step, zero));
@@ -590,7 +594,8 @@ bool ring_fit(Lower *lo, RingKernel *r)
     uint32_t maps = lo->k->maps.n;
     r->cluster = choose_cluster(lo, r);
     r->fits = map_parts(lo, r) && shape_ring(lo, r);
-    if (!r->fits || lo->k->maps.n > MOST_MAPS) {
+    r->beside = r->fits && r->results ? beside_find(lo, r) : NULL;
+    if (!r->fits || lo->k->maps.n > RING_MAPS) {
         lo->k->maps.n = maps;
         r->fits = false;
     }
@@ -613,17 +618,20 @@ void ring_run(Lower *lo, RingKernel *r, KPhase *phase)
 static void store_results(Lower *lo, const TileSet *t, const TileSpot *spot,
                           const KExpr *const *dot, void *user)
 {
+    const RingKernel *r = user;
     const Gemm *g = t->dot[0].g;
     const Ix *ix[IR_MAX_RANK], *row = scope_var(lo, spot->row, g->left.rows);
-    UNUSED(user);
     gemm_result_index(lo, g, row, scope_vector_var(lo, spot->column, g->right.rows, spot->lanes),
                       ix);
+    if (r->beside)
+        beside_begin(lo, r, t, spot);
     gemm_store_results(lo, t->set, dot, ix);
+    lo->staged = NULL;
 }
 
 bool gpu_ring(Lower *lo, TileSet *sets, uint32_t n)
 {
-    RingKernel r = {.sets = sets, .n = n, .store = store_results};
+    RingKernel r = {.sets = sets, .n = n, .store = store_results, .user = &r, .results = true};
     if (!ring_fit(lo, &r))
         return false;
     KPhase *phase = kernel_phase(lo->k, "", r.tasks, "tiles of the result, one after the other");

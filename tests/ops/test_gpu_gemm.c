@@ -185,6 +185,45 @@ static void add_pair(Harness *h, const Rows *r, const Tile *tile)
     case_add(h, &spec);
 }
 
+/* Where what is added to a product lies: as the result does, in a wider tensor, and in parts beside or below each other,
+ * which no box can tell apart. */
+typedef enum Added { AS_RESULT, IN_SLICE, IN_HALVES_BESIDE, IN_HALVES_BELOW, ADDEDS } Added;
+
+static const Node *placed(Harness *h, Graph *g, const Rows *r, Added place)
+{
+    Ir *ir = h->ir;
+    uint32_t axis = place == IN_HALVES_BELOW ? 0 : 1;
+    const Dim *n = dim_const(ir, r->n), *dims[] = {r->m, n};
+    if (place == IN_SLICE)
+        dims[1] = dim_const(ir, 2 * r->n);
+    else if (place != AS_RESULT)
+        dims[axis] = dim_const(ir, (axis ? r->n : dim_hi(ir, r->m)) / 2);
+    const Type *t = type_tensor(ir, DT_F32, 2, dims);
+    const Node *x = graph_input(g, sym(ir->syms, "res"), t);
+    if (place == AS_RESULT)
+        return x;
+    if (place == IN_SLICE)
+        return graph_slice(g, x, 1, n, n);
+    const Node *both[] = {x, graph_input(g, sym(ir->syms, "rest"), t)};
+    return graph_concat(g, both, 2, (int)axis);
+}
+
+/* A gradient that is added to, in f32: it comes through the ring as the operands do, where a box can have it. */
+static void add_beside(Harness *h, const Rows *r, const Tile *tile, Added place)
+{
+    Ir *ir = h->ir;
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    const Dim *dims[] = {NULL, r->m, dim_const(ir, r->k)};
+    const Node *y = rows_times(h, g, r, matrix(h, g, "a", dims), "b");
+    y = graph_cast(g, DT_F32, graph_cast(g, DT_BF16, y));
+    graph_result(g, sym(ir->syms, "y"), graph_binary(g, OP_ADD, placed(h, g, r, place), y));
+    CaseSpec spec = {.name = "beside", .body = g, .cls = "gemm", .tol = 2e-2};
+    memcpy(spec.gpu, tile, sizeof *tile);
+    spec.ngpu = COUNT(tile->at);
+    KCase *c = case_add(h, &spec);
+    assert_int_equal(c->k->maps.n, place == AS_RESULT || place == IN_SLICE ? 3 : 2);
+}
+
 /* Products of one left operand with results of their own: sets, whose tiles follow one another. */
 static void add_sets(Harness *h, const Rows *r, const Tile *tile)
 {
@@ -288,6 +327,19 @@ static void test_sums(void **state)
     }
 }
 
+static void test_beside(void **state)
+{
+    UNUSED(state);
+    static const Tile tiles[] = {{{128, 256, 64, 4, 8, 1, 1}}, {{64, 64, 64, 4, 4, 1, 1}}};
+    Harness *h = harness_new("sm_90a");
+    const Rows even = {dim_const(h->ir, 264), 272, 200, 0, false},
+               some = {harness_dim(h, "T", 1, 600, 131), 144, 72, 0, true};
+    for (int i = 0; i < ADDEDS; i++)
+        add_beside(h, &even, &tiles[i % 2], (Added)i);
+    add_beside(h, &some, &tiles[1], AS_RESULT);
+    harness_run(h);
+}
+
 static void test_blocks_that_stay(void **state)
 {
     UNUSED(state);
@@ -315,7 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types_and_orders), cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_blocks_that_stay), cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_halves_of_heads),
+        cmocka_unit_test(test_beside),           cmocka_unit_test(test_halves_of_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
