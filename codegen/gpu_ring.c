@@ -21,6 +21,7 @@ enum {
     COPY_REGISTERS = 40,      /* of 65,536 for 128 threads that copy .. */
     MULTIPLY_REGISTERS = 232, /* .. and 256 that multiply */
     FEW_SUMS = 64,            /* of a thread: two blocks have room */
+    LIGHT_WORK = 12,          /* of an epilogue, in operations */
     ROWS_TOGETHER = 16        /* of tiles: as many as the columns of those at work */
 };
 
@@ -240,20 +241,34 @@ static const KExpr *rows_end(Lower *lo, const TileSet *t)
     return t->rows_end ? t->rows_end : ke_extent(lo->k, t->dot[0].g->left.rows);
 }
 
+/* All tiles exist, and all of their neighbours. */
+static bool tiles_exist(Lower *lo, const RingKernel *r, const TileSet *t)
+{
+    const Gemm *g = t->dot[0].g;
+    int64_t n;
+    return !t->rows_end && dim_is_const(g->left.rows, &n) && dim_is_const(g->right.rows, &n) &&
+           tile_count(lo, g->left.rows, t->bm) == tiles_down(lo, r, t);
+}
+
+/* .. and none is cut by the ends of the result. */
+static bool tiles_are_whole(Lower *lo, const RingKernel *r, const TileSet *t)
+{
+    const Gemm *g = t->dot[0].g;
+    return tiles_exist(lo, r, t) && dim_lo(lo->ir, g->left.rows) % t->bm == 0 &&
+           dim_lo(lo->ir, g->right.rows) % t->bn == 0;
+}
+
 /* Opens a scope for a tile that exists, or whose neighbour above does: both bring what the other reads. */
 static void open_tile(Lower *lo, const RingKernel *r, const TileSet *t)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
-    int64_t n;
-    bool known = !t->rows_end && dim_is_const(g->left.rows, &n) && dim_is_const(g->right.rows, &n);
     const KExpr *first = t->m0;
     if (r->cluster > 1)
         first = ke_sub(lo, t->m0, ke_mul(lo, helper(lo, "mdl_cluster_rank()"), ke_int(k, t->bm)));
     const KExpr *rows = ke_test(k, "<", first, rows_end(lo, t));
     const KExpr *columns = ke_test(k, "<", t->n0, ke_extent(k, g->right.rows));
-    known = known && tile_count(lo, g->left.rows, t->bm) == tiles_down(lo, r, t);
-    if (known)
+    if (tiles_exist(lo, r, t))
         scope_plain(lo);
     else
         scope_if(lo, ke_test(k, "&&", rows, columns));
@@ -424,17 +439,19 @@ static void lay_part_down(Lower *lo, const RingKernel *r, const TileSet *t, cons
     copy_call(lo, "mdl_syncwarp()", NULL, 0);
 }
 
-/* Opens the loop in which the lanes of the warp share what it has laid down, 8 columns each. */
+/* Opens the loop in which the lanes of the warp share what it has laid down, 8 columns each. Where little is done with
+ * them, and nothing is tested, turns are written out: one's loads are under way while others are stored. */
 static void open_part(Lower *lo, const RingKernel *r, const TileSet *t, const SumsPart *p,
                       TileSpot *spot)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
     int64_t columns;
+    bool whole = tiles_are_whole(lo, r, t);
     const ShareSpec share = {.thread = copy_let(lo, "lane", helper(lo, "mdl_lane()")),
                              .threads = WARP,
                              .count = 16 * r->groups,
-                             .rolled = true};
+                             .rolled = !whole || t->set->work > LIGHT_WORK};
     const KExpr *id = share_open(lo, &share), *per = ke_int(k, r->groups), *w = ke_int(k, k->width);
     spot->r = copy_let(lo, "r", ke_index(k, KI_DIV, id, per));
     spot->c = copy_let(lo, "g", ke_index(k, KI_MOD, id, per));
@@ -444,7 +461,10 @@ static void open_part(Lower *lo, const RingKernel *r, const TileSet *t, const Su
     spot->column = copy_let(lo, "column", ke_add(lo, t->n0, column));
     const KExpr *n = ke_extent(k, g->right.rows);
     const KExpr *inside = ke_test(k, "<", spot->row, rows_end(lo, t));
-    scope_if(lo, ke_test(k, "&&", inside, ke_test(k, "<", spot->column, n)));
+    if (whole)
+        scope_plain(lo);
+    else
+        scope_if(lo, ke_test(k, "&&", inside, ke_test(k, "<", spot->column, n)));
     spot->lanes = NULL;
     if (!dim_is_const(g->right.rows, &columns) || columns % k->width != 0)
         spot->lanes = copy_let(lo, "lanes", ke_min(lo, w, ke_sub(lo, n, spot->column)));

@@ -336,7 +336,9 @@ static void test_beside(void **state)
                some = {harness_dim(h, "T", 1, 600, 131), 144, 72, 0, true};
     for (int i = 0; i < ADDEDS; i++)
         add_beside(h, &even, &tiles[i % 2], (Added)i);
+    const Rows whole = {dim_const(h->ir, 256), 512, 136, 0, false}; /* nothing is tested */
     add_beside(h, &some, &tiles[1], AS_RESULT);
+    add_beside(h, &whole, &tiles[0], AS_RESULT);
     harness_run(h);
 }
 
