@@ -81,8 +81,43 @@ static bool is_affine(const Ix *e)
     return e->kind == IX_SUM;
 }
 
+/* The piece of a row, or its place in that: the rows that a piece has, or 0 for anything else. */
+static int64_t piece_rows(const Ix *e, IxKind kind, uint32_t row)
+{
+    int64_t n;
+    bool found = e->kind == kind && e->of->kind == IX_VAR && e->of->var == row &&
+                 dim_is_const(e->extent, &n);
+    return found ? n : 0;
+}
+
+/* Rows in pieces that lie apart, as the first halves of all heads do: *e becomes the index without them. */
+static void take_pieces(Lower *lo, const Ix **e, const uint32_t *var, RingLaid *out)
+{
+    Ir *ir = lo->ir;
+    const Ix *rest = *e, *row = ix_var(ir, var[RING_ROW], lo->var[var[RING_ROW]].extent);
+    int64_t in = 0, of = 0;
+    out->piece = 0;
+    for (uint32_t i = 0; (*e)->kind == IX_SUM && i < (*e)->nterm; i++) {
+        const IxTerm *t = &(*e)->term[i];
+        int64_t mod = piece_rows(t->atom, IX_MOD, var[RING_ROW]);
+        int64_t div = piece_rows(t->atom, IX_DIV, var[RING_ROW]);
+        if (!mod && !div)
+            continue;
+        in = mod ? mod : in;
+        of = div ? div : of;
+        out->apart = div ? t->coef : out->apart;
+        rest = ix_add(ir, rest, ix_mul(ir, t->atom, dim_sub(ir, dim_const(ir, 0), t->coef)));
+        rest = mod ? ix_add(ir, rest, ix_mul(ir, row, t->coef)) : rest;
+    }
+    if (!in || in != of || in % LINE)
+        return;
+    out->piece = in;
+    *e = rest;
+}
+
 bool ring_laid(Lower *lo, const Ix *at, const uint32_t *var, RingLaid *out)
 {
+    take_pieces(lo, &at, var, out);
     if (!is_affine(at))
         return false;
     out->first = at->kind == IX_SUM ? at->base : dim_const(lo->ir, 0);
@@ -118,7 +153,20 @@ bool ring_distance(Lower *lo, const Dim *d)
     return dim_lo(lo->ir, d) > 0;
 }
 
-/* Boxes of 64 elements along the runs and 64 lines of a tile, or all lines; shared: half of them. */
+/* Pieces take the place of batch members; there are no others. */
+static bool map_pieces(const GemmSide *s, RingLaid *at, Part *p)
+{
+    int64_t rows;
+    if (p->stacked || !dim_is_const(s->rows, &rows) || rows % at->piece)
+        return false;
+    p->piece = at->piece;
+    p->stacked = true;
+    at->batch = at->apart;
+    return true;
+}
+
+/* Boxes of 64 elements along the runs and 64 lines of a tile, or all lines, which do not lie in pieces; shared: half of
+ * them. */
 static bool map_part(Lower *lo, Gemm *g, Part *p, int64_t shared)
 {
     const GemmSide *s = p->side;
@@ -128,14 +176,22 @@ static bool map_part(Lower *lo, Gemm *g, Part *p, int64_t shared)
         return false;
     const Dim *run = p->along ? at.along : at.row, *line = p->along ? at.row : at.along;
     p->stacked = !dim_equals(at.batch, 0);
+    if (at.piece && !map_pieces(s, &at, p))
+        return false;
     if (run != one || !ring_distance(lo, line) || (p->stacked && !ring_distance(lo, at.batch)))
         return false;
+    const Dim *rows = s->rows, *members = g->nbatch;
+    bool whole = p->along && !p->piece;
+    if (p->piece) {
+        rows = dim_const(lo->ir, p->piece);
+        members = dim_const(lo->ir, dim_lo(lo->ir, s->rows) / p->piece);
+    }
     KMap m = {.buf = lo->in[at.input->id],
               .rank = p->stacked ? 3 : 2,
               .first = at.first,
-              .dim = {p->along ? g->depth : s->rows, p->along ? s->rows : g->depth, g->nbatch},
+              .dim = {p->along ? g->depth : rows, p->along ? rows : g->depth, members},
               .stride = {line, at.batch},
-              .box = {LINE, (uint32_t)(p->along ? p->rows / shared : LINE), 1},
+              .box = {LINE, (uint32_t)(whole ? p->rows / shared : LINE), 1},
               .swizzle = LINE_BYTES};
     p->map = kernel_map(lo->k, &m);
     return true;
@@ -335,9 +391,13 @@ static void bring_box(Lower *lo, const RingKernel *r, const Bring *b, int64_t fr
     Kernel *k = lo->k;
     const Part *p = b->p;
     const KExpr *to = ke_add(lo, b->base, ke_int(k, p->at + from * LINE_BYTES));
-    const KExpr *row = ke_add(lo, p->first, ke_int(k, from));
+    const KExpr *row = ke_add(lo, p->first, ke_int(k, from)), *member = b->batch;
+    if (p->piece) {
+        member = ke_index(k, KI_DIV, row, ke_int(k, p->piece));
+        row = ke_index(k, KI_MOD, row, ke_int(k, p->piece));
+    }
     const KExpr *arg[] = {ke_addr(k, r->tiles, to), p->along ? b->k0 : row, p->along ? row : b->k0,
-                          b->batch};
+                          member};
     const char *text = arena_printf(
         lo->arena, "mdl_tma_%s_%s(%%0, MDL_MAPS + %u, %s.full + %s.stage, (int)%%1, (int)%%2%s%s)",
         b->shared ? "share" : "load", p->stacked ? "3d" : "2d", p->map, r->ring, r->ring,
@@ -357,7 +417,7 @@ static void bring_part(Lower *lo, const RingKernel *r, const Bring *b)
             scope_if(lo, ke_text(lo->k, KT_BOOL, mine, NULL, 0));
         else
             scope_plain(lo);
-        for (int64_t i = 0; i < rows; i += b->p->along ? rows : LINE)
+        for (int64_t i = 0; i < rows; i += b->p->along && !b->p->piece ? rows : LINE)
             bring_box(lo, r, b, h * rows + i);
         scope_end(lo);
     }

@@ -48,6 +48,8 @@ void ring_run(Lower *lo, RingKernel *r, KPhase *phase);
 typedef struct RingLaid {
     const Node *input;
     const Dim *first, *row, *along, *batch;
+    int64_t piece; /* > 0: rows that lie together so, and `apart` to those of the next piece */
+    const Dim *apart;
 } RingLaid;
 
 enum { RING_BATCH, RING_ROW, RING_ALONG, RING_VARS };

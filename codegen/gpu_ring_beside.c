@@ -215,7 +215,8 @@ static const KExpr *load_beside(Lower *lo, uint32_t buf, const Ix *linear)
     RingLaid at;
     for (uint32_t i = 0; i < f->n; i++) {
         const Beside *b = &f->of[i];
-        if (b->buf != buf || !ring_laid(lo, linear, f->var, &at) || !same_place(&at, &b->laid))
+        if (b->buf != buf || !ring_laid(lo, linear, f->var, &at) || at.piece ||
+            !same_place(&at, &b->laid))
             continue;
         const KExpr *row = ke_mul(lo, ke_add(lo, f->row, f->spot->r), ke_int(k, f->width));
         const KExpr *column = ke_mul(lo, f->spot->c, ke_int(k, k->width));

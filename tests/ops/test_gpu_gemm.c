@@ -310,6 +310,69 @@ static void test_halves_of_heads(void **state)
     harness_run(h);
 }
 
+/* Half number `which` of the features of all heads, bf16: rows in pieces, whose depth is last or first. */
+static const Node *pieces(Harness *h, Graph *g, const Node *x, int which)
+{
+    Ir *ir = h->ir;
+    bool first = x->type->rank == 4 && x->type->dims[0] != dim_const(ir, HEADS);
+    uint32_t at = first ? 1 : 0;
+    const Dim *one = dim_const(ir, 1), *half = x->type->dims[at + 2];
+    const Dim *rows = dim_mul(ir, dim_const(ir, HEADS), half);
+    const Dim *depth = x->type->dims[first ? 0 : 3];
+    const Node *part = graph_slice(g, x, at + 1, dim_const(ir, which), one);
+    const Dim *dims[] = {first ? depth : rows, first ? rows : depth};
+    return graph_cast(g, DT_F32, graph_reshape(g, part, 2, dims));
+}
+
+/* Both halves as a pair, as rotations read them, and a product that is alone, with the pair's tile or one as wide as
+ * all of it. `left`: pieces are rows of the result. */
+static void add_pieces(Harness *h, int half, bool first, bool left)
+{
+    Ir *ir = h->ir;
+    enum { STEPS = 136, ROWS = 136, ALONE = 320 };
+    static const Tile tile = {{128, 128, 64, 3, 8, 1, 1}};
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    const Type *heads = first ? shape(h, DT_BF16, 4, STEPS, HEADS, 2, half)
+                              : shape(h, DT_BF16, 4, HEADS, 2, half, STEPS);
+    const Node *x = graph_input(g, sym(ir->syms, "x"), heads), *dot[2];
+    const Dim *rows[] = {NULL, dim_const(ir, ROWS), dim_const(ir, STEPS)};
+    const Node *a = matrix(h, g, "a", rows);
+    for (int i = 0; i < 2; i++) {
+        const Node *p = pieces(h, g, x, i);
+        DotAxes on = {.ncontract = 1, .a_contract = {1}, .b_contract = {first ? 0 : 1}};
+        DotAxes turned = {.ncontract = 1, .a_contract = {first ? 0 : 1}, .b_contract = {1}};
+        dot[i] = left ? graph_dot(g, p, a, &turned) : graph_dot(g, a, p, &on);
+    }
+    graph_result(g, sym(ir->syms, "sum"), graph_binary(g, OP_ADD, dot[0], dot[1]));
+    graph_result(g, sym(ir->syms, "product"), graph_binary(g, OP_MUL, dot[0], dot[1]));
+    const Rows alone = {rows[1], ALONE, STEPS, 0, false};
+    if (!left)
+        graph_result(g, sym(ir->syms, "alone"), rows_times(h, g, &alone, a, "b"));
+    CaseSpec spec = {.name = "pieces", .body = g, .cls = "gemm", .tol = 2e-2};
+    memcpy(spec.gpu, &tile, sizeof tile);
+    spec.ngpu = COUNT(tile.at);
+    KCase *c = case_add(h, &spec);
+    if ((c->k->maps.n > 0) != (half % 64 == 0))
+        fail_msg("halves of %d: %u maps", half, c->k->maps.n);
+    StrBuf text = sb_new(h->arena);
+    kernel_print(c->k, &text);
+    bool wide = strstr(sb_text(&text), "{128, 256, 64, 8, 1, 1, 0}") != NULL;
+    if (!left && !first && wide != (half % 64 == 0)) /* else the pair's own may be called so */
+        fail_msg("halves of %d: the tile of what is alone", half);
+}
+
+static void test_pieces(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new("sm_90a");
+    static const int half[] = {64, 128, 40};
+    for (size_t i = 0; i < COUNT(half); i++)
+        for (int first = 0; first < 2; first++)
+            for (int left = 0; left < 2; left++)
+                add_pieces(h, half[i], first != 0, left != 0);
+    harness_run(h);
+}
+
 static void test_sums(void **state)
 {
     UNUSED(state);
@@ -369,7 +432,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types_and_orders), cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_blocks_that_stay), cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_beside),           cmocka_unit_test(test_halves_of_heads),
+        cmocka_unit_test(test_beside),           cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_halves_of_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
