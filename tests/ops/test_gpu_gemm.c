@@ -373,6 +373,17 @@ static void test_pieces(void **state)
     harness_run(h);
 }
 
+/* So few tiles that many processors have none: still warpgroups and boxes, of smaller tiles. */
+static void test_few_tiles(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new("sm_90a");
+    const Mode m = {DT_BF16, false, true, AS_IT_IS, false};
+    add_product(h, &(Shape){577, 1024, 64, 0}, &m, NULL);
+    assert_int_equal(h->cases.at[0]->k->maps.n, 2);
+    harness_run(h);
+}
+
 static void test_sums(void **state)
 {
     UNUSED(state);
@@ -433,7 +444,7 @@ int main(void)
         cmocka_unit_test(test_types_and_orders), cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_blocks_that_stay), cmocka_unit_test(test_sums),
         cmocka_unit_test(test_beside),           cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_halves_of_heads),
+        cmocka_unit_test(test_few_tiles),        cmocka_unit_test(test_halves_of_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
