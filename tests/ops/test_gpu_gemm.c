@@ -373,6 +373,31 @@ static void test_pieces(void **state)
     harness_run(h);
 }
 
+/* Pieces that have one element of the axis, as gradients of queries, keys and values do that are put together: where
+ * a piece is read nothing but the column is divided. */
+static void test_single_pieces(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new("sm_80");
+    Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+    const Type *t = shape(h, DT_F32, 4, 3, 28, 4, 16), *line = shape(h, DT_F32, 4, 3, 28, 1, 64);
+    const Node *in[] = {graph_input(g, sym(h->ir->syms, "x"), t),
+                        graph_input(g, sym(h->ir->syms, "z"), t)};
+    for (int i = 0; i < 2; i++)
+        in[i] = graph_reshape(g, in[i], 4, line->dims);
+    const Dim *dims[] = {dim_const(h->ir, 84), dim_const(h->ir, 128)};
+    const Node *a = graph_reshape(g, graph_concat(g, in, 2, 2), 2, dims);
+    const Node *b = graph_input(g, sym(h->ir->syms, "b"), shape(h, DT_F32, 2, 128, 40));
+    DotAxes x = {.ncontract = 1, .a_contract = {1}, .b_contract = {0}};
+    graph_result(g, sym(h->ir->syms, "y"), graph_dot(g, a, b, &x));
+    KCase *c = case_add(h, &(CaseSpec){.name = "single", .body = g, .cls = "gemm", .tol = 2e-4});
+    StrBuf text = sb_new(h->arena);
+    kernel_print(c->k, &text);
+    if (strstr(sb_text(&text), "% 28"))
+        fail_msg("%s", sb_text(&text));
+    harness_run(h);
+}
+
 /* So few tiles that many processors have none: still warpgroups and boxes, of smaller tiles. */
 static void test_few_tiles(void **state)
 {
@@ -444,7 +469,8 @@ int main(void)
         cmocka_unit_test(test_types_and_orders), cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_blocks_that_stay), cmocka_unit_test(test_sums),
         cmocka_unit_test(test_beside),           cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_few_tiles),        cmocka_unit_test(test_halves_of_heads),
+        cmocka_unit_test(test_few_tiles),        cmocka_unit_test(test_single_pieces),
+        cmocka_unit_test(test_halves_of_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
