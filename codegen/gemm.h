@@ -66,7 +66,8 @@ typedef struct GemmSet {
     bool as_it_is;    /* the sides keep their places */
     const Node *sum;  /* what alone reads the dots; or NULL */
     bool summed;      /* that is computed, and no dot of its own */
-    bool halved;      /* tiles have half of the columns that the configuration says */
+    bool halved;      /* tiles have half of the columns that the configuration says, .. */
+    bool doubled;     /* .. or twice as many */
 } GemmSet;
 
 /* Sets have their own tasks, in one launch. */

@@ -42,6 +42,22 @@ static void one_tile(Lower *lo, TileSet *t, const KExpr *task)
 
 enum { MOST_COLUMNS = 256 };
 
+/* Where pairs of products are one of twice the columns, a product that is alone has as many: all tiles of a launch take
+ * as long. Not for threads that also copy. */
+static void double_tiles(Lower *lo, GemmKernel *kn, TileSet *sets, bool ring)
+{
+    bool pairs = false;
+    for (uint32_t s = 0; s < kn->nset; s++)
+        pairs = pairs || (sets[s].joins && 2 * sets[s].bn == MOST_COLUMNS);
+    for (uint32_t s = 0; s < kn->nset && pairs; s++) {
+        GemmSet *set = &kn->set[s];
+        if (set->n > 1 || dim_hi(lo->ir, sets[s].dot[0].g->right.rows) < MOST_COLUMNS)
+            continue;
+        set->doubled = ring;
+        tile_shape(lo, &sets[s], set);
+    }
+}
+
 /* Threads that also copy have no registers for the sums of the widest tiles. */
 static void halve_tiles(Lower *lo, GemmKernel *kn, TileSet *sets)
 {
@@ -74,8 +90,10 @@ void gpu_gemm(Lower *lo)
         tile_shape(lo, &sets[s], &kn.set[s]);
     }
     prologue_phase(lo);
+    double_tiles(lo, &kn, sets, true);
     if (gpu_ring(lo, sets, kn.nset))
         return;
+    double_tiles(lo, &kn, sets, false);
     halve_tiles(lo, &kn, sets);
     const Dim *all = dim_const(lo->ir, 0);
     for (uint32_t s = 0; s < kn.nset; s++)

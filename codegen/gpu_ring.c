@@ -18,10 +18,10 @@ enum {
     LINE = 64,   /* elements of a line of 128 bytes */
     LINE_BYTES = 128,
     MOST_STAGES = 6,
-    MOST_MAPS = 16,           /* that a GPU gets by value */
     COPY_REGISTERS = 40,      /* of 65,536 for 128 threads that copy .. */
     MULTIPLY_REGISTERS = 232, /* .. and 256 that multiply */
     FEW_SUMS = 64,            /* of a thread: two blocks have room */
+    LIGHT_WORK = 12,          /* of an epilogue, in operations */
     ROWS_TOGETHER = 16        /* of tiles: as many as the columns of those at work */
 };
 
@@ -62,14 +62,6 @@ static const Dim *ring_tasks(Lower *lo, const RingKernel *r, const TileSet *t)
 
 /* ---- operands as tensors ---- */
 
-/* An operand of a product in the memory of an input: elements from one row, step of depth, batch member to the next. */
-typedef struct Laid {
-    const Node *input;
-    const Dim *first, *row, *depth, *batch;
-} Laid;
-
-enum { V_BATCH, V_ROW, V_DEPTH, V_COUNT };
-
 static const Dim *coefficient(Lower *lo, const Ix *e, uint32_t var)
 {
     for (uint32_t i = 0; e->kind == IX_SUM && i < e->nterm; i++)
@@ -89,58 +81,117 @@ static bool is_affine(const Ix *e)
     return e->kind == IX_SUM;
 }
 
-static bool find_laid(Lower *lo, Gemm *g, const GemmSide *s, Laid *out)
+/* The piece of a row, or its place in that: the rows that a piece has, or 0 for anything else. */
+static int64_t piece_rows(const Ix *e, IxKind kind, uint32_t row)
+{
+    int64_t n;
+    bool found = e->kind == kind && e->of->kind == IX_VAR && e->of->var == row &&
+                 dim_is_const(e->extent, &n);
+    return found ? n : 0;
+}
+
+/* Rows in pieces that lie apart, as the first halves of all heads do: *e becomes the index without them. */
+static void take_pieces(Lower *lo, const Ix **e, const uint32_t *var, RingLaid *out)
+{
+    Ir *ir = lo->ir;
+    const Ix *rest = *e, *row = ix_var(ir, var[RING_ROW], lo->var[var[RING_ROW]].extent);
+    int64_t in = 0, of = 0;
+    out->piece = 0;
+    for (uint32_t i = 0; (*e)->kind == IX_SUM && i < (*e)->nterm; i++) {
+        const IxTerm *t = &(*e)->term[i];
+        int64_t mod = piece_rows(t->atom, IX_MOD, var[RING_ROW]);
+        int64_t div = piece_rows(t->atom, IX_DIV, var[RING_ROW]);
+        if (!mod && !div)
+            continue;
+        in = mod ? mod : in;
+        of = div ? div : of;
+        out->apart = div ? t->coef : out->apart;
+        rest = ix_add(ir, rest, ix_mul(ir, t->atom, dim_sub(ir, dim_const(ir, 0), t->coef)));
+        rest = mod ? ix_add(ir, rest, ix_mul(ir, row, t->coef)) : rest;
+    }
+    if (!in || in != of || in % LINE)
+        return;
+    out->piece = in;
+    *e = rest;
+}
+
+bool ring_laid(Lower *lo, const Ix *at, const uint32_t *var, RingLaid *out)
+{
+    take_pieces(lo, &at, var, out);
+    if (!is_affine(at))
+        return false;
+    out->first = at->kind == IX_SUM ? at->base : dim_const(lo->ir, 0);
+    out->batch = coefficient(lo, at, var[RING_BATCH]);
+    out->row = coefficient(lo, at, var[RING_ROW]);
+    out->along = coefficient(lo, at, var[RING_ALONG]);
+    return true;
+}
+
+static bool find_laid(Lower *lo, Gemm *g, const GemmSide *s, RingLaid *out)
 {
     KPhase dry = {0};
     const KExpr *zero = ke_int(lo->k, 0);
     const Ix *rd[2], *ix[IR_MAX_RANK];
-    uint32_t var[V_COUNT];
+    uint32_t var[RING_VARS];
     scope_begin(lo, &dry);
     g->batch = scope_var(lo, zero, g->nbatch);
-    var[V_BATCH] = lo->nvar - 1;
+    var[RING_BATCH] = lo->nvar - 1;
     rd[0] = scope_var(lo, zero, s->rows);
-    var[V_ROW] = lo->nvar - 1;
+    var[RING_ROW] = lo->nvar - 1;
     rd[1] = scope_var(lo, zero, g->depth);
-    var[V_DEPTH] = lo->nvar - 1;
+    var[RING_ALONG] = lo->nvar - 1;
     gemm_side_index(lo, g, s, rd, ix);
     out->input = copy_source(lo->ir, s->node, ix);
     if (!out->input)
         return false;
     const Type *t = out->input->type;
-    const Ix *at = ix_flatten(lo->ir, t->dims, ix, t->rank);
-    if (!is_affine(at))
-        return false;
-    out->first = at->kind == IX_SUM ? at->base : dim_const(lo->ir, 0);
-    out->batch = coefficient(lo, at, var[V_BATCH]);
-    out->row = coefficient(lo, at, var[V_ROW]);
-    out->depth = coefficient(lo, at, var[V_DEPTH]);
-    return true;
+    return ring_laid(lo, ix_flatten(lo->ir, t->dims, ix, t->rank), var, out);
 }
 
-/* A distance that a map can have: not 0; that it is a multiple of 16 bytes was seen by who copies runs. */
-static bool is_distance(Lower *lo, const Dim *d)
+bool ring_distance(Lower *lo, const Dim *d)
 {
     return dim_lo(lo->ir, d) > 0;
 }
 
-/* Boxes of 64 elements along the runs and 64 lines of a tile, or all lines; shared: half of them. */
+/* Pieces take the place of batch members; there are no others. */
+static bool map_pieces(const GemmSide *s, RingLaid *at, Part *p)
+{
+    int64_t rows;
+    if (p->stacked || !dim_is_const(s->rows, &rows) || rows % at->piece)
+        return false;
+    p->piece = at->piece;
+    p->stacked = true;
+    at->batch = at->apart;
+    return true;
+}
+
+/* Boxes of 64 elements along the runs and 64 lines of a tile, or all lines, which do not lie in pieces; shared: half of
+ * them. */
 static bool map_part(Lower *lo, Gemm *g, Part *p, int64_t shared)
 {
     const GemmSide *s = p->side;
     const Dim *one = dim_const(lo->ir, 1);
-    Laid at;
+    RingLaid at;
     if (!p->async || p->rows % LINE || !find_laid(lo, g, s, &at))
         return false;
-    const Dim *run = p->along ? at.depth : at.row, *line = p->along ? at.row : at.depth;
+    const Dim *run = p->along ? at.along : at.row, *line = p->along ? at.row : at.along;
     p->stacked = !dim_equals(at.batch, 0);
-    if (run != one || !is_distance(lo, line) || (p->stacked && !is_distance(lo, at.batch)))
+    if (at.piece && !map_pieces(s, &at, p))
         return false;
+    if (run != one || !ring_distance(lo, line) || (p->stacked && !ring_distance(lo, at.batch)))
+        return false;
+    const Dim *rows = s->rows, *members = g->nbatch;
+    bool whole = p->along && !p->piece;
+    if (p->piece) {
+        rows = dim_const(lo->ir, p->piece);
+        members = dim_const(lo->ir, dim_lo(lo->ir, s->rows) / p->piece);
+    }
     KMap m = {.buf = lo->in[at.input->id],
               .rank = p->stacked ? 3 : 2,
               .first = at.first,
-              .dim = {p->along ? g->depth : s->rows, p->along ? s->rows : g->depth, g->nbatch},
+              .dim = {p->along ? g->depth : rows, p->along ? rows : g->depth, members},
               .stride = {line, at.batch},
-              .box = {LINE, (uint32_t)(p->along ? p->rows / shared : LINE), 1},
+              .box = {LINE, (uint32_t)(whole ? p->rows / shared : LINE), 1},
               .swizzle = LINE_BYTES};
     p->map = kernel_map(lo->k, &m);
     return true;
@@ -198,6 +249,8 @@ static void make_shared(Lower *lo, RingKernel *r)
         r->sets[s].tiles = r->tiles;
         ASSERT(r->sets[s].threads == r->readers);
     }
+    if (r->beside)
+        beside_make_shared(lo, r);
 }
 
 /* ---- tiles in their order ---- */
@@ -244,20 +297,34 @@ static const KExpr *rows_end(Lower *lo, const TileSet *t)
     return t->rows_end ? t->rows_end : ke_extent(lo->k, t->dot[0].g->left.rows);
 }
 
+/* All tiles exist, and all of their neighbours. */
+static bool tiles_exist(Lower *lo, const RingKernel *r, const TileSet *t)
+{
+    const Gemm *g = t->dot[0].g;
+    int64_t n;
+    return !t->rows_end && dim_is_const(g->left.rows, &n) && dim_is_const(g->right.rows, &n) &&
+           tile_count(lo, g->left.rows, t->bm) == tiles_down(lo, r, t);
+}
+
+/* .. and none is cut by the ends of the result. */
+static bool tiles_are_whole(Lower *lo, const RingKernel *r, const TileSet *t)
+{
+    const Gemm *g = t->dot[0].g;
+    return tiles_exist(lo, r, t) && dim_lo(lo->ir, g->left.rows) % t->bm == 0 &&
+           dim_lo(lo->ir, g->right.rows) % t->bn == 0;
+}
+
 /* Opens a scope for a tile that exists, or whose neighbour above does: both bring what the other reads. */
 static void open_tile(Lower *lo, const RingKernel *r, const TileSet *t)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
-    int64_t n;
-    bool known = !t->rows_end && dim_is_const(g->left.rows, &n) && dim_is_const(g->right.rows, &n);
     const KExpr *first = t->m0;
     if (r->cluster > 1)
         first = ke_sub(lo, t->m0, ke_mul(lo, helper(lo, "mdl_cluster_rank()"), ke_int(k, t->bm)));
     const KExpr *rows = ke_test(k, "<", first, rows_end(lo, t));
     const KExpr *columns = ke_test(k, "<", t->n0, ke_extent(k, g->right.rows));
-    known = known && tile_count(lo, g->left.rows, t->bm) == tiles_down(lo, r, t);
-    if (known)
+    if (tiles_exist(lo, r, t))
         scope_plain(lo);
     else
         scope_if(lo, ke_test(k, "&&", rows, columns));
@@ -292,16 +359,21 @@ static void each_tile(Lower *lo, const RingKernel *r, TileFn fn)
     scope_end(lo);
 }
 
-static void ring_call(Lower *lo, const RingKernel *r, const char *call)
+void ring_call(Lower *lo, const RingKernel *r, const char *call)
 {
     copy_call(lo, arena_printf(lo->arena, "%s(&%s)", call, r->ring), NULL, 0);
 }
 
-/* The first byte of the stage at hand. */
-static const KExpr *stage_base(Lower *lo, const RingKernel *r)
+const KExpr *ring_stage(Lower *lo, const RingKernel *r, int64_t bytes)
 {
     const KExpr *stage = helper(lo, arena_printf(lo->arena, "%s.stage", r->ring));
-    return copy_let(lo, "base", ke_mul(lo, stage, ke_int(lo->k, r->stage_bytes)));
+    return copy_let(lo, "base", ke_mul(lo, stage, ke_int(lo->k, r->stage_bytes / bytes)));
+}
+
+void ring_fill(Lower *lo, const RingKernel *r, int64_t bytes)
+{
+    copy_call(lo, arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)bytes),
+              NULL, 0);
 }
 
 /* ---- copying ---- */
@@ -319,9 +391,13 @@ static void bring_box(Lower *lo, const RingKernel *r, const Bring *b, int64_t fr
     Kernel *k = lo->k;
     const Part *p = b->p;
     const KExpr *to = ke_add(lo, b->base, ke_int(k, p->at + from * LINE_BYTES));
-    const KExpr *row = ke_add(lo, p->first, ke_int(k, from));
+    const KExpr *row = ke_add(lo, p->first, ke_int(k, from)), *member = b->batch;
+    if (p->piece) {
+        member = ke_index(k, KI_DIV, row, ke_int(k, p->piece));
+        row = ke_index(k, KI_MOD, row, ke_int(k, p->piece));
+    }
     const KExpr *arg[] = {ke_addr(k, r->tiles, to), p->along ? b->k0 : row, p->along ? row : b->k0,
-                          b->batch};
+                          member};
     const char *text = arena_printf(
         lo->arena, "mdl_tma_%s_%s(%%0, MDL_MAPS + %u, %s.full + %s.stage, (int)%%1, (int)%%2%s%s)",
         b->shared ? "share" : "load", p->stacked ? "3d" : "2d", p->map, r->ring, r->ring,
@@ -341,7 +417,7 @@ static void bring_part(Lower *lo, const RingKernel *r, const Bring *b)
             scope_if(lo, ke_text(lo->k, KT_BOOL, mine, NULL, 0));
         else
             scope_plain(lo);
-        for (int64_t i = 0; i < rows; i += b->p->along ? rows : LINE)
+        for (int64_t i = 0; i < rows; i += b->p->along && !b->p->piece ? rows : LINE)
             bring_box(lo, r, b, h * rows + i);
         scope_end(lo);
     }
@@ -374,11 +450,8 @@ static void bring_walk(Lower *lo, const RingKernel *r, const TileSet *t, TileWal
     const KExpr *step;
     open_steps(lo, t, w, &step);
     const KExpr *k0 = copy_let(lo, "k0", ke_mul(lo, step, ke_int(lo->k, t->bk)));
-    copy_call(
-        lo,
-        arena_printf(lo->arena, "mdl_ring_fill(&%s, %lld)", r->ring, (long long)walk_bytes(t, w)),
-        NULL, 0);
-    Bring b = {.base = stage_base(lo, r), .k0 = k0};
+    ring_fill(lo, r, walk_bytes(t, w));
+    Bring b = {.base = ring_stage(lo, r, 1), .k0 = k0};
     for (uint32_t d = w.from; d < w.to; d++) {
         b.batch = lower_index(lo, t->dot[d].g->batch);
         b.p = &t->dot[d].a;
@@ -396,6 +469,8 @@ static void bring_tile(Lower *lo, const RingKernel *r, TileSet *t)
 {
     for (uint32_t i = 0; i < tile_walks(t); i++)
         bring_walk(lo, r, t, tile_walk(t, i));
+    if (r->beside)
+        beside_bring(lo, r, t);
 }
 
 /* ---- results ---- */
@@ -424,17 +499,19 @@ static void lay_part_down(Lower *lo, const RingKernel *r, const TileSet *t, cons
     copy_call(lo, "mdl_syncwarp()", NULL, 0);
 }
 
-/* Opens the loop in which the lanes of the warp share what it has laid down, 8 columns each. */
+/* Opens the loop in which the lanes of the warp share what it has laid down, 8 columns each. Where little is done with
+ * them, and nothing is tested, turns are written out: one's loads are under way while others are stored. */
 static void open_part(Lower *lo, const RingKernel *r, const TileSet *t, const SumsPart *p,
                       TileSpot *spot)
 {
     Kernel *k = lo->k;
     const Gemm *g = t->dot[0].g;
     int64_t columns;
+    bool whole = tiles_are_whole(lo, r, t);
     const ShareSpec share = {.thread = copy_let(lo, "lane", helper(lo, "mdl_lane()")),
                              .threads = WARP,
                              .count = 16 * r->groups,
-                             .rolled = true};
+                             .rolled = !whole || t->set->work > LIGHT_WORK};
     const KExpr *id = share_open(lo, &share), *per = ke_int(k, r->groups), *w = ke_int(k, k->width);
     spot->r = copy_let(lo, "r", ke_index(k, KI_DIV, id, per));
     spot->c = copy_let(lo, "g", ke_index(k, KI_MOD, id, per));
@@ -444,7 +521,10 @@ static void open_part(Lower *lo, const RingKernel *r, const TileSet *t, const Su
     spot->column = copy_let(lo, "column", ke_add(lo, t->n0, column));
     const KExpr *n = ke_extent(k, g->right.rows);
     const KExpr *inside = ke_test(k, "<", spot->row, rows_end(lo, t));
-    scope_if(lo, ke_test(k, "&&", inside, ke_test(k, "<", spot->column, n)));
+    if (whole)
+        scope_plain(lo);
+    else
+        scope_if(lo, ke_test(k, "&&", inside, ke_test(k, "<", spot->column, n)));
     spot->lanes = NULL;
     if (!dim_is_const(g->right.rows, &columns) || columns % k->width != 0)
         spot->lanes = copy_let(lo, "lanes", ke_min(lo, w, ke_sub(lo, n, spot->column)));
@@ -488,7 +568,11 @@ static void store_tile(Lower *lo, const RingKernel *r, const TileSet *t)
     p.column = ke_mul(lo, ke_index(k, KI_MOD, part, n), ke_int(k, width));
     p.sum = ke_mul(lo, part, ke_int(k, width / 2));
     lay_part_down(lo, r, t, &p);
+    if (r->beside)
+        beside_open(lo, r, t, p.row);
     store_part(lo, r, t, &p);
+    if (r->beside)
+        beside_close(lo, r, t);
     scope_end(lo);
 }
 
@@ -500,7 +584,7 @@ static void multiply_walk(Lower *lo, const RingKernel *r, const TileSet *t, Tile
     int64_t known;
     const KExpr *steps = open_steps(lo, t, w, &step);
     ring_call(lo, r, "mdl_ring_read");
-    tile_multiply_stage(lo, t, w, stage_base(lo, r));
+    tile_multiply_stage(lo, t, w, ring_stage(lo, r, 1));
     /* those of the step before are done, these go on */
     copy_call(lo, arena_printf(lo->arena, "mdl_wgmma_wait(%u)", tile_products(t, w)), NULL, 0);
     scope_if(lo, ke_test(lo->k, ">", step, zero));
@@ -590,7 +674,8 @@ bool ring_fit(Lower *lo, RingKernel *r)
     uint32_t maps = lo->k->maps.n;
     r->cluster = choose_cluster(lo, r);
     r->fits = map_parts(lo, r) && shape_ring(lo, r);
-    if (!r->fits || lo->k->maps.n > MOST_MAPS) {
+    r->beside = r->fits && r->results ? beside_find(lo, r) : NULL;
+    if (!r->fits || lo->k->maps.n > RING_MAPS) {
         lo->k->maps.n = maps;
         r->fits = false;
     }
@@ -613,17 +698,20 @@ void ring_run(Lower *lo, RingKernel *r, KPhase *phase)
 static void store_results(Lower *lo, const TileSet *t, const TileSpot *spot,
                           const KExpr *const *dot, void *user)
 {
+    const RingKernel *r = user;
     const Gemm *g = t->dot[0].g;
     const Ix *ix[IR_MAX_RANK], *row = scope_var(lo, spot->row, g->left.rows);
-    UNUSED(user);
     gemm_result_index(lo, g, row, scope_vector_var(lo, spot->column, g->right.rows, spot->lanes),
                       ix);
+    if (r->beside)
+        beside_begin(lo, r, t, spot);
     gemm_store_results(lo, t->set, dot, ix);
+    lo->staged = NULL;
 }
 
 bool gpu_ring(Lower *lo, TileSet *sets, uint32_t n)
 {
-    RingKernel r = {.sets = sets, .n = n, .store = store_results};
+    RingKernel r = {.sets = sets, .n = n, .store = store_results, .user = &r, .results = true};
     if (!ring_fit(lo, &r))
         return false;
     KPhase *phase = kernel_phase(lo->k, "", r.tasks, "tiles of the result, one after the other");

@@ -160,7 +160,7 @@ void tile_shape(Lower *lo, TileSet *t, const GemmSet *set)
     t->tf32 = t->operand == DT_F32 && may_round(set);
     t->nsum = set->summed ? 1 : set->n;
     t->bm = lower_config_of(lo, s, "bm");
-    t->bn = lower_config_of(lo, s, "bn") / (set->halved ? 2 : 1);
+    t->bn = lower_config_of(lo, s, "bn") / (set->halved ? 2 : 1) * (set->doubled ? 2 : 1);
     t->bk = lower_config_of(lo, s, "bk");
     t->stages = lower_config_of(lo, s, "stages");
     t->wm = lower_config_of(lo, s, "warps_m");

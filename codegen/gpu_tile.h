@@ -25,7 +25,8 @@ typedef struct Part {
     int64_t at;   /* its first byte in a stage */
     const KExpr *first; /* row of the matrix */
     uint32_t map;       /* of gpu_ring.c: what copies it */
-    bool stacked;       /* .. and has batch members */
+    bool stacked;       /* .. and has batch members, .. */
+    int64_t piece;      /* .. or > 0: pieces of so many rows, that lie apart */
     FloatCopy copy;     /* of gpu_float.c */
     bool tf32;          /* .. for tensor cores */
 } Part;

@@ -104,19 +104,33 @@ static bool is_multiple(const Lower *lo, const Dim *d)
     return true;
 }
 
-/* e = v + a multiple of W. */
+static bool is_aligned_unit(Lower *lo, const Ix *e, uint32_t v);
+
+/* A quotient or remainder by a multiple of W, of what is v + a multiple of W: all lanes have one quotient. */
+static bool is_aligned_quotient(Lower *lo, const Ix *e, uint32_t v)
+{
+    return (e->kind == IX_DIV || e->kind == IX_MOD) && is_multiple(lo, e->extent) &&
+           is_aligned_unit(lo, e->of, v);
+}
+
+/* e counts up by one with v, from a multiple of W on. */
 static bool is_aligned_unit(Lower *lo, const Ix *e, uint32_t v)
 {
     if (e->kind == IX_VAR)
         return e->var == v;
+    if (e->kind == IX_MOD)
+        return is_aligned_quotient(lo, e, v);
     if (e->kind != IX_SUM || !is_multiple(lo, e->base))
         return false;
     bool found = false;
     for (uint32_t i = 0; i < e->nterm; i++) {
         const IxTerm *t = &e->term[i];
-        if (t->atom->kind == IX_VAR && t->atom->var == v && dim_equals(t->coef, 1))
+        bool quotient = is_aligned_quotient(lo, t->atom, v);
+        bool unit =
+            (t->atom->kind == IX_VAR && t->atom->var == v) || (quotient && t->atom->kind == IX_MOD);
+        if (unit && !found && dim_equals(t->coef, 1))
             found = true;
-        else if (!is_multiple(lo, t->coef) || ix_uses(t->atom, v))
+        else if (unit || !is_multiple(lo, t->coef) || (ix_uses(t->atom, v) && !quotient))
             return false;
     }
     return found;

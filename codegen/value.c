@@ -162,7 +162,8 @@ static void read_piece(Lower *lo, Pieces *p, const Node *in, const Dim *start)
     const Ix *ix[IR_MAX_RANK];
     memcpy(ix, p->ix, p->n->type->rank * sizeof *ix);
     const Dim *back = dim_sub(lo->ir, dim_const(lo->ir, 0), start);
-    ix[p->axis] = ix_add(lo->ir, p->at, ix_const(lo->ir, back));
+    bool one = dim_equals(in->type->dims[p->axis], 1); /* where it is read its index is 0 */
+    ix[p->axis] = one ? ix_int(lo->ir, 0) : ix_add(lo->ir, p->at, ix_const(lo->ir, back));
     scope_if(lo, inside);
     set_value(lo, p, in, ix);
     scope_end(lo);

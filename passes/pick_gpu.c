@@ -144,25 +144,31 @@ static const GpuTile float_tiles[] = {{128, 128, 16, 4, 2, 2, 0}, {128, 128, 16,
                                       {32, 64, 16, 4, 1, 1, 0},   {64, 64, 16, 4, 4, 1, 0},
                                       {32, 64, 16, 4, 2, 1, 0}};
 
+/* Of the products of a set: of 16-bit operands, or of f32 that may be rounded; operands that are only read, which
+ * warpgroups of an sm_90a can multiply, as they share no registers with who computes. */
+typedef struct GpuProduct {
+    PickExtents size;
+    int64_t n;
+    bool tensor, tf32, read, groups;
+} GpuProduct;
+
+/* Where warpgroups can multiply, warps that do it take longer: half the rate, and all wait for each step. */
+static const double BY_WARPS = 1.5;
+
 /* Time of the product, up to a factor: rounds of tiles on all multiprocessors, each as long as what it
  * multiplies and reads. */
-static double tile_time(const GpuTile *t, const Target *target, const PickExtents *e, int64_t n)
+static double tile_time(const GpuTile *t, const Target *target, const GpuProduct *of)
 {
+    const PickExtents *e = &of->size;
     double tiles = (double)ceil_of(e->m, t->bm) * (double)ceil_of(e->n, t->bn);
     double waves = tiles / target->cores;
     waves = waves < 1 ? 1 : waves;
     if (t->groups) /* one block has a multiprocessor: the last round takes as long as any */
         waves = ceil(waves);
     double area = (double)(t->bm * t->bn), edge = (double)(t->bm + t->bn);
-    return waves * (double)n * (area + 64 * edge + 1024);
+    double warps = of->groups && !t->groups ? BY_WARPS : 1;
+    return waves * warps * (double)of->n * (area + 64 * edge + 1024);
 }
-
-/* Of the products of a set: of 16-bit operands, or of f32 that may be rounded; and operands that are only read. */
-typedef struct GpuProduct {
-    PickExtents size;
-    int64_t n;
-    bool tensor, tf32, read;
-} GpuProduct;
 
 /* Shared memory of the ring, when no dot lends another its operand, and of the sums as rows. */
 static int64_t tile_shared(const GpuTile *t, const GpuProduct *of)
@@ -195,9 +201,10 @@ static uint32_t fitting_tiles(const Target *target, const GpuProduct *of, GpuTil
 {
     int64_t n = of->n;
     bool tensor = of->tensor;
-    bool groups = of->read && strcmp(target->isa, "sm_90a") == 0; /* wgmma shares no registers */
-    const GpuTile *from = !tensor ? float_tiles : groups ? group_tiles : tensor_tiles;
-    size_t count = !tensor ? COUNT(float_tiles) : groups ? COUNT(group_tiles) : COUNT(tensor_tiles);
+    const GpuTile *from = !tensor ? float_tiles : of->groups ? group_tiles : tensor_tiles;
+    size_t count = !tensor      ? COUNT(float_tiles)
+                   : of->groups ? COUNT(group_tiles)
+                                : COUNT(tensor_tiles);
     uint32_t found = 0;
     for (size_t i = 0; i < count; i++) {
         const GpuTile t = fit_stages(&from[i], target, of);
@@ -218,7 +225,7 @@ static GpuTile choose_gpu_tile(const Target *target, const GpuProduct *of)
     uint32_t n = fitting_tiles(target, of, tiles), best = 0;
     double least = 0;
     for (uint32_t i = 0; i < n; i++) {
-        double time = tile_time(&tiles[i], target, &of->size, of->n);
+        double time = tile_time(&tiles[i], target, of);
         if (i && time >= least)
             continue;
         best = i;
@@ -254,7 +261,8 @@ static GpuProduct gpu_product(PassCx *cx, const Graph *body)
     for (uint32_t s = 0; s < p.nset; s++) /* of a sum one is kept */
         if (together[s] > most && !products_total(body, &p, s))
             most = together[s];
-    return (GpuProduct){e, most, tensor, tf32, read};
+    bool groups = tensor && read && strcmp(cx->target->isa, "sm_90a") == 0;
+    return (GpuProduct){e, most, tensor, tf32, read, groups};
 }
 
 static void put_tile(const GpuTile *t, int64_t *config)

@@ -185,6 +185,45 @@ static void add_pair(Harness *h, const Rows *r, const Tile *tile)
     case_add(h, &spec);
 }
 
+/* Where what is added to a product lies: as the result does, in a wider tensor, and in parts beside or below each other,
+ * which no box can tell apart. */
+typedef enum Added { AS_RESULT, IN_SLICE, IN_HALVES_BESIDE, IN_HALVES_BELOW, ADDEDS } Added;
+
+static const Node *placed(Harness *h, Graph *g, const Rows *r, Added place)
+{
+    Ir *ir = h->ir;
+    uint32_t axis = place == IN_HALVES_BELOW ? 0 : 1;
+    const Dim *n = dim_const(ir, r->n), *dims[] = {r->m, n};
+    if (place == IN_SLICE)
+        dims[1] = dim_const(ir, 2 * r->n);
+    else if (place != AS_RESULT)
+        dims[axis] = dim_const(ir, (axis ? r->n : dim_hi(ir, r->m)) / 2);
+    const Type *t = type_tensor(ir, DT_F32, 2, dims);
+    const Node *x = graph_input(g, sym(ir->syms, "res"), t);
+    if (place == AS_RESULT)
+        return x;
+    if (place == IN_SLICE)
+        return graph_slice(g, x, 1, n, n);
+    const Node *both[] = {x, graph_input(g, sym(ir->syms, "rest"), t)};
+    return graph_concat(g, both, 2, (int)axis);
+}
+
+/* A gradient that is added to, in f32: it comes through the ring as the operands do, where a box can have it. */
+static void add_beside(Harness *h, const Rows *r, const Tile *tile, Added place)
+{
+    Ir *ir = h->ir;
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    const Dim *dims[] = {NULL, r->m, dim_const(ir, r->k)};
+    const Node *y = rows_times(h, g, r, matrix(h, g, "a", dims), "b");
+    y = graph_cast(g, DT_F32, graph_cast(g, DT_BF16, y));
+    graph_result(g, sym(ir->syms, "y"), graph_binary(g, OP_ADD, placed(h, g, r, place), y));
+    CaseSpec spec = {.name = "beside", .body = g, .cls = "gemm", .tol = 2e-2};
+    memcpy(spec.gpu, tile, sizeof *tile);
+    spec.ngpu = COUNT(tile->at);
+    KCase *c = case_add(h, &spec);
+    assert_int_equal(c->k->maps.n, place == AS_RESULT || place == IN_SLICE ? 3 : 2);
+}
+
 /* Products of one left operand with results of their own: sets, whose tiles follow one another. */
 static void add_sets(Harness *h, const Rows *r, const Tile *tile)
 {
@@ -271,6 +310,105 @@ static void test_halves_of_heads(void **state)
     harness_run(h);
 }
 
+/* Half number `which` of the features of all heads, bf16: rows in pieces, whose depth is last or first. */
+static const Node *pieces(Harness *h, Graph *g, const Node *x, int which)
+{
+    Ir *ir = h->ir;
+    bool first = x->type->rank == 4 && x->type->dims[0] != dim_const(ir, HEADS);
+    uint32_t at = first ? 1 : 0;
+    const Dim *one = dim_const(ir, 1), *half = x->type->dims[at + 2];
+    const Dim *rows = dim_mul(ir, dim_const(ir, HEADS), half);
+    const Dim *depth = x->type->dims[first ? 0 : 3];
+    const Node *part = graph_slice(g, x, at + 1, dim_const(ir, which), one);
+    const Dim *dims[] = {first ? depth : rows, first ? rows : depth};
+    return graph_cast(g, DT_F32, graph_reshape(g, part, 2, dims));
+}
+
+/* Both halves as a pair, as rotations read them, and a product that is alone, with the pair's tile or one as wide as
+ * all of it. `left`: pieces are rows of the result. */
+static void add_pieces(Harness *h, int half, bool first, bool left)
+{
+    Ir *ir = h->ir;
+    enum { STEPS = 136, ROWS = 136, ALONE = 320 };
+    static const Tile tile = {{128, 128, 64, 3, 8, 1, 1}};
+    Graph *g = graph_new(ir, h->arena, sym(ir->syms, "body"));
+    const Type *heads = first ? shape(h, DT_BF16, 4, STEPS, HEADS, 2, half)
+                              : shape(h, DT_BF16, 4, HEADS, 2, half, STEPS);
+    const Node *x = graph_input(g, sym(ir->syms, "x"), heads), *dot[2];
+    const Dim *rows[] = {NULL, dim_const(ir, ROWS), dim_const(ir, STEPS)};
+    const Node *a = matrix(h, g, "a", rows);
+    for (int i = 0; i < 2; i++) {
+        const Node *p = pieces(h, g, x, i);
+        DotAxes on = {.ncontract = 1, .a_contract = {1}, .b_contract = {first ? 0 : 1}};
+        DotAxes turned = {.ncontract = 1, .a_contract = {first ? 0 : 1}, .b_contract = {1}};
+        dot[i] = left ? graph_dot(g, p, a, &turned) : graph_dot(g, a, p, &on);
+    }
+    graph_result(g, sym(ir->syms, "sum"), graph_binary(g, OP_ADD, dot[0], dot[1]));
+    graph_result(g, sym(ir->syms, "product"), graph_binary(g, OP_MUL, dot[0], dot[1]));
+    const Rows alone = {rows[1], ALONE, STEPS, 0, false};
+    if (!left)
+        graph_result(g, sym(ir->syms, "alone"), rows_times(h, g, &alone, a, "b"));
+    CaseSpec spec = {.name = "pieces", .body = g, .cls = "gemm", .tol = 2e-2};
+    memcpy(spec.gpu, &tile, sizeof tile);
+    spec.ngpu = COUNT(tile.at);
+    KCase *c = case_add(h, &spec);
+    if ((c->k->maps.n > 0) != (half % 64 == 0))
+        fail_msg("halves of %d: %u maps", half, c->k->maps.n);
+    StrBuf text = sb_new(h->arena);
+    kernel_print(c->k, &text);
+    bool wide = strstr(sb_text(&text), "{128, 256, 64, 8, 1, 1, 0}") != NULL;
+    if (!left && !first && wide != (half % 64 == 0)) /* else the pair's own may be called so */
+        fail_msg("halves of %d: the tile of what is alone", half);
+}
+
+static void test_pieces(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new("sm_90a");
+    static const int half[] = {64, 128, 40};
+    for (size_t i = 0; i < COUNT(half); i++)
+        for (int first = 0; first < 2; first++)
+            for (int left = 0; left < 2; left++)
+                add_pieces(h, half[i], first != 0, left != 0);
+    harness_run(h);
+}
+
+/* Pieces that have one element of the axis, as gradients of queries, keys and values do that are put together: where
+ * a piece is read nothing but the column is divided. */
+static void test_single_pieces(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new("sm_80");
+    Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+    const Type *t = shape(h, DT_F32, 4, 3, 28, 4, 16), *line = shape(h, DT_F32, 4, 3, 28, 1, 64);
+    const Node *in[] = {graph_input(g, sym(h->ir->syms, "x"), t),
+                        graph_input(g, sym(h->ir->syms, "z"), t)};
+    for (int i = 0; i < 2; i++)
+        in[i] = graph_reshape(g, in[i], 4, line->dims);
+    const Dim *dims[] = {dim_const(h->ir, 84), dim_const(h->ir, 128)};
+    const Node *a = graph_reshape(g, graph_concat(g, in, 2, 2), 2, dims);
+    const Node *b = graph_input(g, sym(h->ir->syms, "b"), shape(h, DT_F32, 2, 128, 40));
+    DotAxes x = {.ncontract = 1, .a_contract = {1}, .b_contract = {0}};
+    graph_result(g, sym(h->ir->syms, "y"), graph_dot(g, a, b, &x));
+    KCase *c = case_add(h, &(CaseSpec){.name = "single", .body = g, .cls = "gemm", .tol = 2e-4});
+    StrBuf text = sb_new(h->arena);
+    kernel_print(c->k, &text);
+    if (strstr(sb_text(&text), "% 28"))
+        fail_msg("%s", sb_text(&text));
+    harness_run(h);
+}
+
+/* So few tiles that many processors have none: still warpgroups and boxes, of smaller tiles. */
+static void test_few_tiles(void **state)
+{
+    UNUSED(state);
+    Harness *h = harness_new("sm_90a");
+    const Mode m = {DT_BF16, false, true, AS_IT_IS, false};
+    add_product(h, &(Shape){577, 1024, 64, 0}, &m, NULL);
+    assert_int_equal(h->cases.at[0]->k->maps.n, 2);
+    harness_run(h);
+}
+
 static void test_sums(void **state)
 {
     UNUSED(state);
@@ -286,6 +424,21 @@ static void test_sums(void **state)
         add_sum(h, &odd, &tile[1], false);
         harness_run(h);
     }
+}
+
+static void test_beside(void **state)
+{
+    UNUSED(state);
+    static const Tile tiles[] = {{{128, 256, 64, 4, 8, 1, 1}}, {{64, 64, 64, 4, 4, 1, 1}}};
+    Harness *h = harness_new("sm_90a");
+    const Rows even = {dim_const(h->ir, 264), 272, 200, 0, false},
+               some = {harness_dim(h, "T", 1, 600, 131), 144, 72, 0, true};
+    for (int i = 0; i < ADDEDS; i++)
+        add_beside(h, &even, &tiles[i % 2], (Added)i);
+    const Rows whole = {dim_const(h->ir, 256), 512, 136, 0, false}; /* nothing is tested */
+    add_beside(h, &some, &tiles[1], AS_RESULT);
+    add_beside(h, &whole, &tiles[0], AS_RESULT);
+    harness_run(h);
 }
 
 static void test_blocks_that_stay(void **state)
@@ -315,6 +468,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types_and_orders), cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_blocks_that_stay), cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_beside),           cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_few_tiles),        cmocka_unit_test(test_single_pieces),
         cmocka_unit_test(test_halves_of_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
