@@ -6,11 +6,20 @@
 
 #include "gpu_attend.h"
 
+/* What is made of a tile of products: weights and their gradients, or one of them, weights first. */
+typedef enum BwdPart { BWD_BOTH, BWD_WEIGHTS, BWD_GRADS } BwdPart;
+
 typedef struct AttendBwd {
     Attend t;
     AttentionBwd b;
     AttendSide q, k, v, dy;
-    uint32_t share;          /* workspace, by head and query */
+    uint32_t share;  /* workspace, by head and query */
+    const Node *lse; /* an input by head and query, or NULL */
+    /* Where it and the share are found without memory, in pairs: the step's queries have theirs in shared memory, from
+     * this element of t.floats on, or NULL; the thread's two rows of the block, in a local array, if it has one. */
+    const KExpr *pairs;
+    uint32_t own;
+    bool owns;
     bool dk, dv;             /* what the blocks of this phase make; neither: dq */
     uint32_t s, ds;          /* accumulators: scores, then weights; their gradients */
     uint32_t sums_d, sums_e; /* of dk or dq; of dv */
@@ -21,6 +30,8 @@ typedef struct AttendBwd {
     const char *sync;       /* the threads that have sums wait for each other */
     Span4 span;
     bool cut;
+    BwdPart part;
+    bool apart; /* gradients of weights follow from weights, without scores */
     /* Gradients of queries are added by turns (gpu_attention_bwd_turns.c). In the workspace are their sums as rows of
      * q.width, and for each tile of queries how many have had the turn, and its span, if that is known by now. The byte
      * of a block's ticket in shared memory. */
@@ -34,6 +45,8 @@ AttendSide *bwd_held(AttendBwd *f, bool second);
 AttendSide *bwd_step(AttendBwd *f, bool second);
 /* Whether gradients of weights are needed, not only weights. */
 bool bwd_needs_grads(const AttendBwd *f);
+/* The pair of a query of the head in work: pair[0] is NULL where there is no such input. */
+void bwd_pair(Lower *lo, const AttendBwd *f, const Ix *t, const KExpr *pair[2]);
 int64_t bwd_most_steps(Lower *lo, AttendBwd *f);
 
 /* Shared memory of results as rows. */

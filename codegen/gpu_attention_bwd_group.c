@@ -14,7 +14,7 @@
 #include "gpu_attend_group.h"
 #include "gpu_attention_bwd.h"
 
-enum { UNSEEN, WHOLE, CUT, MOST_WARPS = 32, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
+enum { UNSEEN, WHOLE, CUT, WARP = 32, MOST_WARPS = 32, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
 /* What is told of a tile of queries, as ints: one of those above, the head, the first query, how many add to the
  * queries' gradients before this block. */
 enum { STATE, HEAD, FIRST, ORDER, TOLD };
@@ -25,6 +25,7 @@ typedef struct Group {
     int64_t second;       /* the second side of what is held: its first byte */
     int64_t ranges, told; /* steps by head; of each stage: their first bytes */
     int64_t room;         /* where warps join what they found */
+    int64_t pairs;        /* of each stage: what its queries have, bwd_pair */
     int64_t laid, bars;   /* by turns: two tiles of gradients of weights; its barriers */
     const KExpr *done;    /* VAR: tiles of the heads before */
 } Group;
@@ -60,7 +61,8 @@ static Group describe(Lower *lo, AttendBwd *f)
     w.ranges = w.g.bars + groups_bar_bytes(&w.g);
     w.room = w.ranges + (f->t.group * 2 + 1) * (int64_t)sizeof(int64_t);
     w.told = w.room + MOST_WARPS * (int64_t)sizeof(int64_t);
-    w.bars = w.told + f->t.stages * told_words(f) * (int64_t)sizeof(int32_t);
+    w.pairs = round_up(w.told + f->t.stages * told_words(f) * (int64_t)sizeof(int32_t), 16);
+    w.bars = w.pairs + f->t.stages * f->t.cols * 2 * (int64_t)sizeof(float);
     f->ticket = w.bars + 2 * (int64_t)sizeof(uint64_t);
     f->t.shared = f->turns ? f->ticket + (int64_t)sizeof(uint64_t) : w.bars;
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
@@ -98,6 +100,15 @@ static const KExpr *told(Lower *lo, const Group *w, const KExpr *i, int64_t what
     at = ke_add(lo, at, ke_int(k, what));
     const KExpr *arg[] = {ke_addr(k, w->f->t.tiles, ke_int(k, w->told)), at};
     return ke_text(k, KT_I32, "((int32_t *)%0)[%1]", arg, 2);
+}
+
+/* The first element of what a step's queries have: of each the first, then of each the second. */
+static const KExpr *pairs_of(Lower *lo, const Group *w, const KExpr *i)
+{
+    Kernel *k = lo->k;
+    const KExpr *stage = ke_index(k, KI_MOD, i, ke_int(k, w->f->t.stages));
+    const KExpr *at = ke_mul(lo, stage, ke_int(k, w->f->t.cols * 2));
+    return copy_let(lo, "pairs", ke_add(lo, ke_int(k, w->pairs / (int64_t)sizeof(float)), at));
 }
 
 static void write(Lower *lo, const KExpr *place, const KExpr *value)
@@ -170,6 +181,32 @@ static void close_heads(Lower *lo, Group *w)
 
 /* ---- those who fill ---- */
 
+/* Pairs of the queries of a step, for which each lane has some: found before the stage is awaited, stored behind. */
+static void tell_pairs(Lower *lo, const Group *w, const KExpr *i)
+{
+    enum { MOST_EACH = 2 };
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    const Dim *t = f->b.a.t;
+    int64_t each = f->t.cols / WARP;
+    const KExpr *pair[MOST_EACH][2],
+        *lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0));
+    ASSERT(each <= MOST_EACH);
+    for (int64_t n = 0; n < each; n++) {
+        const KExpr *at = ke_add(lo, ke_add(lo, f->t0, lane), ke_int(k, n * WARP));
+        at = copy_let(lo, "t", ke_min(lo, at, ke_sub(lo, ke_extent(k, t), ke_int(k, 1))));
+        bwd_pair(lo, f, scope_var(lo, at, t), pair[n]);
+    }
+    groups_await_free(lo, &w->g, 0, i);
+    const KExpr *first = ke_add(lo, pairs_of(lo, w, i), lane);
+    for (int64_t n = 0; n < each; n++)
+        for (int64_t which = 0; which < 2; which++)
+            if (pair[n][which])
+                ks_store(k, lo->scope->block, f->t.floats,
+                         ke_add(lo, first, ke_int(k, which * f->t.cols + n * WARP)),
+                         pair[n][which]);
+}
+
 /* Whether the queries of a step see keys of the block, and all of them: for those who multiply. By a warp. */
 static void tell(Lower *lo, const Group *w, const KExpr *i)
 {
@@ -181,14 +218,15 @@ static void tell(Lower *lo, const Group *w, const KExpr *i)
     const KExpr *arg[] = {bwd_seen(lo, f, rows), bwd_cut(lo, f, f->t.cols, rows)};
     const char *text = arena_printf(lo->arena, "(%%0 ? %%1 ? %d : %d : %d)", CUT, WHOLE, UNSEEN);
     const KExpr *state = copy_let(lo, "state", ke_text(k, KT_I32, text, arg, 2));
+    tell_pairs(lo, w, i);
     groups_thread(lo);
-    groups_await_free(lo, &w->g, 0, i);
     write(lo, told(lo, w, i, STATE), state);
     write(lo, told(lo, w, i, HEAD), lower_index(lo, f->t.h));
     write(lo, told(lo, w, i, FIRST), f->t0);
     if (f->turns)
         write(lo, told(lo, w, i, ORDER), bwd_turns_order(lo, f));
     scope_end(lo);
+    copy_call(lo, "mdl_syncwarp()", NULL, 0); /* then one of them says that the stage is full */
 }
 
 /* The steps of one ring, or of both. The first of its warps tells what they are. */
@@ -304,7 +342,7 @@ static void fill(Lower *lo, Group *w)
 
 /* ---- those who multiply ---- */
 
-static void find_products(Lower *lo, const Group *w, const KExpr *first, const KExpr *second)
+static void begin_products(Lower *lo, const Group *w, const KExpr *first, const KExpr *second)
 {
     AttendBwd *f = w->f;
     f->s = attend_sums(lo, "p", f->t.cols);
@@ -313,6 +351,12 @@ static void find_products(Lower *lo, const Group *w, const KExpr *first, const K
         f->ds = attend_sums(lo, "ds", f->t.cols);
         groups_scores(lo, &w->g, f->ds, ke_int(lo->k, w->second), second, w->g.side[1]);
     }
+}
+
+static void find_products(Lower *lo, const Group *w, const KExpr *first, const KExpr *second)
+{
+    AttendBwd *f = w->f;
+    begin_products(lo, w, first, second);
     groups_wait(lo, 0);
     groups_settle(lo, f->s, f->t.cols);
     if (bwd_needs_grads(f))
@@ -368,11 +412,33 @@ static void add_five(Lower *lo, const Group *w, const KExpr *i, uint32_t dq)
     groups_settle(lo, dq, f->q.width / 2);
 }
 
+/* Weights while the products for their gradients are on their way. For products with weights before these there are
+ * no registers. */
+static void find_apart(Lower *lo, const Group *w, const KExpr *first, const KExpr *second,
+                       const KExpr *cut)
+{
+    AttendBwd *f = w->f;
+    begin_products(lo, w, first, second);
+    groups_wait(lo, 1);
+    groups_settle(lo, f->s, f->t.cols);
+    f->part = BWD_WEIGHTS;
+    bwd_weights(lo, f, cut);
+    groups_wait(lo, 0);
+    groups_settle(lo, f->ds, f->t.cols);
+    f->part = BWD_GRADS;
+    bwd_weights(lo, f, cut);
+    f->part = BWD_BOTH;
+}
+
 static void multiply_step(Lower *lo, const Group *w, const KExpr *i, const KExpr *cut)
 {
     const KExpr *first = groups_stage(lo, &w->g, 0, i), *second = groups_stage(lo, &w->g, 1, i);
-    find_products(lo, w, first, second);
-    bwd_weights(lo, w->f, cut);
+    if (w->f->apart && bwd_needs_grads(w->f)) {
+        find_apart(lo, w, first, second, cut);
+    } else {
+        find_products(lo, w, first, second);
+        bwd_weights(lo, w->f, cut);
+    }
     add_products(lo, w, first, second);
 }
 
@@ -388,10 +454,30 @@ static void release_step(Lower *lo, const Group *w, const KExpr *i)
     groups_release(lo, &w->g, 1, i);
 }
 
+/* The pairs of the thread's own two queries. */
+static void find_own(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    const Dim *t = f->b.a.t;
+    f->own = ks_local(k, lo->scope->block, "own", KT_F32, 4);
+    for (int64_t r = 0; r < 2; r++) {
+        const KExpr *pair[2], *at = ke_add(lo, f->held, ke_add(lo, f->t.row, ke_int(k, r * 8)));
+        at = copy_let(lo, "t", ke_min(lo, at, ke_sub(lo, ke_extent(k, t), ke_int(k, 1))));
+        bwd_pair(lo, f, scope_var(lo, at, t), pair);
+        for (int64_t which = 0; which < 2; which++)
+            if (pair[which])
+                ks_store(k, lo->scope->block, f->own, ke_int(k, r * 2 + which), pair[which]);
+    }
+    f->owns = true;
+}
+
 static void begin_sums(Lower *lo, Group *w)
 {
     w->f->t.threads = w->g.groups * ATTEND_GROUP;
     bwd_begin_sums(lo, w->f);
+    if (!w->f->dk && !w->f->dv)
+        find_own(lo, w);
     groups_await_held(lo, &w->g, ke_int(lo->k, 0));
 }
 
@@ -426,6 +512,7 @@ static void read_told(Lower *lo, Group *w, const KExpr *i)
     f->t.g = NULL;
     f->u0 = f->held;
     f->t0 = copy_let(lo, "t0", as_index(lo, told(lo, w, i, FIRST)));
+    f->pairs = pairs_of(lo, w, i);
 }
 
 static void multiply_queries(Lower *lo, Group *w)
@@ -524,6 +611,7 @@ void bwd_groups_keys(Lower *lo, AttendBwd *f)
 
 void bwd_groups_queries(Lower *lo, AttendBwd *f)
 {
+    f->pairs = NULL;
     Group w = describe(lo, f);
     bwd_begin(lo, f, "queries");
     groups_open(lo, &w.g);
