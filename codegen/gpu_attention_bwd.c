@@ -420,7 +420,8 @@ void bwd_begin(Lower *lo, AttendBwd *f, const char *suffix)
                            : "a tile of queries of a head per block";
     const Dim *lines = keys ? a->s : a->t;
     int64_t tiles = larger(ceil_div(dim_hi(lo->ir, lines), f->t.rows), 1);
-    const Dim *heads = dim_const(lo->ir, (keys ? f->t.kv : f->t.heads) * tiles);
+    bool shared = keys && !f->turns;
+    const Dim *heads = dim_const(lo->ir, (shared ? f->t.kv : f->t.heads) * tiles);
     KPhase *phase = kernel_phase(k, suffix, dim_mul(lo->ir, a->b, heads), doc);
     const KExpr *tile = f->turns ? bwd_turns_begin(lo, f, phase, tiles)
                                  : attend_begin(lo, &f->t, phase, keys, tiles);
@@ -496,9 +497,13 @@ static void walk(Lower *lo, AttendBwd *f,
 void bwd_each_head(Lower *lo, AttendBwd *f)
 {
     Kernel *k = lo->k;
-    f->t.g = scope_loop(
-        lo, &(LoopSpec){
-                .stem = "g", .lo = ke_int(k, 0), .hi = ke_int(k, f->t.group), .extent = f->b.a.g});
+    LoopSpec spec = {
+        .stem = "g", .lo = ke_int(k, 0), .hi = ke_int(k, f->t.group), .extent = f->b.a.g};
+    if (f->turns) {
+        spec.lo = lower_index(lo, f->one);
+        spec.hi = ke_add(lo, spec.lo, ke_int(k, 1));
+    }
+    f->t.g = scope_loop(lo, &spec);
     const KExpr *h = ke_mul(lo, lower_index(lo, f->t.n), ke_int(k, f->t.group));
     h = copy_let(lo, "head", ke_add(lo, h, lower_index(lo, f->t.g)));
     f->t.h = scope_var(lo, h, dim_const(lo->ir, f->t.heads));

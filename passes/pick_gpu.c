@@ -419,7 +419,7 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
 }
 
 /* Of five products, whose gradients of queries are added by turns: two groups have half of the columns each. */
-static const GpuAttend attend_turns[] = {{64, 128, 64, 4}, {128, 128, 64, 4}};
+static const GpuAttend attend_turns[] = {{64, 128, 64, 4}, {128, 128, 64, 3}};
 enum { TURNS_GROUP = 32 /* heads that share keys */ };
 /* Whether turns are the usual way: measured, they were slower everywhere (docs/gpu-status.md). */
 static const bool BY_TURNS = false;
