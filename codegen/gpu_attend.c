@@ -390,6 +390,7 @@ void attend_each(Lower *lo, const Attend *t, const AttendEach *each)
     const KExpr *at = ke_add(lo, ke_add(lo, first, ke_mul(lo, j, ke_int(k, 8))), c);
     at = copy_let(lo, "place", at);
     AttendElement e = {0};
+    e.line = ke_add(lo, ke_add(lo, t->column, ke_mul(lo, j, ke_int(k, 8))), c);
     if (past)
         e.inside = ke_test(k, "<", at, ke_extent(k, cols));
     const Ix *col = clamped(lo, each->turned ? "t" : "u", at, cols, past);
@@ -400,6 +401,7 @@ void attend_each(Lower *lo, const Attend *t, const AttendEach *each)
     e.at = ke_add(lo, ke_mul(lo, j, ke_int(k, 4)), ke_add(lo, ke_mul(lo, r, ke_int(k, 2)), c));
     e.t = each->turned ? col : row;
     e.u = each->turned ? row : col;
+    e.row = r;
     each->fn(lo, &e, each->user);
     for (int i = 0; i < 3; i++)
         scope_end(lo);

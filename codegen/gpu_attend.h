@@ -89,6 +89,8 @@ void attend_values(Lower *lo, const Attend *t, uint32_t acc, uint32_t p, const K
 typedef struct AttendElement {
     const KExpr *at; /* in the accumulator */
     const Ix *t, *u;
+    const KExpr *line,
+        *row; /* which line of those that pass by it is, which of the thread's two rows */
     const KExpr *inside;
 } AttendElement;
 typedef struct AttendEach {

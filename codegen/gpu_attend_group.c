@@ -397,7 +397,7 @@ void groups_fill(Lower *lo, const AttendGroups *g, const Attend *t, uint32_t rin
 /* ---- who multiplies ---- */
 
 /* Rows, cols, depth and columns of a product, by name. */
-static const char *name_shape(Lower *lo, const AttendGroups *g, const AttendSide *s)
+const char *groups_shape(Lower *lo, const AttendGroups *g, const AttendSide *s)
 {
     const char *shape = kernel_name(lo->k, "shape");
     copy_call(lo,
@@ -412,7 +412,7 @@ static const char *name_shape(Lower *lo, const AttendGroups *g, const AttendSide
 static void begin_product(Lower *lo, const AttendGroups *g, const char *what, const AttendSide *s,
                           const KExpr *const *arg)
 {
-    const char *shape = name_shape(lo, g, s);
+    const char *shape = groups_shape(lo, g, s);
     copy_call(lo,
               arena_printf(lo->arena, "mdl_attend_group_%s_%s(%%0, %s%%1, %%2, %s)", what,
                            dtype_info(g->t->operand)->name,
@@ -471,7 +471,7 @@ void groups_pack(Lower *lo, const AttendGroups *g, uint32_t p, uint32_t acc)
 void groups_lay(Lower *lo, const AttendGroups *g, const KExpr *at, uint32_t p, const AttendSide *s)
 {
     Kernel *k = lo->k;
-    const char *shape = name_shape(lo, g, s);
+    const char *shape = groups_shape(lo, g, s);
     const KExpr *arg[] = {ke_addr(k, g->t->tiles, at), ke_addr(k, p, ke_int(k, 0))};
     copy_call(lo, arena_printf(lo->arena, "mdl_attend_lay_packed(%%0, (uint32_t *)%%1, %s)", shape),
               arg, 2);
@@ -487,12 +487,12 @@ void groups_turned(Lower *lo, const AttendGroups *g, uint32_t acc, const KExpr *
     begin_product(lo, g, "turned", s, arg);
 }
 
-void groups_add(Lower *lo, const AttendGroups *g, const KExpr *to, uint32_t acc,
-                const KExpr *const *lines, const AttendSide *s)
+void groups_lay_sums(Lower *lo, const AttendGroups *g, const KExpr *at, uint32_t acc,
+                     const AttendSide *s)
 {
     Kernel *k = lo->k;
-    const char *shape = name_shape(lo, g, s);
-    const KExpr *arg[] = {to, ke_addr(k, acc, ke_int(k, 0)), lines[0], lines[1]};
-    copy_call(lo, arena_printf(lo->arena, "mdl_attend_add(%%0, %%1, (int)(%%2), %%3, %s)", shape),
-              arg, 4);
+    const char *shape = groups_shape(lo, g, s);
+    const KExpr *arg[] = {ke_addr(k, g->t->tiles, at), ke_addr(k, acc, ke_int(k, 0))};
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_lay_sums((float *)%%0, %%1, %s)", shape), arg,
+              2);
 }

@@ -62,6 +62,8 @@ void groups_await(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *
 /* This warp needs tile i no longer. */
 void groups_release(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *i);
 const KExpr *groups_stage(Lower *lo, const AttendGroups *g, uint32_t ring, const KExpr *i);
+/* The name of a constant of the text: rows, cols, depth and columns of a product with a side. */
+const char *groups_shape(Lower *lo, const AttendGroups *g, const AttendSide *s);
 /* Begins acc = a b^T: rows of what is held, at byte a, by a tile at byte b of a side. */
 void groups_scores(Lower *lo, const AttendGroups *g, uint32_t acc, const KExpr *a, const KExpr *b,
                    const AttendSide *s);
@@ -82,9 +84,9 @@ void groups_lay(Lower *lo, const AttendGroups *g, const KExpr *at, uint32_t p, c
 /* Begins acc = those of both groups, turned, times what is held at byte 0, a side like s. */
 void groups_turned(Lower *lo, const AttendGroups *g, uint32_t acc, const KExpr *at,
                    const AttendSide *s);
-/* acc to rows in memory; lines[0]: how many there are, lines[1]: whether they are the first of their sum. */
-void groups_add(Lower *lo, const AttendGroups *g, const KExpr *to, uint32_t acc,
-                const KExpr *const *lines, const AttendSide *s);
+/* acc to shared memory from byte `at` on, for it to be added. */
+void groups_lay_sums(Lower *lo, const AttendGroups *g, const KExpr *at, uint32_t acc,
+                     const AttendSide *s);
 /* All threads that multiply wait for each other. */
 const char *groups_sync(const Lower *lo, const AttendGroups *g);
 

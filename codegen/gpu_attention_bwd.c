@@ -61,6 +61,31 @@ static int64_t pitch_of(const Lower *lo, const AttendSide *s)
     return s->width + lo->k->width;
 }
 
+/* What weights are relative to, as far as it is an input. */
+static const Node *find_lse(Lower *lo, const AttendBwd *f)
+{
+    const Attention *a = &f->b.a;
+    const Dim *dims[] = {a->b, dim_const(lo->ir, f->t.heads), a->t};
+    for (uint32_t i = 0; i < lo->body->inputs.n; i++)
+        if (lo->body->inputs.at[i]->type == type_tensor(lo->ir, DT_F32, 3, dims))
+            return lo->body->inputs.at[i];
+    return NULL;
+}
+
+/* Whether gradients of weights need more of a score than its weight. */
+static bool needs_scores(Lower *lo, const AttentionBwd *b)
+{
+    const Graph *g = lo->body;
+    bool *needs = NEW_ARRAY(lo->arena, bool, g->nodes.n + (size_t)1);
+    for (uint32_t i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        needs[n->id] = n == b->a.dot;
+        for (uint32_t k = 0; k < n->nin && n != b->p; k++)
+            needs[n->id] = needs[n->id] || needs[n->in[k]->id];
+    }
+    return needs[b->ds->id];
+}
+
 static void describe(Lower *lo, AttendBwd *f)
 {
     bool found = attention_find_bwd(lo->body, &f->b);
@@ -77,6 +102,8 @@ static void describe(Lower *lo, AttendBwd *f)
         attend_side(lo, &f->t, sides[i]);
     for (size_t i = 0; f->t.groups && i < COUNT(sides); i++)
         groups_widen(sides[i]);
+    f->lse = find_lse(lo, f);
+    f->apart = !needs_scores(lo, &f->b);
 }
 
 /* ---- what queries share with their gradients ---- */
@@ -160,6 +187,38 @@ bool bwd_needs_grads(const AttendBwd *f)
     return f->dk || !f->dv;
 }
 
+void bwd_pair(Lower *lo, const AttendBwd *f, const Ix *t, const KExpr *pair[2])
+{
+    const Ix *ix[] = {f->t.b, f->t.h, t};
+    pair[0] = f->lse ? lower_value(lo, f->lse, ix) : NULL;
+    pair[1] = copy_let(lo, "share", share_of(lo, f, t));
+}
+
+/* An element of which something is found, and what queries have is near. */
+typedef struct Near {
+    const AttendBwd *f;
+    const AttendElement *e;
+} Near;
+
+static const KExpr *load_near(Lower *lo, const AttendBwd *f, const AttendElement *e, int64_t which)
+{
+    Kernel *k = lo->k;
+    if (!f->pairs)
+        return ke_load(k, f->own, ke_add(lo, ke_mul(lo, e->row, ke_int(k, 2)), ke_int(k, which)));
+    const KExpr *at = ke_add(lo, e->line, ke_int(k, which * f->t.cols));
+    return ke_load(k, f->t.floats, ke_add(lo, f->pairs, at));
+}
+
+/* The input at the element's own query. */
+static const KExpr *find_near(Lower *lo, const Node *n, const Ix *const *ix)
+{
+    const Near *near = lo->user;
+    const AttendBwd *f = near->f;
+    if (n != f->lse || ix[0] != f->t.b || ix[1] != f->t.h || ix[2] != near->e->t)
+        return NULL;
+    return load_near(lo, f, near->e, 0);
+}
+
 static void weight_element(Lower *lo, const AttendElement *e, void *user)
 {
     const AttendBwd *f = user;
@@ -168,24 +227,35 @@ static void weight_element(Lower *lo, const AttendElement *e, void *user)
     KBlock *block = lo->scope->block;
     const Ix *ix[] = {f->t.b, f->t.h, e->t, e->u};
     const KExpr *ds = NULL;
+    Near near = {f, e};
+    bool nearby = f->pairs || f->owns;
+    lo->kept = nearby ? find_near : NULL;
+    lo->user = nearby ? &near : NULL;
     lo->seed_scope = lo->scope;
-    lo->seed[b->a.dot->id] = copy_let(lo, "product", ke_load(k, f->s, e->at));
-    lo->seed[b->a.z->id] = lower_value(lo, f->cut ? b->a.z : b->a.score, ix);
-    const KExpr *x = lower_value(lo, b->p->in[0], ix);
-    x = ke_apply(lo, KT_F32, "mdl_exp2_fast(%0 * %1)", x, ke_num(k, KT_F32, LOG2E));
-    lo->seed[b->p->id] = copy_let(lo, "p", x);
-    if (bwd_needs_grads(f)) {
+    const KExpr *x = copy_let(lo, "product", ke_load(k, f->s, e->at));
+    if (f->part != BWD_GRADS) {
+        lo->seed[b->a.dot->id] = x;
+        lo->seed[b->a.z->id] = lower_value(lo, f->cut ? b->a.z : b->a.score, ix);
+        x = lower_value(lo, b->p->in[0], ix);
+        x = ke_apply(lo, KT_F32, "mdl_exp2_fast(%0 * %1)", x, ke_num(k, KT_F32, LOG2E));
+        x = copy_let(lo, "p", x);
+    }
+    lo->seed[b->p->id] = x;
+    if (bwd_needs_grads(f) && f->part != BWD_WEIGHTS) {
         lo->seed[b->grad->id] = copy_let(lo, "grad", ke_load(k, f->ds, e->at));
-        lo->seed[b->share->id] = copy_let(lo, "share", share_of(lo, f, e->t));
+        lo->seed[b->share->id] =
+            copy_let(lo, "share", nearby ? load_near(lo, f, e, 1) : share_of(lo, f, e->t));
         ds = lower_value(lo, b->ds, ix);
     }
-    if (f->dv)
+    if (f->part == BWD_WEIGHTS || (f->part == BWD_BOTH && f->dv))
         ks_store(k, block, f->s, e->at, inside(lo, e, lo->seed[b->p->id]));
     if (ds)
         ks_store(k, block, f->ds, e->at, inside(lo, e, ds));
     lo->seed[b->a.dot->id] = lo->seed[b->grad->id] = lo->seed[b->share->id] = NULL;
     lo->seed[b->a.z->id] = lo->seed[b->p->id] = NULL;
     lo->seed_scope = NULL;
+    lo->kept = NULL;
+    lo->user = NULL;
 }
 
 void bwd_weights(Lower *lo, AttendBwd *f, const KExpr *cut)
@@ -350,7 +420,8 @@ void bwd_begin(Lower *lo, AttendBwd *f, const char *suffix)
                            : "a tile of queries of a head per block";
     const Dim *lines = keys ? a->s : a->t;
     int64_t tiles = larger(ceil_div(dim_hi(lo->ir, lines), f->t.rows), 1);
-    const Dim *heads = dim_const(lo->ir, (keys ? f->t.kv : f->t.heads) * tiles);
+    bool shared = keys && !f->turns;
+    const Dim *heads = dim_const(lo->ir, (shared ? f->t.kv : f->t.heads) * tiles);
     KPhase *phase = kernel_phase(k, suffix, dim_mul(lo->ir, a->b, heads), doc);
     const KExpr *tile = f->turns ? bwd_turns_begin(lo, f, phase, tiles)
                                  : attend_begin(lo, &f->t, phase, keys, tiles);
@@ -426,9 +497,13 @@ static void walk(Lower *lo, AttendBwd *f,
 void bwd_each_head(Lower *lo, AttendBwd *f)
 {
     Kernel *k = lo->k;
-    f->t.g = scope_loop(
-        lo, &(LoopSpec){
-                .stem = "g", .lo = ke_int(k, 0), .hi = ke_int(k, f->t.group), .extent = f->b.a.g});
+    LoopSpec spec = {
+        .stem = "g", .lo = ke_int(k, 0), .hi = ke_int(k, f->t.group), .extent = f->b.a.g};
+    if (f->turns) {
+        spec.lo = lower_index(lo, f->one);
+        spec.hi = ke_add(lo, spec.lo, ke_int(k, 1));
+    }
+    f->t.g = scope_loop(lo, &spec);
     const KExpr *h = ke_mul(lo, lower_index(lo, f->t.n), ke_int(k, f->t.group));
     h = copy_let(lo, "head", ke_add(lo, h, lower_index(lo, f->t.g)));
     f->t.h = scope_var(lo, h, dim_const(lo->ir, f->t.heads));

@@ -14,10 +14,10 @@
 #include "gpu_attend_group.h"
 #include "gpu_attention_bwd.h"
 
-enum { UNSEEN, WHOLE, CUT, MOST_WARPS = 32, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
-/* What is told of a tile of queries, as ints: one of those above, the head, the first query, how many add to the
- * queries' gradients before this block. */
-enum { STATE, HEAD, FIRST, ORDER, TOLD };
+enum { UNSEEN, WHOLE, CUT, WARP = 32, MOST_WARPS = 32, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
+/* What is told of a tile of queries, as ints: one of those above, the head, the first query; by turns also the sample,
+ * for which there is no register. */
+enum { STATE, HEAD, FIRST, SAMPLE, TOLD };
 
 typedef struct Group {
     AttendBwd *f;
@@ -25,8 +25,10 @@ typedef struct Group {
     int64_t second;       /* the second side of what is held: its first byte */
     int64_t ranges, told; /* steps by head; of each stage: their first bytes */
     int64_t room;         /* where warps join what they found */
-    int64_t laid, bars;   /* by turns: two tiles of gradients of weights; its barriers */
-    const KExpr *done;    /* VAR: tiles of the heads before */
+    int64_t pairs;        /* of each stage: what its queries have, bwd_pair */
+    /* By turns: two tiles of gradients of weights, sums of queries; its barriers. */
+    int64_t laid, sums, bars;
+    const KExpr *done; /* VAR: tiles of the heads before */
 } Group;
 
 /* ---- shape ---- */
@@ -39,7 +41,13 @@ static int64_t laid_bytes(const AttendBwd *f)
 
 static int64_t told_words(const AttendBwd *f)
 {
-    return f->turns ? TOLD : ORDER;
+    return f->turns ? TOLD : SAMPLE;
+}
+
+/* Sums of a step's queries, from where they are added to others. */
+static int64_t sums_bytes(const AttendBwd *f)
+{
+    return f->t.cols * f->q.width * (int64_t)sizeof(float);
 }
 
 static Group describe(Lower *lo, AttendBwd *f)
@@ -55,12 +63,14 @@ static Group describe(Lower *lo, AttendBwd *f)
     w.second = groups_tile_bytes(bwd_held(f, false), f->t.rows);
     int64_t held = w.second + groups_tile_bytes(bwd_held(f, true), f->t.rows);
     w.laid = held;
-    held += f->turns ? 2 * laid_bytes(f) : 0;
+    w.sums = held + 2 * laid_bytes(f);
+    held = f->turns ? w.sums + sums_bytes(f) : held;
     w.g.bars = larger(groups_rings(&w.g, held), bwd_rows_bytes(lo, f));
     w.ranges = w.g.bars + groups_bar_bytes(&w.g);
     w.room = w.ranges + (f->t.group * 2 + 1) * (int64_t)sizeof(int64_t);
     w.told = w.room + MOST_WARPS * (int64_t)sizeof(int64_t);
-    w.bars = w.told + f->t.stages * told_words(f) * (int64_t)sizeof(int32_t);
+    w.pairs = round_up(w.told + f->t.stages * told_words(f) * (int64_t)sizeof(int32_t), 16);
+    w.bars = w.pairs + f->t.stages * f->t.cols * 2 * (int64_t)sizeof(float);
     f->ticket = w.bars + 2 * (int64_t)sizeof(uint64_t);
     f->t.shared = f->turns ? f->ticket + (int64_t)sizeof(uint64_t) : w.bars;
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
@@ -98,6 +108,15 @@ static const KExpr *told(Lower *lo, const Group *w, const KExpr *i, int64_t what
     at = ke_add(lo, at, ke_int(k, what));
     const KExpr *arg[] = {ke_addr(k, w->f->t.tiles, ke_int(k, w->told)), at};
     return ke_text(k, KT_I32, "((int32_t *)%0)[%1]", arg, 2);
+}
+
+/* The first element of what a step's queries have: of each the first, then of each the second. */
+static const KExpr *pairs_of(Lower *lo, const Group *w, const KExpr *i)
+{
+    Kernel *k = lo->k;
+    const KExpr *stage = ke_index(k, KI_MOD, i, ke_int(k, w->f->t.stages));
+    const KExpr *at = ke_mul(lo, stage, ke_int(k, w->f->t.cols * 2));
+    return copy_let(lo, "pairs", ke_add(lo, ke_int(k, w->pairs / (int64_t)sizeof(float)), at));
 }
 
 static void write(Lower *lo, const KExpr *place, const KExpr *value)
@@ -148,7 +167,9 @@ static const KExpr *open_steps(Lower *lo, const Group *w, const KExpr **step)
                                .hi = f->to,
                                .extent = dim_const(lo->ir, bwd_most_steps(lo, f))});
     *step = lo->var[lo->nvar - 1].at;
-    const KExpr *i = ke_sub(lo, *step, f->from);
+    const KExpr *i = ke_sub(lo, *step, f->from), *last = ke_sub(lo, f->to, ke_int(lo->k, 1));
+    if (f->turns) /* from the last queries on */
+        *step = copy_let(lo, "at", ke_sub(lo, last, i));
     return copy_let(lo, "i", w->done ? ke_add(lo, w->done, i) : i);
 }
 
@@ -170,6 +191,32 @@ static void close_heads(Lower *lo, Group *w)
 
 /* ---- those who fill ---- */
 
+/* Pairs of the queries of a step, for which each lane has some: found before the stage is awaited, stored behind. */
+static void tell_pairs(Lower *lo, const Group *w, const KExpr *i)
+{
+    enum { MOST_EACH = 2 };
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    const Dim *t = f->b.a.t;
+    int64_t each = f->t.cols / WARP;
+    const KExpr *pair[MOST_EACH][2],
+        *lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0));
+    ASSERT(each <= MOST_EACH);
+    for (int64_t n = 0; n < each; n++) {
+        const KExpr *at = ke_add(lo, ke_add(lo, f->t0, lane), ke_int(k, n * WARP));
+        at = copy_let(lo, "t", ke_min(lo, at, ke_sub(lo, ke_extent(k, t), ke_int(k, 1))));
+        bwd_pair(lo, f, scope_var(lo, at, t), pair[n]);
+    }
+    groups_await_free(lo, &w->g, 0, i);
+    const KExpr *first = ke_add(lo, pairs_of(lo, w, i), lane);
+    for (int64_t n = 0; n < each; n++)
+        for (int64_t which = 0; which < 2; which++)
+            if (pair[n][which])
+                ks_store(k, lo->scope->block, f->t.floats,
+                         ke_add(lo, first, ke_int(k, which * f->t.cols + n * WARP)),
+                         pair[n][which]);
+}
+
 /* Whether the queries of a step see keys of the block, and all of them: for those who multiply. By a warp. */
 static void tell(Lower *lo, const Group *w, const KExpr *i)
 {
@@ -181,14 +228,15 @@ static void tell(Lower *lo, const Group *w, const KExpr *i)
     const KExpr *arg[] = {bwd_seen(lo, f, rows), bwd_cut(lo, f, f->t.cols, rows)};
     const char *text = arena_printf(lo->arena, "(%%0 ? %%1 ? %d : %d : %d)", CUT, WHOLE, UNSEEN);
     const KExpr *state = copy_let(lo, "state", ke_text(k, KT_I32, text, arg, 2));
+    tell_pairs(lo, w, i);
     groups_thread(lo);
-    groups_await_free(lo, &w->g, 0, i);
     write(lo, told(lo, w, i, STATE), state);
     write(lo, told(lo, w, i, HEAD), lower_index(lo, f->t.h));
     write(lo, told(lo, w, i, FIRST), f->t0);
     if (f->turns)
-        write(lo, told(lo, w, i, ORDER), bwd_turns_order(lo, f));
+        write(lo, told(lo, w, i, SAMPLE), lower_index(lo, f->t.b));
     scope_end(lo);
+    copy_call(lo, "mdl_syncwarp()", NULL, 0); /* then one of them says that the stage is full */
 }
 
 /* The steps of one ring, or of both. The first of its warps tells what they are. */
@@ -256,7 +304,32 @@ static void turn_call(Lower *lo, const Group *w, const char *call, int64_t numbe
     copy_call(lo, call, arg, i ? 2 : 1);
 }
 
-/* For each step, by a thread that does nothing else: waits for the turn, lets the block add, and passes it on. */
+/* Sums to memory, and the turn to the next block; the room for sums is free as soon as they are read. */
+static void add_sums(Lower *lo, const Group *w, const KExpr *seen, const KExpr *first)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    const char *size = arena_printf(lo->arena, "%lld)", (long long)sums_bytes(f));
+    const KExpr *word = bwd_turns_word(lo, f);
+    const KExpr *arg[] = {bwd_turns_sums(lo, f), ke_addr(k, f->t.tiles, ke_int(k, w->sums))};
+    scope_if(lo, seen);
+    scope_if(lo, first);
+    copy_call(lo, arena_printf(lo->arena, "mdl_bulk_store(%%0, %%1, %s", size), arg, 2);
+    scope_end(lo);
+    scope_if(lo, ke_apply(lo, KT_BOOL, "!%0", first, NULL));
+    copy_call(lo, arena_printf(lo->arena, "mdl_bulk_add(%%0, %%1, %s", size), arg, 2);
+    scope_end(lo);
+    copy_call(lo, "mdl_tma_commit()", NULL, 0);
+    copy_call(lo, "mdl_tma_wait(0)", NULL, 0);
+    scope_end(lo);
+    turn_call(lo, w, "mdl_mbar_arrive((uint64_t *)%0)", 0, NULL);
+    scope_if(lo, seen);
+    copy_call(lo, "mdl_bulk_wait(0)", NULL, 0);
+    copy_call(lo, "mdl_turn_pass(%0)", &word, 1);
+    scope_end(lo);
+}
+
+/* For each step, by a thread that does nothing else: waits for the turn and for sums, adds them, and passes it on. */
 static void take_turns(Lower *lo, Group *w)
 {
     Kernel *k = lo->k;
@@ -269,15 +342,13 @@ static void take_turns(Lower *lo, Group *w)
     f->t0 = copy_let(lo, "first", ke_mul(lo, step, ke_int(k, f->t.cols)));
     bwd_span(lo, f, f->t0, f->t.cols);
     const KExpr *seen = copy_let(lo, "seen", bwd_seen(lo, f, f->t.rows));
-    const KExpr *word = bwd_turns_word(lo, f), *arg[] = {word, bwd_turns_order(lo, f)};
+    const KExpr *order = copy_let(lo, "order", bwd_turns_order(lo, f));
+    const KExpr *arg[] = {bwd_turns_word(lo, f), order};
     scope_if(lo, seen);
     copy_call(lo, "mdl_turn_await(%0, (int32_t)(%1))", arg, 2);
     scope_end(lo);
-    turn_call(lo, w, "mdl_mbar_arrive((uint64_t *)%0)", 0, NULL);
     turn_call(lo, w, "mdl_mbar_wait((uint64_t *)%0, (int)%1 & 1)", 1, i);
-    scope_if(lo, seen);
-    copy_call(lo, "mdl_turn_pass(%0)", &word, 1);
-    scope_end(lo);
+    add_sums(lo, w, seen, copy_let(lo, "one", ke_test(k, "==", order, ke_int(k, 0))));
     scope_end(lo);
     close_heads(lo, w);
     scope_end(lo);
@@ -304,7 +375,7 @@ static void fill(Lower *lo, Group *w)
 
 /* ---- those who multiply ---- */
 
-static void find_products(Lower *lo, const Group *w, const KExpr *first, const KExpr *second)
+static void begin_products(Lower *lo, const Group *w, const KExpr *first, const KExpr *second)
 {
     AttendBwd *f = w->f;
     f->s = attend_sums(lo, "p", f->t.cols);
@@ -313,6 +384,12 @@ static void find_products(Lower *lo, const Group *w, const KExpr *first, const K
         f->ds = attend_sums(lo, "ds", f->t.cols);
         groups_scores(lo, &w->g, f->ds, ke_int(lo->k, w->second), second, w->g.side[1]);
     }
+}
+
+static void find_products(Lower *lo, const Group *w, const KExpr *first, const KExpr *second)
+{
+    AttendBwd *f = w->f;
+    begin_products(lo, w, first, second);
     groups_wait(lo, 0);
     groups_settle(lo, f->s, f->t.cols);
     if (bwd_needs_grads(f))
@@ -347,11 +424,59 @@ static const KExpr *laid_at(Lower *lo, const Group *w, const KExpr *i)
     return ke_add(lo, ke_int(k, w->laid), half);
 }
 
-/* The same, and dq = the products of the gradients of weights, of all groups, with the keys. */
-static void add_five(Lower *lo, const Group *w, const KExpr *i, uint32_t dq)
+/* Weights while the products for their gradients are on their way. For products with weights before these there are
+ * no registers. */
+static void find_apart(Lower *lo, const Group *w, const KExpr *first, const KExpr *second,
+                       const KExpr *cut)
+{
+    AttendBwd *f = w->f;
+    begin_products(lo, w, first, second);
+    groups_wait(lo, 1);
+    groups_settle(lo, f->s, f->t.cols);
+    f->part = BWD_WEIGHTS;
+    bwd_weights(lo, f, cut);
+    groups_wait(lo, 0);
+    groups_settle(lo, f->ds, f->t.cols);
+    f->part = BWD_GRADS;
+    bwd_weights(lo, f, cut);
+    f->part = BWD_BOTH;
+}
+
+static void find_weights(Lower *lo, const Group *w, const KExpr *first, const KExpr *second,
+                         const KExpr *cut)
+{
+    if (w->f->apart && bwd_needs_grads(w->f)) {
+        find_apart(lo, w, first, second, cut);
+        return;
+    }
+    find_products(lo, w, first, second);
+    bwd_weights(lo, w->f, cut);
+}
+
+static void multiply_step(Lower *lo, const Group *w, const KExpr *i, const KExpr *cut)
+{
+    const KExpr *first = groups_stage(lo, &w->g, 0, i), *second = groups_stage(lo, &w->g, 1, i);
+    find_weights(lo, w, first, second, cut);
+    add_products(lo, w, first, second);
+}
+
+static void tell_sums(Lower *lo, const Group *w, const KExpr *i, uint32_t dq)
+{
+    turn_call(lo, w, "mdl_mbar_wait((uint64_t *)%0, (int)%1 & 1 ^ 1)", 0, i);
+    if (dq) {
+        groups_lay_sums(lo, &w->g, ke_int(lo->k, w->sums), dq, &w->f->q);
+        copy_call(lo, "mdl_fence_async()", NULL, 0);
+    }
+    turn_call(lo, w, "mdl_attend_arrive((uint64_t *)%0)", 1, NULL);
+}
+
+/* A step of five products: dq, those of the gradients of weights of all groups with the keys, are told while the last
+ * one is on its way. */
+static void multiply_five(Lower *lo, const Group *w, const KExpr *i, const KExpr *cut)
 {
     AttendBwd *f = w->f;
     const KExpr *first = groups_stage(lo, &w->g, 0, i), *second = groups_stage(lo, &w->g, 1, i);
+    find_weights(lo, w, first, second, cut);
     uint32_t p = groups_weights(lo, &w->g), ds = groups_weights(lo, &w->g);
     groups_pack(lo, &w->g, p, f->s);
     groups_pack(lo, &w->g, ds, f->ds);
@@ -360,20 +485,15 @@ static void add_five(Lower *lo, const Group *w, const KExpr *i, uint32_t dq)
     groups_lay(lo, &w->g, laid, ds, w->g.side[0]);
     copy_call(lo, "mdl_fence_async()", NULL, 0);
     copy_call(lo, f->sync, NULL, 0);
-    groups_values(lo, &w->g, f->sums_d, ds, first, w->g.side[0]);
+    uint32_t dq = attend_sums(lo, "dq", f->q.width / 2);
     groups_turned(lo, &w->g, dq, laid, w->g.side[0]);
-    groups_wait(lo, 0);
+    groups_values(lo, &w->g, f->sums_d, ds, first, w->g.side[0]);
+    groups_wait(lo, 1);
     groups_settle(lo, f->sums_e, f->dy.width);
-    groups_settle(lo, f->sums_d, f->q.width);
     groups_settle(lo, dq, f->q.width / 2);
-}
-
-static void multiply_step(Lower *lo, const Group *w, const KExpr *i, const KExpr *cut)
-{
-    const KExpr *first = groups_stage(lo, &w->g, 0, i), *second = groups_stage(lo, &w->g, 1, i);
-    find_products(lo, w, first, second);
-    bwd_weights(lo, w->f, cut);
-    add_products(lo, w, first, second);
+    tell_sums(lo, w, i, dq);
+    groups_wait(lo, 0);
+    groups_settle(lo, f->sums_d, f->q.width);
 }
 
 static void await_step(Lower *lo, const Group *w, const KExpr *i)
@@ -388,10 +508,30 @@ static void release_step(Lower *lo, const Group *w, const KExpr *i)
     groups_release(lo, &w->g, 1, i);
 }
 
+/* The pairs of the thread's own two queries. */
+static void find_own(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    AttendBwd *f = w->f;
+    const Dim *t = f->b.a.t;
+    f->own = ks_local(k, lo->scope->block, "own", KT_F32, 4);
+    for (int64_t r = 0; r < 2; r++) {
+        const KExpr *pair[2], *at = ke_add(lo, f->held, ke_add(lo, f->t.row, ke_int(k, r * 8)));
+        at = copy_let(lo, "t", ke_min(lo, at, ke_sub(lo, ke_extent(k, t), ke_int(k, 1))));
+        bwd_pair(lo, f, scope_var(lo, at, t), pair);
+        for (int64_t which = 0; which < 2; which++)
+            if (pair[which])
+                ks_store(k, lo->scope->block, f->own, ke_int(k, r * 2 + which), pair[which]);
+    }
+    f->owns = true;
+}
+
 static void begin_sums(Lower *lo, Group *w)
 {
     w->f->t.threads = w->g.groups * ATTEND_GROUP;
     bwd_begin_sums(lo, w->f);
+    if (!w->f->dk && !w->f->dv)
+        find_own(lo, w);
     groups_await_held(lo, &w->g, ke_int(lo->k, 0));
 }
 
@@ -424,8 +564,13 @@ static void read_told(Lower *lo, Group *w, const KExpr *i)
     const KExpr *head = copy_let(lo, "head", as_index(lo, told(lo, w, i, HEAD)));
     f->t.h = scope_var(lo, head, dim_const(lo->ir, f->t.heads));
     f->t.g = NULL;
+    if (f->turns) {
+        const KExpr *b = copy_let(lo, "b", as_index(lo, told(lo, w, i, SAMPLE)));
+        f->t.b = scope_var(lo, b, f->b.a.b);
+    }
     f->u0 = f->held;
     f->t0 = copy_let(lo, "t0", as_index(lo, told(lo, w, i, FIRST)));
+    f->pairs = pairs_of(lo, w, i);
 }
 
 static void multiply_queries(Lower *lo, Group *w)
@@ -442,34 +587,29 @@ static void multiply_queries(Lower *lo, Group *w)
     bwd_results(lo, w->f);
 }
 
-/* A tile's part of the gradients of the queries is added when it is the block's turn. */
 static void multiply_by_turns(Lower *lo, Group *w)
 {
-    Kernel *k = lo->k;
     AttendBwd *f = w->f;
     const KExpr *seen, *cut;
     begin_sums(lo, w);
     const KExpr *i = open_queries(lo, w, &seen, &cut);
-    uint32_t dq = attend_sums(lo, "dq", f->q.width / 2);
+    seen = copy_let(lo, "seen", seen);
     scope_if(lo, seen);
     read_told(lo, w, i);
-    cut = copy_let(lo, "cut", cut);
-    find_products(lo, w, groups_stage(lo, &w->g, 0, i), groups_stage(lo, &w->g, 1, i));
-    bwd_weights(lo, f, cut);
-    add_five(lo, w, i, dq);
+    multiply_five(lo, w, i, copy_let(lo, "cut", cut));
     scope_end(lo);
-    read_told(lo, w, i); /* once more: meanwhile there were no registers for it */
-    const KExpr *order = copy_let(lo, "order", told(lo, w, i, ORDER));
-    const KExpr *lines[] = {ke_sub(lo, ke_extent(k, f->b.a.t), f->t0),
-                            ke_test(k, "==", order, ke_int(k, 0))};
+    scope_if(lo, ke_apply(lo, KT_BOOL, "!%0", seen, NULL));
+    tell_sums(lo, w, i, 0);
+    scope_end(lo);
     release_step(lo, w, i);
-    turn_call(lo, w, "mdl_mbar_wait((uint64_t *)%0, (int)%1 & 1)", 0, i);
-    scope_if(lo, seen);
-    groups_add(lo, &w->g, bwd_turns_sums(lo, f), dq, lines, &f->q);
     scope_end(lo);
-    turn_call(lo, w, "mdl_attend_arrive((uint64_t *)%0)", 1, NULL);
-    scope_end(lo);
-    bwd_results(lo, f);
+    bwd_turns_again(lo, f);
+    if (f->t.group == 1) {
+        bwd_results(lo, f);
+        return;
+    }
+    bwd_turns_put(lo, f, false, groups_shape(lo, &w->g, &f->q));
+    bwd_turns_put(lo, f, true, groups_shape(lo, &w->g, &f->dy));
 }
 
 static void multiply_keys(Lower *lo, Group *w)
@@ -524,6 +664,7 @@ void bwd_groups_keys(Lower *lo, AttendBwd *f)
 
 void bwd_groups_queries(Lower *lo, AttendBwd *f)
 {
+    f->pairs = NULL;
     Group w = describe(lo, f);
     bwd_begin(lo, f, "queries");
     groups_open(lo, &w.g);

@@ -136,9 +136,12 @@ typedef struct Copies { /* of a thread */
     uint32_t n, cap, groups; /* groups: committed */
 } Copies;
 
-/* Of TMA, that is not done. */
+/* Of TMA, that is not done. A run of floats lies in shared memory at box.smem too; `read`: that memory may be used
+ * again. */
 typedef struct Transfer {
     MdlBox box;
+    MdlBulk bulk; /* to: NULL: a box */
+    bool read;
     TensorMap map;
     Mbar *mbar; /* of a load */
     uint32_t group;
@@ -344,6 +347,8 @@ bool tma_step(Simt *s); /* one load happens; false: there is none */
 void tma_begin_block(Simt *s);
 void tma_end_block(Simt *s);
 void tma_leave(Simt *s, int thread);
+/* The running thread tells others that it has written: a fault while it has not waited for what it stores. */
+void tma_told(Simt *s, int line);
 void tma_free(Simt *s);
 
 /* ---- wgmma.c ---- */

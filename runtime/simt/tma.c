@@ -6,7 +6,7 @@
 #include "fragments.h"
 #include "tensormap.h"
 
-enum { SMEM_ALIGN = 128 };
+enum { SMEM_ALIGN = 128, BULK_ALIGN = 16 };
 
 static TensorMap read_map(Simt *s, const MdlBox *box, int line)
 {
@@ -28,11 +28,14 @@ static TensorMap read_map(Simt *s, const MdlBox *box, int line)
 static Access smem_access(const Transfer *t, AccessKind kind)
 {
     return (Access){.at = t->box.smem,
-                    .bytes = (size_t)tensormap_box_bytes(&t->map),
-                    .align = SMEM_ALIGN,
+                    .bytes =
+                        t->bulk.to ? (size_t)t->bulk.bytes : (size_t)tensormap_box_bytes(&t->map),
+                    .align = t->bulk.to ? BULK_ALIGN : SMEM_ALIGN,
                     .kind = kind,
                     .shared = true,
-                    .call = kind == ACCESS_WRITE ? "mdl_tma_load" : "mdl_tma_store",
+                    .call = t->bulk.to             ? "mdl_bulk"
+                            : kind == ACCESS_WRITE ? "mdl_tma_load"
+                                                   : "mdl_tma_store",
                     .where = AT(t->line)};
 }
 
@@ -92,10 +95,19 @@ static void move_line(const Simt *s, const Transfer *t, const BoxLine *l, bool l
     }
 }
 
+static void move_bulk(const Transfer *t)
+{
+    const float *from = t->bulk.smem;
+    for (int i = 0; i < t->bulk.bytes / (int)sizeof(float); i++)
+        t->bulk.to[i] = t->bulk.add ? t->bulk.to[i] + from[i] : from[i];
+}
+
 static void move(Simt *s, Transfer *t, bool load)
 {
     const Access a = smem_access(t, load ? ACCESS_WRITE : ACCESS_READ);
-    for (uint32_t z = 0; z < t->map.box[2]; z++)
+    if (t->bulk.to)
+        move_bulk(t);
+    for (uint32_t z = 0; z < t->map.box[2] && !t->bulk.to; z++)
         for (uint32_t y = 0; y < t->map.box[1]; y++) {
             const BoxLine l = box_line(s, t, y, z);
             move_line(s, t, &l, load);
@@ -108,6 +120,28 @@ static void move(Simt *s, Transfer *t, bool load)
 
 /* ---- begin ---- */
 
+/* Also says who reads shared memory from now on, or writes it. */
+static Transfer *queue(Simt *s, Transfers *q, Transfer *t)
+{
+    if (s->launch->check) {
+        const Access a = smem_access(t, t->box.bar ? ACCESS_WRITE : ACCESS_READ);
+        t->unit = view_begin_unit(s, s->face.thread);
+        shadow_begin(s, &a, &t->unit);
+    }
+    if (q->n == q->cap) {
+        uint32_t cap = q->cap ? 2 * q->cap : 8;
+        Transfer *more = realloc(q->at, cap * sizeof(*more));
+        if (!more) {
+            report(s, FAULT_LAUNCH, AT(t->line), "no memory for a transfer");
+            launch_stop(s);
+        }
+        q->at = more;
+        q->cap = cap;
+    }
+    q->at[q->n++] = *t;
+    return &q->at[q->n - 1];
+}
+
 static Transfer *begin(Simt *s, Transfers *q, const MdlBox *box, int line)
 {
     bool load = box->bar != NULL;
@@ -118,22 +152,7 @@ static Transfer *begin(Simt *s, Transfers *q, const MdlBox *box, int line)
     access_bounds(s, &a);
     grid_access(s, &tensor);
     check_tensor(s, &t, load ? ACCESS_READ : ACCESS_WRITE);
-    if (s->launch->check) {
-        t.unit = view_begin_unit(s, s->face.thread);
-        shadow_begin(s, &a, &t.unit);
-    }
-    if (q->n == q->cap) {
-        uint32_t cap = q->cap ? 2 * q->cap : 8;
-        Transfer *more = realloc(q->at, cap * sizeof(*more));
-        if (!more) {
-            report(s, FAULT_LAUNCH, AT(line), "no memory for a transfer");
-            launch_stop(s);
-        }
-        q->at = more;
-        q->cap = cap;
-    }
-    q->at[q->n++] = t;
-    return &q->at[q->n - 1];
+    return queue(s, q, &t);
 }
 
 static void load_one(Simt *s, const MdlBox *box, int line)
@@ -173,6 +192,25 @@ static void store(MdlEngine *e, const MdlBox *box, int line)
     begin(s, &s->stores[s->face.thread], box, line);
 }
 
+static void bulk(MdlEngine *e, const MdlBulk *bulk, int line)
+{
+    Simt *s = simt_of(e);
+    Transfers *q = &s->stores[s->face.thread];
+    Transfer t = {.box = {.smem = (void *)bulk->smem}, .bulk = *bulk, .line = line};
+    t.group = q->groups;
+    Access from = smem_access(&t, ACCESS_READ);
+    Access to = {.at = bulk->to,
+                 .bytes = (size_t)bulk->bytes,
+                 .align = BULK_ALIGN,
+                 .kind = ACCESS_WRITE,
+                 .call = "mdl_bulk",
+                 .where = AT(line)};
+    access_bounds(s, &from);
+    access_check(s, &to);
+    grid_access(s, &to);
+    queue(s, q, &t);
+}
+
 /* ---- end ---- */
 
 bool tma_step(Simt *s)
@@ -196,24 +234,48 @@ static void commit(MdlEngine *e)
     s->stores[s->face.thread].groups++;
 }
 
-static void wait(MdlEngine *e, int groups, int line)
+/* Floats stay noted until their thread waits for all that is written. */
+static void finish(Simt *s, int groups, bool all)
 {
-    Simt *s = simt_of(e);
     Transfers *q = &s->stores[s->face.thread];
     uint32_t kept = 0, done = q->groups > (uint32_t)groups ? q->groups - (uint32_t)groups : 0;
-    UNUSED(line);
     for (uint32_t i = 0; i < q->n; i++) {
         Transfer t = q->at[i];
-        if (t.group >= done) {
-            q->at[kept++] = t;
-            continue;
+        bool now = t.group < done;
+        if (now && !t.read) {
+            move(s, &t, false);
+            if (t.unit.view)
+                view_acquire(s, s->face.thread, t.unit.view);
+            view_drop(s, t.unit.view);
+            t.unit.view = NULL;
+            t.read = true;
         }
-        move(s, &t, false);
-        if (t.unit.view)
-            view_acquire(s, s->face.thread, t.unit.view);
-        view_drop(s, t.unit.view);
+        if (!now || (t.bulk.to && !all))
+            q->at[kept++] = t;
     }
     q->n = kept;
+}
+
+static void wait(MdlEngine *e, int groups, int line)
+{
+    UNUSED(line);
+    finish(simt_of(e), groups, false);
+}
+
+static void bulk_wait(MdlEngine *e, int groups, int line)
+{
+    UNUSED(line);
+    finish(simt_of(e), groups, true);
+}
+
+void tma_told(Simt *s, int line)
+{
+    const Transfers *q = &s->stores[s->face.thread];
+    if (!q->n)
+        return;
+    report(s, FAULT_IN_FLIGHT, AT(line),
+           "others are told of what line %d stores, and nobody has waited for it", q->at[0].line);
+    launch_stop(s);
 }
 
 static void forget(Simt *s, Transfers *q)
@@ -226,9 +288,12 @@ static void forget(Simt *s, Transfers *q)
 void tma_leave(Simt *s, int thread)
 {
     Transfers *q = &s->stores[thread];
-    if (q->n)
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < q->n; i++)
+        n += !q->at[i].read;
+    if (n)
         report(s, FAULT_IN_FLIGHT, AT(q->at[0].line),
-               "a thread ends without having waited for %u stores", q->n);
+               "a thread ends without having waited for %u stores", n);
     forget(s, q);
 }
 
@@ -268,5 +333,7 @@ void tma_install(MdlEngine *e)
     e->tma_store = store;
     e->tma_commit = commit;
     e->tma_wait = wait;
+    e->bulk = bulk;
+    e->bulk_wait = bulk_wait;
     e->fence_async = fence_async;
 }

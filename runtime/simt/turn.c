@@ -36,6 +36,7 @@ static void turn_await(MdlEngine *e, const int32_t *turn, int32_t passed, int li
 static void turn_pass(MdlEngine *e, int32_t *turn, int line)
 {
     Simt *s = simt_of(e);
+    tma_told(s, line);
     if (s->launch->check)
         blocks_fence(s);
     check_word(s, turn, "mdl_turn_pass", line);

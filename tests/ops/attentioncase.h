@@ -113,8 +113,9 @@ static inline const Node *group_of(const Graph *g, const char *cls)
     return NULL;
 }
 
-/* tol16: for operands of 16 bits. */
-static inline void add_case(Harness *h, const Node *group, const char *name, double tol16)
+/* tol16: for operands of 16 bits. gpu: a configuration that is not the one of `pick`, or NULL. */
+static inline void add_case_as(Harness *h, const Node *group, const char *name, double tol16,
+                               const PickConfig *gpu)
 {
     const Def *def = node_def(group);
     const Attr *config = node_ints(group, "config");
@@ -130,7 +131,15 @@ static inline void add_case(Harness *h, const Node *group, const char *name, dou
             spec.tol = tol16;
     for (uint32_t i = 0; i < config->n; i++)
         spec.config[i] = config->ints[i];
+    spec.ngpu = gpu ? gpu->n : 0;
+    for (uint32_t i = 0; i < spec.ngpu; i++)
+        spec.gpu[i] = gpu->ints[i];
     case_add(h, &spec);
+}
+
+static inline void add_case(Harness *h, const Node *group, const char *name, double tol16)
+{
+    add_case_as(h, group, name, tol16, NULL);
 }
 
 /* ---- run-time sizes ---- */

@@ -85,11 +85,11 @@ MDL_FN int mdl_attend_ticket(int32_t *counter, int32_t *room)
     return *room;
 }
 
-/* By a warp: n floats. */
+/* By a warp: n floats, in eights of which there are 64 to the next one. */
 MDL_FN void mdl_attend_clear(float *p, int n)
 {
     for (int i = mdl_lane(); i < n; i += 32)
-        p[i] = 0;
+        p[i / 8 * 512 + i % 8] = 0;
     mdl_syncwarp();
 }
 

@@ -185,7 +185,7 @@ MDL_ATTEND_GROUP_VALUES(f16)
 
 /* ---- gradients of queries, by turns ---- */
 
-/* Barriers of a block that adds in turn: it has the turn; what is added is written. */
+/* Barriers of a block that adds in turn: there is room for what is added; it lies there. */
 MDL_FN void mdl_attend_turn_open(uint64_t *at, int groups)
 {
     if (mdl_thread() == 0) {
@@ -231,23 +231,31 @@ MDL_FN void mdl_attend_lay_packed(void *tile, const uint32_t *p, MdlAttendGroup 
 MDL_ATTEND_GROUP_TURNED(bf16)
 MDL_ATTEND_GROUP_TURNED(f16)
 
-/* These to memory, rows of t.columns of which there are `lines`: they are the first of their sum, or are added. */
-MDL_FN void mdl_attend_add(float *to, const float *x, int lines, int first, MdlAttendGroup t)
+/* These to shared memory, from where they are added to others: 8 columns of all 64 queries after the other, so that
+ * neither this meets in a bank, nor a row is read in small parts. */
+MDL_FN void mdl_attend_lay_sums(float *to, const float *x, MdlAttendGroup t)
 {
     int lane = mdl_lane(), row = mdl_warp() % 4 * 16 + lane / 4;
-    float *at = to + row * t.columns + mdl_warp() / 4 * (t.columns / 2) + lane % 4 * 2;
+    float *at = to + mdl_warp() / 4 * (t.columns / 2) * 64 + row * 8 + lane % 4 * 2;
+    MDL_UNROLL
+    for (int j = 0; j < t.columns / 16; j++) {
+        mdl_store2_f32(at + j * 512, x[j * 4], x[j * 4 + 1]);
+        mdl_store2_f32(at + j * 512 + 64, x[j * 4 + 2], x[j * 4 + 3]);
+    }
+}
+
+/* The group's sums to rows of t.columns in memory, of which there are `lines`. */
+MDL_FN void mdl_attend_put(float *to, const float *x, int lines, MdlAttendGroup t)
+{
+    int lane = mdl_lane(), row = mdl_warp() * 16 + lane / 4;
+    float *at = to + (int64_t)row * t.columns + lane % 4 * 2;
     MDL_UNROLL
     for (int r = 0; r < 2; r++) {
         if (row + r * 8 >= lines)
             break;
         MDL_UNROLL
-        for (int j = 0; j < t.columns / 16; j++) {
-            float *pair = at + r * 8 * t.columns + j * 8;
-            if (first)
-                mdl_store2_f32(pair, x[j * 4 + r * 2], x[j * 4 + r * 2 + 1]);
-            else
-                mdl_add2_f32(pair, x[j * 4 + r * 2], x[j * 4 + r * 2 + 1]);
-        }
+        for (int j = 0; j < t.columns / 8; j++)
+            mdl_store2_f32(at + r * 8 * t.columns + j * 8, x[j * 4 + r * 2], x[j * 4 + r * 2 + 1]);
     }
 }
 

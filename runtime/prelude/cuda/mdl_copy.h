@@ -133,6 +133,23 @@ MDL_FN void mdl_tma_store_2d(const MdlTensorMap *map, const void *smem, int x, i
         : "memory");
 }
 
+/* Floats of shared memory, a multiple of 16 bytes at such places, go to memory, or are added to what is there. */
+MDL_FN void mdl_bulk_store(float *to, const void *smem, int bytes)
+{
+    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(
+                     __cvta_generic_to_global(to)),
+                 "r"(mdl_shared_at(smem)), "r"(bytes)
+                 : "memory");
+}
+
+MDL_FN void mdl_bulk_add(float *to, const void *smem, int bytes)
+{
+    asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%0], [%1], %2;" ::"l"(
+                     __cvta_generic_to_global(to)),
+                 "r"(mdl_shared_at(smem)), "r"(bytes)
+                 : "memory");
+}
+
 MDL_FN void mdl_tma_commit(void)
 {
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
@@ -190,6 +207,8 @@ MDL_FN void mdl_tma_share_3d(void *smem, const MdlTensorMap *map, uint64_t *bar,
 
 /* Until at most n groups of stores of this thread still read shared memory. */
 #define mdl_tma_wait(n) asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(n) : "memory")
+/* .. have not written all. */
+#define mdl_bulk_wait(n) asm volatile("cp.async.bulk.wait_group %0;" ::"n"(n) : "memory")
 #endif
 
 #endif

@@ -112,19 +112,6 @@ MDL_FN void mdl_turn_pass(int32_t *turn)
     asm volatile("red.release.gpu.global.add.s32 [%0], 1;" ::"l"(turn) : "memory");
 }
 
-/* Adds to two floats at a multiple of their size, and waits for nothing. Sums are the same always only where
- * others add in turn. */
-MDL_FN void mdl_add2_f32(float *p, float x, float y)
-{
-#ifdef MDL_SM90
-    asm volatile("red.relaxed.gpu.global.add.v2.f32 [%0], {%1, %2};" ::"l"(p), "f"(x), "f"(y)
-                 : "memory");
-#else
-    atomicAdd(p, x);
-    atomicAdd(p + 1, y);
-#endif
-}
-
 /* ---- grids: waits for the launch before this one; lets the next one begin ---- */
 
 #ifdef MDL_SM90

@@ -54,6 +54,13 @@ typedef struct MdlBox {
     int rank, at[3], blocks;
 } MdlBox;
 
+/* A run of floats that goes to memory, or is added there, as TMA does. */
+typedef struct MdlBulk {
+    float *to;
+    const void *smem;
+    int bytes, add;
+} MdlBulk;
+
 /* m64 n k16. A lies in shared memory, or with a4 in registers. */
 typedef struct MdlWgmma {
     MdlMmaType type;
@@ -94,6 +101,8 @@ struct MdlEngine {
     void (*tma_store)(MdlEngine *, const MdlBox *, int line);
     void (*tma_commit)(MdlEngine *);
     void (*tma_wait)(MdlEngine *, int groups, int line);
+    void (*bulk)(MdlEngine *, const MdlBulk *, int line);
+    void (*bulk_wait)(MdlEngine *, int groups, int line);
     void (*wgmma)(MdlEngine *, const MdlWgmma *, int line);
     void (*registers)(MdlEngine *, int n, int line);
     void (*wgmma_fence)(MdlEngine *);

@@ -83,12 +83,6 @@ MDL_SIMT_FN void mdl_turn_pass_at(int32_t *turn, int line)
 #define mdl_turn_pass(turn) mdl_turn_pass_at((turn), __LINE__)
 
 /* No atomic operation to the checks: others must add in turn. */
-MDL_FN void mdl_add2_f32(float *p, float x, float y)
-{
-    p[0] += x;
-    p[1] += y;
-}
-
 /* ---- grids: waits for the launch before this one; lets the next one begin, which here is always later ---- */
 
 MDL_SIMT_FN void mdl_grid_wait(void)
@@ -283,7 +277,20 @@ MDL_SIMT_FN void mdl_tma_wait_at(int groups, int line)
 {
     mdl_engine->tma_wait(mdl_engine, groups, line);
 }
-#define mdl_tma_wait(groups)  mdl_tma_wait_at((groups), __LINE__)
+#define mdl_tma_wait(groups) mdl_tma_wait_at((groups), __LINE__)
+
+MDL_SIMT_FN void mdl_bulk_at(const MdlBulk *bulk, int line)
+{
+    mdl_engine->bulk(mdl_engine, bulk, line);
+}
+#define mdl_bulk_store(to, smem, bytes) mdl_bulk_at(&(MdlBulk){(to), (smem), (bytes), 0}, __LINE__)
+#define mdl_bulk_add(to, smem, bytes)   mdl_bulk_at(&(MdlBulk){(to), (smem), (bytes), 1}, __LINE__)
+
+MDL_SIMT_FN void mdl_bulk_wait_at(int groups, int line)
+{
+    mdl_engine->bulk_wait(mdl_engine, groups, line);
+}
+#define mdl_bulk_wait(groups) mdl_bulk_wait_at((groups), __LINE__)
 
 #define mdl_prefetch_map(map) ((void)(map))
 
