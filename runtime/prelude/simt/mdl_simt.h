@@ -287,6 +287,12 @@ MDL_SIMT_FN void mdl_tma_wait_at(int groups, int line)
 
 #define mdl_prefetch_map(map) ((void)(map))
 
+MDL_SIMT_FN void mdl_prefetch_run_at(const void *p, int bytes, int line)
+{
+    mdl_engine->prefetch(mdl_engine, p, bytes, line);
+}
+#define mdl_prefetch_run(p, bytes) mdl_prefetch_run_at((p), (bytes), __LINE__)
+
 /* ---- clusters ---- */
 
 #define MDL_CLUSTER(n) (n)
