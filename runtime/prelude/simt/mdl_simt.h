@@ -374,6 +374,11 @@ MDL_FN float mdl_flush(float x)
     return __builtin_fabsf(x) < 0x1p-126f ? x * 0 : x;
 }
 
+MDL_FN uint32_t mdl_masked_over(uint32_t x, uint32_t mask, uint32_t over)
+{
+    return (x & mask) | over;
+}
+
 MDL_FN float mdl_exp2_fast(float x)
 {
     return mdl_flush(__builtin_exp2f(x));
