@@ -539,8 +539,6 @@ static void emit_head(Emit *e, const KPhase *p)
             emit_head_part(e, p, *++c);
     }
     sb_printf(&e->sb, "\n{\n%s", e->d->open);
-    if (p->waits)
-        sb_puts(&e->sb, e->d->wait);
     if (p->waits && !p->stays)
         sb_puts(&e->sb, e->d->launch);
 }
@@ -569,6 +567,17 @@ static void emit_task(Emit *e, const KPhase *p)
                   (unsigned long long)k->workspace, (unsigned long long)k->scratch);
 }
 
+/* From here on memory of the device may be touched, and extents lie there. */
+static void emit_wait(Emit *e, const KPhase *p, const Uses *u)
+{
+    if (p->waits)
+        sb_puts(&e->sb, e->d->wait);
+    for (uint32_t id = 0; id < dim_sym_count(e->k->ir); id++)
+        if (u->sym[id])
+            sb_printf(&e->sb, "    const int64_t %s = a->block[%u];\n", extent_name(e, id),
+                      slot_of_dim(e, id));
+}
+
 static void emit_phase(Emit *e, const KPhase *p)
 {
     Uses u = {.buf = NEW_ARRAY(e->arena, bool, e->k->bufs.n + 1),
@@ -585,10 +594,9 @@ static void emit_phase(Emit *e, const KPhase *p)
     emit_place_in_model(e, e->k->span, e->k->path);
     emit_head(e, p);
     e->depth = 1;
-    for (uint32_t id = 0; id < dim_sym_count(e->k->ir); id++)
-        if (u.sym[id])
-            sb_printf(&e->sb, "    const int64_t %s = a->block[%u];\n", extent_name(e, id),
-                      slot_of_dim(e, id));
+    bool early = p->waits && p->ahead.n > 0;
+    if (!early)
+        emit_wait(e, p, &u);
     if (p->threads && !p->stays)
         emit_task(e, p);
     bool table = false;
@@ -599,6 +607,10 @@ static void emit_phase(Emit *e, const KPhase *p)
     for (uint32_t i = 0; i < e->k->bufs.n; i++)
         if (u.buf[i] && e->k->bufs.at[i].kind != KB_LOCAL)
             emit_pointer(e, &e->k->bufs.at[i]);
+    if (early) {
+        emit_block(e, &p->ahead);
+        emit_wait(e, p, &u);
+    }
     emit_block(e, &p->body);
     sb_puts(&e->sb, "}\n");
 }

@@ -3,7 +3,7 @@
 #ifndef MDL_GPU_COPY_H
 #define MDL_GPU_COPY_H
 
-#include "lower.h"
+#include "gemm.h"
 
 /* The input that is read for n as it lies, through views, gathers and casts that only widen, with the index in it of
  * what is at ix (IR_MAX_RANK long, changed) in n; or NULL. */
@@ -35,6 +35,20 @@ const KExpr *share_open(Lower *lo, const ShareSpec *s);
 void share_open_rows(Lower *lo, const ShareSpec *s, int64_t per, const KExpr **row,
                      const KExpr **item);
 void share_close(Lower *lo);
+
+/* gpu_ahead.c: the first bytes of `count` lines of the right side of a product, from line `first` on. */
+typedef struct AheadLines {
+    const Gemm *g;
+    const KExpr *first;
+    int64_t count, bytes;
+} AheadLines;
+/* Whether a phase of so many tasks may ask for memory before it waits for the launch before it. */
+bool ahead_may(const Lower *lo, const Dim *tasks);
+/* Asks for them, in the scope of a phase's `ahead`: a thread for each line; no line that it finds only by reading. */
+void ahead_ask(Lower *lo, const AheadLines *l);
+
+/* What such a scope came to: empty where it asks for nothing. */
+KBlock ahead_of(const KBlock *b);
 
 /* A statement of a helper's call; a name for a value. */
 void copy_call(Lower *lo, const char *text, const KExpr *const *arg, uint32_t n);

@@ -18,6 +18,9 @@ enum {
     VECTORS = 4, /* of columns of a block, where those lie side by side */
     TURNS = 4,   /* of a thread over the depth, at least */
     MOST_THREADS = 256,
+    /* Bytes that a block asks for before it waits, for each of its threads: what waits on a GPU that is full of such
+     * blocks (132 times 2048 threads) is 35 MB, and its second-level cache has 50. */
+    AHEAD = 128,
     LEAST_DEPTH = 128,
     LEAST_ELEMENTS = 1 << 14
 };
@@ -372,6 +375,43 @@ static void one_block(Lower *lo, Skinny *s, const KExpr *task)
     scope_end(lo);
 }
 
+/* ---- before the launch before has ended ---- */
+
+/* What a block reads first: dot by dot, of all its columns side by side. */
+static void ask_set(Lower *lo, const Skinny *s, const KExpr *task)
+{
+    Kernel *k = lo->k;
+    const Gemm *g = s->set->dot[0];
+    const KExpr *count = ke_int(k, larger(ceil_div(dim_hi(lo->ir, g->right.rows), s->columns), 1));
+    bool one = dim_equals(g->nbatch, 1);
+    const KExpr *batch = one ? ke_int(k, 0) : ke_index(k, KI_DIV, task, count);
+    gemm_set_batch(s->set, scope_var(lo, batch, g->nbatch));
+    const KExpr *of = one ? task : ke_index(k, KI_MOD, task, count);
+    const KExpr *n0 = copy_let(lo, "from", ke_mul(lo, of, ke_int(k, s->columns)));
+    int64_t left = s->threads * AHEAD / s->columns;
+    for (uint32_t d = 0; d < s->set->n; d++) {
+        const Gemm *gd = s->set->dot[d];
+        ahead_ask(lo, &(AheadLines){gd, n0, s->columns, left});
+        left -= dim_hi(lo->ir, gd->depth) * dtype_info(gd->right.node->type->dtype)->bytes;
+    }
+}
+
+static KBlock ask_sets(Lower *lo, const Skinny *sets, uint32_t n, const Dim *all)
+{
+    KPhase early = {0};
+    GemmRanges ranges = {.before = dim_const(lo->ir, 0), .alone = n == 1};
+    if (!ahead_may(lo, all))
+        return early.body;
+    scope_begin(lo, &early);
+    for (uint32_t i = 0; i < n; i++) {
+        const KExpr *task = gemm_open_range(lo, &ranges, tasks_of(lo, &sets[i]));
+        if (sets[i].dots)
+            ask_set(lo, &sets[i], task);
+        scope_end(lo);
+    }
+    return ahead_of(&early.body);
+}
+
 /* All sets have blocks of as many threads, those of the longest depth. */
 static void run_sets(Lower *lo, Skinny *sets, uint32_t n)
 {
@@ -390,6 +430,7 @@ static void run_sets(Lower *lo, Skinny *sets, uint32_t n)
     KPhase *phase = kernel_phase(k, "", all, "some columns of the result per block");
     phase->threads = (uint32_t)threads;
     uint32_t sums = kernel_shared(k, "sums", DT_F32, floats);
+    phase->ahead = ask_sets(lo, sets, n, all);
     scope_begin(lo, phase);
     team_begin(lo, phase, threads);
     prologue_in_task(lo);

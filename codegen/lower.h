@@ -24,7 +24,8 @@ typedef struct GenInfo {
     const char *real, *integer; /* template for float, for other operands */
     const char *fast;           /* of f32 on a GPU, within 2^-21 (mdl_fast.h); NULL: real */
     ValueFn value;
-    const char *better; /* folds to an index: whether %0 replaces %1 */
+    const char *better;  /* folds to an index: whether %0 replaces %1 */
+    const char *widened; /* integers of a byte or less: a vector of them as floats, on a GPU */
 } GenInfo;
 
 const GenInfo *gen_info(OpKind op);

@@ -9,6 +9,10 @@
     {                            \
         .real = f, .fast = quick \
     }
+#define CODES(i, w)                 \
+    {                               \
+        .integer = i, .widened = w, \
+    }
 #define VALUE(fn)   \
     {               \
         .value = fn \

@@ -99,17 +99,40 @@ static const char *class_of(DType dt, bool vector)
     return t == KT_BOOL ? "_mask" : ktype_suffix(ktype_vector(t));
 }
 
+/* W integers of a byte or less become floats without an instruction that converts, on a GPU: mdl_codes.h; or NULL. */
+static const KExpr *widen_small(Lower *lo, const Node *cast, const Ix *const *ix)
+{
+    const Node *n = cast->in[0];
+    const DTypeInfo *from = dtype_info(n->type->dtype);
+    bool vector = index_vector_var(lo, ix, cast->type->rank) != NO_VAR;
+    if (!lo->k->threads || !vector || !dtype_is_float(cast->type->dtype))
+        return NULL;
+    const char *text = gen_info(n->op)->widened;
+    if (text) {
+        const KExpr *arg[3];
+        ASSERT(n->nin <= COUNT(arg));
+        for (uint32_t i = 0; i < n->nin; i++)
+            arg[i] = lower_spread(lo, lower_value(lo, n->in[i], ix));
+        return ke_text(lo->k, KT_VF, text, arg, n->nin);
+    }
+    if (from->bytes != 1 || from->kind == DK_BOOLEAN || dtype_is_float(n->type->dtype))
+        return NULL;
+    const KExpr *x = lower_value(lo, n, ix);
+    return x->type == KT_VI ? ke_apply(lo, KT_VF, "mdl_cast_small_vf(%0)", x, NULL) : NULL;
+}
+
 const KExpr *value_cast(Lower *lo, const Node *n, const Ix *const *ix)
 {
     DType from = n->in[0]->type->dtype, to = n->type->dtype;
     bool vectors = dtype_has_vector(from) && dtype_has_vector(to);
     if (!vectors && index_vector_var(lo, ix, n->type->rank) != NO_VAR)
         return NULL;
-    const KExpr *e = lower_value(lo, n->in[0], ix);
+    const KExpr *small = vectors ? widen_small(lo, n, ix) : NULL;
+    const KExpr *e = small ? small : lower_value(lo, n->in[0], ix);
     bool vector = ktype_is_vector(e->type);
     KType t = vector ? ktype_vector(ktype_of(to)) : ktype_of(to);
     const char *a = class_of(from, vector), *b = class_of(to, vector);
-    if (strcmp(a, b) != 0)
+    if (!small && strcmp(a, b) != 0)
         e = ke_apply(lo, t, arena_printf(lo->arena, "mdl_cast%s%s(%%0)", a, b), e, NULL);
     bool narrow = dtype_info(to)->bytes < 4 && dtype_info(to)->kind != DK_BOOLEAN;
     if (!narrow || from == to || lo->stored[n->id])

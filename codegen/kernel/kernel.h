@@ -118,6 +118,9 @@ typedef struct KPhase {
     /* for the launch before it, which need not have ended when it begins */
     bool waits;
     const char *doc;
+    /* before it waits, of a phase whose teams are blocks, all of whose tasks are known when compiled: asks for memory
+     * that will be read, and touches none */
+    KBlock ahead;
     KBlock body;
 } KPhase;
 

@@ -171,6 +171,11 @@ void kernel_print(const Kernel *k, StrBuf *sb)
         if (ph->threads)
             sb_printf(sb, " threads %u team %u shared %u", ph->threads, ph->team, ph->shared);
         sb_puts(sb, "\n");
+        if (ph->ahead.n > 0) {
+            sb_puts(sb, " before it waits:\n");
+            block(&p, &ph->ahead, 1);
+            sb_puts(sb, " then:\n");
+        }
         block(&p, &ph->body, 1);
     }
 }

@@ -171,6 +171,44 @@ static void block(Checker *c, const KBlock *b)
         stmt(c, b->at[i]);
 }
 
+/* What stands before the wait reads neither memory of the device nor extents, which lie there, too. */
+static void only_known(const Checker *c, const KExpr *e)
+{
+    if (!e)
+        return;
+    int64_t v;
+    need(c, e->kind != KE_LOAD && e->kind != KE_SLOT, "a read before the launch before has ended",
+         NULL);
+    need(c, e->kind != KE_EXTENT || dim_is_const(e->dim, &v), "an extent before the wait", NULL);
+    only_known(c, e->index);
+    for (uint32_t i = 0; i < e->narg; i++)
+        only_known(c, e->arg[i]);
+}
+
+static void only_asks(const Checker *c, const KBlock *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const KStmt *s = b->at[i];
+        need(c, s->kind != KS_STORE && s->kind != KS_FOR, "more than asking before the wait", NULL);
+        only_known(c, s->value);
+        only_asks(c, &s->body);
+    }
+}
+
+static void check_ahead(Checker *c)
+{
+    const KPhase *p = c->phase;
+    int64_t tasks;
+    if (p->ahead.n == 0)
+        return;
+    need(c, p->threads > 0 && p->team == p->threads && !p->stays && dim_is_const(p->tasks, &tasks),
+         "a phase that cannot begin early", NULL);
+    uint32_t mark = c->names.n;
+    only_asks(c, &p->ahead);
+    block(c, &p->ahead);
+    leave(c, mark);
+}
+
 void kernel_verify(const Kernel *k)
 {
     for (uint32_t i = 0; i < k->phases.n; i++) {
@@ -180,6 +218,7 @@ void kernel_verify(const Kernel *k)
             BUG("kernel %s: blocks of %u threads in teams of %u", p->name, p->threads, p->team);
         Checker c = {.k = k, .phase = &k->phases.at[i], .types = map_new(k->arena)};
         declare(&c, sym(k->ir->syms, "task"), KT_I64);
+        check_ahead(&c);
         block(&c, &c.phase->body);
     }
 }

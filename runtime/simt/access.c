@@ -2,6 +2,8 @@
  * in checked kernels, of every access. */
 #include "engine.h"
 
+enum { PREFETCH_UNIT = 16 };
+
 bool access_is_shared(const Simt *s, const void *at)
 {
     uintptr_t offset = (uintptr_t)at - (uintptr_t)s->memory;
@@ -171,8 +173,26 @@ static void misaligned(MdlEngine *e, const void *p, int64_t bytes, const void *f
     launch_stop(s);
 }
 
+/* Nothing is read, so it may be asked for before the launch before has ended; but the address has to exist. */
+static void prefetch(MdlEngine *e, const void *p, int bytes, int line)
+{
+    Simt *s = simt_of(e);
+    const Access a = {.at = p,
+                      .bytes = (size_t)bytes,
+                      .align = PREFETCH_UNIT,
+                      .call = "mdl_prefetch_run",
+                      .where = AT(line)};
+    if (bytes <= 0 || bytes % PREFETCH_UNIT) {
+        report(s, FAULT_ALIGN, AT(line), "mdl_prefetch_run of %d bytes: no multiple of %d", bytes,
+               PREFETCH_UNIT);
+        launch_stop(s);
+    }
+    access_bounds(s, &a);
+}
+
 void access_install(MdlEngine *e)
 {
+    e->prefetch = prefetch;
     e->atomic_add = atomic_add;
     e->access = plain_access;
     e->misaligned = misaligned;

@@ -94,13 +94,15 @@ static void kernels_begin_early(void **state)
 {
     Tool *tool = *state;
     static const char head[] = "const MdlArgs *a = MDL_ARGS;\n",
-                      wait[] = "const MdlArgs *a = MDL_ARGS;\n    mdl_grid_wait();\n";
+                      early[] = "const MdlArgs *a = MDL_ARGS;\n    mdl_grid_launch();\n",
+                      wait[] = "MDL_ARGS;\n    mdl_grid_wait();\n",
+                      then[] = "    mdl_grid_launch();\n    mdl_grid_wait();\n";
     const char *text = GOOD(tool, "dump", "p.mdl", "--source", "--target", "cuda:sm_90a");
     assert_true(count(text, head) > 10);
-    assert_int_equal(count(text, wait), count(text, head));
+    assert_int_equal(count(text, wait) + count(text, early), count(text, head));
     assert_int_equal(count(text, "mdl_grid_wait"), count(text, head));
-    assert_in_range(count(text, "mdl_grid_wait();\n    mdl_grid_launch();\n"), 10,
-                    count(text, head) - 1);
+    assert_int_equal(count(text, then), count(text, early));
+    assert_in_range(count(text, early), 10, count(text, head) - 1);
     text = GOOD(tool, "dump", "p.mdl", "--source", "--target", "cuda:sm_80");
     assert_true(count(text, head) > 10);
     assert_int_equal(count(text, "mdl_grid"), 0);

@@ -90,13 +90,14 @@ static void test_lines(void **state)
     }
 }
 
-/* Lines of several chunks, by warps and by blocks of both sizes, from both ends, also where a vector is no part of
+/* Lines of several chunks, by warps, by blocks of both sizes and by parts, from both ends, also where a vector is no part of
  * a line, and lines that lie across; of one sign, so that the bound is tight. */
 static void test_long(void **state)
 {
     UNUSED(state);
     static const int across[] = {1, 3001, 3}, warps[] = {5, 700, 1}, whole[] = {1, 1024, 2},
-                     blocks[] = {3, 4100, 1}, odd[] = {2, 9001, 1}, wide[] = {1, 36000, 1};
+                     blocks[] = {3, 4100, 1}, odd[] = {2, 9001, 1}, across_long[] = {1, 8200, 2},
+                     wide[] = {1, 36000, 1};
     static const LineCase cases[] = {
         {OP_CUMSUM, "prefix", DT_F32, wide, 1, 0, 1, 0, 1},
         {OP_CUMSUM, "prefix", DT_F32, odd, 1, 1, 1, 0, 1},
@@ -111,7 +112,9 @@ static void test_long(void **state)
         {OP_CUMPROD, "prefix", DT_I32, blocks, 1, 0, 1, 0, 0},
         {OP_CUMPROD, "prefix", DT_F32, blocks, 1, 0, 1, 0, 2},
         {OP_ARGSORT, "sort", DT_F32, odd, 1, 1, 1, 0, 0},
+        {OP_ARGSORT, "sort", DT_F32, across_long, 1, 1, 1, 0, 0},
         {OP_ARGSORT, "sort", DT_I64, blocks, 1, 0, 1, 0, 0},
+        {OP_ARGSORT, "sort", DT_F64, odd, 1, 0, 1, 0, 0},
     };
     Harness *h = harness_new("sm_80");
     for (size_t i = 0; i < COUNT(cases); i++)
@@ -128,11 +131,13 @@ static void test_dynamic(void **state)
         bool gpu = v >= COUNT(values);
         Harness *h = harness_new(gpu ? "sm_80" : NULL);
         int value = gpu ? longer[v - COUNT(values)] : values[v];
-        const Dim *d[] = {harness_dim(h, "B", 0, gpu ? 9000 : 40, value),
-                          dim_const(h->ir, gpu ? 2 : 24)};
+        const Dim *run = harness_dim(h, "B", 0, gpu ? 9000 : 40, value),
+                  *fixed = dim_const(h->ir, gpu ? 2 : 24);
         for (int64_t axis = 0; axis < 2; axis++)
             for (int sort = 0; sort < 2; sort++) {
                 Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+                const bool along = gpu && sort && axis; /* of very long lines, by parts */
+                const Dim *d[] = {along ? fixed : run, along ? run : fixed};
                 const Node *x =
                     graph_input(g, sym(h->ir->syms, "x"), type_tensor(h->ir, DT_F32, 2, d));
                 Attr attr[] = {{.kind = AK_INT, .i = axis}, {.kind = AK_INT, .i = 1}};

@@ -103,6 +103,32 @@ static void products_on(const char *isa)
     harness_run(h);
 }
 
+/* What becomes of the codes has no rounding: numbers of 8 bits, and of 4 at each place of a word, to the bit. */
+static void test_codes(void **state)
+{
+    UNUSED(state);
+    static const Quant of_words = {.n = 70, .k = 264};
+    static const char *const isas[] = {"generic", "sm_80", "sm_90a"};
+    static const DType types[] = {DT_I8, DT_U8, DT_I32};
+    for (size_t t = 0; t < COUNT(isas); t++) {
+        Harness *h = harness_new(isas[t]);
+        for (size_t i = 0; i < COUNT(types); i++) {
+            bool words = types[i] == DT_I32;
+            Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+            const Type *type = shape(h, types[i], 2, 70, words ? 33 : 263);
+            const Node *q = graph_input(g, sym(h->ir->syms, "codes"), type);
+            graph_result(g, sym(h->ir->syms, "y"),
+                         words ? numbers_of_words(h, g, &of_words, q) : graph_cast(g, DT_F32, q));
+            case_add(h, &(CaseSpec){.name = dtype_info(types[i])->name,
+                                    .body = g,
+                                    .cls = "map",
+                                    .config = {1024},
+                                    .nconfig = 1});
+        }
+        harness_run(h);
+    }
+}
+
 static void test_avx512(void **state)
 {
     UNUSED(state);
@@ -131,10 +157,8 @@ static void test_gpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_avx512),
-        cmocka_unit_test(test_avx2),
-        cmocka_unit_test(test_generic),
-        cmocka_unit_test(test_gpu),
+        cmocka_unit_test(test_codes),   cmocka_unit_test(test_avx512), cmocka_unit_test(test_avx2),
+        cmocka_unit_test(test_generic), cmocka_unit_test(test_gpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
  * not finite past the end, epilogues, storage in 16 bits, run-time extents, every instruction set. */
 #include "kernelcase.h"
 
-static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80"};
+static const char *const isas[] = {"avx512", "avx2", "generic", "sm_80", "sm_90a"};
 static const int64_t usual[5] = {14, 32, 256, 112, 2048};
 
 typedef struct Skinny {

@@ -168,6 +168,60 @@ static void break_condition(Kernel *k, KBlock *b)
     ks_if(k, b, ke_int(k, 1));
 }
 
+/* A phase of a GPU that asks for the first element of an input before it waits; as it may. */
+static KBlock *ask_early(Kernel *k)
+{
+    KPhase *p = &k->phases.at[0];
+    p->threads = p->team = 32;
+    p->tasks = dim_const(k->ir, 3);
+    const KExpr *at = ke_addr(k, 0, index_var(k, "task"));
+    ks_call(k, &p->ahead, ke_text(k, KT_PTR, "mdl_prefetch(%0)", &at, 1));
+    return &p->ahead;
+}
+
+static void early(Kernel *k, KBlock *b)
+{
+    UNUSED(b);
+    ask_early(k);
+}
+
+static void break_early_read(Kernel *k, KBlock *b)
+{
+    UNUSED(b);
+    ks_let(k, ask_early(k), "x", ke_load(k, 0, ke_int(k, 0)));
+}
+
+static void break_early_store(Kernel *k, KBlock *b)
+{
+    UNUSED(b);
+    ks_store(k, ask_early(k), 1, ke_int(k, 0), ke_num(k, KT_F32, 0));
+}
+
+static const Dim *of_the_run(Kernel *k)
+{
+    return dim_of(k->ir, dim_declare(k->ir, sym(k->ir->syms, "N"), 0, 9));
+}
+
+static void break_early_extent(Kernel *k, KBlock *b)
+{
+    UNUSED(b);
+    ks_let(k, ask_early(k), "n", ke_extent(k, of_the_run(k)));
+}
+
+static void break_early_tasks(Kernel *k, KBlock *b)
+{
+    UNUSED(b);
+    ask_early(k);
+    k->phases.at[0].tasks = of_the_run(k);
+}
+
+static void break_early_teams(Kernel *k, KBlock *b)
+{
+    UNUSED(b);
+    ask_early(k);
+    k->phases.at[0].threads = 64;
+}
+
 /* kernel_verify stops the process: it runs in a child. */
 static bool dies(BreakFn fn)
 {
@@ -190,10 +244,13 @@ static bool dies(BreakFn fn)
 static void test_verify(void **state)
 {
     UNUSED(state);
-    static const BreakFn breaks[] = {break_undeclared, break_scope, break_type,
-                                     break_input,      break_store, break_twice,
-                                     break_argument,   break_step,  break_condition};
+    static const BreakFn breaks[] = {break_undeclared,  break_scope,       break_type,
+                                     break_input,       break_store,       break_twice,
+                                     break_argument,    break_step,        break_condition,
+                                     break_early_read,  break_early_store, break_early_extent,
+                                     break_early_tasks, break_early_teams};
     assert_false(dies(NULL));
+    assert_false(dies(early));
     for (size_t i = 0; i < COUNT(breaks); i++)
         if (!dies(breaks[i]))
             fail_msg("break %zu was not noticed", i);

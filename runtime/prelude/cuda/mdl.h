@@ -161,6 +161,7 @@ MDL_FN uint32_t mdl_shared_at(const void *p)
 #include "mdl_attend_group.h"
 #include "mdl_bins.h"
 #include "mdl_block_sort.h"
+#include "mdl_codes.h"
 #include "mdl_scores.h"
 #include "mdl_shift.h"
 #include "mdl_skinny.h"

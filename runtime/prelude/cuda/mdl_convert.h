@@ -17,6 +17,14 @@ MDL_FN float mdl_widen_f16(uint16_t h)
     return x;
 }
 
+/* x & mask | over in one instruction; the compiler makes two of two constants. */
+MDL_FN uint32_t mdl_masked_over(uint32_t x, uint32_t mask, uint32_t over)
+{
+    uint32_t r;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(r) : "r"(x), "r"(mask), "r"(over));
+    return r;
+}
+
 /* The nearest number of 10 bits of fraction, ties away from 0: an operand of tf32. */
 MDL_FN uint32_t mdl_round_tf32(float x)
 {

@@ -102,6 +102,15 @@ MDL_FN void mdl_fence_async(void)
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+/* A run of memory, so many bytes of it, will be read: both are multiples of 16. It comes to the second-level cache,
+ * which all of the device's memory is seen through, so what is read there is never old. */
+MDL_FN void mdl_prefetch_run(const void *p, int bytes)
+{
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(p)),
+                 "r"(bytes)
+                 : "memory");
+}
+
 /* ---- TMA: boxes of tensors that a map describes; x is the innermost coordinate ---- */
 
 MDL_FN void mdl_prefetch_map(const MdlTensorMap *map)

@@ -98,6 +98,7 @@ struct MdlEngine {
     void (*cluster_sync)(MdlEngine *, int line);
     void (*fence_async)(MdlEngine *);
     void (*tma_load)(MdlEngine *, const MdlBox *, int line);
+    void (*prefetch)(MdlEngine *, const void *p, int bytes, int line);
     void (*tma_store)(MdlEngine *, const MdlBox *, int line);
     void (*tma_commit)(MdlEngine *);
     void (*tma_wait)(MdlEngine *, int groups, int line);

@@ -294,6 +294,12 @@ MDL_SIMT_FN void mdl_bulk_wait_at(int groups, int line)
 
 #define mdl_prefetch_map(map) ((void)(map))
 
+MDL_SIMT_FN void mdl_prefetch_run_at(const void *p, int bytes, int line)
+{
+    mdl_engine->prefetch(mdl_engine, p, bytes, line);
+}
+#define mdl_prefetch_run(p, bytes) mdl_prefetch_run_at((p), (bytes), __LINE__)
+
 /* ---- clusters ---- */
 
 #define MDL_CLUSTER(n) (n)
@@ -373,6 +379,11 @@ MDL_SIMT_FN void mdl_registers_at(int n, int line)
 MDL_FN float mdl_flush(float x)
 {
     return __builtin_fabsf(x) < 0x1p-126f ? x * 0 : x;
+}
+
+MDL_FN uint32_t mdl_masked_over(uint32_t x, uint32_t mask, uint32_t over)
+{
+    return (x & mask) | over;
 }
 
 MDL_FN float mdl_exp2_fast(float x)
