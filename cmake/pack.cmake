@@ -3,7 +3,7 @@
 # which has a driver, NVRTC and a C compiler, but none of our libraries. tools/gpu/run.sh is its `run`.
 set(programs mdl)
 foreach(choice
-    "tests/ops:^test_(codegen|gpu)_"
+    "tests/ops:^test_(codegen_|gpu_|fast$)"
     "tests/gpu:^test_"
     "tests/e2e:^test_(recorded_compiled|zoo_compiled|zoo_compiled_training|parity_pictures|parity_texts|optim|targets|half_training)$"
     "bench:^gpu_")

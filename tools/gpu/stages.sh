@@ -110,7 +110,7 @@ stage_ops() {
     local program
     # (test_codegen_attention is about the CPU)
     # shellcheck disable=SC2046 # names of programs have no spaces
-    test_jobs ops 150 $(programs 'test_gpu_*') $(programs 'test_codegen_*' | grep -v attention)
+    test_jobs ops 150 $(programs test_fast) $(programs 'test_gpu_*') $(programs 'test_codegen_*' | grep -v attention)
     for program in test_gpubuild test_gputexts; do # of NVRTC
         wanted $program && start_job test_job ops $program "${isas%% *}" 150
     done
