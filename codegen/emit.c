@@ -301,15 +301,10 @@ static void emit_for(Emit *e, const KStmt *s)
     if (s->rolled)
         sb_puts(&e->sb, e->d->rolled);
     indent(e);
-    const char *type = e->d->type[s->narrow ? KT_I32 : KT_I64];
-    sb_printf(&e->sb, "for (%s %s = ", type, s->name);
+    sb_printf(&e->sb, "for (%s %s = ", e->d->type[KT_I64], s->name);
     emit_expr(e, s->lo, PREC_ANY);
     sb_printf(&e->sb, "; %s < ", s->name);
-    if (s->narrow)
-        sb_printf(&e->sb, "(%s)(", type);
-    emit_expr(e, s->hi, s->narrow ? PREC_ANY : PREC_SUM);
-    if (s->narrow)
-        sb_putc(&e->sb, ')');
+    emit_expr(e, s->hi, PREC_SUM);
     if (ke_is_int(s->step, &step) && step == 1) {
         sb_printf(&e->sb, "; %s++", s->name);
     } else {

@@ -195,20 +195,15 @@ void fwd_store(Lower *lo, const AttendFwd *f, const KExpr *row, const KExpr *col
     scope_end(lo);
 }
 
-void fwd_total(Lower *lo, const AttendFwd *f)
-{
-    const KExpr *sum = ke_addr(lo->k, f->sum, ke_int(lo->k, 0));
-    copy_call(lo, "mdl_attend_total(%0)", &sum, 1);
-    if (f->a.lse)
-        store_lse(lo, f);
-}
-
-void fwd_divide(Lower *lo, const AttendFwd *f)
+void fwd_finish(Lower *lo, const AttendFwd *f)
 {
     Kernel *k = lo->k;
     const KExpr *zero = ke_int(k, 0);
-    const KExpr *arg[] = {ke_addr(k, f->sum, zero), ke_addr(k, f->o, zero), ke_int(k, f->v.width)};
-    copy_call(lo, "mdl_attend_divide(%0, %1, %2)", arg, 3);
+    const KExpr *finish[] = {ke_addr(k, f->sum, zero), ke_addr(k, f->o, zero),
+                             ke_int(k, f->v.width)};
+    copy_call(lo, "mdl_attend_finish(%0, %1, %2)", finish, 3);
+    if (f->a.lse)
+        store_lse(lo, f);
 }
 
 void fwd_results(Lower *lo, const AttendFwd *f, const char *sync)
@@ -216,8 +211,7 @@ void fwd_results(Lower *lo, const AttendFwd *f, const char *sync)
     Kernel *k = lo->k;
     int64_t per = ceil_div(dim_fixed(f->a.e), k->width);
     const KExpr *zero = ke_int(k, 0), *pitch = ke_int(k, pitch_of(lo, f));
-    fwd_total(lo, f);
-    fwd_divide(lo, f);
+    fwd_finish(lo, f);
     copy_call(lo, sync, NULL, 0); /* rows lie where tiles were */
     const KExpr *lay[] = {ke_addr(k, f->t.floats, zero), pitch, ke_addr(k, f->o, zero),
                           ke_int(k, f->v.width)};

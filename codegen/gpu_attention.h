@@ -33,9 +33,8 @@ void fwd_bounds(Lower *lo, AttendFwd *f);
 const KExpr *fwd_cut(Lower *lo, const AttendFwd *f);
 /* Scores in place of products. */
 void fwd_scores(Lower *lo, AttendFwd *f, const KExpr *cut);
-/* The sums of rows, and results that are made of them; then outputs, divided by them. */
-void fwd_total(Lower *lo, const AttendFwd *f);
-void fwd_divide(Lower *lo, const AttendFwd *f);
+/* The sums of rows, and results that are made of them. */
+void fwd_finish(Lower *lo, const AttendFwd *f);
 /* W columns of a row, which lie at float `at` of shared memory. */
 void fwd_store(Lower *lo, const AttendFwd *f, const KExpr *row, const KExpr *column,
                const KExpr *at);

@@ -17,23 +17,18 @@
 #include "gpu_attend_group.h"
 #include "gpu_attention.h"
 
-#include <math.h>
-
 typedef struct Group {
     AttendFwd *f;
     AttendGroups g;
     uint32_t weights, shrink; /* packed weights; by what rows shrink */
-    /* Of blocks that stay, else NULL. VARs: tiles of keys, of queries, before; which tile of which head was the last.
-     * Sums of its rows. */
-    const KExpr *done, *turn, *last, *tile;
-    uint32_t sum_before;
-    int64_t tiles; /* of queries of a head */
+    const KExpr *done,
+        *turn; /* VARs of blocks that stay: tiles of keys, of queries, before; else NULL */
 } Group;
 
 /* What is told of a tile of queries: the tiles of keys that are seen, and which of them are cut. */
 enum { FROM, TO, LEFT, RIGHT, TOLD };
 
-enum { KEYS, VALUES, COPY_REGISTERS = 72, BOX_REGISTERS = 48 };
+enum { KEYS, VALUES, COPY_REGISTERS = 72, BOX_REGISTERS = 56 };
 
 /* ---- shape ---- */
 
@@ -67,7 +62,7 @@ void attend_groups_shape(Lower *lo, AttendFwd *f)
     int64_t float_bytes = (int64_t)sizeof(float), bars = groups_bar_bytes(&w.g);
     int64_t rings = groups_rings(&w.g, groups_tile_bytes(&f->q, f->t.rows));
     int64_t rows = rings + f->t.rows * f->v.width * float_bytes;
-    int64_t told = rows + bars, all = told + TOLD * (int64_t)sizeof(int32_t);
+    int64_t told = rows + bars, all = told + TOLD * (int64_t)sizeof(int64_t);
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
     f->stays = can_stay(lo, f, &w.g, all);
     f->rows = rings;
@@ -144,9 +139,9 @@ static void begin_values(Lower *lo, const Group *w, const KExpr *i)
 
 /* The queries are not read behind the last tile of keys: those of the next tile may come while its weights are found
  * and multiplied. */
-static void spend(Lower *lo, const Group *w, const KExpr *step)
+static void spend_before(Lower *lo, const Group *w, const KExpr *next)
 {
-    scope_if(lo, ke_test(lo->k, ">=", ke_add(lo, step, ke_int(lo->k, 1)), w->f->to));
+    scope_if(lo, ke_test(lo->k, ">=", next, w->f->to));
     groups_spend(lo, &w->g);
     scope_end(lo);
 }
@@ -161,7 +156,7 @@ static void find_weights(Lower *lo, const Group *w, const KExpr *step, const KEx
     groups_settle(lo, f->s, f->t.cols);
     groups_release(lo, &w->g, KEYS, i);
     if (w->turn)
-        spend(lo, w, step);
+        spend_before(lo, w, ke_add(lo, step, one));
     f->u0 = copy_let(lo, "u0", ke_mul(lo, step, ke_int(k, f->t.cols)));
     fwd_scores(lo, f, fwd_cut(lo, f));
     const KExpr *arg[] = {ke_addr(k, f->s, zero), ke_addr(k, f->top, zero),
@@ -214,21 +209,7 @@ static void first_tile(Lower *lo, const Group *w)
     end_turn(lo, w);
     groups_wait(lo, 0);
     find_weights(lo, w, w->f->from, i);
-}
-
-/* .. of keys, with the last values of the queries before. */
-static void first_tile_behind(Lower *lo, const Group *w)
-{
-    const KExpr *i = number_of(lo, w, w->f->from);
-    const KExpr *before = copy_let(lo, "before", ke_sub(lo, i, ke_int(lo->k, 1)));
-    groups_await(lo, &w->g, KEYS, i);
-    begin_turn(lo, w, i);
-    begin_scores(lo, w, i);
-    begin_values(lo, w, before);
-    end_turn(lo, w);
-    groups_wait(lo, 1);
-    find_weights(lo, w, w->f->from, i);
-    end_values(lo, w, before);
+    groups_pack(lo, &w->g, w->weights, w->f->s);
 }
 
 static void next_tiles(Lower *lo, const Group *w)
@@ -255,23 +236,17 @@ static void next_tiles(Lower *lo, const Group *w)
     scope_end(lo);
 }
 
-static void begin_sums(Lower *lo, Group *w)
-{
-    fwd_begin(lo, w->f);
-    attend_fill(lo, w->f->s, w->f->t.cols / 2, 0);
-    w->weights = groups_weights(lo, &w->g);
-    w->shrink = attend_sums(lo, "shrink", 4);
-}
-
 /* All tiles of keys. */
 static void walk(Lower *lo, Group *w)
 {
     Kernel *k = lo->k;
     AttendFwd *f = w->f;
-    begin_sums(lo, w);
+    fwd_begin(lo, f);
+    attend_fill(lo, f->s, f->t.cols / 2, 0);
+    w->weights = groups_weights(lo, &w->g);
+    w->shrink = attend_sums(lo, "shrink", 4);
     scope_if(lo, ke_test(k, "<", f->from, f->to));
     first_tile(lo, w);
-    groups_pack(lo, &w->g, w->weights, f->s);
     next_tiles(lo, w);
     const KExpr *last = number_of(lo, w, ke_sub(lo, f->to, ke_int(k, 1)));
     begin_values(lo, w, last);
@@ -316,16 +291,16 @@ void attend_groups(Lower *lo, AttendFwd *f)
 static const KExpr *told(Lower *lo, const Group *w, int64_t what)
 {
     const KExpr *at = ke_addr(lo->k, w->f->t.tiles, ke_int(lo->k, w->f->told));
-    return ke_apply(lo, KT_I64, arena_printf(lo->arena, "((int32_t *)%%0)[%lld]", (long long)what),
+    return ke_apply(lo, KT_I64, arena_printf(lo->arena, "((int64_t *)%%0)[%lld]", (long long)what),
                     at, NULL);
 }
 
 /* Opens the loop over the tiles of queries of this block, and closes it: pairs of a late and an early one. */
-static void open_tiles(Lower *lo, Group *w, const Dim *pairs)
+static void open_tiles(Lower *lo, Group *w, const Dim *pairs, int64_t tiles)
 {
     Kernel *k = lo->k;
     AttendFwd *f = w->f;
-    int64_t tiles = w->tiles, half = ceil_div(tiles, 2);
+    int64_t half = ceil_div(tiles, 2);
     const KExpr *block = copy_let(lo, "block", ke_text(k, KT_I64, "mdl_block()", NULL, 0));
     const KExpr *blocks = copy_let(lo, "blocks", ke_text(k, KT_I64, "mdl_blocks()", NULL, 0));
     w->done = ks_var(k, lo->scope->block, "done", ke_int(k, 0));
@@ -337,8 +312,7 @@ static void open_tiles(Lower *lo, Group *w, const Dim *pairs)
                                .lo = ke_int(k, 0),
                                .hi = ke_mul(lo, ke_index(k, KI_DIV, up, blocks), two),
                                .extent = dim_mul(lo->ir, pairs, dim_const(lo->ir, 2)),
-                               .rolled = true,
-                               .narrow = true});
+                               .rolled = true});
     const KExpr *at = lo->var[lo->nvar - 1].at;
     const KExpr *pair = ke_add(lo, block, ke_mul(lo, ke_index(k, KI_DIV, at, two), blocks));
     pair = copy_let(lo, "pair", pair);
@@ -353,7 +327,6 @@ static void open_tiles(Lower *lo, Group *w, const Dim *pairs)
         ke_test(k, "&&", ke_test(k, "==", early, late), ke_test(k, "==", second, ke_int(k, 1)));
     const KExpr *inside = ke_test(k, "<", f->t0, ke_extent(k, f->a.t));
     scope_if(lo, ke_test(k, "&&", inside, ke_apply(lo, KT_BOOL, "!%0", twice, NULL)));
-    w->tile = ke_add(lo, ke_mul(lo, of, ke_int(k, tiles)), tile);
     attend_head(lo, &f->t, of, false);
 }
 
@@ -372,15 +345,12 @@ static void fill_tile(Lower *lo, Group *w)
 {
     AttendFwd *f = w->f;
     fwd_bounds(lo, f);
-    const KExpr *least =
-        ke_add(lo, f->from, ke_int(lo->k, 1)); /* one that nobody sees, if they see none */
-    f->to = copy_let(lo, "to", ke_index(lo->k, KI_MAX, f->to, least));
     groups_thread(lo);
     groups_await_spent(lo, &w->g, w->turn);
     const KExpr *value[TOLD] = {f->from, f->to, f->span.lo_max, f->span.hi_min};
     for (int64_t i = 0; i < TOLD; i++) {
         const KExpr *arg[] = {told(lo, w, i), value[i]};
-        copy_call(lo, "%0 = (int32_t)%1", arg, 2);
+        copy_call(lo, "%0 = %1", arg, 2);
     }
     hold(lo, w);
     fill_rings(lo, w, KEYS, 2);
@@ -413,79 +383,18 @@ static void store_rows(Lower *lo, const Group *w)
     share_close(lo);
 }
 
-/* Results of the queries before, whose last values have been multiplied. */
-static void results_before(Lower *lo, const Group *w)
-{
-    AttendFwd f = *w->f;
-    Group before = *w;
-    before.f = &f;
-    const KExpr *tiles = ke_int(lo->k, w->tiles);
-    const KExpr *of = copy_let(lo, "of", ke_index(lo->k, KI_DIV, w->last, tiles));
-    f.t0 = ke_mul(lo, ke_index(lo->k, KI_MOD, w->last, tiles), ke_int(lo->k, f.t.rows));
-    f.t0 = copy_let(lo, "t0", f.t0);
-    f.sum = w->sum_before;
-    attend_head(lo, &f.t, of, false);
-    fwd_divide(lo, &f);
-    store_rows(lo, &before);
-}
-
-/* All but the last values has been seen. */
-static void end_rows(Lower *lo, const Group *w)
-{
-    Kernel *k = lo->k;
-    const AttendFwd *f = w->f;
-    fwd_total(lo, f);
-    for (int64_t r = 0; r < 2; r++)
-        ks_store(k, lo->scope->block, w->sum_before, ke_int(k, r),
-                 ke_load(k, f->sum, ke_int(k, r)));
-    attend_fill(lo, f->top, 2, -HUGE_VAL);
-    attend_fill(lo, f->sum, 2, 0);
-    ks_set(k, lo->scope->block, w->last, w->tile);
-}
-
-/* Tiles of queries are one line of products: the last values of one are multiplied beside the first scores of the next,
- * and its results stored while those are made weights by others. */
 static void multiply_tile(Lower *lo, Group *w)
 {
-    Kernel *k = lo->k;
     AttendFwd *f = w->f;
     groups_await_held(lo, &w->g, w->turn);
     f->from = copy_let(lo, "from", told(lo, w, FROM));
     f->to = copy_let(lo, "to", told(lo, w, TO));
     f->span.lo_max = copy_let(lo, "lo_max", told(lo, w, LEFT));
     f->span.hi_min = copy_let(lo, "hi_min", told(lo, w, RIGHT));
-    const KExpr *alone = ke_test(k, "==", w->turn, ke_int(k, 0));
-    alone = copy_let(lo, "alone", alone);
-    scope_if(lo, alone);
-    first_tile(lo, w);
-    scope_end(lo);
-    scope_if(lo, ke_apply(lo, KT_BOOL, "!%0", alone, NULL));
-    first_tile_behind(lo, w);
-    results_before(lo, w);
-    attend_fill(lo, f->o, f->v.width / 2, 0);
-    scope_end(lo);
-    groups_pack(lo, &w->g, w->weights, f->s);
-    next_tiles(lo, w);
-    end_rows(lo, w);
-}
-
-/* By groups: all tiles of queries of the block. */
-static void multiply_tiles(Lower *lo, Group *w, const Dim *pairs)
-{
-    Kernel *k = lo->k;
-    attend_places(lo, &w->f->t);
-    begin_sums(lo, w);
-    w->sum_before = attend_sums(lo, "sum_before", 4);
-    w->last = ks_var(k, lo->scope->block, "last", ke_int(k, 0));
-    open_tiles(lo, w, pairs);
-    multiply_tile(lo, w);
-    close_tiles(lo, w);
-    scope_if(lo, ke_test(k, ">", w->turn, ke_int(k, 0)));
-    const KExpr *last = copy_let(lo, "last", ke_sub(lo, w->done, ke_int(k, 1)));
-    begin_values(lo, w, last);
-    end_values(lo, w, last);
-    results_before(lo, w);
-    scope_end(lo);
+    walk(lo, w);
+    spend_before(lo, w, f->from); /* if it sees no keys */
+    fwd_finish(lo, f);
+    store_rows(lo, w);
 }
 
 void attend_groups_stay(Lower *lo, AttendFwd *f)
@@ -493,20 +402,23 @@ void attend_groups_stay(Lower *lo, AttendFwd *f)
     Kernel *k = lo->k;
     const Attention *a = &f->a;
     Group w = describe(lo, f);
-    w.tiles = larger(ceil_div(dim_hi(lo->ir, a->t), f->t.rows), 1);
-    const Dim *pairs = dim_mul(lo->ir, a->b, dim_const(lo->ir, f->t.heads * ceil_div(w.tiles, 2)));
+    int64_t tiles = larger(ceil_div(dim_hi(lo->ir, a->t), f->t.rows), 1);
+    const Dim *pairs = dim_mul(lo->ir, a->b, dim_const(lo->ir, f->t.heads * ceil_div(tiles, 2)));
     KPhase *phase = kernel_phase(k, "", pairs, "tiles of queries, one after the other");
     attend_open(lo, &f->t, phase);
     phase->stays = true;
     groups_open(lo, &w.g);
     groups_begin(lo, &w.g, true);
     groups_warp(lo, &w.g, 0);
-    open_tiles(lo, &w, pairs);
+    open_tiles(lo, &w, pairs, tiles);
     fill_tile(lo, &w);
     close_tiles(lo, &w);
     scope_end(lo);
     scope_end(lo);
     groups_begin(lo, &w.g, false);
-    multiply_tiles(lo, &w, pairs);
+    attend_places(lo, &f->t);
+    open_tiles(lo, &w, pairs, tiles);
+    multiply_tile(lo, &w);
+    close_tiles(lo, &w);
     scope_end(lo);
 }

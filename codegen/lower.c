@@ -176,7 +176,6 @@ const Ix *scope_loop(Lower *lo, const LoopSpec *spec)
         s->step = ke_int(lo->k, spec->step);
     s->unroll = spec->unroll;
     s->rolled = spec->rolled;
-    s->narrow = spec->narrow;
     push_stmt(lo, &holder);
     const KExpr *at = ke_var(lo->k, KT_I64, name);
     return add_var(lo, &(LowerVar){.at = at,

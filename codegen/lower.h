@@ -112,7 +112,7 @@ typedef struct LoopSpec {
     int64_t step;      /* 0 means 1 */
     bool vector;
     const KExpr *lanes;
-    bool unroll, rolled, narrow; /* as of KS_FOR */
+    bool unroll, rolled; /* as of KS_FOR */
 } LoopSpec;
 const Ix *scope_loop(Lower *lo, const LoopSpec *spec);
 void scope_if(Lower *lo, const KExpr *cond);

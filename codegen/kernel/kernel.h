@@ -71,7 +71,6 @@ struct KStmt {
     KType type;
     const KExpr *lo, *hi, *step;
     bool unroll, rolled; /* FOR: copies of the body pay; would only take registers */
-    bool narrow;         /* FOR: counts in 32 bits */
     const KExpr *value;  /* LET, VAR, SET, STORE, CALL, IF condition */
     uint32_t buf;
     const KExpr *index;

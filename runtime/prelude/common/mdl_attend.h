@@ -233,21 +233,13 @@ MDL_FN void mdl_attend_softmax(float *x, float *top, float *sum, float *out, flo
     }
 }
 
-/* The rows' sums over all lanes. */
-MDL_FN void mdl_attend_total(float *sum)
+/* The rows' sums over all lanes, and the outputs divided by them; by 1 where nothing was seen. */
+MDL_FN void mdl_attend_finish(float *sum, float *out, int columns)
 {
     MDL_UNROLL
     for (int r = 0; r < 2; r++) {
         sum[r] += mdl_shfl_xor_f32(sum[r], 1);
         sum[r] += mdl_shfl_xor_f32(sum[r], 2);
-    }
-}
-
-/* The outputs divided by the rows' sums; by 1 where nothing was seen. */
-MDL_FN void mdl_attend_divide(const float *sum, float *out, int columns)
-{
-    MDL_UNROLL
-    for (int r = 0; r < 2; r++) {
         float by = 1 / (sum[r] < 1 ? 1 : sum[r]);
         MDL_UNROLL
         for (int j = 0; j < columns / 4; j++)
