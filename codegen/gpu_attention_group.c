@@ -137,15 +137,6 @@ static void begin_values(Lower *lo, const Group *w, const KExpr *i)
     groups_values(lo, &w->g, f->o, w->weights, groups_stage(lo, &w->g, VALUES, i), &f->v);
 }
 
-/* The queries are not read behind the last tile of keys: those of the next tile may come while its weights are found
- * and multiplied. */
-static void spend_before(Lower *lo, const Group *w, const KExpr *next)
-{
-    scope_if(lo, ke_test(lo->k, ">=", next, w->f->to));
-    groups_spend(lo, &w->g);
-    scope_end(lo);
-}
-
 /* Products of the tile become weights, while those before are multiplied; then the next tile is waited for, which
  * also keeps the compiler from moving this behind the wait for the latter. */
 static void find_weights(Lower *lo, const Group *w, const KExpr *step, const KExpr *i)
@@ -155,8 +146,6 @@ static void find_weights(Lower *lo, const Group *w, const KExpr *step, const KEx
     const KExpr *zero = ke_int(k, 0), *one = ke_int(k, 1);
     groups_settle(lo, f->s, f->t.cols);
     groups_release(lo, &w->g, KEYS, i);
-    if (w->turn)
-        spend_before(lo, w, ke_add(lo, step, one));
     f->u0 = copy_let(lo, "u0", ke_mul(lo, step, ke_int(k, f->t.cols)));
     fwd_scores(lo, f, fwd_cut(lo, f));
     const KExpr *arg[] = {ke_addr(k, f->s, zero), ke_addr(k, f->top, zero),
@@ -392,7 +381,7 @@ static void multiply_tile(Lower *lo, Group *w)
     f->span.lo_max = copy_let(lo, "lo_max", told(lo, w, LEFT));
     f->span.hi_min = copy_let(lo, "hi_min", told(lo, w, RIGHT));
     walk(lo, w);
-    spend_before(lo, w, f->from); /* if it sees no keys */
+    groups_spend(lo, &w->g);
     fwd_finish(lo, f);
     store_rows(lo, w);
 }

@@ -429,8 +429,6 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
 /* Of five products, whose gradients of queries are added by turns: two groups have half of the columns each. */
 static const GpuAttend attend_turns[] = {{64, 128, 64, 4}, {128, 128, 64, 3}};
 enum { TURNS_GROUP = 32 /* heads that share keys */ };
-/* Whether turns are the usual way: measured, they were slower everywhere (docs/gpu-status.md). */
-static const bool BY_TURNS = false;
 
 /* Whether blocks can take turns, and would not wait for each other: each begins at the first query that sees its keys,
  * if keys end at the query. Only a mask lets it. */
@@ -470,7 +468,7 @@ uint32_t pick_gpu_attention_bwd_candidates(PassCx *cx, const Graph *body, PickCo
     enum { MEMBERS = 4 };
     for (uint32_t i = 0; i < 2; i++) {
         int64_t *config = NEW_ARRAY(cx->arena, int64_t, MEMBERS);
-        gpu_attention_bwd(cx, body, config, BY_TURNS == (i == 0));
+        gpu_attention_bwd(cx, body, config, i == 0);
         out[i] = (PickConfig){config, MEMBERS};
     }
     return 2;
@@ -542,7 +540,7 @@ void pick_gpu(PassCx *cx, KernelClass cls, const Graph *body, PickConfig *out)
         gpu_attention(cx, body, config);
         return;
     case KC_ATTENTION_BWD:
-        gpu_attention_bwd(cx, body, config, BY_TURNS);
+        gpu_attention_bwd(cx, body, config, true);
         return;
     case KC_MULTI_MAP:
     case KC_MULTI_SUMSQ:
