@@ -191,7 +191,8 @@ static void close_heads(Lower *lo, Group *w)
 
 /* ---- those who fill ---- */
 
-/* Pairs of the queries of a step, for which each lane has some: found before the stage is awaited, stored behind. */
+/* Pairs of the queries of a step, for which each lane has some: found before the stage is awaited, stored behind. The
+ * lane's number is asked for here: a register that held it from the block's beginning on would be one too many. */
 static void tell_pairs(Lower *lo, const Group *w, const KExpr *i)
 {
     enum { MOST_EACH = 2 };
@@ -200,7 +201,7 @@ static void tell_pairs(Lower *lo, const Group *w, const KExpr *i)
     const Dim *t = f->b.a.t;
     int64_t each = f->t.cols / WARP;
     const KExpr *pair[MOST_EACH][2],
-        *lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0));
+        *lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane_again()", NULL, 0));
     ASSERT(each <= MOST_EACH);
     for (int64_t n = 0; n < each; n++) {
         const KExpr *at = ke_add(lo, ke_add(lo, f->t0, lane), ke_int(k, n * WARP));

@@ -81,7 +81,7 @@ static void add_beside(Lower *lo, const Node *input, const Ix *linear, void *use
     int64_t part = s->t->bm * f->width * b.bytes;
     if (f->n == MOST_BESIDE || f->bytes + part > s->r->stage_bytes || lo->k->maps.n == RING_MAPS ||
         !dtype_is_float(dt) || !dtype_has_vector(dt) || lo->config.loose ||
-        !ring_laid(lo, linear, f->var, &b.laid))
+        !ring_laid(lo, linear, f->var, &b.laid) || b.laid.piece)
         return;
     for (uint32_t i = 0; i < f->n; i++)
         if (f->of[i].buf == b.buf && same_place(&f->of[i].laid, &b.laid))

@@ -16,7 +16,7 @@ enum { MOST_SHARED = 232448, MOST_SHARED_SM80 = 166912, MOST_BLOCKS = 1 << 24, P
 typedef struct Part {
     const char *file, *stage;
     bool generate;
-    const char *sets[3];
+    const char *sets[4];
 } Part;
 
 static Plan *compile_for(Arena *arena, const Part *part, const char *arch)
@@ -128,9 +128,13 @@ static void check_parts(GpuCase *g, const Part *parts, size_t n)
 
 static void training_steps(void **state)
 {
-    static const Part parts[] = {{.file = "bench/gpt2_step.mdl"},
-                                 {.file = "bench/gpt2_step.mdl", .sets = {"train.precision=tf32"}},
-                                 {.file = "bench/mistral_step.mdl"}};
+    static const Part parts[] = {
+        {.file = "bench/gpt2_step.mdl"},
+        {.file = "bench/gpt2_step.mdl", .sets = {"train.precision=tf32"}},
+        {.file = "bench/mistral_step.mdl"},
+        /* heads that share no keys, of two samples */
+        {.file = "bench/mistral_step.mdl",
+         .sets = {"train.batch=2", "model.mistral.KV=32", "model.mistral.L=1"}}};
     check_parts(*state, parts, COUNT(parts));
 }
 

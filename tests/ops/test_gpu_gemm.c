@@ -185,13 +185,33 @@ static void add_pair(Harness *h, const Rows *r, const Tile *tile)
     case_add(h, &spec);
 }
 
-/* Where what is added to a product lies: as the result does, in a wider tensor, and in parts beside or below each other,
- * which no box can tell apart. */
-typedef enum Added { AS_RESULT, IN_SLICE, IN_HALVES_BESIDE, IN_HALVES_BELOW, ADDEDS } Added;
+/* Where what is added to a product lies: as the result does, in a wider tensor, in parts beside or below each other,
+ * which no box can tell apart, and in pieces of rows that lie apart. */
+typedef enum Added {
+    AS_RESULT,
+    IN_SLICE,
+    IN_HALVES_BESIDE,
+    IN_HALVES_BELOW,
+    ADDEDS,
+    IN_PIECES = ADDEDS
+} Added;
+
+/* Every other piece of 64 rows. */
+static const Node *placed_in_pieces(Harness *h, Graph *g, const Rows *r)
+{
+    Ir *ir = h->ir;
+    enum { PIECE = 64 };
+    const Dim *one = dim_const(ir, 1), *n = dim_const(ir, r->n), *dims[] = {r->m, n};
+    const Type *t = shape(h, DT_F32, 4, (int)dim_hi(ir, r->m) / PIECE, 2, PIECE, r->n);
+    const Node *x = graph_input(g, sym(ir->syms, "res"), t);
+    return graph_reshape(g, graph_slice(g, x, 1, one, one), 2, dims);
+}
 
 static const Node *placed(Harness *h, Graph *g, const Rows *r, Added place)
 {
     Ir *ir = h->ir;
+    if (place == IN_PIECES)
+        return placed_in_pieces(h, g, r);
     uint32_t axis = place == IN_HALVES_BELOW ? 0 : 1;
     const Dim *n = dim_const(ir, r->n), *dims[] = {r->m, n};
     if (place == IN_SLICE)
@@ -438,6 +458,7 @@ static void test_beside(void **state)
     const Rows whole = {dim_const(h->ir, 256), 512, 136, 0, false}; /* nothing is tested */
     add_beside(h, &some, &tiles[1], AS_RESULT);
     add_beside(h, &whole, &tiles[0], AS_RESULT);
+    add_beside(h, &whole, &tiles[1], IN_PIECES);
     harness_run(h);
 }
 

@@ -102,6 +102,14 @@ MDL_FN int mdl_lane(void)
     return (int)(threadIdx.x % 32);
 }
 
+/* The same, asked for where it is used: no register holds it until then. */
+MDL_FN int mdl_lane_again(void)
+{
+    int lane;
+    asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+    return lane;
+}
+
 MDL_FN int mdl_warp(void)
 {
     return (int)(threadIdx.x / 32);

@@ -33,6 +33,11 @@ MDL_SIMT_FN int mdl_lane(void)
     return mdl_engine->thread & 31;
 }
 
+MDL_SIMT_FN int mdl_lane_again(void)
+{
+    return mdl_lane();
+}
+
 MDL_SIMT_FN int mdl_warp(void)
 {
     return (mdl_engine->thread - mdl_engine->first) >> 5;
