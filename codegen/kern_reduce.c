@@ -180,12 +180,13 @@ static bool can_split(const Lower *lo, const Fold *f)
     return true;
 }
 
-/* On a GPU a strip of columns has one thread: few of them take long, unless each is cut in parts. Then teams share rows,
- * however these lie. */
+/* On a GPU a strip of columns has one thread: few of them take long, unless each is cut in parts. Then teams share rows
+ * that lie as columns. (What folds another axis than the last stays as it is: its order has to follow from extents.) */
 static bool too_few_columns(Lower *lo, const Fold *f)
 {
     int64_t columns = dim_hi(lo->ir, dims_product(lo->ir, f->pdims, f->np));
-    return lo->k->threads && !can_split(lo, f) && columns < LEAST_STRIPS * (int64_t)lo->k->width;
+    return lo->k->threads && lower_config(lo, "team") > 1 && !can_split(lo, f) &&
+           columns < LEAST_STRIPS * (int64_t)lo->k->width;
 }
 
 static void choose_loops(Lower *lo, Fold *f)

@@ -20,6 +20,8 @@ typedef struct Calls {
     int (*log)(NvrtcProgram p, char *text);
     int (*cubin_size)(NvrtcProgram p, size_t *n);
     int (*cubin)(NvrtcProgram p, char *bytes);
+    int (*ptx_size)(NvrtcProgram p, size_t *n);
+    int (*ptx)(NvrtcProgram p, char *bytes);
 } Calls;
 
 struct Nvrtc {
@@ -70,7 +72,9 @@ static bool take_all(void *library, Calls *c, Err *err)
            take(library, "nvrtcGetProgramLogSize", &c->log_size, err) &&
            take(library, "nvrtcGetProgramLog", &c->log, err) &&
            take(library, "nvrtcGetCUBINSize", &c->cubin_size, err) &&
-           take(library, "nvrtcGetCUBIN", &c->cubin, err);
+           take(library, "nvrtcGetCUBIN", &c->cubin, err) &&
+           take(library, "nvrtcGetPTXSize", &c->ptx_size, err) &&
+           take(library, "nvrtcGetPTX", &c->ptx, err);
 }
 
 /* The file that a function of the library lies in. */
@@ -228,14 +232,15 @@ static int list_options(const Nvrtc *n, Arena *arena, const NvrtcText *in, const
     return count;
 }
 
-static bool take_cubin(const Nvrtc *n, Arena *arena, NvrtcProgram p, Bytes *out, Err *err)
+/* The PTX of an architecture that has no machine code, the text's end with it. */
+static bool take_code(const Nvrtc *n, Arena *arena, NvrtcProgram p, bool ptx, Bytes *out, Err *err)
 {
-    int result = n->call.cubin_size(p, &out->n);
+    int result = (ptx ? n->call.ptx_size : n->call.cubin_size)(p, &out->n);
     if (result != 0 || !out->n)
-        return failed(n, "nvrtcGetCUBINSize", result, err);
+        return failed(n, ptx ? "nvrtcGetPTXSize" : "nvrtcGetCUBINSize", result, err);
     out->data = arena_alloc(arena, out->n + 1);
-    result = n->call.cubin(p, out->data);
-    return result == 0 || failed(n, "nvrtcGetCUBIN", result, err);
+    result = (ptx ? n->call.ptx : n->call.cubin)(p, out->data);
+    return result == 0 || failed(n, ptx ? "nvrtcGetPTX" : "nvrtcGetCUBIN", result, err);
 }
 
 bool nvrtc_compile(const Nvrtc *n, Arena *arena, const NvrtcText *in, NvrtcResult *out, Err *err)
@@ -254,7 +259,7 @@ bool nvrtc_compile(const Nvrtc *n, Arena *arena, const NvrtcText *in, NvrtcResul
     out->log = log_of(n, arena, p);
     bool ok = result == 0;
     if (ok)
-        ok = take_cubin(n, arena, p, &out->cubin, err);
+        ok = take_code(n, arena, p, strncmp(in->arch, "compute_", 8) == 0, &out->cubin, err);
     else
         err_set(err, ERR_DEVICE, "NVRTC %s refused %s for %s:\n%s", n->version, in->name, in->arch,
                 *out->log ? first_lines(arena, out->log) : n->call.error_text(result));

@@ -18,7 +18,7 @@ const char *nvrtc_version(const Nvrtc *n); /* "13.0" */
 typedef struct NvrtcText {
     const char *name; /* in messages */
     const char *text;
-    const char *arch;                /* "sm_80" */
+    const char *arch;                /* "sm_80"; "compute_80": PTX instead of machine code */
     const char *const *header_names; /* what the text may include; both end with NULL */
     const char *const *header_texts;
     const char *const *options; /* beyond nvrtc_options, ends with NULL; may be NULL */
@@ -28,7 +28,7 @@ typedef struct NvrtcText {
 extern const char *const nvrtc_options[];
 
 typedef struct NvrtcResult {
-    Bytes cubin;
+    Bytes cubin;     /* or the PTX, a string */
     const char *log; /* of the compiler, also on failure */
 } NvrtcResult;
 

@@ -4,8 +4,8 @@
  * takes, and with MDL_GPU_TABLE=cold how long each program's kernels take to compile, and to be found again. */
 #include "clock.h"
 #include "compile.h"
-#include "nvrtccase.h"
 #include "plan.h"
+#include "ptxcase.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -172,13 +172,34 @@ static void one_training_step(void **state)
     check_parts(*state, parts, COUNT(parts));
 }
 
+/* 16-bit numbers rounded by all kinds of kernels; see ptxcase.h. */
+static void rounded_numbers_are_not_put_together(void **state)
+{
+    static const Part part = {.file = "bench/gpt2_step.mdl", .sets = {"train.precision=bf16"}};
+    GpuCase *g = *state;
+    Err ignored = {0};
+    const Nvrtc *n = g->nvrtc ? nvrtc_open(g->arena, 0, &ignored) : NULL;
+    if (!n)
+        skip();
+    setenv("MDL_PATH", path_join(g->arena, MDL_SOURCE_DIR, "models"), 1);
+    for (size_t a = 0; a < COUNT(gpu_archs); a++) {
+        Plan *p = compile_for(g->arena, &part, gpu_archs[a]);
+        for (uint32_t k = 0; k < p->nkernels; k++)
+            ptx_check(g, n, gpu_archs[a],
+                      (GpuText){plan_text(p, p->kernels[k].name),
+                                plan_text(p, plan_variant(p, k, 0)->source)});
+        plan_free(p);
+    }
+}
+
 int main(void)
 {
     /* The same kernels for every build of the project: with sanitizers one program is enough. */
     const struct CMUnitTest one[] = {cmocka_unit_test(one_training_step)};
     const struct CMUnitTest all[] = {cmocka_unit_test(training_steps), cmocka_unit_test(llava_med),
                                      cmocka_unit_test(model_files),
-                                     cmocka_unit_test(stored_weights)};
+                                     cmocka_unit_test(stored_weights),
+                                     cmocka_unit_test(rounded_numbers_are_not_put_together)};
 #ifdef __SANITIZE_ADDRESS__
     UNUSED(all);
     return cmocka_run_group_tests(one, gpu_setup, gpu_teardown);

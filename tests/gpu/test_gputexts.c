@@ -1,8 +1,7 @@
 /* LIBS: mdl_runtime mdl_plan mdl_base */
 /* test_gputexts.c: every helper that GPU kernels are written with is used in a text (text/), and the texts
  * compile for both architectures without spills and without a complaint of the assembler. */
-#include "nvrtccase.h"
-#include "prelude.h"
+#include "ptxcase.h"
 #include <glob.h>
 
 typedef struct TextCase {
@@ -24,6 +23,12 @@ static const char *read_text(GpuCase *g, const char *name)
     if (!file_read(g->arena, path, 1 << 20, &file, &err))
         fail_msg("%s", err.text);
     return file.data;
+}
+
+static GpuText text_for(GpuCase *g, size_t arch, const char *name)
+{
+    return (GpuText){name, arena_printf(g->arena, "#define MDL_W %d\n%s", arch == 0 ? 8 : 4,
+                                        read_text(g, name))};
 }
 
 /* What is there: a number of kernels, none with a fault. */
@@ -53,15 +58,45 @@ static void texts_compile_without_spills(void **state)
         skip();
     for (size_t a = 0; a < COUNT(gpu_archs); a++) {
         for (size_t i = 0; i < COUNT(texts); i++) {
-            const char *file = read_text(g, texts[i].file);
-            int width = a == 0 ? 8 : 4;
-            GpuText text = {texts[i].file,
-                            arena_printf(g->arena, "#define MDL_W %d\n%s", width, file)};
+            GpuText text = text_for(g, a, texts[i].file);
             if (a == 0 && texts[i].sm90)
                 continue;
             GpuBuild b = gpu_must_build(g, gpu_archs[a], &text, 1);
             assert_in_range(check(&b, text.name, texts[i].local), 1, 64);
         }
+    }
+}
+
+/* Four numbers rounded twice, one by one, and stored by one instruction: as the prelude once did. */
+static const char packs[] =
+    "#define MDL_W 4\n"
+    "#include \"mdl.h\"\n"
+    "MDL_FN uint64_t one(float x)\n"
+    "{\n"
+    "    uint16_t h;\n"
+    "    asm(\"cvt.rn.bf16.f32 %0, %1;\" : \"=h\"(h) : \"f\"(x));\n"
+    "    float y = __uint_as_float((uint32_t)h << 16);\n"
+    "    asm(\"cvt.rn.bf16.f32 %0, %1;\" : \"=h\"(h) : \"f\"(y));\n"
+    "    return h;\n"
+    "}\n"
+    "extern \"C\" __global__ void k(const float *x, uint64_t *y)\n"
+    "{\n"
+    "    *y = one(x[0]) | one(x[1]) << 16 | one(x[2]) << 32 | one(x[3]) << 48;\n"
+    "}\n";
+
+static void rounded_numbers_are_not_put_together(void **state)
+{
+    GpuCase *g = *state;
+    Err ignored = {0};
+    const Nvrtc *n = g->nvrtc ? nvrtc_open(g->arena, 0, &ignored) : NULL;
+    if (!n)
+        skip();
+    for (size_t a = 0; a < COUNT(gpu_archs); a++) {
+        assert_non_null(
+            ptx_pack_of_16(g->arena, ptx_of(g, n, gpu_archs[a], (GpuText){"packs", packs})));
+        for (size_t i = 0; i < COUNT(texts); i++)
+            if (a > 0 || !texts[i].sm90)
+                ptx_check(g, n, gpu_archs[a], text_for(g, a, texts[i].file));
     }
 }
 
@@ -137,6 +172,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(texts_compile_without_spills),
+        TEST(rounded_numbers_are_not_put_together),
         TEST(every_helper_is_used),
         TEST(texts_of_the_emulator_compile),
     };
