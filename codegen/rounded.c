@@ -2,8 +2,9 @@
  *
  * Such a value may be off by a few units of f32: those are 2^-13 of a unit of bf16, and 2^-10 of one of f16, so
  * the rounded result is another one, by one unit, only where the exact value lies that close to the middle
- * between two numbers. On a GPU arithmetic of such values costs more than memory, and the machine has
- * instructions that are fast and almost right (mdl_fast.h).
+ * between two numbers. Where a sum cancels the units are those of its terms, as they are in f32 itself; so what
+ * often cancels is right to the last bits of 1 (tanh, erf). On a GPU arithmetic of such values costs more than
+ * memory, and the machine has instructions that are fast and almost right (mdl_fast.h).
  *
  * Everything else sees all bits of f32: results in f32, folds and products, comparisons, indices. So does what is
  * repeated along an axis: a statistic of a row is computed once for all who read it. */

@@ -6,8 +6,8 @@
  *
  *   exp      2^-22 + |x| 2^-23.6: x log2 e is rounded, and log2 e is; at most 2^-17, for x near 88
  *   sigmoid  the same and 2^-22.4: of a sum, and of rcp
- *   tanh     2^-18: 1 - 2 / (e^2x + 1) is off by 2^-21.7, its least value is 0.12; below 1/8 the series' next term is
- *            17/315 x^6 < 2^-22
+ *   tanh     2^-18: 1 - 2 / (e^2|x| + 1) is off by 2^-21.7, its least value is 0.12, and by 2^-24 from 2 on; below 1/8
+ *            the series' next term is 17/315 x^6 < 2^-22
  *   erf      2^-21: its exponential is less than 0.2 of a result of more than 0.8; the polynomials are mdl_math.h's
  *
  * Results of exp and sigmoid below 2^-126 are 0. Infinities and NaN are as in mdl_math.h. */
@@ -43,9 +43,11 @@ MDL_FN vf mdl_fast_tanh_vf(vf x)
     vf z = x * x;
     vf p = mdl_fma_vf(z, mdl_set1_vf(0.133333333f), mdl_set1_vf(-0.333333333f));
     vf near = mdl_fma_vf(p * z, x, x);
-    vf part = mdl_fast_rcp_vf(mdl_fast_exp2_vf(x * 2.88539008177792681f) + 1.0f);
+    vf t = mdl_abs_vf(x); /* else 1 + tanh would be off by a unit of 1 far on the left */
+    vf part = mdl_fast_rcp_vf(mdl_fast_exp2_vf(t * 2.88539008177792681f) + 1.0f);
     vf far = mdl_fma_vf(part, mdl_set1_vf(-2.0f), mdl_set1_vf(1.0f));
-    return mdl_select_vf(mdl_abs_vf(x) < mdl_set1_vf(0.125f), near, far);
+    far = (vf)((vi)far | ((vi)x & INT32_MIN));
+    return mdl_select_vf(t < mdl_set1_vf(0.125f), near, far);
 }
 
 MDL_FN vf mdl_fast_erf_vf(vf x)
