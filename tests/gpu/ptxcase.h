@@ -43,7 +43,7 @@ static bool ptx_packs(PtxMarks *m, const char *op, const char *args)
     static const char *const rounds[] = {"cvt.rn.bf16.f32", "cvt.rn.f16.f32", "cvt.u16.u32"};
     static const char *const keeps[] = {"cvt.u32.u16", "cvt.u64.u16", "cvt.u64.u32",
                                         "mov.",        "selp.",       "and."};
-    static const char *const joins[] = {"bfi.", "prmt.", "or.b"};
+    static const char *const joins[] = {"bfi.", "prmt.", "or.b32", "or.b64"};
     const char *to = strchr(args, '%');
     bool marked = false;
     if (!to)

@@ -19,6 +19,8 @@ EXPORT int nvrtcGetProgramLogSize(Program *p, size_t *n);
 EXPORT int nvrtcGetProgramLog(Program *p, char *text);
 EXPORT int nvrtcGetCUBINSize(Program *p, size_t *n);
 EXPORT int nvrtcGetCUBIN(Program *p, char *bytes);
+EXPORT int nvrtcGetPTXSize(const Program *p, size_t *n);
+EXPORT int nvrtcGetPTX(const Program *p, const char *bytes);
 
 int nvrtcVersion(int *major, int *minor)
 {
@@ -138,4 +140,19 @@ int nvrtcGetCUBIN(Program *p, char *bytes)
 {
     memcpy(bytes, p->out.text, p->out.n);
     return 0;
+}
+
+/* It has no PTX. */
+int nvrtcGetPTXSize(const Program *p, size_t *n)
+{
+    UNUSED(p);
+    *n = 0;
+    return 0;
+}
+
+int nvrtcGetPTX(const Program *p, const char *bytes)
+{
+    UNUSED(p);
+    UNUSED(bytes);
+    return 1;
 }

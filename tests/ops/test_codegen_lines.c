@@ -122,6 +122,36 @@ static void test_long(void **state)
     harness_run(h);
 }
 
+/* As many and as short lines as are ordered by parts, of equal elements, zeros of both signs, infinities and NaN. */
+static void test_ties(void **state)
+{
+    UNUSED(state);
+    static const DType ties[] = {DT_F32, DT_F64, DT_I32, DT_I64, DT_U8};
+    Harness *h = harness_new("sm_80");
+    for (size_t i = 0; i < 2 * COUNT(ties); i++) {
+        DType dt = ties[i / 2];
+        int lines = i == 0 ? 16 : 2;
+        Graph *g = graph_new(h->ir, h->arena, sym(h->ir->syms, "body"));
+        const Node *x = graph_input(g, sym(h->ir->syms, "x"), shape(h, DT_F32, 2, lines, 8192));
+        x = graph_unary(g, OP_ROUND, x);
+        if (i % 2 && dtype_is_float(dt))
+            x = graph_binary(g, OP_ADD, graph_unary(g, OP_SQRT, x),
+                             graph_unary(g, OP_LOG, graph_unary(g, OP_ABS, x)));
+        x = graph_cast(g, dt, x);
+        Attr attr[] = {{.kind = AK_INT, .i = 1}, {.kind = AK_INT, .i = (int64_t)i % 2}};
+        x = graph_op(g, &(NodeSpec){.op = OP_ARGSORT, .nin = 1, .in = &x, .attr = attr});
+        graph_result(g, sym(h->ir->syms, "y"), x);
+        case_add(h, &(CaseSpec){.name = "ties",
+                                .body = g,
+                                .cls = "sort",
+                                .config = {1},
+                                .nconfig = 1,
+                                .lo = -3,
+                                .hi = 3});
+    }
+    harness_run(h);
+}
+
 /* Extents known at run time, and an operand that is computed on the way. */
 static void test_dynamic(void **state)
 {
@@ -162,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_long),
+        cmocka_unit_test(test_ties),
         cmocka_unit_test(test_dynamic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

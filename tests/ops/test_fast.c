@@ -231,13 +231,37 @@ static const Node *jumps(Harness *h, Graph *g, const Node *x, const Node *s)
     return graph_binary(g, OP_ADD, graph_unary(g, OP_ROUND, s), graph_unary(g, OP_EXP, x));
 }
 
+/* An integer jumps where the float is off. */
+static const Node *counted(Harness *h, Graph *g, const Node *x, const Node *s)
+{
+    UNUSED(h);
+    s = graph_cast(g, DT_F32, graph_cast(g, DT_I32, s));
+    return graph_binary(g, OP_ADD, s, graph_unary(g, OP_EXP, x));
+}
+
+/* Only the condition sees all bits. */
+static const Node *chosen(Harness *h, Graph *g, const Node *x, const Node *s)
+{
+    UNUSED(h);
+    const Node *in[] = {graph_binary(g, OP_LT, graph_unary(g, OP_TANH, x), x), s, x};
+    return graph_op(g, &(NodeSpec){.op = OP_SELECT, .nin = 3, .in = in});
+}
+
+static const Node *in_f64(Harness *h, Graph *g, const Node *x, const Node *s)
+{
+    UNUSED(h);
+    UNUSED(x);
+    return graph_cast(g, DT_F64, s);
+}
+
 static void only_what_is_rounded(void **state)
 {
     UNUSED(state);
     static const struct {
         MakeFn make;
         uint32_t fast;
-    } rows[] = {{through, 2}, {compared, 0}, {stored, 1}, {jumps, 1}};
+    } rows[] = {{through, 2}, {compared, 0}, {stored, 1}, {jumps, 1},
+                {counted, 1}, {chosen, 1},   {in_f64, 0}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         assert_int_equal(fast_in("sm_80", rows[i].make), rows[i].fast);
         assert_int_equal(fast_in("generic", rows[i].make), 0);
