@@ -94,7 +94,11 @@ static void rounded_numbers_are_not_put_together(void **state)
     for (size_t a = 0; a < COUNT(gpu_archs); a++) {
         assert_non_null(
             ptx_pack_of_16(g->arena, ptx_of(g, n, gpu_archs[a], (GpuText){"packs", packs})));
-        for (size_t i = 0; i < COUNT(texts); i++)
+        size_t some = COUNT(texts);
+#ifdef __SANITIZE_ADDRESS__
+        some = 1; /* NVRTC is not built with sanitizers */
+#endif
+        for (size_t i = 0; i < some; i++)
             if (a > 0 || !texts[i].sm90)
                 ptx_check(g, n, gpu_archs[a], text_for(g, a, texts[i].file));
     }

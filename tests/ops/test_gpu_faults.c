@@ -226,6 +226,17 @@ static Kernel faulty_kernel(Harness *h, const Kernel *k, const Fault *f, const c
     return bad;
 }
 
+/* Sanitizers look at the emulator, and kernels are not theirs: some of the faults will do. */
+static bool is_tried(size_t fault)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return fault % 4 == 0;
+#else
+    UNUSED(fault);
+    return true;
+#endif
+}
+
 static void keep_text(const Bench *b, const char *text)
 {
     mkdir("/tmp/mdl-faults", 0777);
@@ -250,7 +261,7 @@ static void compile_bench(Bench *b)
     map_put(number, MAP_KEY(k->name), (void *)(uintptr_t)n);
     b->faulty = NEW_ARRAY(h->arena, Kernel, COUNT(faults));
     for (uint32_t i = 0; i < COUNT(faults); i++) {
-        if (strcmp(faults[i].source, b->source->name) != 0)
+        if (strcmp(faults[i].source, b->source->name) != 0 || !is_tried(i))
             continue;
         const char *text = put_fault(h->arena, &faults[i], clean);
         const char *name = arena_printf(h->arena, "%s_fault%u", k->name, n);
@@ -342,7 +353,7 @@ int main(void)
     Bench *benches = NEW_ARRAY(arena, Bench, COUNT(sources));
     Trial *trials = NEW_ARRAY(arena, Trial, MOST);
     struct CMUnitTest *tests = NEW_ARRAY(arena, struct CMUnitTest, MOST);
-    size_t n = 0;
+    size_t n = 0, met = 0;
     for (size_t s = 0; s < COUNT(sources); s++) {
         benches[s] = none;
         benches[s].source = &sources[s];
@@ -350,6 +361,9 @@ int main(void)
         tests[n++].name = sources[s].name;
         for (size_t i = 0; i < COUNT(faults); i++) {
             if (strcmp(faults[i].source, sources[s].name) != 0)
+                continue;
+            met++;
+            if (!is_tried(i))
                 continue;
             trials[n] = (Trial){&benches[s], &faults[i]};
             tests[n++].name = arena_printf(arena, "%s: %s", faults[i].source, faults[i].what);
@@ -360,7 +374,7 @@ int main(void)
         tests[i].initial_state = &trials[i];
     }
     int failed = _cmocka_run_group_tests("gpu_faults", tests, n, NULL, NULL);
-    failed += n != MOST; /* a fault of no source */
+    failed += met != COUNT(faults); /* a fault of no source */
     for (size_t s = 0; s < COUNT(sources); s++)
         close_bench(&benches[s]);
     arena_free(arena);
