@@ -18,12 +18,6 @@ typedef struct Asked {
     int64_t bytes;
 } Asked;
 
-static bool is_multiple(const Dim *d, int64_t n)
-{
-    int64_t v;
-    return dim_is_const(d, &v) && v % n == 0;
-}
-
 /* Whether e is found without reading memory; if so, of such numbers alone. */
 static bool is_known(const Ix *e)
 {
@@ -43,12 +37,12 @@ static bool begins_run(const Ix *e, uint32_t v, int64_t n)
 {
     if (e->kind != IX_SUM)
         return e->kind == IX_VAR && e->var == v;
-    bool found = false, ok = is_multiple(e->base, n);
+    bool found = false, ok = dim_is_multiple(e->base, n);
     for (uint32_t i = 0; i < e->nterm && ok; i++) {
         const IxTerm *t = &e->term[i];
         bool along = t->atom->kind == IX_VAR && t->atom->var == v && dim_equals(t->coef, 1);
         found = found || along;
-        ok = along || (is_multiple(t->coef, n) && !ix_uses(t->atom, v));
+        ok = along || (dim_is_multiple(t->coef, n) && !ix_uses(t->atom, v));
     }
     return ok && found;
 }

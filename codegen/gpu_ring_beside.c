@@ -36,14 +36,6 @@ typedef struct Search {
     RingBeside *found;
 } Search;
 
-static bool is_multiple(const Dim *d, int64_t of)
-{
-    for (uint32_t i = 0; i < d->nterm; i++)
-        if (d->term[i].coef % of)
-            return false;
-    return true;
-}
-
 /* Whether a map can describe it: columns in order, lines that begin at multiples of 16 bytes, and all of it within the
  * tensor, which part of a concatenation is not. */
 static bool can_map(Lower *lo, const Gemm *g, const Beside *b)
@@ -53,8 +45,8 @@ static bool can_map(Lower *lo, const Gemm *g, const Beside *b)
     int64_t run = RUN / b->bytes;
     const Dim *one = dim_const(ir, 1);
     if (at->along != one || !ring_distance(lo, at->row) || dim_lo(ir, at->first) < 0 ||
-        (b->stacked && !ring_distance(lo, at->batch)) || !is_multiple(at->first, run) ||
-        !is_multiple(at->row, run) || !is_multiple(at->batch, run))
+        (b->stacked && !ring_distance(lo, at->batch)) || !dim_is_multiple(at->first, run) ||
+        !dim_is_multiple(at->row, run) || !dim_is_multiple(at->batch, run))
         return false;
     const Dim *last = dim_add(ir, at->first, dim_sub(ir, g->right.rows, one));
     last = dim_add(ir, last, dim_mul(ir, dim_sub(ir, g->left.rows, one), at->row));

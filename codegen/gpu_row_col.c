@@ -59,14 +59,6 @@ static void call(Lower *lo, const char *text)
 
 /* ---- what is copied ---- */
 
-static bool all_multiples(const Dim *d, int64_t of)
-{
-    for (uint32_t i = 0; i < d->nterm; i++)
-        if (d->term[i].coef % of != 0)
-            return false;
-    return true;
-}
-
 /* Bytes that can be copied together where a row lies in order, and begins at a multiple of them; 0: it does not. */
 static int64_t run_of(Lower *lo, const Rows *w, const Ix *linear, int64_t bytes)
 {
@@ -75,13 +67,13 @@ static int64_t run_of(Lower *lo, const Rows *w, const Ix *linear, int64_t bytes)
         !dim_equals(stride, 1))
         return 0;
     int64_t run = RUN / bytes;
-    bool whole = !lo->config.loose && w->columns % run == 0 && all_multiples(linear->base, run);
+    bool whole = !lo->config.loose && w->columns % run == 0 && dim_is_multiple(linear->base, run);
     for (uint32_t i = 0; i < linear->nterm; i++) {
         const IxTerm *t = &linear->term[i];
         bool column = t->atom->kind == IX_VAR && t->atom->var == w->r->var;
         if (!column && ix_uses(t->atom, w->r->var))
             return 0;
-        whole = whole && (column || all_multiples(t->coef, run));
+        whole = whole && (column || dim_is_multiple(t->coef, run));
     }
     return whole ? RUN : bytes == WORD ? WORD : 0;
 }

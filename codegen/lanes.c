@@ -98,10 +98,7 @@ uint32_t index_vector_var(const Lower *lo, const Ix *const *ix, uint32_t n)
 
 static bool is_multiple(const Lower *lo, const Dim *d)
 {
-    for (uint32_t i = 0; i < d->nterm; i++)
-        if (d->term[i].coef % lo->k->width != 0)
-            return false;
-    return true;
+    return dim_is_multiple(d, lo->k->width);
 }
 
 static bool is_aligned_unit(Lower *lo, const Ix *e, uint32_t v);

@@ -288,6 +288,14 @@ bool dim_equals(const Dim *d, int64_t value)
     return dim_is_const(d, &v) && v == value;
 }
 
+bool dim_is_multiple(const Dim *d, int64_t n)
+{
+    for (uint32_t i = 0; i < d->nterm; i++)
+        if (d->term[i].coef % n != 0)
+            return false;
+    return true;
+}
+
 /* ---- values and bounds ---- */
 
 static int64_t mul_saturated(int64_t a, int64_t b)

@@ -78,6 +78,7 @@ const Dim *dim_mul(Ir *ir, const Dim *a, const Dim *b);
 bool dim_div(Ir *ir, const Dim *a, const Dim *b, const Dim **quotient);
 bool dim_is_const(const Dim *d, int64_t *value);
 bool dim_equals(const Dim *d, int64_t value);
+bool dim_is_multiple(const Dim *d, int64_t n); /* for whatever its symbols are */
 /* Value for given symbol values (indexed by DimSym id); bounds of the value over the ranges: hi is
  * never too small, lo never too large, and both are exact where no symbol occurs squared. All three
  * saturate at the ends of int64_t. */
