@@ -106,10 +106,8 @@ static void open_row(Lower *lo, const Scatter *s, const Ix *const *batch, const 
         scope_plain(lo);
         return;
     }
-    const Type *t = s->idx->type;
-    memcpy(at, batch, s->batch * sizeof *at);
-    ix_unflatten(lo->ir, i, t->dims + s->batch, t->rank - s->batch, at + s->batch);
-    for (uint32_t k = t->rank; k < condition->type->rank; k++)
+    scatter_number(lo, s, batch, i, at);
+    for (uint32_t k = s->idx->type->rank; k < condition->type->rank; k++)
         at[k] = ix_int(lo->ir, 0);
     scope_if(lo, lower_value(lo, condition, at));
 }

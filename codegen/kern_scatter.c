@@ -109,13 +109,18 @@ void scatter_cells_phase(Lower *lo, Scatter *s, const CellsSpec *c)
     lower_lanes(lo, &spec, c->cell, s);
 }
 
-const Ix *scatter_place(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i)
+void scatter_number(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i, const Ix **at)
 {
-    const Ix *at[IR_MAX_RANK];
     const Type *t = s->idx->type;
     memcpy(at, batch, s->batch * sizeof *at);
     ix_unflatten(lo->ir, i, t->dims + s->batch, t->rank - s->batch, at + s->batch);
-    return ix_load(lo->ir, s->idx, at, t->rank, s->extent);
+}
+
+const Ix *scatter_place(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i)
+{
+    const Ix *at[IR_MAX_RANK];
+    scatter_number(lo, s, batch, i, at);
+    return ix_load(lo->ir, s->idx, at, s->idx->type->rank, s->extent);
 }
 
 static void source_index(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix,

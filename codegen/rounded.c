@@ -36,7 +36,7 @@ static void mark_stored(Lower *lo)
     const Graph *body = lo->body;
     for (uint32_t i = 0; i < body->results.n; i++) {
         const Node *n = body->results.at[i].node;
-        lo->stored[n->id] = n->type->dtype == DT_BF16 || n->type->dtype == DT_F16;
+        lo->stored[n->id] = dtype_is_half(n->type->dtype);
     }
     for (uint32_t i = 0; i < body->nodes.n; i++)
         for (uint32_t k = 0; k < body->nodes.at[i]->nin; k++)

@@ -18,7 +18,10 @@ void scatter_describe(Lower *lo, Scatter *s);
 /* Result index: [member, e, column]. */
 void scatter_result_index(Lower *lo, const Scatter *s, const Ix *e, const Ix *column,
                           const Ix **ix);
-/* The row of the result at which index i of a batch member adds. */
+/* Where index i of a batch member is among the indices: a member for each of their axes. */
+void scatter_number(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i,
+                    const Ix **at);
+/* The row of the result at which it adds. */
 const Ix *scatter_place(Lower *lo, const Scatter *s, const Ix *const *batch, const Ix *i);
 /* Row i of the source: what is added at ix. */
 const KExpr *scatter_source(Lower *lo, const Scatter *s, const Ix *i, const Ix *const *ix);
