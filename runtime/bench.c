@@ -1,9 +1,9 @@
 /* bench.c: how long an update takes, and each kernel in it.
  *
- * A few updates warm up, or one where that takes all the time there is.
  * One batch is used again and again with a learning rate of 0, so that every repetition does the
  * same work on the same numbers. Of a kernel the least time counts, since other programs can only
- * make it longer; of the whole update the least, the median, and the least processor time. */
+ * make it longer; of the whole update the least, the median, and the least processor time. A few updates before
+ * warm up, or one where that takes all the time there is. */
 #include "clock.h"
 #include "feed.h"
 #include "runtime.h"

@@ -124,7 +124,7 @@ static double tolerance(const Form *f)
     return strstr(f->text, "attention_bwd") ? u * (2 + 5 * sqrt(n)) : 4 * u;
 }
 
-/* Whether gradients that can be added by turns are, which is not the usual way. */
+/* Whether gradients must be those that are added by turns. */
 static bool by_turns;
 
 static void add_picked(Harness *h, PassCx *cx, const Node *group, const char *name, double tol)

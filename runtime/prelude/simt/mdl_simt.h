@@ -87,7 +87,6 @@ MDL_SIMT_FN void mdl_turn_pass_at(int32_t *turn, int line)
 }
 #define mdl_turn_pass(turn) mdl_turn_pass_at((turn), __LINE__)
 
-/* No atomic operation to the checks: others must add in turn. */
 /* ---- grids: waits for the launch before this one; lets the next one begin, which here is always later ---- */
 
 MDL_SIMT_FN void mdl_grid_wait(void)
