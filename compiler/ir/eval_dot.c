@@ -1,6 +1,7 @@
-/* eval_dot.c: the contraction of the reference interpreter: for every output element one walk over
- * the contracted axes, whose last one is a plain loop. */
+/* eval_dot.c: the contraction of the reference interpreter: for every row of the result one walk over the
+ * contracted axes, whose last one is a loop over both. */
 #include "eval.h"
+#include "sums.h"
 
 #include <string.h>
 
@@ -36,25 +37,26 @@ static void outer_strides(const DotAxes *d, const Value *a, const Value *b, Walk
     ASSERT(k == w->rank);
 }
 
-/* One axis of a and b, from elements a and b on, `sa` and `sb` apart. */
+/* The innermost contracted axis of a row of the result: n products for each of m elements. */
 typedef struct Run {
-    const double *a, *b;
-    int64_t sa, sb, n;
+    Strided a, b;
+    int64_t m, n;
 } Run;
 
-static double add_products(const Value *out, const Run *r, double sum)
+static void add_products(const Value *out, const Run *r, double *row)
 {
-    if (out->bits) {
-        for (int64_t k = 0; k < r->n; k++)
-            sum = value_fma(out, r->a[k * r->sa], r->b[k * r->sb], sum);
-        return sum;
+    if (!out->bits) {
+        sums_f64(r->m, r->n, r->a, r->b, row);
+        return;
     }
-    for (int64_t k = 0; k < r->n; k++)
-        sum += r->a[k * r->sa] * r->b[k * r->sb];
-    return sum;
+    for (int64_t j = 0; j < r->m; j++) {
+        const double *a = r->a.at + j * r->a.across, *b = r->b.at + j * r->b.across;
+        for (int64_t k = 0; k < r->n; k++)
+            row[j] = value_fma(out, a[k * r->a.along], b[k * r->b.along], row[j]);
+    }
 }
 
-/* The contracted axes: a walk over all but the last, which is a run. Without one it is a run of 1. */
+/* The contracted axes: a walk over all but the last, which is the run's. Without one it has one product. */
 static Walk contracted(const DotAxes *d, const Value *a, const Value *b, Run *run)
 {
     int64_t extent[IR_MAX_RANK], as[IR_MAX_RANK] = {0}, bs[IR_MAX_RANK] = {0};
@@ -70,32 +72,49 @@ static Walk contracted(const DotAxes *d, const Value *a, const Value *b, Run *ru
         w.stride[0][i] = as[d->a_contract[i]];
         w.stride[1][i] = bs[d->b_contract[i]];
     }
-    *run = (Run){.n = 1};
-    if (d->ncontract)
-        *run = (Run){.sa = as[d->a_contract[outer]],
-                     .sb = bs[d->b_contract[outer]],
-                     .n = a->dim[d->a_contract[outer]]};
+    run->n = 1;
+    if (d->ncontract) {
+        run->a.along = as[d->a_contract[outer]];
+        run->b.along = bs[d->b_contract[outer]];
+        run->n = a->dim[d->a_contract[outer]];
+    }
     return w;
+}
+
+/* The result's axes: a walk over all but the last, which is a row's. Without one a row has one element. */
+static Walk rows_of(const DotAxes *d, const Value *a, const Value *b, const Value *out, Run *run)
+{
+    Walk all, rows;
+    walk_begin(&all, out->rank, out->dim);
+    outer_strides(d, a, b, &all);
+    uint32_t last = out->rank ? out->rank - 1 : 0;
+    walk_begin(&rows, last, out->dim);
+    memcpy(rows.stride, all.stride, sizeof(rows.stride));
+    run->m = 1;
+    if (out->rank) {
+        run->a.across = all.stride[0][last];
+        run->b.across = all.stride[1][last];
+        run->m = out->dim[last];
+    }
+    return rows;
 }
 
 void eval_dot(const Node *n, const Value *const *in, Value *out)
 {
     const Value *a = in[0], *b = in[1];
     DotAxes d;
-    Run run;
+    Run run = {0};
     node_dot_axes(n, &d);
     const Walk inner = contracted(&d, a, b, &run);
-    Walk outer;
-    walk_begin(&outer, out->rank, out->dim);
-    outer_strides(&d, a, b, &outer);
-    for (int64_t i = 0; i < out->count; i++, walk_next(&outer)) {
+    Walk rows = rows_of(&d, a, b, out, &run);
+    double *row = out->at;
+    for (bool left = out->count > 0; left; left = walk_next(&rows), row += run.m) {
+        memset(row, 0, (size_t)run.m * sizeof(*row));
         Walk w = inner;
-        double sum = 0;
         for (bool more = w.left > 0; more; more = walk_next(&w)) {
-            run.a = a->at + outer.offset[0] + w.offset[0];
-            run.b = b->at + outer.offset[1] + w.offset[1];
-            sum = add_products(out, &run, sum);
+            run.a.at = a->at + rows.offset[0] + w.offset[0];
+            run.b.at = b->at + rows.offset[1] + w.offset[1];
+            add_products(out, &run, row);
         }
-        out->at[i] = sum;
     }
 }

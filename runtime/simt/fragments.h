@@ -38,6 +38,13 @@ static inline int fragment_col(FragmentId id, int lane, int i)
     return fragment_index(&fragments[id].col, lane, i);
 }
 
+/* Where an element lies in a matrix in memory whose rows are `pitch` elements apart. A place is a sum of the
+ * lane's share and the element's: that of lane l, element i is (l, 0) + (0, i). */
+static inline int fragment_place(FragmentId id, int pitch, int lane, int i)
+{
+    return fragment_row(id, lane, i) * pitch + fragment_col(id, lane, i);
+}
+
 typedef struct Swizzle {
     int bytes, mode, bits;
     const char *source;

@@ -3,6 +3,7 @@
  * Products are added in f32 one after the other, which no GPU promises: compare within a bound. */
 #include "engine.h"
 #include "fragments.h"
+#include "sums.h"
 
 /* ---- narrow elements ---- */
 
@@ -46,42 +47,44 @@ static float element(MdlMmaType type, const uint32_t *r, int i)
 
 /* ---- mma ---- */
 
-enum { M = 16, N = 8, MOST_K = 16 };
+enum { M = 16, N = 8, MOST_K = 16, MOST_ELEMENTS = 8, SUMS = 4 };
 
-static void gather(const Warp *w, MdlMmaType type, float a[M][MOST_K], float b[MOST_K][N])
+/* Of elements 0 .. n - 1 of lane 0, n <= MOST_ELEMENTS. */
+static void places_of(FragmentId id, int pitch, int n, int *place)
 {
-    bool wide = type == MDL_MMA_TF32;
-    FragmentId of_a = wide ? FRAGMENT_A_16x8_TF32 : FRAGMENT_A_16x16;
-    FragmentId of_b = wide ? FRAGMENT_B_8x8_TF32 : FRAGMENT_B_16x8;
+    for (int i = 0; i < n; i++)
+        place[i] = fragment_place(id, pitch, 0, i);
+}
+
+/* What all lanes hold of an operand, n elements each, as a matrix. */
+static void gather(const Warp *w, FragmentId id, int n, bool is_b, int pitch, float *out)
+{
+    int place[MOST_ELEMENTS];
+    places_of(id, pitch, n, place);
     for (int lane = 0; lane < WARP; lane++) {
         const MdlMma *m = w->arg[lane];
-        for (int i = 0; i < (wide ? 4 : 8); i++)
-            a[fragment_row(of_a, lane, i)][fragment_col(of_a, lane, i)] = element(type, m->a, i);
-        for (int i = 0; i < (wide ? 2 : 4); i++)
-            b[fragment_row(of_b, lane, i)][fragment_col(of_b, lane, i)] = element(type, m->b, i);
+        float *own = out + fragment_place(id, pitch, lane, 0);
+        for (int i = 0; i < n; i++)
+            own[place[i]] = element(m->type, is_b ? m->b : m->a, i);
     }
 }
 
 static void multiply(Simt *s, const Warp *w)
 {
-    float a[M][MOST_K], b[MOST_K][N], d[M][N];
-    const FragmentId of_d = FRAGMENT_D_16x8;
-    MdlMmaType type = ((const MdlMma *)w->arg[0])->type;
-    int depth = type == MDL_MMA_TF32 ? 8 : 16;
+    float a[M * MOST_K], b[MOST_K * N], d[M * N];
+    bool wide = ((const MdlMma *)w->arg[0])->type == MDL_MMA_TF32;
+    int place[MOST_ELEMENTS];
     UNUSED(s);
-    gather(w, type, a, b);
+    gather(w, wide ? FRAGMENT_A_16x8_TF32 : FRAGMENT_A_16x16, wide ? 4 : 8, false, MOST_K, a);
+    gather(w, wide ? FRAGMENT_B_8x8_TF32 : FRAGMENT_B_16x8, wide ? 2 : 4, true, N, b);
+    places_of(FRAGMENT_D_16x8, N, SUMS, place);
     for (int lane = 0; lane < WARP; lane++)
-        for (int i = 0; i < 4; i++)
-            d[fragment_row(of_d, lane, i)][fragment_col(of_d, lane, i)] =
-                ((const MdlMma *)w->arg[lane])->d[i];
-    for (int i = 0; i < M; i++)
-        for (int k = 0; k < depth; k++)
-            for (int j = 0; j < N; j++)
-                d[i][j] += a[i][k] * b[k][j];
+        for (int i = 0, first = fragment_place(FRAGMENT_D_16x8, N, lane, 0); i < SUMS; i++)
+            d[first + place[i]] = ((const MdlMma *)w->arg[lane])->d[i];
+    sums_f32(M, N, wide ? 8 : 16, a, MOST_K, b, N, d, N);
     for (int lane = 0; lane < WARP; lane++)
-        for (int i = 0; i < 4; i++)
-            ((const MdlMma *)w->arg[lane])->d[i] =
-                d[fragment_row(of_d, lane, i)][fragment_col(of_d, lane, i)];
+        for (int i = 0, first = fragment_place(FRAGMENT_D_16x8, N, lane, 0); i < SUMS; i++)
+            ((const MdlMma *)w->arg[lane])->d[i] = d[first + place[i]];
 }
 
 /* By MdlMmaType. */
@@ -106,14 +109,18 @@ static void load_matrices(Simt *s, const Warp *w)
     UNUSED(s);
     for (int lane = 0; lane < WARP; lane++) {
         const MdlMatrices *to = w->arg[lane];
+        int line[2], at[2];
+        for (int i = 0; i < 2; i++) {
+            int row = fragment_row(FRAGMENT_LDMATRIX, lane, i);
+            int col = fragment_col(FRAGMENT_LDMATRIX, lane, i);
+            line[i] = to->trans ? col : row;
+            at[i] = (to->trans ? row : col) * 2;
+        }
         for (int m = 0; m < to->n; m++) {
             uint16_t pair[2];
             for (int i = 0; i < 2; i++) {
-                int row = fragment_row(FRAGMENT_LDMATRIX, lane, i);
-                int col = fragment_col(FRAGMENT_LDMATRIX, lane, i);
-                int line = to->trans ? col : row, at = to->trans ? row : col;
-                const MdlMatrices *from = w->arg[m * LINES + line];
-                memcpy(&pair[i], (const char *)from->row + at * 2, 2);
+                const MdlMatrices *from = w->arg[m * LINES + line[i]];
+                memcpy(&pair[i], (const char *)from->row + at[i], 2);
             }
             to->r[m] = (uint32_t)pair[0] | (uint32_t)pair[1] << 16;
         }

@@ -3,6 +3,7 @@
  * NaN, and operands in shared memory are being read. */
 #include "engine.h"
 #include "fragments.h"
+#include "sums.h"
 #include "warpgroup.h"
 
 enum { DEPTH = 16, CHUNK = 16, LINES = 8 };
@@ -269,13 +270,9 @@ static void multiply(const Simt *s, const Product *p)
     for (int k = 0; k < DEPTH; k++)
         for (int j = 0; j < p->what.n; j++)
             b[k][j] = shared_value(s, p->what.type, offset_of(&o, j, k));
-    for (int r = 0; r < GROUP_ROWS; r++) {
-        if (!p->what.accumulate)
-            memset(sums->at[r], 0, sizeof(sums->at[r]));
-        for (int k = 0; k < DEPTH; k++)
-            for (int j = 0; j < p->what.n; j++)
-                sums->at[r][j] += a[r][k] * b[k][j];
-    }
+    if (!p->what.accumulate)
+        memset(sums->at, 0, sizeof(sums->at));
+    sums_f32(GROUP_ROWS, p->what.n, DEPTH, a[0], DEPTH, b[0], MOST_COLS, sums->at[0], MOST_COLS);
 }
 
 static void retire(Simt *s, Product *p)
