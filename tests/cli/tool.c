@@ -21,7 +21,7 @@ int tool_setup(void **state)
     tool->arena = arena;
     tool->dir = arena_printf(arena, "%s/cli-%ld", MDL_BINARY_DIR, (long)getpid());
     /* Kernels are kept for the next run of the tests; one thread is enough for them. */
-    tool->env[0] = "MDL_CACHE=" MDL_BINARY_DIR "/cli-cache";
+    tool->env[0] = "MDL_CACHE=" MDL_KERNEL_CACHE;
     tool->env[1] = "MDL_DATA";
     tool->env[2] = "CLICOLOR_FORCE";
     tool->env[3] = "NO_COLOR";

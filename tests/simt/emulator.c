@@ -15,7 +15,7 @@ Emulator *emulator_new(void)
     e->simt = simt_new(&err);
     if (!e->simt)
         fail_msg("%s", err.text);
-    e->cache = MDL_SIMT_CACHE;
+    e->cache = MDL_KERNEL_CACHE;
     return e;
 }
 

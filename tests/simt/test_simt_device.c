@@ -76,7 +76,7 @@ static Plan *gpu_plan(Arena *arena, const char *scale)
 static Runtime *open_simt(const Plan *plan, const char *setting)
 {
     Err err = {0};
-    const RtOptions opt = {.device = RT_SIMT, .cache_dir = MDL_SIMT_CACHE, .quiet = true};
+    const RtOptions opt = {.device = RT_SIMT, .cache_dir = MDL_KERNEL_CACHE, .quiet = true};
     setenv("MDL_SIMT", setting, 1);
     Runtime *rt = rt_open(plan, &opt, &err);
     unsetenv("MDL_SIMT");

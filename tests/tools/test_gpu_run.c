@@ -39,7 +39,7 @@ static int setup(void **state)
         return -1;
     setenv("MDL_LIBCUDA", MDL_BINARY_DIR "/tests/mock/mdl_fakecuda.so", 1);
     setenv("MDL_NVRTC", MDL_BINARY_DIR "/tests/mock/mdl_fakenvrtc.so", 1);
-    setenv("MDL_CACHE", MDL_BINARY_DIR "/cli-cache", 1);
+    setenv("MDL_CACHE", MDL_KERNEL_CACHE, 1);
     setenv("LSAN_OPTIONS", "use_tls=0", 1); /* which it cannot find of what dlopen opens */
     *state = p;
     return 0;
