@@ -38,8 +38,7 @@ static void few_f64(int64_t n, const Strided *a, const Strided *b, double *c)
         sum[j] = c[j];
     for (int64_t k = 0; k < n; k++)
         for (int j = 0; j < COLS; j++)
-            sum[j] +=
-                a->at[j * a->across + k * a->along] * b->at[j * b->across + k * b->along];
+            sum[j] += a->at[j * a->across + k * a->along] * b->at[j * b->across + k * b->along];
     for (int j = 0; j < COLS; j++)
         c[j] = sum[j];
 }
