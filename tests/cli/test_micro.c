@@ -172,7 +172,7 @@ static void packed_rows_are_cut_anywhere(void **state)
     Tool *tool = *state;
     StrBuf sb = sb_new(tool->arena);
     for (int i = 0; i < 50; i++)
-        sb_printf(&sb, "{\"t\": \"%.*s\"}\n", 5 + i % 9, "abcbcbabcabcaaa" + i % 2);
+        sb_printf(&sb, "{\"t\": \"%.*s\"}\n", 5 + i % 9, &"abcbcbabcabcaaa"[i % 2]);
     tool_write(tool, "d.jsonl", sb_text(&sb));
     tool_write(tool, "packed.mdl", packed);
     assert_string_equal(train_packed(tool, "all", "--memory-limit", "10MiB"), "20");
