@@ -165,11 +165,20 @@ static inline void sample_tensors(PlanBuilder *b)
         VEC_PUSH(b->arena, &b->tensors, t);
     }
     const PlanState states[] = {
-        [SS_WEIGHT] = {ST_WEIGHT, PS_PARAM, planb_text(b, "fc.weight"), 0, PI_ONES, 1, 0, 0, 0},
-        [SS_GRAD] = {ST_GRAD, PS_GRAD, 0, SS_WEIGHT, PI_ZEROS, 0, 0, 0, 0},
-        [SS_SUM] = {ST_SUM, PS_LOOP, 0, 0, PI_ZEROS, 0, 0, 0, 0},
-        [SS_WSUM] = {ST_WSUM, PS_LOOP, 0, 0, PI_ZEROS, 0, 0, 0, 0},
-        [SS_BIAS] = {ST_BIAS, PS_PARAM, planb_text(b, "fc.bias"), 0, PI_UNIFORM, 1, 0.5, 0, 0},
+        [SS_WEIGHT] = {.tensor = ST_WEIGHT,
+                       .kind = PS_PARAM,
+                       .key = planb_text(b, "fc.weight"),
+                       .init = PI_ONES,
+                       .trained = 1},
+        [SS_GRAD] = {.tensor = ST_GRAD, .kind = PS_GRAD, .of = SS_WEIGHT, .init = PI_ZEROS},
+        [SS_SUM] = {.tensor = ST_SUM, .kind = PS_LOOP, .init = PI_ZEROS},
+        [SS_WSUM] = {.tensor = ST_WSUM, .kind = PS_LOOP, .init = PI_ZEROS},
+        [SS_BIAS] = {.tensor = ST_BIAS,
+                     .kind = PS_PARAM,
+                     .key = planb_text(b, "fc.bias"),
+                     .init = PI_UNIFORM,
+                     .trained = 1,
+                     .init_a = 0.5},
     };
     for (size_t i = 0; i < COUNT(states); i++)
         VEC_PUSH(b->arena, &b->states, states[i]);
