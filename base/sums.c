@@ -3,32 +3,31 @@
 
 enum { ROWS = 4, COLS = 8 };
 
-/* m <= ROWS rows, COLS columns. */
-static void few_f32(int m, int k, const float *a, int lda, const float *b, int ldb, float *c,
-                    int ldc)
+/* Of COLS columns from `col` on, `rows` <= ROWS rows from `row` on. */
+static void few_f32(const Products *p, int row, int rows, int col)
 {
+    const float *a = p->a + row * p->lda, *b = p->b + col;
+    float *c = p->c + row * p->ldc + col;
     float sum[ROWS][COLS] = {0};
-    for (int r = 0; r < m; r++)
+    for (int r = 0; r < rows; r++)
         for (int j = 0; j < COLS; j++)
-            sum[r][j] = c[r * ldc + j];
-    for (int i = 0; i < k; i++)
+            sum[r][j] = c[r * p->ldc + j];
+    for (int k = 0; k < p->k; k++)
         for (int r = 0; r < ROWS; r++) {
-            float x = a[(r < m ? r : 0) * lda + i];
+            float x = a[(r < rows ? r : 0) * p->lda + k];
             for (int j = 0; j < COLS; j++)
-                sum[r][j] += x * b[i * ldb + j];
+                sum[r][j] += x * b[k * p->ldb + j];
         }
-    for (int r = 0; r < m; r++)
+    for (int r = 0; r < rows; r++)
         for (int j = 0; j < COLS; j++)
-            c[r * ldc + j] = sum[r][j];
+            c[r * p->ldc + j] = sum[r][j];
 }
 
-void sums_f32(int m, int n, int k, const float *a, int lda, const float *b, int ldb, float *c,
-              int ldc)
+void sums_f32(const Products *p)
 {
-    for (int r = 0; r < m; r += ROWS)
-        for (int j = 0; j < n; j += COLS)
-            few_f32(m - r < ROWS ? m - r : ROWS, k, a + r * lda, lda, b + j, ldb, c + r * ldc + j,
-                    ldc);
+    for (int row = 0; row < p->m; row += ROWS)
+        for (int col = 0; col < p->n; col += COLS)
+            few_f32(p, row, p->m - row < ROWS ? p->m - row : ROWS, col);
 }
 
 static void few_f64(int64_t n, const Strided *a, const Strided *b, double *c)

@@ -5,10 +5,15 @@
 #define SUMS_H
 #include <stdint.h>
 
-/* c[m][n] += a[m][k] b[k][n] for n a multiple of 8; rows are lda, ldb, ldc elements apart. Each element of c is
- * added to in the order of k, products rounded to f32. */
-void sums_f32(int m, int n, int k, const float *a, int lda, const float *b, int ldb, float *c,
-              int ldc);
+/* c[m][n] += a[m][k] b[k][n] for n a multiple of 8; rows are lda, ldb, ldc elements apart. */
+typedef struct Products {
+    int m, n, k, lda, ldb, ldc;
+    const float *a, *b;
+    float *c;
+} Products;
+
+/* Each element of c is added to in the order of k, products rounded to f32. */
+void sums_f32(const Products *p);
 
 /* Elements of a vector, in the order of j and k: at[j * across + k * along]. */
 typedef struct Strided {

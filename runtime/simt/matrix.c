@@ -81,7 +81,15 @@ static void multiply(Simt *s, const Warp *w)
     for (int lane = 0; lane < WARP; lane++)
         for (int i = 0, first = fragment_place(FRAGMENT_D_16x8, N, lane, 0); i < SUMS; i++)
             d[first + place[i]] = ((const MdlMma *)w->arg[lane])->d[i];
-    sums_f32(M, N, wide ? 8 : 16, a, MOST_K, b, N, d, N);
+    sums_f32(&(Products){.m = M,
+                         .n = N,
+                         .k = wide ? 8 : 16,
+                         .a = a,
+                         .lda = MOST_K,
+                         .b = b,
+                         .ldb = N,
+                         .c = d,
+                         .ldc = N});
     for (int lane = 0; lane < WARP; lane++)
         for (int i = 0, first = fragment_place(FRAGMENT_D_16x8, N, lane, 0); i < SUMS; i++)
             ((const MdlMma *)w->arg[lane])->d[i] = d[first + place[i]];

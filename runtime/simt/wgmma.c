@@ -272,7 +272,15 @@ static void multiply(const Simt *s, const Product *p)
             b[k][j] = shared_value(s, p->what.type, offset_of(&o, j, k));
     if (!p->what.accumulate)
         memset(sums->at, 0, sizeof(sums->at));
-    sums_f32(GROUP_ROWS, p->what.n, DEPTH, a[0], DEPTH, b[0], MOST_COLS, sums->at[0], MOST_COLS);
+    sums_f32(&(Products){.m = GROUP_ROWS,
+                         .n = p->what.n,
+                         .k = DEPTH,
+                         .a = a[0],
+                         .lda = DEPTH,
+                         .b = b[0],
+                         .ldb = MOST_COLS,
+                         .c = sums->at[0],
+                         .ldc = MOST_COLS});
 }
 
 static void retire(Simt *s, Product *p)
