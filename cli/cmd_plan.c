@@ -235,10 +235,9 @@ static bool look_at_blocks(Cli *cli, Compile *c, Rows *rows, Err *err)
 {
     for (uint32_t i = 0; i < compile_generate_count(c); i++) {
         BlockRow r;
-        bool writes;
-        if (!block_row(cli, c, i, &r, &writes, err))
+        if (!block_row(cli, c, i, &r, err))
             return false;
-        if (writes)
+        if (r.writes)
             VEC_PUSH(cli->arena, &rows->blocks, r);
     }
     return true;

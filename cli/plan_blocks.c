@@ -24,7 +24,7 @@ static void count_states(const Program *p, BlockRow *r)
     }
 }
 
-bool block_row(Cli *cli, Compile *c, uint32_t i, BlockRow *out, bool *writes, Err *err)
+bool block_row(Cli *cli, Compile *c, uint32_t i, BlockRow *out, Err *err)
 {
     *out = (BlockRow){.name = arena_strdup(cli->arena, compile_generate_name(c, i)),
                       .kind = compile_generate_chats(c, i) ? "chat" : "generate"};
@@ -32,7 +32,7 @@ bool block_row(Cli *cli, Compile *c, uint32_t i, BlockRow *out, bool *writes, Er
         return false;
     const Program *p = compile_program(c);
     const Graph *decode = program_entry(p, "decode");
-    *writes = decode != NULL;
+    out->writes = decode != NULL;
     if (!decode)
         return true;
     count_states(p, out);

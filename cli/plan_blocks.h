@@ -6,6 +6,7 @@
 
 /* One block in words and numbers. */
 typedef struct BlockRow {
+    bool writes; /* text; else it makes tensors, and the rest of it is 0 */
     const char *name, *kind, *precision;
     uint64_t parameters; /* elements */
     uint64_t weight_bytes, cache_bytes;
@@ -13,8 +14,8 @@ typedef struct BlockRow {
     double token;    /* operations of contractions for one token, when the context is full */
 } BlockRow;
 
-/* Block i of compile_generate_count. *writes = false: it makes tensors, no text. False after diagnostics. */
-bool block_row(Cli *cli, Compile *c, uint32_t i, BlockRow *out, bool *writes, Err *err);
+/* Block i of compile_generate_count. False after diagnostics. */
+bool block_row(Cli *cli, Compile *c, uint32_t i, BlockRow *out, Err *err);
 void block_rows_put(const BlockRow *rows, uint32_t n);
 void block_row_json(Cli *cli, const BlockRow *r);
 
