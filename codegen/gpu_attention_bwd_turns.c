@@ -291,21 +291,27 @@ static void store_row(Lower *lo, Row *r)
     lo->user = NULL;
 }
 
-/* A phase of a warp for each line of each of `heads`: *of is the head's number among those of all samples. */
-static const Ix *begin_rows(Lower *lo, AttendBwd *f, const char *name, int64_t heads,
-                            const Dim *lines, const Ix **head)
+/* A phase of a warp for each line of each head of each sample. */
+typedef struct RowPhase {
+    const char *name;
+    int64_t heads;
+    const Dim *lines;
+} RowPhase;
+
+/* The line; *head is its head's number. */
+static const Ix *begin_rows(Lower *lo, AttendBwd *f, const RowPhase *p, const Ix **head)
 {
     Kernel *k = lo->k;
-    const Dim *all = dim_const(lo->ir, heads);
-    const Dim *rows = dim_mul(lo->ir, dim_mul(lo->ir, f->b.a.b, all), lines);
-    KPhase *phase = kernel_phase(k, name, rows, "gradients of a row per warp");
+    const Dim *all = dim_const(lo->ir, p->heads);
+    const Dim *rows = dim_mul(lo->ir, dim_mul(lo->ir, f->b.a.b, all), p->lines);
+    KPhase *phase = kernel_phase(k, p->name, rows, "gradients of a row per warp");
     scope_begin(lo, phase);
     team_begin(lo, phase, WARP);
-    const KExpr *task = lower_task(lo), *n = ke_extent(k, lines), *h = ke_int(k, heads);
+    const KExpr *task = lower_task(lo), *n = ke_extent(k, p->lines), *h = ke_int(k, p->heads);
     const KExpr *of = copy_let(lo, "of", ke_index(k, KI_DIV, task, n));
     f->t.b = scope_var(lo, copy_let(lo, "b", ke_index(k, KI_DIV, of, h)), f->b.a.b);
     *head = scope_var(lo, copy_let(lo, "h", ke_index(k, KI_MOD, of, h)), all);
-    return scope_var(lo, copy_let(lo, "t", ke_index(k, KI_MOD, task, n)), lines);
+    return scope_var(lo, copy_let(lo, "t", ke_index(k, KI_MOD, task, n)), p->lines);
 }
 
 static void end_rows(Lower *lo)
@@ -318,7 +324,7 @@ static void query_results(Lower *lo, AttendBwd *f)
 {
     Kernel *k = lo->k;
     Row r = {.f = f, .part = &f->b.dq, .buf = f->added};
-    r.line = begin_rows(lo, f, "queries", f->t.heads, f->b.a.t, &r.head);
+    r.line = begin_rows(lo, f, &(RowPhase){"queries", f->t.heads, f->b.a.t}, &r.head);
     f->t.h = r.head;
     const KExpr *t = lower_index(lo, r.line);
     /* in eights, so that rows are known to begin at multiples */
@@ -341,7 +347,7 @@ static void key_results(Lower *lo, AttendBwd *f)
     Kernel *k = lo->k;
     Row r[] = {{.f = f, .part = &f->b.dk, .buf = f->part_d, .width = f->q.width},
                {.f = f, .part = &f->b.dv, .buf = f->part_e, .width = f->dy.width}};
-    const Ix *head, *line = begin_rows(lo, f, "shared", f->t.kv, f->b.a.s, &head);
+    const Ix *head, *line = begin_rows(lo, f, &(RowPhase){"shared", f->t.kv, f->b.a.s}, &head);
     f->t.h = ix_mul(lo->ir, head, f->b.a.g);
     const KExpr *row = ke_mul(lo, head_number(lo, f), ke_extent(k, f->b.a.s));
     row = copy_let(lo, "row", ke_add(lo, row, lower_index(lo, line)));

@@ -243,10 +243,10 @@ static void add_values(Lower *lo, const Few *f, int64_t i, const KExpr *const *v
     }
 }
 
-/* The score in place of the product of a key, which may not be there, and a row. */
-static void score(Lower *lo, const Few *f, int64_t at, const FewRow *row, const KExpr *key,
-                  const Ix *u)
+/* The score in place of the product at `at`, of a key, which may not be there, and a row. */
+static void score(Lower *lo, const Few *f, int64_t at, const KExpr *key, const Ix *u)
 {
+    const FewRow *row = &f->row[at % f->rows];
     Kernel *k = lo->k;
     const Attention *a = &f->a;
     uint32_t given = f->scaled ? a->score->id : a->dot->id;
@@ -310,7 +310,7 @@ static void step(Lower *lo, const Few *f, const KExpr *first)
     copy_call(lo, "mdl_few_sums(%0, %1, %2)", sums, 3);
     for (int64_t i = 0; i < f->keys; i++)
         for (int64_t r = 0; r < f->rows; r++)
-            score(lo, f, i * f->rows + r, &f->row[r], at[i], u[i]);
+            score(lo, f, i * f->rows + r, at[i], u[i]);
     softmax(lo, f);
     for (int64_t i = 0; i < f->keys; i++)
         add_values(lo, f, i, value[i]);

@@ -235,6 +235,7 @@ static bool shape_ring(Lower *lo, RingKernel *r)
     r->blocks = r->readers == GROUP && sums <= FEW_SUMS ? 2 : 1;
     int64_t rest = r->readers / WARP * r->own_floats * 4 + 2 * MOST_STAGES * 8;
     int64_t room = (int64_t)lo->target->l1 / r->blocks - 1024 * (r->blocks - 1) - rest;
+    ASSERT(r->stage_bytes > 0);
     r->stages = smaller(room / r->stage_bytes, MOST_STAGES);
     return r->stages >= 2;
 }

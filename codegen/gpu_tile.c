@@ -334,10 +334,12 @@ static void compute_run(Lower *lo, const Run *r, const KExpr *to)
     store_run(lo, r, to, x);
 }
 
+/* at: stage, k0. */
 static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Part *p,
-                       const KExpr *stage, const KExpr *k0)
+                       const KExpr *const *at)
 {
     Kernel *k = lo->k;
+    const KExpr *stage = at[0], *k0 = at[1];
     if (p->lent)
         return;
     if (p->async && t->operand == DT_F32) {
@@ -369,10 +371,9 @@ static void bring_part(Lower *lo, const TileSet *t, const TileDot *dot, const Pa
 /* Brings steps [k0, k0 + bk) of the depth to a stage; at: stage, k0. */
 static void bring_stage(Lower *lo, const TileSet *t, TileWalk w, const KExpr *const *at)
 {
-    const KExpr *stage = at[0], *k0 = at[1];
     for (uint32_t d = w.from; d < w.to; d++) {
-        bring_part(lo, t, &t->dot[d], &t->dot[d].a, stage, k0);
-        bring_part(lo, t, &t->dot[d], &t->dot[d].b, stage, k0);
+        bring_part(lo, t, &t->dot[d], &t->dot[d].a, at);
+        bring_part(lo, t, &t->dot[d], &t->dot[d].b, at);
     }
 }
 
