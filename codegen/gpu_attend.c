@@ -75,7 +75,7 @@ void attend_side(Lower *lo, const Attend *t, AttendSide *s)
     probe.b = scope_var(lo, zero, t->a->b);
     probe.n = scope_var(lo, zero, t->a->kv);
     probe.g = scope_var(lo, zero, t->a->g);
-    const Ix *line = scope_var(lo, zero, s->lines), *at;
+    const Ix *line = scope_var(lo, zero, s->lines), *at = NULL;
     const Ix *column = scope_vector_var(lo, zero, s->columns, NULL);
     side_index(&probe, s, line, column, ix);
     s->async = copy_in_runs(lo, s->node, ix, lo->nvar - 1, t->operand);

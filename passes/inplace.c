@@ -159,18 +159,18 @@ static void visit(Alias *a, const Node *n, const Ix *const *ix)
         const Ix *in[IR_MAX_RANK];
         if (!holds(a, n->in[k]))
             continue;
-        if (op_info(n->op)->cls == OC_REDUCE && a->whole)
-            a->safe = false;
-        else if (op_info(n->op)->cls == OC_REDUCE && !a->column)
-            visit(a, n->in[k], a->space.full);
-        else if (op_info(n->op)->cls == OC_REDUCE)
+        bool folds = op_info(n->op)->cls == OC_REDUCE;
+        if (folds && a->column && !a->whole)
             continue; /* read before */
+        if (folds && !a->whole)
+            visit(a, n->in[k], a->space.full);
         else if (op_info(n->op)->cls == OC_UPDATE && k == 0)
             visit(a, n->in[k], ix); /* where there are no new rows, each element stays */
-        else if (op_at(a->ir, n, k, ix, in))
+        else if (!folds && op_at(a->ir, n, k, ix, in))
             visit(a, n->in[k], in);
         else
-            a->safe = false; /* contractions, scatters, padding, joining */
+            a->safe =
+                false; /* contractions, scatters, padding, joining; folds, where all are read */
     }
 }
 

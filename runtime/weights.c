@@ -97,7 +97,9 @@ static bool quantise(const PlanState *codes, const StTensor *from, void *to, voi
 {
     size_t n = (size_t)from->dim[codes->axis], rows = (size_t)from->dim[1 - codes->axis];
     double *row = malloc((n + 1) * sizeof *row);
-    bool ok = row || err_set(err, ERR_DEVICE, "no memory for a row of %s", from->name);
+    if (!row)
+        return err_set(err, ERR_DEVICE, "no memory for a row of %s", from->name);
+    bool ok = true;
     for (size_t r = 0; r < rows && ok; r++) {
         read_row(from, codes->axis, r, row);
         ok = codes->store == PLAN_STORE_INT8

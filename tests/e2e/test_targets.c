@@ -49,7 +49,10 @@ static Difference compare(const Lab *lab, Value *const *a, Value *const *b)
         double norm = 0, sum = 0;
         for (int64_t i = 0; i < a[s]->count; i++) {
             double x = a[s]->at[i], y = b[s]->at[i];
-            d.bits = d.bits || memcmp(&x, &y, sizeof x) != 0;
+            uint64_t bits[2];
+            memcpy(&bits[0], &x, sizeof x);
+            memcpy(&bits[1], &y, sizeof y);
+            d.bits = d.bits || bits[0] != bits[1];
             norm += x * x;
             sum += (x - y) * (x - y);
         }

@@ -24,8 +24,8 @@ typedef struct LineCase {
 static double bound_of(const LineCase *c)
 {
     enum { LANES = 2, WARP = 5, WARPS = 5, JOINS = 3, LEAST = 128 };
-    int64_t n = c->dims[c->axis];
-    double unit = c->dt == DT_F64 ? 0x1p-53 : 0x1p-24, pieces = (double)(n / LEAST + 1);
+    int64_t n = c->dims[c->axis], whole = n / LEAST;
+    double unit = c->dt == DT_F64 ? 0x1p-53 : 0x1p-24, pieces = (double)(whole + 1);
     return (LANES + WARP + WARPS + JOINS + pieces + 1) * unit * (c->lo < c->hi ? 1 : 2 * (double)n);
 }
 

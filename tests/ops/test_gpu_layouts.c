@@ -146,7 +146,8 @@ typedef struct WarpProduct {
 static void put(const WarpProduct *w, void *at, int lane, int i, float value)
 {
     int each = w->dtype == DT_F32 ? 1 : 2;
-    dtype_store(w->dtype, at, (size_t)((i / each * 32 + lane) * each + i % each), (double)value);
+    dtype_store(w->dtype, at, (size_t)(i / each * 32 + lane) * (size_t)each + (size_t)(i % each),
+                (double)value);
 }
 
 static void check_warp(Layouts *l, const WarpProduct *w)
@@ -270,7 +271,8 @@ static void lay_out(Layouts *l, const GroupProduct *g, int k)
             for (int i = 0; i < 8; i++) {
                 int row = t / 32 * 16 + fragment_row(FRAGMENT_A_WGMMA, t % 32, i),
                     col = s * 16 + fragment_col(FRAGMENT_A_WGMMA, t % 32, i);
-                dtype_store(g->dtype, l->buf[1], (size_t)(((s * 4 + i / 2) * REGS + t) * 2 + i % 2),
+                dtype_store(g->dtype, l->buf[1],
+                            (size_t)((s * 4 + i / 2) * REGS + t) * 2 + (size_t)(i % 2),
                             (double)l->a[row][col]);
             }
 }
