@@ -1,9 +1,10 @@
 /* tune_kernel.c: one plan has an entry for each candidate: the group alone, its operands as inputs. All are run on the
- * same random numbers; then they take turns, so that what the machine does beside is everybody's. */
+ * same numbers (trial.h); then they take turns, so that what the machine does beside is everybody's. */
 #include "tune_kernel.h"
 #include "codegen.h"
 #include "cublaslt.h"
 #include "passes.h"
+#include "trial.h"
 
 #include <math.h>
 
@@ -61,16 +62,21 @@ static Plan *make_plan(Arena *arena, const TuneSpec *spec, const TuneResult *t, 
 
 /* ---- numbers ---- */
 
-/* Floats in -1 .. 1, of the place alone; integers are 0, since they may be numbers of rows. */
-static const void *make_input(Arena *arena, const Plan *p, uint32_t tensor, uint64_t seed)
+/* The body's input of an operand: of many tensor sets (ir.h at Def) each has its own. */
+static uint32_t formal_of(const Node *group, uint32_t operand)
 {
-    const PlanTensor *t = &p->tensors[tensor];
-    DType dt = (DType)t->dtype;
-    const size_t each = dtype_info(dt)->bytes, n = (size_t)t->bytes / each;
-    char *data = arena_alloc(arena, (size_t)t->bytes + 1);
-    memset(data, 0, (size_t)t->bytes + 1);
-    for (size_t i = 0; i < n && dtype_is_float(dt); i++)
-        dtype_store(dt, data, i, (double)(hash_mix(seed, i) >> 11) * 0x1p-52 - 1);
+    const uint32_t count = (uint32_t)node_int(group, "count"), n = node_def(group)->body->inputs.n;
+    const uint32_t each = count > 1 ? (group->nin - n) / (count - 1) : n;
+    return operand < count * each ? operand % each : operand - (count - 1) * each;
+}
+
+static const void *make_input(Arena *arena, const Plan *p, const Node *group, uint32_t i)
+{
+    const PlanTensor *t = &p->tensors[p->bindings[p->entries[0].input0 + i].tensor];
+    const size_t bytes = (size_t)t->bytes;
+    char *data = arena_alloc(arena, bytes + 1);
+    trial_fill(node_def(group)->body, formal_of(group, i), i + 1, data,
+               bytes / dtype_info((DType)t->dtype)->bytes);
     return data;
 }
 
@@ -175,17 +181,21 @@ static bool check_trial(Runtime *rt, const RtCall *call, uint32_t k, const Sampl
     return ok;
 }
 
-static bool run_all(Arena *arena, Runtime *rt, TuneResult *t, Err *err)
+static bool run_all(Arena *arena, Runtime *rt, const Node *group, TuneResult *t, Err *err)
 {
     const Plan *p = rt_plan(rt);
     const PlanEntry *e = &p->entries[0];
     const void **inputs = NEW_ARRAY(arena, const void *, e->ninput + (size_t)1);
     int64_t *syms = NEW_ARRAY(arena, int64_t, p->nsyms + (size_t)1);
     for (uint32_t i = 0; i < e->ninput; i++)
-        inputs[i] = make_input(arena, p, p->bindings[e->input0 + i].tensor, i + 1);
+        inputs[i] = make_input(arena, p, group, i);
     for (uint32_t i = 0; i < p->nsyms; i++)
         syms[i] = p->syms[i].hi;
-    const RtCall call = {.inputs = inputs, .syms = syms, .step = 1, .first = true};
+    const RtCall call = {.inputs = inputs,
+                         .syms = syms,
+                         .step = 1,
+                         .first = true,
+                         .past = trial_past(node_def(group)->body)};
     Sample first;
     if (!rt_run(rt, 0, &call, err) || !take_sample(arena, rt, 0, &first, err))
         return false;
@@ -251,7 +261,7 @@ bool tune_measure(Arena *arena, const TuneSpec *spec, TuneResult *out, Err *err)
     add_library(arena, spec, out);
     Plan *plan = make_plan(arena, spec, out, err);
     Runtime *rt = plan ? open_runtime(spec->cli, plan, err) : NULL;
-    bool ok = rt && run_all(arena, rt, out, err);
+    bool ok = rt && run_all(arena, rt, spec->problem->group, out, err);
     rt_close(rt);
     plan_free(plan);
     return ok;

@@ -310,6 +310,7 @@ const Def *node_def(const Node *n);
 bool node_is_const(const Node *n, double *value);
 bool node_is_state(const Node *n, uint32_t *state); /* the old value of a state */
 bool node_is_get(const Node *n, uint32_t *member);  /* a member of a tuple */
+bool node_is_slot(const Node *n, const char *name); /* a scalar of the argument block */
 bool node_is_cast(const Node *n);
 bool node_widens(const Node *n);     /* a cast of a 16-bit float to f32, which keeps every value */
 bool node_multiplies(const Node *n); /* two floats, element by element */
@@ -318,6 +319,25 @@ bool node_is_expand(const Node *n);
 const Attr *node_permutation(const Node *n); /* of a permute, else NULL */
 bool node_folds_last(const Node *fold);      /* its axes include the operand's innermost */
 const Node *node_plus_zero(const Node *n);   /* x where n is x + 0 or x + -0, else NULL */
+
+/* What the integers of a leaf are to what reads them (integers.c); of several, the last of these. */
+typedef enum IntegerUse {
+    INTEGER_ANY,   /* nothing is known: numbers to compute with */
+    INTEGER_WORD,  /* bits that are taken apart */
+    INTEGER_SAME,  /* compared with others like it: numbers of segments */
+    INTEGER_INDEX, /* choose rows of an axis, or one of its places */
+    INTEGER_PLACE  /* lie along an axis: before or behind its places, or where rows are written */
+} IntegerUse;
+
+typedef struct Integers {
+    IntegerUse use;
+    const Dim
+        *below; /* INDEX, PLACE: the extent of the axis, of several the shortest that is indexed */
+    const Dim *
+        span; /* PLACE: how many places there are behind one another: along the leaf's last axis, or, of a scalar,
+                       * from it on */
+} Integers;
+Integers graph_integers(const Graph *g, const Node *leaf, Arena *arena);
 
 /* Builders: each is graph_op with the attributes filled in. NULL in, NULL out. */
 const Node *graph_state(Graph *g, uint32_t state, const Type *type, Sym name);

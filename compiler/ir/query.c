@@ -17,6 +17,11 @@ bool node_is_get(const Node *n, uint32_t *member)
     return true;
 }
 
+bool node_is_slot(const Node *n, const char *name)
+{
+    return n->op == OP_SLOT && strcmp(node_sym(n, "name"), name) == 0;
+}
+
 bool node_is_cast(const Node *n)
 {
     return n->op == OP_CAST;

@@ -8,7 +8,8 @@
  *
  * $MDL_MOCK_ARCH: 80, 90, .. ; $MDL_MOCK_BYTES: of memory; $MDL_MOCK_VERSION: 12090; $MDL_MOCK_HANG: a
  * kernel that never ends; $MDL_MOCK_FAIL: NAME:CODE, a call or a kernel that fails; $MDL_MOCK_FAIL_AT: the
- * number of a launch, which gives an illegal address; $MDL_MOCK_HANG_AT: of one that never ends. */
+ * number of a launch, which gives an illegal address; $MDL_MOCK_HANG_AT: of one that never ends; $MDL_MOCK_COPIES: a
+ * file that what comes to the device is written to, each copy behind its length. */
 #include "cuda_api.h"
 #include "mock.h"
 #include "simtload.h"
@@ -193,6 +194,17 @@ static void run_kernel(Driver *d, const Op *op)
 }
 
 /* False: it never ends. */
+static void log_copy(const void *from, size_t bytes)
+{
+    const char *path = getenv("MDL_MOCK_COPIES");
+    FILE *f = path ? fopen(path, "ab") : NULL;
+    if (!f)
+        return;
+    fwrite(&bytes, sizeof bytes, 1, f);
+    fwrite(from, 1, bytes, f);
+    fclose(f);
+}
+
 static bool run_op(Driver *d, const Op *op)
 {
     const char *hang = getenv("MDL_MOCK_HANG");
@@ -403,6 +415,7 @@ int cuMemcpyHtoDAsync_v2(CudaAddress to, const void *from, size_t bytes, CudaStr
     const Block *b = block_of(d, from, bytes);
     if (!s || !on_device(d, to, bytes) || (b && !b->pinned))
         return INVALID;
+    log_copy(from, bytes);
     push(d, (Op){.kind = OP_COPY, .to = (void *)(uintptr_t)to, .from = from, .bytes = bytes});
     if (!b)
         run_all(d); /* memory that is not pinned is read at once */

@@ -86,6 +86,42 @@ static void on_a_gpu(void **state)
     check_records(tool, out, "gpu.jsonl", isa);
 }
 
+/* Rows of a product that an embedding chooses: they are many, and all lie in the table. */
+static void integers_are_indices(void **state)
+{
+    enum { ROWS = 40, TABLE = 50 };
+    Tool *tool = *state;
+    tool->env[FIRST + 4] = "MDL_MOCK_COPIES=copies";
+    tool_write(tool, "b.mdl",
+               "module Words(V, D, Out) {\n  embed: Embedding(V, D)\n  fc: Linear(D, Out)\n"
+               "  fn forward(label: i32[B]) -> [B, Out] = label |> embed |> fc\n}\n"
+               "model words = Words(50, 16, 8)\n"
+               "data digits { source = idx(images: \"images\", labels: \"labels\") ; label: i32 = "
+               "row => row.labels }\n"
+               "train words {\n  data = digits ; lr = 0.1 ; batch = 40 ; steps = 1\n"
+               "  loss = b => cross_entropy(words(b.label), b.label)\n}\n");
+    check_has(GOOD(tool, "tune", "b.mdl", "-o", "b.jsonl", "--device", "cuda", "-q"),
+              "  fc_gemm_gather_add\n");
+    tool->env[FIRST + 4] = "MDL_MOCK_COPIES";
+    const Bytes copies = tool_read(tool, "copies");
+    uint32_t found = 0;
+    for (size_t at = 0, n; at < copies.n; at += sizeof n + n) {
+        int32_t row[ROWS] = {0}, last = 0, differ = 0;
+        memcpy(&n, (const char *)copies.data + at, sizeof n);
+        if (n != sizeof row)
+            continue;
+        memcpy(row, (const char *)copies.data + at + sizeof n, n);
+        for (uint32_t i = 0; i < ROWS; i++) {
+            assert_in_range(row[i], 0, TABLE - 1);
+            differ += row[i] != last;
+            last = row[i];
+        }
+        assert_true(differ > ROWS / 2);
+        found++;
+    }
+    assert_true(found > 0);
+}
+
 /* Without --out they lie where the compiler looks for them. */
 static void by_default(void **state)
 {
@@ -122,14 +158,16 @@ static void refused(void **state)
 int main(void)
 {
 #ifdef __SANITIZE_ADDRESS__ /* with which many kernels of the emulator take too long to compile */
-    const struct CMUnitTest few[] = {cmocka_unit_test(on_the_cpu), cmocka_unit_test(by_default),
-                                     cmocka_unit_test(refused)};
+    const struct CMUnitTest few[] = {cmocka_unit_test(on_the_cpu),
+                                     cmocka_unit_test(integers_are_indices),
+                                     cmocka_unit_test(by_default), cmocka_unit_test(refused)};
     UNUSED(on_a_gpu);
     return cmocka_run_group_tests(few, setup, tool_teardown);
 #else
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_the_cpu),
         cmocka_unit_test(on_a_gpu),
+        cmocka_unit_test(integers_are_indices),
         cmocka_unit_test(by_default),
         cmocka_unit_test(refused),
     };
