@@ -191,7 +191,6 @@ static const char *const *options_of(const Build *b, const Unit *u)
 static bool compile(const Build *b, Arena *arena, uint32_t i, Err *err)
 {
     const Unit *u = &b->units[i];
-    const char *first = NULL;
     const NvrtcText in = {.name = u->names,
                           .text = u->text.text,
                           .arch = b->opt->arch,
@@ -204,15 +203,12 @@ static bool compile(const Build *b, Arena *arena, uint32_t i, Err *err)
         !cubin_parse(arena, made.cubin.data, made.cubin.n, &cubin, err))
         return false;
     cubin_add_log(arena, made.log, &cubin);
+    const char **path = NEW_ARRAY(arena, const char *, u->kernels.n);
     for (uint32_t k = 0; k < u->kernels.n; k++) {
         JitcacheEntry e = entry_of(b, u->kernels.at[k]);
-        const char *path = jitcache_path(arena, &e);
-        if (!(first ? jitcache_share(arena, first, path, err)
-                    : jitcache_write(arena, &e, cubin_pack(arena, &cubin), err)))
-            return false;
-        first = first ? first : path;
+        path[k] = jitcache_path(arena, &e);
     }
-    return true;
+    return jitcache_write(arena, path, u->kernels.n, cubin_pack(arena, &cubin), err);
 }
 
 /* The next unit to compile, or nunit. */

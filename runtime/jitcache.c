@@ -100,19 +100,6 @@ bool jitcache_read(Arena *arena, const JitcacheEntry *e, Bytes *out)
     return path && read_whole(arena, path, out);
 }
 
-bool jitcache_write(Arena *arena, const JitcacheEntry *e, Bytes bytes, Err *err)
-{
-    Trailer t = {.bytes = bytes.n, .hash = hash_bytes(bytes.data, bytes.n)};
-    StrBuf all = sb_new(arena);
-    memcpy(t.magic, TRAILER_MAGIC, sizeof(t.magic));
-    sb_putn(&all, bytes.data, bytes.n);
-    sb_putn(&all, (const char *)&t, sizeof(t));
-    const char *path = jitcache_path(arena, e);
-    Err why = {0};
-    return file_write_atomic(path, all.text, all.n, &why) ||
-           err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s", why.text);
-}
-
 const char *jitcache_content(Arena *arena, const char *const *part, uint32_t n)
 {
     StrBuf all = sb_new(arena);
@@ -144,7 +131,13 @@ static bool append(const char *path, const void *data, size_t n)
     return fclose(f) == 0 && ok;
 }
 
-bool jitcache_keep(const char *temp, const char *path, Err *err)
+static bool cannot_write(const char *path, Err *err)
+{
+    return err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s: %s", path,
+                   strerror(errno));
+}
+
+static bool seal(const char *temp, Err *err)
 {
     Arena *arena = arena_new();
     Bytes file;
@@ -154,16 +147,14 @@ bool jitcache_keep(const char *temp, const char *path, Err *err)
     if (ok) {
         t.bytes = file.n;
         t.hash = hash_bytes(file.data, file.n);
-        ok = (append(temp, &t, sizeof(t)) && chmod(temp, 0700) == 0 && rename(temp, path) == 0) ||
-             err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s: %s", path,
-                     strerror(errno));
+        ok = (append(temp, &t, sizeof(t)) && chmod(temp, 0700) == 0) || cannot_write(temp, err);
     }
     arena_free(arena);
     return ok;
 }
 
 /* A link; where the file system has none, a copy. */
-bool jitcache_share(Arena *arena, const char *have, const char *path, Err *err)
+static bool share(Arena *arena, const char *have, const char *path, Err *err)
 {
     Bytes file;
     const char *temp = jitcache_temp(arena, path, err);
@@ -177,4 +168,29 @@ bool jitcache_share(Arena *arena, const char *have, const char *path, Err *err)
     unlink(temp);
     return file_read(arena, have, MAX_OBJECT, &file, err) &&
            file_write_atomic(path, file.data, file.n, err);
+}
+
+/* Names are given to `temp`, which is nobody else's: under the first of them another process may have put by now what it
+ * compiled together with other kernels, so that is no place to take it from. */
+bool jitcache_keep(Arena *arena, const char *temp, const char *const *path, uint32_t n, Err *err)
+{
+    bool ok = seal(temp, err);
+    for (uint32_t i = 0; ok && i + 1 < n; i++)
+        ok = share(arena, temp, path[i], err);
+    ok = ok && (rename(temp, path[n - 1]) == 0 || cannot_write(path[n - 1], err));
+    if (!ok)
+        unlink(temp);
+    return ok;
+}
+
+bool jitcache_write(Arena *arena, const char *const *path, uint32_t n, Bytes bytes, Err *err)
+{
+    const char *temp = jitcache_temp(arena, path[0], err);
+    if (!temp)
+        return false;
+    if (append(temp, bytes.data, bytes.n))
+        return jitcache_keep(arena, temp, path, n, err);
+    cannot_write(temp, err);
+    unlink(temp);
+    return false;
 }

@@ -14,10 +14,9 @@ bool jitcache_open(const char *dir, Err *err);
 const char *jitcache_find(Arena *arena, const char *dir, const char *content, const char *compiler);
 /* An empty file with a new name beside `path`. NULL: ERR_DEVICE. */
 const char *jitcache_temp(Arena *arena, const char *path, Err *err);
-/* Appends the checksum to the object `temp` and gives it its final name. */
-bool jitcache_keep(const char *temp, const char *path, Err *err);
-/* Gives the object or entry `have` another name, beside it. */
-bool jitcache_share(Arena *arena, const char *have, const char *path, Err *err);
+/* Appends the checksum to the object `temp`, whose n > 0 names beside it these are from now on; `temp` is gone, also after
+ * false. */
+bool jitcache_keep(Arena *arena, const char *temp, const char *const *path, uint32_t n, Err *err);
 
 /* Anything else that is compiled: CONTENT-COMPILER and an ending. */
 typedef struct JitcacheEntry {
@@ -28,7 +27,8 @@ typedef struct JitcacheEntry {
 const char *jitcache_path(Arena *arena, const JitcacheEntry *e);
 /* False when there is none, or it is cut or altered. */
 bool jitcache_read(Arena *arena, const JitcacheEntry *e, Bytes *out);
-bool jitcache_write(Arena *arena, const JitcacheEntry *e, Bytes bytes, Err *err);
+/* The same bytes under n > 0 names. */
+bool jitcache_write(Arena *arena, const char *const *path, uint32_t n, Bytes bytes, Err *err);
 /* The hash of all that goes into a compilation. */
 const char *jitcache_content(Arena *arena, const char *const *part, uint32_t n);
 

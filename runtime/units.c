@@ -255,16 +255,11 @@ static const char *first_lines(Arena *arena, const char *log)
 /* The object under the names of all its kernels. */
 static bool keep(const Load *l, const Unit *u, Err *err)
 {
-    const char *first = NULL;
-    for (uint32_t k = 0; k < u->kernels.n; k++) {
-        const char *path =
+    const char **path = NEW_ARRAY(l->arena, const char *, u->kernels.n);
+    for (uint32_t k = 0; k < u->kernels.n; k++)
+        path[k] =
             arena_printf(l->arena, "%s/%s-%s.so", l->dir, u->kernels.at[k]->content, l->compiler);
-        if (!(first ? jitcache_share(l->arena, first, path, err)
-                    : jitcache_keep(u->temp, path, err)))
-            return false;
-        first = first ? first : path;
-    }
-    return true;
+    return jitcache_keep(l->arena, u->temp, path, u->kernels.n, err);
 }
 
 static bool finish(Load *l, Unit *u, Err *err)

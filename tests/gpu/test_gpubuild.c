@@ -54,6 +54,38 @@ static void a_warm_build_takes_all_from_the_cache(void **state)
     assert_int_equal(gpu_must_build(g, "sm_90a", texts, COPIES).compiled, COPIES);
 }
 
+/* What another process would do, behind the first entry of the cache that is given its name: that name to something else. */
+static bool spoil;
+
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to)
+{
+    int result = __real_rename(from, to);
+    if (spoil && result == 0 && strstr(to, ".cubin")) {
+        spoil = false;
+        assert_int_equal(unlink(to), 0);
+        assert_true(file_write_atomic(to, "else", 4, NULL));
+    }
+    return result;
+}
+
+/* Kernels that are compiled together are one file with several names. */
+static void another_process_spoils_its_own_name_alone(void **state)
+{
+    GpuCase *g = *state;
+    GpuText texts[COPIES];
+    copies(g, texts);
+    const GpuBuildOptions opt = {.arch = "sm_80", .cache_dir = g->cache, .threads = 1};
+    GpuBuild b;
+    Err err = {0};
+    spoil = true;
+    assert_false(gpubuild_run(g->arena, (GpuTexts){texts, COPIES}, &opt, &b, &err));
+    assert_false(spoil);
+    assert_int_equal(gpu_must_build(g, "sm_80", texts, COPIES).compiled, 1);
+    assert_int_equal(gpu_must_build(g, "sm_80", texts, COPIES).compiled, 0);
+}
+
 /* Whatever it was compiled with, and is asked for with. */
 static void a_kernel_is_compiled_once(void **state)
 {
@@ -242,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_warm_build_takes_all_from_the_cache),
+        TEST(another_process_spoils_its_own_name_alone),
         TEST(a_kernel_is_compiled_once),
         TEST(what_is_cached_needs_no_nvrtc),
         TEST(damaged_files_are_made_again),
