@@ -557,9 +557,37 @@ static inline void harness_free(Harness *h)
     arena_free(h->arena);
 }
 
+/* On hardware tests are about $MDL_TEST_ISA: kernels of a CPU were seen elsewhere, and those of other GPUs are another
+ * run's, or of no GPU here. */
+static inline bool harness_left_out(const Harness *h)
+{
+    const char *isa = getenv("MDL_TEST_ISA");
+    return hardware_wanted() &&
+           (h->target.kind != TK_CUDA || (isa && strcmp(h->target.isa, isa) != 0));
+}
+
+static uint32_t harness_seen, harness_ran;
+
+/* A program all of whose kernels were left out has shown nothing. */
+static void harness_check_ran(void)
+{
+    if (harness_ran)
+        return;
+    fputs("ERROR: no kernel ran on the GPU\n", stderr);
+    fflush(NULL);
+    _exit(1);
+}
+
 /* Compiles and runs all cases, then frees everything. */
 static inline void harness_run(Harness *h)
 {
+    if (hardware_wanted() && !harness_seen++)
+        atexit(harness_check_ran);
+    if (harness_left_out(h)) {
+        harness_free(h);
+        return;
+    }
+    harness_ran++;
     char dir[] = "/tmp/mdl-kernels-XXXXXX";
     assert_non_null(mkdtemp(dir));
     void *dl = NULL;
