@@ -2,15 +2,15 @@
 # gpu.sh BUILD OUT [SECONDS]: measures kernels and training steps of `mdl` on the GPU of this machine, beside
 # PyTorch where $MDL_BENCH_PYTHON (else python3) has it. BUILD is a build folder, or the folder of a pack. A line of
 # JSON a result is written to stdout and to OUT/lines.jsonl as it comes, most important first, and after each part
-# OUT/table.txt and OUT/GPU-DATE.json, so that a run that is cut still tells. Ends within SECONDS (150), and within
-# $MDL_GPU_BENCH_SECONDS (170). Exit code 1 when a case of `mdl` failed, other than for lack of time.
+# OUT/table.txt and OUT/GPU-DATE.json, so that a run that is cut still tells. Ends within SECONDS (150): half of them at
+# most are for kernels of `mdl`, and what hangs loses its own case. OUT/peers.txt says which peer there was, or why
+# there was none. Exit code 1 when a case of `mdl` failed, other than for lack of time.
 # MDL_BENCH_DEVICE=simt MDL_BENCH_ARCH=sm_80 MDL_BENCH_CASES=bench/gpu_tiny.txt tries it without a GPU.
 set -uo pipefail
 build=$(cd "${1:?usage: bench/gpu.sh BUILD OUT [SECONDS]}" && pwd) || exit 3
 mkdir -p "${2:?usage: bench/gpu.sh BUILD OUT [SECONDS]}" && out=$(cd "$2" && pwd) || exit 3
 seconds=${3:-150}
 cd "$(dirname "$0")/.." || exit 3
-[ "$seconds" -le "${MDL_GPU_BENCH_SECONDS:-170}" ] || seconds=${MDL_GPU_BENCH_SECONDS:-170}
 device=${MDL_BENCH_DEVICE:-cuda}
 list=${MDL_BENCH_CASES:-bench/gpu_cases.txt}
 python=${MDL_BENCH_PYTHON:-python3}
@@ -23,6 +23,7 @@ export MDL_PATH=models MDL_GPU_TIMEOUT=${MDL_GPU_TIMEOUT:-10}
 
 say() { printf '%4d s  %s\n' "$((SECONDS - began))" "$*" >&2; }
 left() { echo "$((seconds - SECONDS + began))"; }
+share() { echo "$(($(left) * $1 / 100))"; }
 
 # The program of this name, in a build folder or a pack.
 program() {
@@ -67,11 +68,12 @@ warm() {
         for case in "${!plans[@]}"; do
             printf 'plan:%s\n' "${plans[$case]}"
         done
-    } | xargs -P "$(nproc)" -n 1 "$bench" "$device" --warm "$arch" >>"$log" 2>&1
+    } | timeout -k 5 "$(share 30)" xargs -P "$(nproc)" -n 1 "$bench" "$device" --warm "$arch" >>"$log" 2>&1
+    [ $? != 124 ] || say "not all kernels are compiled yet"
 }
 
 gpu_name() {
-    command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | sed -n 1p
+    command -v nvidia-smi >/dev/null && timeout -k 2 10 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | sed -n 1p
 }
 
 # A plan for step:TYPE:MODEL:BxTxLxD, as gpu_torch.py takes it; prints its path.
@@ -96,13 +98,17 @@ plan() {
 }
 
 step() { # CASE
-    local line why=$out/why.txt
-    line=$(timeout "$(left)" "$mdl" bench --quiet --json --device "$device" --seconds 2 "${plans[$1]}" 2>"$why") || line=
-    if [ -n "$line" ]; then
-        printf '%s\n' "$line" | sed "s/^{/{\"who\":\"mdl\",\"case\":\"$1\",/"
-    else
-        printf '{"who":"mdl","case":"%s","error":"%s"}\n' "$1" "$(sed -n '1s|["\\]||gp' "$why" | grep . || echo 'no time was left')"
-    fi | tee -a "$lines"
+    local line='' code=1 error='' why=$out/why.txt most
+    most=$(share 50) # one that hangs leaves time to others
+    most=$((most > 40 ? 40 : most))
+    line=$(timeout -k 5 "$most" "$mdl" bench --quiet --json --device "$device" --seconds 2 "${plans[$1]}" 2>"$why")
+    code=$?
+    case $code in
+    0) printf '%s\n' "$line" | sed "s/^{/{\"who\":\"mdl\",\"case\":\"$1\",/" | tee -a "$lines" ;;
+    124 | 137) error='it takes too long' && [ $most = 40 ] || error='no time was left' ;;
+    *) error=$(sed -n '1s|["\\]||gp' "$why" | grep . || echo "exit code $code") ;;
+    esac
+    [ -z "$error" ] || printf '{"who":"mdl","case":"%s","error":"%s"}\n' "$1" "$error" | tee -a "$lines"
     cat "$why" >>"$log"
     rm -f "$why"
 }
@@ -112,11 +118,9 @@ torch() {
     local most=$1
     shift
     [ "$most" -gt 8 ] || return
-    timeout "$((most + 5))" "$python" bench/gpu_torch.py --device "$peer_device" --seconds "$((most - 5))" --out "$lines" "$@" \
-        2>>"$log" || say "PyTorch stopped: $(tail -n 1 "$log")"
+    timeout -k 5 "$((most + 5))" "$python" bench/gpu_torch.py --device "$peer_device" --seconds "$((most - 5))" --out "$lines" "$@" \
+        2>>"$log" || say "PyTorch stopped: $(tail -n 1 "$log")" 2>&1 | tee -a "$out/peers.txt" >&2
 }
-
-share() { echo "$(($(left) * $1 / 100))"; }
 
 : >"$lines"
 : >"$log"
@@ -135,16 +139,23 @@ say "measuring them"
 table
 say "training steps"
 for case in "${steps[@]}"; do
-    [ "$(left)" -le 5 ] || step "$case"
+    if [ "$(left)" -gt 5 ]; then
+        step "$case"
+    else
+        printf '{"who":"mdl","case":"%s","error":"no time was left"}\n' "$case" | tee -a "$lines"
+    fi
 done
 table
 has_torch=
-if "$python" -c 'import torch' 2>>"$log"; then
+most=$(left)
+if [ "$most" -gt 10 ] && timeout -k 5 "$((most > 60 ? 60 : most))" "$python" -c 'import torch; print("PyTorch", torch.__version__)' >"$out/peers.txt" 2>>"$log"; then
     has_torch=1
     say "the same in PyTorch"
     torch "$(share 60)" --cap 1 "${cases[@]}" "${steps[@]}"
+elif [ "$most" -le 10 ]; then
+    say "no time was left for PyTorch" 2>&1 | tee "$out/peers.txt" >&2
 else
-    say "no PyTorch in $python: name a Python that has it in MDL_BENCH_PYTHON"
+    say "no PyTorch in $python: name a Python that has it in MDL_BENCH_PYTHON" 2>&1 | tee "$out/peers.txt" >&2
 fi
 table
 if [ -n "$has_torch" ]; then

@@ -25,7 +25,7 @@
 
 enum { ROUNDS = 9, MOST_CALLS = 200, RANDOM = 1000003 };
 
-static const double round_seconds = 0.03, most_seconds = 2, most_for_case = 90;
+static const double round_seconds = 0.03, most_seconds = 2, most_for_case = 45;
 
 typedef struct Bench {
     RtHere here;

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+static const double most_to_end = 5; /* seconds, of a process that was killed */
+
 typedef struct Shared {
     _Atomic int at;     /* the piece that runs, or would be next */
     _Atomic int failed; /* so far */
@@ -51,7 +53,9 @@ static bool watch(pid_t child, const ChildWork *work, const Shared *shared, int 
         if (now() - since < work->seconds)
             continue;
         kill(child, SIGKILL);
-        waitpid(child, status, 0);
+        since = now(); /* one that the driver does not let go is left to itself */
+        while (waitpid(child, status, WNOHANG) == 0 && now() - since < most_to_end)
+            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
         return false;
     }
     return true;

@@ -67,6 +67,12 @@ static void program(const Pack *p, const char *name, const char *script)
     "echo '[  PASSED  ] " passed " test(s).'; echo '[  FAILED  ] " failed          \
     " test(s), listed below:'; echo '[  SKIPPED ] " skipped " test(s), listed below:'\n"
 
+/* In place of bench/gpu.sh. */
+static void bench(const Pack *p, const char *script)
+{
+    assert_true(file_write_atomic(in_pack(p, "bench/gpu.sh"), script, strlen(script), NULL));
+}
+
 /* Runs it and returns its output. */
 static const char *run(const Pack *p, const char *options, int code)
 {
@@ -177,12 +183,6 @@ static void time_that_is_up_is_no_success(void **state)
     check_has(out, "\nINCOMPLETE: ");
 }
 
-/* In place of bench/gpu.sh. */
-static void bench(const Pack *p, const char *script)
-{
-    assert_true(file_write_atomic(in_pack(p, "bench/gpu.sh"), script, strlen(script), NULL));
-}
-
 static void measurements_are_collected(void **state)
 {
     const Pack *p = *state;
@@ -215,6 +215,80 @@ static void losses_are_those_of_the_cpu(void **state)
     check_has(results(p, "results.tsv"), "smoke\ttrain\tsm_80\tpassed\t1\t0\t0\t");
 }
 
+/* Machines that lack something, and programs that do not end. */
+
+static void without_nvrtc_it_fails(void **state)
+{
+    const Pack *p = *state;
+    program(p, "test_codegen_a", REPORT("3", "0", "0"));
+    setenv("MDL_NVRTC", "/nowhere/libnvrtc.so.12", 1);
+    const char *out = run(p, "", 1);
+    check_has(out, "this machine lacks: NVRTC");
+    check_has(out, "MDL_NVRTC");
+    assert_null(strstr(out, "test_codegen_a"));
+}
+
+static void a_driver_that_hangs_is_said_to(void **state)
+{
+    const Pack *p = *state;
+    assert_int_equal(unlink(in_pack(p, "bin/mdl")), 0);
+    program(p, "mdl", "trap '' TERM; while :; do sleep 1; done");
+    check_has(run(p, "--time 3", 1), "does not end: the driver hangs");
+    check_has(results(p, "results.tsv"), "doctor\tmdl\t-\tcut\t");
+}
+
+/* The first takes the time of its stage, and what is behind it has its own. */
+static void a_stage_that_hangs_leaves_time_to_others(void **state)
+{
+    const Pack *p = *state;
+    program(p, "test_codegen_a", "exec sleep 100");
+    program(p, "test_optim", REPORT("3", "0", "0"));
+    bench(p, "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$2/lines.jsonl\n");
+    const char *out = run(p, "--only ops,models,bench --time 50 --jobs 1", 3);
+    check_has(out, "\n3 programs passed, 0 failed, 0 timed out, 0 skipped, 1 cut, 0 not run, ");
+    check_has(results(p, "results.tsv"), "bench\tgpu.sh\t-\tpassed\t1\t");
+    check_has(results_json(p, "mock-gpu-"), "\"exit_code\": 3");
+}
+
+static void what_reports_nothing_has_failed(void **state)
+{
+    const Pack *p = *state;
+    program(p, "test_codegen_a", "exit 0");
+    check_has(run(p, "--only ops", 1), "it reports nothing");
+}
+
+static void without_a_peer_it_says_so(void **state)
+{
+    const Pack *p = *state;
+    bench(p, "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$2/lines.jsonl\n"
+             "echo 'no PyTorch in python3' >$2/peers.txt\n");
+    check_has(run(p, "--only bench", 0), " 1 absent; ");
+    check_has(results(p, "results.tsv"),
+              "bench\tpeers\t-\tabsent\t0\t0\t0\t0\tno PyTorch in python3\n");
+    bench(p, "echo '{\"who\":\"mdl\",\"case\":\"a\",\"median\":1e-3}' >$2/lines.jsonl\n"
+             "echo '{\"who\": \"torch\", \"case\":\"a\", \"median\":1e-3}' >>$2/lines.jsonl\n"
+             "echo 'PyTorch 9' >$2/peers.txt\n");
+    check_has(run(p, "--only bench", 0), " 0 absent; ");
+    check_has(results(p, "results.tsv"), "bench\tpeers\t-\tpassed\t1\t0\t0\t0\tPyTorch 9\n");
+}
+
+static void results_that_cannot_be_written_are_a_failure(void **state)
+{
+    const Pack *p = *state;
+    program(p, "test_codegen_a", REPORT("3", "0", "0"));
+    check_has(run(p, "--only ops --out /dev/null/results", 1), "results cannot be written to ");
+    /* a disk that is full from the first row on */
+    assert_true(file_mkdirs(in_pack(p, "results"), NULL));
+    assert_int_equal(symlink("/dev/full", in_pack(p, "results/results.tsv")), 0);
+    check_has(run(p, "--only ops", 1), "results cannot be written to ");
+    /* .. and later */
+    assert_int_equal(unlink(in_pack(p, "results/results.tsv")), 0);
+    program(
+        p, "test_codegen_a",
+        "cd \"${0%/*}/../results\" && rm results.tsv && mkdir results.tsv\n" REPORT("3", "0", "0"));
+    check_has(run(p, "--only ops", 1), "is the disk full?");
+}
+
 static void options_are_read(void **state)
 {
     const Pack *p = *state;
@@ -229,10 +303,20 @@ static void options_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(without_a_driver_it_fails),     TEST(all_pass),
-        TEST(failures_and_crashes_count),    TEST(what_tests_nothing_has_not_passed),
-        TEST(time_that_is_up_is_no_success), TEST(measurements_are_collected),
-        TEST(losses_are_those_of_the_cpu),   TEST(options_are_read),
+        TEST(without_a_driver_it_fails),
+        TEST(all_pass),
+        TEST(failures_and_crashes_count),
+        TEST(what_tests_nothing_has_not_passed),
+        TEST(time_that_is_up_is_no_success),
+        TEST(measurements_are_collected),
+        TEST(losses_are_those_of_the_cpu),
+        TEST(options_are_read),
+        TEST(without_nvrtc_it_fails),
+        TEST(a_driver_that_hangs_is_said_to),
+        TEST(a_stage_that_hangs_leaves_time_to_others),
+        TEST(what_reports_nothing_has_failed),
+        TEST(without_a_peer_it_says_so),
+        TEST(results_that_cannot_be_written_are_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

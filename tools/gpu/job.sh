@@ -2,11 +2,15 @@
 
 say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
-left() { echo $((budget - SECONDS)); }
+# Until jobs that begin now have to end.
+left() { echo $((until - SECONDS)); }
+
+due=0 # rows that results.tsv should have: one of each job, and those of this shell
 
 # In one write, since several jobs end at a time. A row without a note ends with a dash.
 row() { # STAGE PROGRAM ISA STATUS PASSED FAILED SKIPPED SECONDS [NOTE]
     local note=${9:-} line
+    [ "$BASHPID" != $$ ] || due=$((due + 1))
     note=${note//[$'\t\r\n']/ }
     printf -v line '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s' "${@:1:8}" "${note:--}"
     printf '%s\n' "$line" >>"$table"
@@ -63,10 +67,11 @@ test_job() { # STAGE PROGRAM ISA LIMIT
     esac
     read -r passed _ failed _ skipped _ <<<"$(count_cases "$log" "$verdict")"
     [ "$failed" = 0 ] || [ "$status" != passed ] || status=failed
+    [ "$status" != passed ] || grep -a -q '^\[==========\] .* run\.' "$log" || status=failed failed=1 note='it reports nothing'
     [ "$passed" != 0 ] || [ "$status" != passed ] || status=skipped
     [ "$status" = cut ] && failed=0
     case $status in
-    failed) note="$(complaint "$log")" ;;
+    failed) note=${note:-$(complaint "$log")} ;;
     timeout) note="took more than $4 s" ;;
     cut) note='the time was up' ;;
     esac
@@ -80,6 +85,7 @@ current= # the `timeout` of this shell; it passes signals on to its program
 pids=()
 
 start_job() { # COMMAND..
+    due=$((due + 1))
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
         wait -n
     done

@@ -22,13 +22,18 @@ find_nvrtc() {
 
 # What has to be there is there; sets gpu, driver, nvrtc and, unless they were named, isas.
 doctor() {
-    local log=$out/logs/doctor.log what bad=
-    bin/mdl doctor >"$log" 2>&1
+    local log=$out/logs/doctor.log what bad='' code seconds status
+    timed 40 "$log" bin/mdl doctor
     if [ -z "${MDL_NVRTC:-}" ] && grep -q '^absent *NVRTC' "$log" && MDL_NVRTC=$(find_nvrtc); then
         export MDL_NVRTC
-        bin/mdl doctor >"$log" 2>&1
+        timed 40 "$log" bin/mdl doctor
     fi
     cat "$log"
+    if [ "$status" = timeout ] || [ "$status" = cut ]; then
+        row doctor mdl - "$status" 0 1 0 "$seconds" 'mdl doctor does not end'
+        printf 'run: `mdl doctor` does not end: the driver hangs. See `dmesg`; a restart of the machine may help.\n' >&2
+        return 1
+    fi
     for what in 'CUDA driver' GPU NVRTC 'C compiler'; do
         grep -q "^ok *$what " "$log" || bad="$bad${bad:+, }$what"
     done
@@ -43,7 +48,7 @@ doctor() {
     fi
     [ -n "$isas" ] || isas="$own $([ "$own" = sm_80 ] || echo sm_80)"
     row doctor mdl - passed 1 0 0 0 "$gpu"
-    command -v nvidia-smi >/dev/null && nvidia-smi >"$out/logs/nvidia-smi.log" 2>&1
+    ! command -v nvidia-smi >/dev/null || timed 15 "$out/logs/nvidia-smi.log" nvidia-smi
     return 0
 }
 
@@ -55,7 +60,7 @@ losses() { # RUN_FOLDER
 
 train_small() { # DEVICE RUN_FOLDER [OPTION..]
     rm -rf "$2"
-    timed 60 "$2.log" bin/mdl train bench/gpt2_step.mdl --device "$1" --run "$2" --max-steps 20 --quiet \
+    timed 40 "$2.log" bin/mdl train bench/gpt2_step.mdl --device "$1" --run "$2" --max-steps 20 --quiet \
         --set model.net.V=256 --set model.net.D=32 --set model.net.L=2 --set model.net.H=2 \
         --set model.net.Ctx=32 --set train.log=1 "${@:3}"
     cat "$2.log" >>"$log"
@@ -108,18 +113,19 @@ programs() { # PATTERN: of the programs, by name
 
 stage_ops() {
     local program
-    # (test_codegen_attention is about the CPU)
+    # (test_codegen_attention is about the CPU, test_gpu_faults about the emulator)
     # shellcheck disable=SC2046 # names of programs have no spaces
-    test_jobs ops 150 $(programs test_fast) $(programs 'test_gpu_*') $(programs 'test_codegen_*' | grep -v attention)
+    test_jobs ops 100 $(programs test_fast) $(programs 'test_gpu_*' | grep -v faults) \
+        $(programs 'test_codegen_*' | grep -v attention)
     for program in test_gpubuild test_gputexts; do # of NVRTC
-        wanted $program && start_job test_job ops $program "${isas%% *}" 150
+        wanted $program && start_job test_job ops $program "${isas%% *}" 100
     done
 }
 
 stage_models() {
-    test_jobs models 240 test_recorded_compiled test_half_training test_optim test_zoo_compiled_training test_zoo_compiled \
+    test_jobs models 150 test_recorded_compiled test_half_training test_optim test_zoo_compiled_training test_zoo_compiled \
         test_parity_texts test_parity_pictures
-    wanted test_targets && start_job test_job models test_targets "${isas%% *}" 240
+    wanted test_targets && start_job test_job models test_targets "${isas%% *}" 150
 }
 
 # ---- measurements ----
@@ -127,7 +133,7 @@ stage_models() {
 # bench/gpu.sh, alone on the GPU. It writes lines.jsonl, one for each thing that it measured or could not, and
 # table.txt; report.sh takes over what is there, also of a run that was cut.
 stage_bench() {
-    local log=$out/logs/bench.log dir=$out/bench most=210 passed=0 failed=0 late=0 note='' code seconds status
+    local log=$out/logs/bench.log dir=$out/bench most passed=0 failed=0 late=0 note='' first='' code seconds status
     wait_jobs
     wanted bench/gpu.sh || return
     if [ "$(left)" -lt 20 ]; then
@@ -135,7 +141,7 @@ stage_bench() {
         return
     fi
     mkdir -p "$dir"
-    [ $most -lt "$(left)" ] || most=$(left)
+    most=$(left)
     timed "$most" "$log" bash bench/gpu.sh "$root" "$dir" $((most - 10))
     [ "$status" != timeout ] || status='cut'
     if [ -e "$dir/lines.jsonl" ]; then
@@ -146,9 +152,22 @@ stage_bench() {
     [ "$failed" != 0 ] || [ "$late" = 0 ] || { status='cut' note="$late not begun in time"; }
     [ "$passed$status" != 0passed ] || { status='failed' note='nothing was measured'; }
     [ "$status$failed" != failed0 ] || failed=1
+    [ "$failed" = 0 ] || first=$(grep -a '"who":"mdl".*"error"' "$dir/lines.jsonl" 2>/dev/null | grep -a -v -m1 'no time was left')
+    note=${first:-$note}
     [ "$status" != failed ] || note=${note:-$(complaint "$log")}
     [ ! -e "$dir/table.txt" ] || cat "$dir/table.txt"
     row bench gpu.sh - "$status" "$passed" "$failed" 0 "$seconds" "$note"
+    bench_peers "$dir"
+}
+
+# Nothing fails for lack of a peer, but nobody takes a run without one for one with it.
+bench_peers() { # FOLDER
+    local note status=passed n=0
+    [ -s "$1/peers.txt" ] || return
+    note=$(tail -n 1 "$1/peers.txt")
+    [ ! -e "$1/lines.jsonl" ] || n=$(grep -a '"who": *"torch"' "$1/lines.jsonl" | grep -a -c '"median"')
+    [ "$n" != 0 ] || { status=absent && case $note in *"no time was left"*) status=cut ;; esac; }
+    row bench peers - "$status" "$n" 0 0 0 "$note"
 }
 
 # ---- races and bounds, by NVIDIA's tool ----
@@ -186,7 +205,7 @@ stage_sanitize() {
         return
     fi
     for tool in memcheck racecheck; do
-        for program in test_gpu_layouts test_gpu_gemm test_gpu_attention test_codegen_map test_codegen_reduce test_codegen_xent; do
+        for program in test_gpu_layouts test_gpu_row_col test_codegen_map test_codegen_reduce test_codegen_xent test_gpu_gemm test_gpu_attention; do
             wanted "$program" && start_job sanitize_job "$tool" "$program"
         done
     done
