@@ -14,8 +14,10 @@ enum { RUN = 16 }; /* bytes: runs begin and end at multiples */
 
 typedef struct Asked {
     Lower *lo;
-    uint32_t v; /* the variable along the runs */
-    int64_t bytes;
+    uint32_t v;    /* the variable along the runs */
+    bool from;     /* which does not begin at 0 */
+    int64_t bytes; /* of a run, at most */
+    int64_t sum;   /* of the runs of a line so far */
 } Asked;
 
 /* Whether e is found without reading memory; if so, of such numbers alone. */
@@ -32,37 +34,52 @@ static bool is_known(const Ix *e)
     return ok;
 }
 
-/* e = v + a multiple of n elements. */
-static bool begins_run(const Ix *e, uint32_t v, int64_t n)
+/* How many numbers of v an element of e is for: 1 for v, p for v / p; 0: it is neither. */
+static int64_t run_period(const Ix *e, uint32_t v)
 {
-    if (e->kind != IX_SUM)
-        return e->kind == IX_VAR && e->var == v;
-    bool found = false, ok = dim_is_multiple(e->base, n);
-    for (uint32_t i = 0; i < e->nterm && ok; i++) {
-        const IxTerm *t = &e->term[i];
-        bool along = t->atom->kind == IX_VAR && t->atom->var == v && dim_equals(t->coef, 1);
-        found = found || along;
-        ok = along || (dim_is_multiple(t->coef, n) && !ix_uses(t->atom, v));
-    }
-    return ok && found;
+    int64_t period;
+    if (e->kind == IX_VAR)
+        return e->var == v;
+    bool divides = e->kind == IX_DIV && e->of->kind == IX_VAR && e->of->var == v &&
+                   dim_is_const(e->extent, &period);
+    return divides ? period : 0;
 }
 
-static void ask_input(const Asked *a, const Node *input, const Ix *linear)
+/* The same of v or v / p, + a multiple of n elements. */
+static int64_t begins_run(const Ix *e, uint32_t v, int64_t n)
+{
+    if (e->kind != IX_SUM)
+        return run_period(e, v);
+    int64_t found = 0;
+    bool ok = dim_is_multiple(e->base, n);
+    for (uint32_t i = 0; i < e->nterm && ok; i++) {
+        const IxTerm *t = &e->term[i];
+        int64_t period = dim_equals(t->coef, 1) && !found ? run_period(t->atom, v) : 0;
+        found = period ? period : found;
+        ok = period || (dim_is_multiple(t->coef, n) && !ix_uses(t->atom, v));
+    }
+    return ok ? found : 0;
+}
+
+static void ask_input(Asked *a, const Node *input, const Ix *linear)
 {
     Lower *lo = a->lo;
     int64_t each = dtype_info(input->type->dtype)->bytes;
-    if (!is_known(linear) || !begins_run(linear, a->v, larger(RUN / each, 1)))
+    int64_t period = is_known(linear) ? begins_run(linear, a->v, larger(RUN / each, 1)) : 0;
+    if (period == 0 || (a->from && period > 1))
         return;
-    int64_t bytes = smaller(a->bytes, dim_fixed(lo->var[a->v].extent) * each) / RUN * RUN;
+    int64_t line = dim_fixed(lo->var[a->v].extent) / period * each;
+    int64_t bytes = smaller(a->bytes, line) / RUN * RUN;
     if (bytes == 0)
         return;
     const KExpr *arg[] = {ke_addr(lo->k, lo->in[input->id], lower_index(lo, linear)),
                           ke_int(lo->k, bytes)};
     copy_call(lo, "mdl_prefetch_run(%0, %1)", arg, 2);
+    a->sum += bytes;
 }
 
 /* All inputs that lie below n, through views and operations element by element. */
-static void ask_node(const Asked *a, const Node *n, const Ix *const *ix)
+static void ask_node(Asked *a, const Node *n, const Ix *const *ix)
 {
     const OpInfo *info = op_info(n->op);
     if (gen_info(n->op)->value == value_input) {
@@ -83,23 +100,26 @@ bool ahead_may(const Lower *lo, const Dim *tasks)
     return lo->target->chains && !lo->config.loose && dim_is_const(tasks, &n);
 }
 
-void ahead_ask(Lower *lo, const AheadLines *l)
+int64_t ahead_ask(Lower *lo, const AheadLines *l)
 {
     Kernel *k = lo->k;
     const Gemm *g = l->g;
     const Ix *ix[IR_MAX_RANK];
     int64_t depth, lines;
     if (l->bytes < RUN || !dim_is_const(g->depth, &depth) || !dim_is_const(g->right.rows, &lines))
-        return;
+        return 0;
     const KExpr *thread = ke_text(k, KT_I64, "mdl_thread()", NULL, 0);
     const KExpr *line = copy_let(lo, "line", ke_add(lo, l->first, thread));
     const KExpr *some = ke_test(k, "<", thread, ke_int(k, l->count));
     scope_if(lo, ke_test(k, "&&", some, ke_test(k, "<", line, ke_extent(k, g->right.rows))));
+    const KExpr *begin = l->from ? l->from : ke_int(k, 0);
     const Ix *at = scope_var(lo, line, g->right.rows),
-             *from = scope_vector_var(lo, ke_int(k, 0), g->depth, NULL);
+             *from = scope_vector_var(lo, begin, g->depth, NULL);
     gemm_side_index(lo, g, &g->right, (const Ix *[]){at, from}, ix);
-    ask_node(&(Asked){lo, lo->nvar - 1, l->bytes}, g->right.node, ix);
+    Asked a = {lo, lo->nvar - 1, l->from != NULL, l->bytes, 0};
+    ask_node(&a, g->right.node, ix);
     scope_end(lo);
+    return a.sum;
 }
 
 static bool asks(const KBlock *b)

@@ -36,16 +36,21 @@ void share_open_rows(Lower *lo, const ShareSpec *s, int64_t per, const KExpr **r
                      const KExpr **item);
 void share_close(Lower *lo);
 
-/* gpu_ahead.c: the first bytes of `count` lines of the right side of a product, from line `first` on. */
+/* gpu_ahead.c: bytes of `count` lines of the right side of a product, from line `first` on: those from step `from` of the
+ * depth on, a multiple of 16 bytes; NULL: the first. */
 typedef struct AheadLines {
     const Gemm *g;
-    const KExpr *first;
+    const KExpr *first, *from;
     int64_t count, bytes;
 } AheadLines;
+/* Bytes that a block asks for before it waits, for each of its threads: what waits on a GPU that is full of such blocks
+ * (132 times 2048 threads) is 35 MB, and its second-level cache has 50. */
+enum { AHEAD = 128 };
 /* Whether a phase of so many tasks may ask for memory before it waits for the launch before it. */
 bool ahead_may(const Lower *lo, const Dim *tasks);
-/* Asks for them, in the scope of a phase's `ahead`: a thread for each line; no line that it finds only by reading. */
-void ahead_ask(Lower *lo, const AheadLines *l);
+/* Asks for them, in the scope of a phase's `ahead`: a thread for each line; no line that it finds only by reading. The
+ * bytes of a line that it asks for. */
+int64_t ahead_ask(Lower *lo, const AheadLines *l);
 
 /* What such a scope came to: empty where it asks for nothing. */
 KBlock ahead_of(const KBlock *b);

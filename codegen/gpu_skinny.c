@@ -18,9 +18,6 @@ enum {
     VECTORS = 4, /* of columns of a block, where those lie side by side */
     TURNS = 4,   /* of a thread over the depth, at least */
     MOST_THREADS = 256,
-    /* Bytes that a block asks for before it waits, for each of its threads: what waits on a GPU that is full of such
-     * blocks (132 times 2048 threads) is 35 MB, and its second-level cache has 50. */
-    AHEAD = 128,
     LEAST_DEPTH = 128,
     LEAST_ELEMENTS = 1 << 14
 };
@@ -389,11 +386,10 @@ static void ask_set(Lower *lo, const Skinny *s, const KExpr *task)
     const KExpr *of = one ? task : ke_index(k, KI_MOD, task, count);
     const KExpr *n0 = copy_let(lo, "from", ke_mul(lo, of, ke_int(k, s->columns)));
     int64_t left = s->threads * AHEAD / s->columns;
-    for (uint32_t d = 0; d < s->set->n; d++) {
-        const Gemm *gd = s->set->dot[d];
-        ahead_ask(lo, &(AheadLines){gd, n0, s->columns, left});
-        left -= dim_hi(lo->ir, gd->depth) * dtype_info(gd->right.node->type->dtype)->bytes;
-    }
+    for (uint32_t d = 0; d < s->set->n; d++)
+        left -= ahead_ask(
+            lo,
+            &(AheadLines){.g = s->set->dot[d], .first = n0, .count = s->columns, .bytes = left});
 }
 
 static KBlock ask_sets(Lower *lo, const Skinny *sets, uint32_t n, const Dim *all)

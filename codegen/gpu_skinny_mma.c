@@ -418,6 +418,50 @@ static void one_block(Lower *lo, Wide *w)
     finish_block(lo, w);
 }
 
+/* ---- before the launch before has ended ---- */
+
+/* What a block reads first: of its columns the steps of its split, dot by dot. */
+static void ask_set(Lower *lo, const Wide *w, const KExpr *task)
+{
+    Kernel *k = lo->k;
+    bool one = dim_equals(w->set->dot[0]->nbatch, 1);
+    const KExpr *across = ke_int(k, w->across), *cut = ke_int(k, w->splits);
+    const KExpr *of = copy_let(lo, "of", ke_index(k, KI_DIV, task, cut));
+    const KExpr *batch = one ? ke_int(k, 0) : ke_index(k, KI_DIV, of, across);
+    gemm_set_batch(w->set, scope_var(lo, batch, w->set->dot[0]->nbatch));
+    const KExpr *first =
+        ke_mul(lo, one ? of : ke_index(k, KI_MOD, of, across), ke_int(k, w->columns));
+    AheadLines l = {.first = copy_let(lo, "from", first), .count = w->columns};
+    if (w->splits > 1)
+        l.from =
+            copy_let(lo, "step", ke_mul(lo, ke_index(k, KI_MOD, task, cut), ke_int(k, w->part)));
+    int64_t left = THREADS * AHEAD / w->columns, each = dtype_info(tile_operand(w->set))->bytes;
+    for (uint32_t d = 0; d < w->set->n; d++) {
+        /* the last split is the shortest, and none reads past the end */
+        l.g = w->set->dot[d];
+        l.bytes = smaller(left, (dim_hi(lo->ir, l.g->depth) - (w->splits - 1) * w->part) * each);
+        left -= ahead_ask(lo, &l);
+    }
+}
+
+static KBlock ask_sets(Lower *lo, const Wide *sets, uint32_t n, const Dim *all)
+{
+    KPhase early = {0};
+    GemmRanges ranges = {.before = dim_const(lo->ir, 0), .alone = n == 1};
+    if (!ahead_may(lo, all))
+        return early.body;
+    scope_begin(lo, &early);
+    for (uint32_t i = 0; i < n; i++) {
+        const KExpr *task = gemm_open_range(lo, &ranges, tasks_of(lo, &sets[i], sets[i].splits));
+        if (sets[i].along)
+            ask_set(lo, &sets[i], task);
+        scope_end(lo);
+    }
+    return ahead_of(&early.body);
+}
+
+/* ---- phases ---- */
+
 static void run_phase(Lower *lo, Wide *sets, uint32_t n, bool second)
 {
     Kernel *k = lo->k;
@@ -435,6 +479,7 @@ static void run_phase(Lower *lo, Wide *sets, uint32_t n, bool second)
                                         : "some columns of the result per block");
     phase->threads = phase->team = THREADS;
     uint32_t sums = second ? 0 : kernel_shared(k, "sums", DT_F32, floats);
+    phase->ahead = second ? (KBlock){0} : ask_sets(lo, sets, n, all);
     scope_begin(lo, phase);
     const KExpr *thread = place(lo, "thread", "mdl_thread()");
     GemmRanges ranges = {.before = dim_const(lo->ir, 0), .alone = n == 1};
