@@ -408,6 +408,9 @@ bool codegen_gemm(Ir *ir, const Node *group, const LibraryChoice *c, PlanGemm *o
                       .k = g.k,
                       .ld_left = g.ld_left,
                       .ld_right = g.ld_right,
+                      .batch = g.batch,
+                      .apart_left = g.apart_left,
+                      .apart_right = g.apart_right,
                       .library = c->version,
                       .workspace = c->workspace};
     memcpy(out->algorithm, c->algorithm, sizeof out->algorithm);

@@ -81,13 +81,20 @@ typedef struct Matrix {
     uint32_t dtype;
     int64_t rows, columns, ld;
     bool turned;
+    int64_t batch, apart;
 } Matrix;
 
 static int layout(const Blas *b, BlasLayout *out, Matrix m)
 {
-    uint64_t lines = (uint64_t)(m.turned ? m.columns : m.rows);
-    uint64_t length = (uint64_t)(m.turned ? m.rows : m.columns);
-    return b->layout_create(out, type_of(m.dtype), length, lines, m.ld);
+    const uint64_t lines = (uint64_t)(m.turned ? m.columns : m.rows);
+    const uint64_t length = (uint64_t)(m.turned ? m.rows : m.columns);
+    const int32_t batch = (int32_t)m.batch;
+    int status = b->layout_create(out, type_of(m.dtype), length, lines, m.ld);
+    if (status == BLAS_OK && batch > 1)
+        status = b->layout_set(*out, BLAS_LAYOUT_BATCH, &batch, sizeof batch);
+    if (status == BLAS_OK && batch > 1)
+        status = b->layout_set(*out, BLAS_LAYOUT_APART, &m.apart, sizeof m.apart);
+    return status;
 }
 
 bool blas_product(const Blas *b, const PlanGemm *g, BlasProduct *out, Err *err)
@@ -101,13 +108,16 @@ bool blas_product(const Blas *b, const PlanGemm *g, BlasProduct *out, Err *err)
     if (status == BLAS_OK)
         status = b->desc_set(out->desc, BLAS_DESC_TURN_B, &turn_b, sizeof turn_b);
     if (status == BLAS_OK)
-        status =
-            layout(b, &out->a, (Matrix){g->operand, g->k, g->n, g->ld_right, g->turn_right != 0});
+        status = layout(b, &out->a,
+                        (Matrix){g->operand, g->k, g->n, g->ld_right, g->turn_right != 0, g->batch,
+                                 g->apart_right});
     if (status == BLAS_OK)
-        status =
-            layout(b, &out->b, (Matrix){g->operand, g->m, g->k, g->ld_left, g->turn_left != 0});
+        status = layout(b, &out->b,
+                        (Matrix){g->operand, g->m, g->k, g->ld_left, g->turn_left != 0, g->batch,
+                                 g->apart_left});
     if (status == BLAS_OK)
-        status = layout(b, &out->into, (Matrix){g->result, g->m, g->n, g->n, false});
+        status = layout(b, &out->into,
+                        (Matrix){g->result, g->m, g->n, g->n, false, g->batch, g->m * g->n});
     return status == BLAS_OK || failed(b, "a product of cuBLASLt", status, err);
 }
 

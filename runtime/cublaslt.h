@@ -33,6 +33,8 @@ enum {
     BLAS_COMPUTE_F32 = 68,
     BLAS_DESC_TURN_A = 3,
     BLAS_DESC_TURN_B = 4,
+    BLAS_LAYOUT_BATCH = 5, /* members: int32_t; elements from one to the next: int64_t */
+    BLAS_LAYOUT_APART = 6,
     BLAS_WISH_WORKSPACE = 1,
     BLAS_WISH_ALIGNMENT = 5, /* of the operands, of what is added, of the result: 4 attributes */
     BLAS_WISHES_ALIGNED = 4,

@@ -58,17 +58,43 @@ static bool join_axes(const Operand *o, const int64_t *axis, uint32_t n, Side *o
     return any;
 }
 
-static uint32_t free_axes(uint32_t rank, const int64_t *bound, uint32_t n, int64_t *out)
+static bool is_among(int64_t axis, const int64_t *axes, uint32_t n)
 {
+    bool is = false;
+    for (uint32_t k = 0; k < n; k++)
+        is = is || axes[k] == axis;
+    return is;
+}
+
+/* Of an operand those that are of no member and not summed over. */
+static uint32_t free_axes(const DotAxes *x, uint32_t rank, bool left, int64_t *out)
+{
+    const int64_t *batch = left ? x->a_batch : x->b_batch;
+    const int64_t *contract = left ? x->a_contract : x->b_contract;
     uint32_t found = 0;
-    for (uint32_t i = 0; i < rank; i++) {
-        bool is = false;
-        for (uint32_t k = 0; k < n; k++)
-            is = is || bound[k] == i;
-        if (!is)
+    for (uint32_t i = 0; i < rank; i++)
+        if (!is_among(i, batch, x->nbatch) && !is_among(i, contract, x->ncontract))
             out[found++] = i;
-    }
     return found;
+}
+
+/* Members of a batch at equal distances; what has one is none. */
+static bool find_batch(const Operand *a, const Operand *b, const DotAxes *x, LibraryGemm *out)
+{
+    Side left, right;
+    int64_t count = 1;
+    for (uint32_t i = 0; i < x->nbatch; i++)
+        count *= a->extent[x->a_batch[i]];
+    out->batch = 1;
+    if (count == 1)
+        return true;
+    if (!join_axes(a, x->a_batch, x->nbatch, &left) || !join_axes(b, x->b_batch, x->nbatch, &right))
+        return false;
+    out->batch = count;
+    out->apart_left = left.stride;
+    out->apart_right = right.stride;
+    return count <= INT32_MAX && left.stride <= INT32_MAX && right.stride <= INT32_MAX &&
+           out->m * out->n <= INT32_MAX;
 }
 
 /* Lines of `inner` elements, or turned. */
@@ -115,10 +141,10 @@ static bool describe(Ir *ir, const Graph *body, const Node *dot, LibraryGemm *ou
     Side m, n, ka, kb;
     int64_t rows[IR_MAX_RANK], columns[IR_MAX_RANK];
     node_dot_axes(dot, &x);
-    if (x.nbatch || !follow(ir, dot->in[0], &a) || !follow(ir, dot->in[1], &b))
+    if (!follow(ir, dot->in[0], &a) || !follow(ir, dot->in[1], &b))
         return false;
-    uint32_t nrow = free_axes(dot->in[0]->type->rank, x.a_contract, x.ncontract, rows);
-    uint32_t ncolumn = free_axes(dot->in[1]->type->rank, x.b_contract, x.ncontract, columns);
+    uint32_t nrow = free_axes(&x, dot->in[0]->type->rank, true, rows);
+    uint32_t ncolumn = free_axes(&x, dot->in[1]->type->rank, false, columns);
     if (!join_axes(&a, rows, nrow, &m) || !join_axes(&b, columns, ncolumn, &n) ||
         !join_axes(&a, x.a_contract, x.ncontract, &ka) ||
         !join_axes(&b, x.b_contract, x.ncontract, &kb))
@@ -131,7 +157,8 @@ static bool describe(Ir *ir, const Graph *body, const Node *dot, LibraryGemm *ou
     out->right = number_of(body, b.input);
     bool known = dtype_is_half(out->operand) || out->operand == DT_F32;
     return known && b.input->type->dtype == out->operand && out->left != UINT32_MAX &&
-           out->right != UINT32_MAX && as_lines(m, ka, &out->turn_left, &out->ld_left) &&
+           out->right != UINT32_MAX && find_batch(&a, &b, &x, out) &&
+           as_lines(m, ka, &out->turn_left, &out->ld_left) &&
            as_lines(kb, n, &out->turn_right, &out->ld_right);
 }
 

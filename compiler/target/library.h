@@ -8,12 +8,14 @@
 enum { LIBRARY_MARK = -1, LIBRARY_WORDS = 8, LIBRARY_INTS = 2 + 2 * LIBRARY_WORDS };
 
 /* A body that is a product of two matrices and nothing else: result = left right, or left right + add, of constant
- * extents, as they lie in memory. Element (i, j) of a matrix is at i * ld + j, of a turned one at j * ld + i. */
+ * extents, as they lie in memory. Element (i, j) of a matrix is at i * ld + j, of a turned one at j * ld + i. Or `batch`
+ * such products, whose operands begin so many elements apart (0: all have the same), and whose results lie side by side. */
 typedef struct LibraryGemm {
     DType operand, result;     /* bf16, f16, f32; the same, or f32 */
     uint32_t left, right, add; /* inputs of the body; add: UINT32_MAX: none */
     bool turn_left, turn_right;
     int64_t m, n, k, ld_left, ld_right;
+    int64_t batch, apart_left, apart_right;
 } LibraryGemm;
 
 bool library_gemm(Ir *ir, const Graph *body, LibraryGemm *out);

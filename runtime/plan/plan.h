@@ -12,7 +12,7 @@
 #include "dtype.h"
 
 enum {
-    PLAN_VERSION = 12,
+    PLAN_VERSION = 13,
     PLAN_MAX_RANK = 8,
     PLAN_ROW_BUFS = 12,
     PLAN_MAX_TARGETS = 8,
@@ -193,7 +193,8 @@ typedef struct PlanMap {
 } PlanMap;
 
 /* A product of two matrices by cuBLASLt, in place of a kernel of the same result: into = left right + add. All rows are
- * lines of memory: element (i, j) of a matrix is i * ld + j, of a turned one j * ld + i. */
+ * lines of memory: element (i, j) of a matrix is i * ld + j, of a turned one j * ld + i. Or of `batch` pairs of them,
+ * whose members begin so many elements apart, and whose results (and what is added) lie side by side. */
 typedef struct PlanGemm {
     uint32_t operand, result; /* DType: of left and right; of add and into */
     uint32_t left, right;     /* BUF arguments of a launch: m x k, k x n .. */
@@ -201,9 +202,10 @@ typedef struct PlanGemm {
     uint32_t turn_left, turn_right;
     int64_t m, n, k;
     int64_t ld_left, ld_right;
-    uint64_t library;      /* its version, which the algorithm is of */
-    uint64_t algorithm[8]; /* cublasLtMatmulAlgo_t */
-    uint64_t workspace;    /* bytes that it needs; those of the variant are enough */
+    int64_t batch, apart_left, apart_right; /* of one pair: 1, 0, 0 */
+    uint64_t library;                       /* its version, which the algorithm is of */
+    uint64_t algorithm[8];                  /* cublasLtMatmulAlgo_t */
+    uint64_t workspace; /* bytes that it needs; those of the variant are enough */
 } PlanGemm;
 
 typedef enum PlanArgKind {

@@ -231,6 +231,8 @@ static void put_variant(const Plan *p, const PlanVariant *v, StrBuf *sb)
         sb_printf(sb, "; cuBLASLt %llu: %lld x %lld x %lld",
                   (unsigned long long)p->gemms[g].library, (long long)p->gemms[g].m,
                   (long long)p->gemms[g].n, (long long)p->gemms[g].k);
+    if (v->ngemm && p->gemms[v->gemm0].batch > 1)
+        sb_printf(sb, ", %lld times", (long long)p->gemms[v->gemm0].batch);
 }
 
 static void put_kernel_line(const Plan *p, uint32_t i, StrBuf *sb)

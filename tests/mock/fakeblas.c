@@ -23,6 +23,8 @@ struct BlasLayoutOf {
     int type;
     uint64_t rows, columns;
     int64_t ld;
+    int32_t batch;
+    int64_t apart;
 };
 
 struct BlasWishOf {
@@ -87,7 +89,17 @@ int cublasLtMatrixLayoutCreate(BlasLayout *l, int type, uint64_t rows, uint64_t 
     if (ld < (int64_t)rows || (type != BLAS_F32 && type != BLAS_F16 && type != BLAS_BF16))
         return INVALID;
     *l = malloc(sizeof **l);
-    **l = (struct BlasLayoutOf){type, rows, columns, ld};
+    **l = (struct BlasLayoutOf){type, rows, columns, ld, 1, 0};
+    return BLAS_OK;
+}
+
+int cublasLtMatrixLayoutSetAttribute(BlasLayout l, int attribute, const void *value, size_t bytes)
+{
+    bool batch = attribute == BLAS_LAYOUT_BATCH;
+    if ((!batch && attribute != BLAS_LAYOUT_APART) ||
+        bytes != (batch ? sizeof l->batch : sizeof l->apart))
+        return INVALID;
+    memcpy(batch ? (void *)&l->batch : &l->apart, value, bytes);
     return BLAS_OK;
 }
 
@@ -135,7 +147,8 @@ static bool extents_of(BlasDesc d, BlasLayout a, BlasLayout b, BlasLayout to, Ex
     out->k = d->turn_a ? a->rows : a->columns;
     out->n = d->turn_b ? b->rows : b->columns;
     return out->k == (d->turn_b ? b->columns : b->rows) && to->rows == out->m &&
-           to->columns == out->n && a->type == b->type;
+           to->columns == out->n && a->type == b->type && a->batch == b->batch &&
+           a->batch == to->batch && to->batch >= 1;
 }
 
 static BlasResult result_of(uint64_t number)
@@ -199,32 +212,44 @@ static DType type_of(int type)
 static size_t bytes_of(const struct BlasLayoutOf *l)
 {
     size_t elements = ((size_t)l->columns - 1) * (size_t)l->ld + (size_t)l->rows;
+    elements += ((size_t)l->batch - 1) * (size_t)l->apart;
     return elements * dtype_info(type_of(l->type))->bytes;
 }
 
-static double element(const void *at, const struct BlasLayoutOf *l, bool turn, uint64_t i,
-                      uint64_t j)
+/* Of a member. */
+typedef struct Place {
+    uint64_t member, i, j;
+} Place;
+
+static double element(const void *at, const struct BlasLayoutOf *l, bool turn, Place p)
 {
-    uint64_t row = turn ? j : i, column = turn ? i : j;
-    return dtype_load(type_of(l->type), at, (size_t)(row + column * (uint64_t)l->ld));
+    uint64_t row = turn ? p.j : p.i, column = turn ? p.i : p.j;
+    uint64_t first = p.member * (uint64_t)l->apart;
+    return dtype_load(type_of(l->type), at, (size_t)(first + row + column * (uint64_t)l->ld));
 }
 
-static void run(const void *data)
+static void run_member(const Job *x, uint64_t member)
 {
-    const Job *x = data;
     DType type = type_of(x->lto.type);
     for (uint64_t j = 0; j < x->size.n; j++)
         for (uint64_t i = 0; i < x->size.m; i++) {
             double sum = 0;
             for (uint64_t l = 0; l < x->size.k; l++)
-                sum += element(x->a, &x->la, x->desc.turn_a != 0, i, l) *
-                       element(x->b, &x->lb, x->desc.turn_b != 0, l, j);
-            size_t at = (size_t)(i + j * (uint64_t)x->lto.ld);
+                sum += element(x->a, &x->la, x->desc.turn_a != 0, (Place){member, i, l}) *
+                       element(x->b, &x->lb, x->desc.turn_b != 0, (Place){member, l, j});
+            size_t at = (size_t)(member * (uint64_t)x->lto.apart + i + j * (uint64_t)x->lto.ld);
             sum *= x->wrong ? 2 : (double)x->alpha;
             if (x->beta != 0)
                 sum += (double)x->beta * dtype_load(type, x->c, at);
             dtype_store(type, x->to, at, sum);
         }
+}
+
+static void run(const void *data)
+{
+    const Job *x = data;
+    for (int32_t member = 0; member < x->lto.batch; member++)
+        run_member(x, (uint64_t)member);
 }
 
 int cublasLtMatmul(BlasHandle h, BlasDesc d, const void *alpha, const void *a, BlasLayout la,

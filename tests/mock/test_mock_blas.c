@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { M = 24, N = 40, K = 56 };
+enum { M = 24, N = 40, K = 56, BATCH = 3 };
 
 static const char text[] = "fn nn(a: [M, K], b: [K, N]) -> [M, N] = a @ b\n"
                            "fn nt(a: [M, K], b: [N, K]) -> [M, N] {\n"
@@ -24,6 +24,10 @@ static const char text[] = "fn nn(a: [M, K], b: [K, N]) -> [M, N] = a @ b\n"
                            "fn tt(a: [K, M], b: [N, K]) -> [M, N] {\n"
                            "  c[m, n] += a[k, m] * b[n, k]\n  c\n}\n"
                            "fn plus(a: [M, K], b: [K, N], c: [M, N]) -> [M, N] = c + a @ b\n"
+                           "fn many(a: [B, M, K], b: [B, K, N]) -> [B, M, N] {\n"
+                           "  c[h, m, n] += a[h, m, k] * b[h, k, n]\n  c\n}\n"
+                           "fn between(a: [K, B, M], b: [N, B, K]) -> [B, M, N] {\n"
+                           "  c[h, m, n] += a[k, h, m] * b[n, h, k]\n  c\n}\n"
                            "fn most(a: [M, K], b: [K, N]) -> [M, N] = max(a @ b, 0)\n"
                            "fn both(a: [M, K], b: [K, N]) = (a @ b, a @ (b * 2))\n"
                            "fn part(a: [M, K], b: [K, N]) -> [M, N] = a[:, 8:] @ b[8:, :]\n";
@@ -73,6 +77,11 @@ static const Node *product_of(const MemPlan *m)
     return NULL;
 }
 
+static size_t batch_of(const Case *x)
+{
+    return strcmp(x->function, "many") == 0 || strcmp(x->function, "between") == 0 ? BATCH : 1;
+}
+
 /* The plan of the function; with a record it is compiled a second time. */
 static void compile(Case *x, const Records *records)
 {
@@ -81,10 +90,16 @@ static void compile(Case *x, const Records *records)
         .path = x->path, .targets = &target, .ntarget = 1, .records = records};
     bool ta = strcmp(x->function, "tn") == 0 || strcmp(x->function, "tt") == 0;
     bool tb = strcmp(x->function, "nt") == 0 || strcmp(x->function, "tt") == 0;
-    const CompileInput in[] = {
+    CompileInput in[] = {
         {.name = "a", .dtype = x->dtype, .rank = 2, .dim = {ta ? K : M, ta ? M : K}},
         {.name = "b", .dtype = x->dtype, .rank = 2, .dim = {tb ? N : K, tb ? K : N}},
         {.name = "c", .dtype = x->dtype, .rank = 2, .dim = {M, N}}};
+    for (size_t i = 0; i < 2 && batch_of(x) > 1; i++) {
+        static const int64_t dims[2][2][3] = {{{BATCH, M, K}, {BATCH, K, N}},
+                                              {{K, BATCH, M}, {N, BATCH, K}}};
+        in[i].rank = 3;
+        memcpy(in[i].dim, dims[strcmp(x->function, "many") != 0][i], sizeof dims[0][0]);
+    }
     const CompileCall call = {
         .function = x->function, .inputs = in, .ninput = strcmp(x->function, "plus") ? 2 : 3};
     Compile *c = compile_new(&opt);
@@ -147,8 +162,8 @@ static bool run(Case *x, RtDevice device, Err *err)
     ok = ok && rt_lend_result(rt, 0, 0, &loan, err);
     if (ok) {
         DType dt = (DType)p->tensors[p->bindings[e->result0].tensor].dtype;
-        x->result = NEW_ARRAY(x->arena, double, M *N);
-        for (size_t i = 0; i < M * N; i++)
+        x->result = NEW_ARRAY(x->arena, double, BATCH *M *N);
+        for (size_t i = 0; i < batch_of(x) * M * N; i++)
             x->result[i] = dtype_load(dt, loan.data, i);
         ok = rt_return(rt, &loan, err);
     }
@@ -165,7 +180,7 @@ static void must_run(Case *x, RtDevice device)
 
 static void check_same(const Case *x, const double *want)
 {
-    for (size_t i = 0; i < M * N; i++)
+    for (size_t i = 0; i < batch_of(x) * M * N; i++)
         if (x->result[i] != want[i])
             fail_msg("%s, element %zu: %g, not %g", x->function, i, x->result[i], want[i]);
 }
@@ -174,7 +189,7 @@ static void check_same(const Case *x, const double *want)
 
 static void all_layouts(void **state)
 {
-    static const char *const functions[] = {"nn", "nt", "tn", "tt", "plus"};
+    static const char *const functions[] = {"nn", "nt", "tn", "tt", "plus", "many", "between"};
 #ifdef __SANITIZE_ADDRESS__ /* with which kernels of the emulator take long to compile */
     static const DType types[] = {DT_F32};
 #else
@@ -199,6 +214,7 @@ static void all_layouts(void **state)
             assert_int_equal(x->plan->ngemms, 1);
             assert_int_equal(x->plan->gemms[0].m * x->plan->gemms[0].n, M * N);
             assert_int_equal(x->plan->gemms[0].k, K);
+            assert_int_equal(x->plan->gemms[0].batch, batch_of(x));
             assert_true((x->plan->gemms[0].add != PLAN_NONE) == adds);
             must_run(x, RT_CUDA);
             check_same(x, want);
@@ -303,6 +319,9 @@ static const Wrong wrongs[] = {
     {"multiplies more of argument 1 than there is", offsetof(PlanGemm, ld_right), N + 1, true},
     {"gemms[0]: its sizes are wrong", offsetof(PlanGemm, turn_right), 1, false},
     {"multiplies more of argument 2 than there is", offsetof(PlanGemm, right), 2, false},
+    {"gemms[0]: its members are wrong", offsetof(PlanGemm, batch), 0, true},
+    {"gemms[0]: its members are wrong", offsetof(PlanGemm, apart_left), -1, true},
+    {"multiplies more of argument 2 than there is", offsetof(PlanGemm, batch), 2, true},
     {"its workspace is too small for cuBLASLt", offsetof(PlanGemm, workspace), 1 << 20, true},
 };
 
