@@ -164,6 +164,7 @@ static bool is_known(const BlasAlgorithm *a)
     return a->word[0] >= 1 && a->word[0] <= ALGORITHMS && a->word[7] == magic;
 }
 
+/* Parameters as NVIDIA has them. NOLINTBEGIN(readability-function-size) */
 int cublasLtMatmulAlgoGetHeuristic(BlasHandle h, BlasDesc d, BlasLayout a, BlasLayout b,
                                    BlasLayout c, BlasLayout to, BlasWish w, int most,
                                    BlasResult *out, int *n)
@@ -273,3 +274,4 @@ int cublasLtMatmul(BlasHandle h, BlasDesc d, const void *alpha, const void *a, B
     x.wrong = algorithm->word[0] == ALGORITHMS;
     return mock_call(s, run, &x, sizeof x);
 }
+/* NOLINTEND(readability-function-size) */
