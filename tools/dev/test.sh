@@ -7,8 +7,9 @@
 run_ctest() { # PRESET
     local log="build/$1/test.log"
     say "testing build/$1 (output in $log)"
+    # one more at a time than there are processors, since some only wait
     env -u CMOCKA_MESSAGE_OUTPUT -u CMOCKA_TEST_ABORT UBSAN_OPTIONS=print_stacktrace=1 \
-        ctest --test-dir "build/$1" -V -j "$(jobs)" --timeout "${MDL_LONG:-280}" </dev/null 2>&1 |
+        ctest --test-dir "build/$1" -V -j "$(($(jobs) + 1))" --timeout "${MDL_LONG:-280}" </dev/null 2>&1 |
         tee "$log" | grep --line-buffered -E '^ *[0-9]+/[0-9]+ Test +#|^No tests' >&2 || true
     awk -v mode=failures -f tools/dev/summary.awk "$log" >&2
 }
