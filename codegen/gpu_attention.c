@@ -145,31 +145,37 @@ static void use_keys(Lower *lo, void *user, const KExpr *base, const KExpr *step
 
 /* ---- results ---- */
 
-/* One lane of the four that have a row stores it. */
+/* What a thread has of its row r, 0 or 1: registers have no index. */
+static const KExpr *row_of(Lower *lo, uint32_t acc, const KExpr *r)
+{
+    Kernel *k = lo->k;
+    const KExpr *arg[] = {ke_test(k, "==", r, ke_int(k, 0)), ke_load(k, acc, ke_int(k, 0)),
+                          ke_load(k, acc, ke_int(k, 1))};
+    return ke_text(k, KT_F32, "mdl_select_f32(%0, %1, %2)", arg, 3);
+}
+
+/* Of the four lanes that have two rows, the first two store one each. */
 static void store_lse(Lower *lo, const AttendFwd *f)
 {
     Kernel *k = lo->k;
     const Attention *a = &f->a;
-    scope_loop(lo, &(LoopSpec){.stem = "r",
-                               .lo = ke_int(k, 0),
-                               .hi = ke_int(k, 2),
-                               .extent = dim_const(lo->ir, 2),
-                               .unroll = true});
-    const KExpr *r = lo->var[lo->nvar - 1].at;
-    const KExpr *t = ke_add(lo, ke_add(lo, f->t0, f->t.row), ke_mul(lo, r, ke_int(k, 8)));
-    t = copy_let(lo, "t", t);
-    const KExpr *first = ke_test(k, "==", f->t.column, ke_int(k, 0));
-    scope_if(lo, ke_test(k, "&&", first, ke_test(k, "<", t, ke_extent(k, a->t))));
+    const KExpr *lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane_again()", NULL, 0));
+    const KExpr *r = copy_let(lo, "r", ke_index(k, KI_MOD, lane, ke_int(k, 4)));
+    const KExpr *first = ke_mul(lo, ke_text(k, KT_I64, "mdl_warp()", NULL, 0), ke_int(k, 16));
+    const KExpr *row =
+        ke_add(lo, ke_index(k, KI_DIV, lane, ke_int(k, 4)), ke_mul(lo, r, ke_int(k, 8)));
+    const KExpr *t = copy_let(lo, "t", ke_add(lo, ke_add(lo, f->t0, first), row));
+    const KExpr *one = ke_test(k, "<", r, ke_int(k, 2));
+    scope_if(lo, ke_test(k, "&&", one, ke_test(k, "<", t, ke_extent(k, a->t))));
     const Ix *ix[] = {f->t.b, f->t.h, scope_var(lo, t, a->t)};
     const KExpr *top =
-        ke_apply(lo, KT_F32, "(%0 * %1)", ke_load(k, f->top, r), ke_num(k, KT_F32, f->unit));
+        ke_apply(lo, KT_F32, "(%0 * %1)", row_of(lo, f->top, r), ke_num(k, KT_F32, f->unit));
     lo->seed[a->top->id] = copy_let(lo, "top", top);
-    lo->seed[a->sum->id] = copy_let(lo, "sum", ke_load(k, f->sum, r));
+    lo->seed[a->sum->id] = copy_let(lo, "sum", row_of(lo, f->sum, r));
     lo->seed_scope = lo->scope;
     lower_store(lo, a->lse_at, ix, lower_value(lo, a->lse, ix));
     lo->seed[a->top->id] = lo->seed[a->sum->id] = NULL;
     lo->seed_scope = NULL;
-    scope_end(lo);
     scope_end(lo);
 }
 

@@ -19,8 +19,9 @@ typedef struct AttendFwd {
     int64_t tiles;          /* of keys */
     /* Of groups, places in shared memory: barriers; of blocks that stay, rows of results and what is told. */
     int64_t bars, rows, told;
-    bool stays; /* blocks take tile after tile */
-    bool cut;   /* the elements in work are of a tile that is */
+    bool stays;  /* blocks take tile after tile */
+    bool packed; /* .. and results go from registers to memory */
+    bool cut;    /* the elements in work are of a tile that is */
 } AttendFwd;
 
 /* By what scores are multiplied to be exponents of 2. */

@@ -9,9 +9,9 @@
  *
  * Where there are many tiles, blocks stay: each takes a late tile of queries and an early one of the same head in
  * turn, which together see about as many keys as any other two, so that all blocks have as much to do. What the
- * next tile needs is on its way while the results of one are stored, each warp's through its own part of shared
- * memory; its first scores are multiplied beside the last values of the one before. Those who fill tell the others
- * which keys a tile sees.
+ * next tile needs is on its way from the last scores of the one before on. Results go from registers to memory where
+ * they are of 16 bits, else each warp's through its own part of shared memory. Those who fill tell the others which keys
+ * a tile sees.
  *
  * Config: rows (64 a group), cols, stages of each ring; groups 1, or 2: blocks stay. */
 #include "gpu_attend_group.h"
@@ -47,12 +47,18 @@ static Group describe(Lower *lo, AttendFwd *f)
     return w;
 }
 
-/* Rows of results without gaps: their groups of 8 columns are exchanged (mdl_groups_store). */
+/* Rows of results without gaps, where they go by way of shared memory: their groups of 8 columns are exchanged (mdl_groups_store). */
 static bool can_stay(const Lower *lo, const AttendFwd *f, const AttendGroups *g, int64_t shared)
 {
     int64_t width = f->v.width;
-    return lower_config(lo, "groups") == 2 && g->boxes && (width & (width - 1)) == 0 &&
-           shared <= (int64_t)lo->target->l1;
+    return lower_config(lo, "groups") == 2 && g->boxes &&
+           (f->packed || (width & (width - 1)) == 0) && shared <= (int64_t)lo->target->l1;
+}
+
+/* Results of 16 bits go from registers to memory, 8 columns a lane (mdl_attend_put_packed). */
+static bool can_pack(const AttendFwd *f)
+{
+    return dtype_is_half(f->a.y->type->dtype) && f->v.width % 32 == 0 && dim_fixed(f->a.e) % 8 == 0;
 }
 
 void attend_groups_shape(Lower *lo, AttendFwd *f)
@@ -61,7 +67,8 @@ void attend_groups_shape(Lower *lo, AttendFwd *f)
     Group w = describe(lo, f);
     int64_t float_bytes = (int64_t)sizeof(float), bars = groups_bar_bytes(&w.g);
     int64_t rings = groups_rings(&w.g, groups_tile_bytes(&f->q, f->t.rows));
-    int64_t rows = rings + f->t.rows * f->v.width * float_bytes;
+    f->packed = can_pack(f);
+    int64_t rows = rings + (f->packed ? 0 : f->t.rows * f->v.width * float_bytes);
     int64_t told = rows + bars, all = told + TOLD * (int64_t)sizeof(int64_t);
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
     f->stays = can_stay(lo, f, &w.g, all);
@@ -137,6 +144,15 @@ static void begin_values(Lower *lo, const Group *w, const KExpr *i)
     groups_values(lo, &w->g, f->o, w->weights, groups_stage(lo, &w->g, VALUES, i), &f->v);
 }
 
+/* The queries are not read behind the last tile of keys: those of the next tile may come while its weights are found
+ * and multiplied. */
+static void spend_before(Lower *lo, const Group *w, const KExpr *next)
+{
+    scope_if(lo, ke_test(lo->k, ">=", next, w->f->to));
+    groups_spend(lo, &w->g);
+    scope_end(lo);
+}
+
 /* Products of the tile become weights, while those before are multiplied; then the next tile is waited for, which
  * also keeps the compiler from moving this behind the wait for the latter. */
 static void find_weights(Lower *lo, const Group *w, const KExpr *step, const KExpr *i)
@@ -146,6 +162,8 @@ static void find_weights(Lower *lo, const Group *w, const KExpr *step, const KEx
     const KExpr *zero = ke_int(k, 0), *one = ke_int(k, 1);
     groups_settle(lo, f->s, f->t.cols);
     groups_release(lo, &w->g, KEYS, i);
+    if (w->turn)
+        spend_before(lo, w, ke_add(lo, step, one));
     f->u0 = copy_let(lo, "u0", ke_mul(lo, step, ke_int(k, f->t.cols)));
     fwd_scores(lo, f, fwd_cut(lo, f));
     const KExpr *arg[] = {ke_addr(k, f->s, zero), ke_addr(k, f->top, zero),
@@ -372,6 +390,37 @@ static void store_rows(Lower *lo, const Group *w)
     share_close(lo);
 }
 
+/* Each warp's rows as they are in registers: results are the outputs, rounded. */
+static void put_packed(Lower *lo, const Group *w)
+{
+    Kernel *k = lo->k;
+    const AttendFwd *f = w->f;
+    const Attention *a = &f->a;
+    const char *type = dtype_info(a->y->type->dtype)->name;
+    const KExpr *zero = ke_int(k, 0), *width = ke_int(k, f->v.width);
+    uint32_t packed = ks_local(k, lo->scope->block, "packed", KT_I32, f->v.width / 4);
+    const KExpr *pack[] = {ke_addr(k, packed, zero), ke_addr(k, f->o, zero), width};
+    copy_call(lo, arena_printf(lo->arena, "mdl_attend_pack_%s((uint32_t *)%%0, %%1, %%2)", type),
+              pack, 3);
+    const KExpr *first = ke_mul(lo, ke_text(k, KT_I64, "mdl_warp()", NULL, 0), ke_int(k, 16));
+    first = copy_let(lo, "first", ke_add(lo, f->t0, first));
+    const Ix *t = scope_var(lo, first, a->t), *zeros = ix_const(lo->ir, dim_const(lo->ir, 0));
+    const Ix *ix[] = {f->t.b, t, f->t.h, zeros};
+    const Type *y = a->y->type;
+    const KExpr *pitch = ke_extent(k, dim_mul(lo->ir, y->dims[2], y->dims[3]));
+    const KExpr *arg[] = {
+        ke_addr(k, lo->out[a->y_at], lower_index(lo, ix_flatten(lo->ir, y->dims, ix, y->rank))),
+        pitch, ke_addr(k, packed, zero), ke_sub(lo, ke_extent(k, a->t), first),
+        ke_int(k, dim_fixed(a->e))};
+    const char *shape = groups_shape(lo, &w->g, &f->v);
+    copy_call(lo,
+              arena_printf(lo->arena,
+                           "mdl_attend_put_packed(%%0, %%1, (uint32_t *)%%2, (int)mdl_lo(%%3, 16), "
+                           "%%4, %s)",
+                           shape),
+              arg, COUNT(arg));
+}
+
 static void multiply_tile(Lower *lo, Group *w)
 {
     AttendFwd *f = w->f;
@@ -381,9 +430,12 @@ static void multiply_tile(Lower *lo, Group *w)
     f->span.lo_max = copy_let(lo, "lo_max", told(lo, w, LEFT));
     f->span.hi_min = copy_let(lo, "hi_min", told(lo, w, RIGHT));
     walk(lo, w);
-    groups_spend(lo, &w->g);
+    spend_before(lo, w, f->from); /* if it sees no keys */
     fwd_finish(lo, f);
-    store_rows(lo, w);
+    if (f->packed)
+        put_packed(lo, w);
+    else
+        store_rows(lo, w);
 }
 
 void attend_groups_stay(Lower *lo, AttendFwd *f)

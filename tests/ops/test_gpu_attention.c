@@ -86,6 +86,7 @@ static const Form stay[] = {
     {"attention(q, k, v, mask: packed(pos))", 1, 500, 500, 2, 2, 16, 32, "f16", false},
     {"attention(q, k, v, mask: (b, t, u) => u < t - 200 and not (u > 300))", 1, 400, 400, 2, 1, 32,
      16, "f16", false},
+    {"attention(q, k, v, mask: causal(pos))", 1, 300, 300, 2, 1, 64, 80, "bf16", false},
 };
 
 static const Form groups_backward[] = {

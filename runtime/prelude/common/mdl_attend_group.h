@@ -313,5 +313,48 @@ MDL_FN void mdl_attend_shrink(float *out, const float *shrink, int columns)
 MDL_ATTEND_PACK(bf16)
 MDL_ATTEND_PACK(f16)
 
+/* ---- results ---- */
+
+/* Word j of lane i and word i of lane j change places, among four lanes side by side. */
+MDL_FN void mdl_attend_turn_words(uint32_t *w, int lane)
+{
+    MDL_UNROLL
+    for (int bit = 1; bit <= 2; bit *= 2) {
+        const int upper = (lane & bit) != 0;
+        MDL_UNROLL
+        for (int i = 0; i < 4; i++)
+            if ((i & bit) == 0) {
+                const uint32_t mine = upper ? w[i] : w[i + bit];
+                const uint32_t got = (uint32_t)mdl_shfl_xor_i32((int32_t)mine, bit);
+                w[i] = upper ? got : w[i];
+                w[i + bit] = upper ? w[i + bit] : got;
+            }
+    }
+}
+
+/* The warp's 16 rows of packed sums, t.columns of 16 bits, to memory: `to` the first of them, `pitch` elements from row
+ * to row, `rows` of which there are, `used` columns. Lanes that share a row exchange words, so that each has 8 columns
+ * side by side. */
+MDL_FN void mdl_attend_put_packed(uint16_t *to, int64_t pitch, const uint32_t *p, int rows,
+                                  int used, MdlAttendGroup t)
+{
+    const int lane = mdl_lane_again(), column = lane % 4 * 8;
+    MDL_UNROLL
+    for (int r = 0; r < 2; r++) {
+        const int row = lane / 4 + r * 8;
+        uint16_t *at = to + row * pitch + column;
+        MDL_UNROLL
+        for (int first = 0; first < t.columns; first += 32) {
+            uint32_t w[4];
+            MDL_UNROLL
+            for (int i = 0; i < 4; i++)
+                w[i] = p[first / 4 + i * 2 + r];
+            mdl_attend_turn_words(w, lane);
+            if (row < rows && first + column < used)
+                mdl_put_words(at + first, w, 4);
+        }
+    }
+}
+
 #endif
 #endif

@@ -38,6 +38,14 @@ MDL_SIMT_FN int mdl_lane_again(void)
     return mdl_lane();
 }
 
+/* n words to a multiple of their size or of 16 bytes. */
+MDL_SIMT_FN void mdl_put_words(void *p, const uint32_t *w, int n)
+{
+    MDL_MUST_BE_ALIGNED(p, n < 4 ? n * 4 : 16);
+    for (int i = 0; i < n; i++)
+        ((uint32_t *)p)[i] = w[i];
+}
+
 MDL_SIMT_FN int mdl_warp(void)
 {
     return (mdl_engine->thread - mdl_engine->first) >> 5;
