@@ -21,6 +21,7 @@ typedef struct AttendFwd {
     int64_t bars, rows, told;
     bool stays;  /* blocks take tile after tile */
     bool packed; /* .. and results go from registers to memory */
+    bool drawn;  /* .. by tickets, not in pairs */
     bool cut;    /* the elements in work are of a tile that is */
 } AttendFwd;
 

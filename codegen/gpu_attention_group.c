@@ -7,13 +7,15 @@
  * their way; and groups take turns, so that one multiplies while another finds weights. Weights go from
  * accumulators to operands in registers. Everything else is as in gpu_attention.c, and so is the order of sums.
  *
- * Where there are many tiles, blocks stay: each takes a late tile of queries and an early one of the same head in
- * turn, which together see about as many keys as any other two, so that all blocks have as much to do. What the
- * next tile needs is on its way from the last scores of the one before on. Results go from registers to memory where
- * they are of 16 bits, else each warp's through its own part of shared memory. Those who fill tell the others which keys
- * a tile sees.
+ * Where there are many tiles, blocks stay. Either each takes a late tile of queries and an early one of the same head
+ * in turn, which together see about as many keys as any other two; or tiles are dealt one by one, the longest of some
+ * heads first, by tickets: a word of the workspace, which a phase of its own clears, counts those that were drawn. Who
+ * fills draws the next one before it fills a tile, and tells the others which tile that is and which keys it sees. What
+ * a tile is made of does not depend on who has it. What the next tile needs is on its way from the last scores of the
+ * one before on. Results go from registers to memory where they are of 16 bits, else each warp's through its own part
+ * of shared memory.
  *
- * Config: rows (64 a group), cols, stages of each ring; groups 1, or 2: blocks stay. */
+ * Config: rows (64 a group), cols, stages of each ring; groups 1; blocks stay: 2 for pairs, 3 for tickets. */
 #include "gpu_attend_group.h"
 #include "gpu_attention.h"
 
@@ -21,12 +23,15 @@ typedef struct Group {
     AttendFwd *f;
     AttendGroups g;
     uint32_t weights, shrink; /* packed weights; by what rows shrink */
-    const KExpr *done,
-        *turn; /* VARs of blocks that stay: tiles of keys, of queries, before; else NULL */
+    /* Of blocks that stay, else NULL: tiles of keys, of queries, before. */
+    const KExpr *done, *turn;
+    const KExpr *of; /* head of the tile in work, among those of all samples */
+    uint32_t taken;  /* the count of tickets */
 } Group;
 
-/* What is told of a tile of queries: the tiles of keys that are seen, and which of them are cut. */
-enum { FROM, TO, LEFT, RIGHT, TOLD };
+/* What is told of a tile of queries: its head and first query, the tiles of keys that are seen, and which of them are
+ * cut. NONE in the place of a head: there are no more. */
+enum { OF, FIRST, FROM, TO, LEFT, RIGHT, TOLD, NONE = -1 };
 
 enum { KEYS, VALUES, COPY_REGISTERS = 72, BOX_REGISTERS = 56 };
 
@@ -51,7 +56,7 @@ static Group describe(Lower *lo, AttendFwd *f)
 static bool can_stay(const Lower *lo, const AttendFwd *f, const AttendGroups *g, int64_t shared)
 {
     int64_t width = f->v.width;
-    return lower_config(lo, "groups") == 2 && g->boxes &&
+    return lower_config(lo, "groups") >= 2 && g->boxes &&
            (f->packed || (width & (width - 1)) == 0) && shared <= (int64_t)lo->target->l1;
 }
 
@@ -72,6 +77,7 @@ void attend_groups_shape(Lower *lo, AttendFwd *f)
     int64_t told = rows + bars, all = told + TOLD * (int64_t)sizeof(int64_t);
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
     f->stays = can_stay(lo, f, &w.g, all);
+    f->drawn = lower_config(lo, "groups") == 3;
     f->rows = rings;
     f->told = told;
     f->bars =
@@ -302,16 +308,84 @@ static const KExpr *told(Lower *lo, const Group *w, int64_t what)
                     at, NULL);
 }
 
-/* Opens the loop over the tiles of queries of this block, and closes it: pairs of a late and an early one. */
-static void open_tiles(Lower *lo, Group *w, const Dim *pairs, int64_t tiles)
+/* The number of tiles of queries of a head, in this run. */
+static const KExpr *tiles_of(Lower *lo, const AttendFwd *f)
+{
+    Kernel *k = lo->k;
+    const KExpr *up = ke_add(lo, ke_extent(k, f->a.t), ke_int(k, f->t.rows - 1));
+    return ke_index(k, KI_DIV, up, ke_int(k, f->t.rows));
+}
+
+static int64_t most_tiles(Lower *lo, const AttendFwd *f)
+{
+    return larger(ceil_div(dim_hi(lo->ir, f->a.t), f->t.rows), 1);
+}
+
+/* Tiles of all heads of all samples, at most. */
+static const Dim *all_tiles(Lower *lo, const AttendFwd *f)
+{
+    return dim_mul(lo->ir, f->a.b, dim_const(lo->ir, f->t.heads * most_tiles(lo, f)));
+}
+
+static const Dim *all_pairs(Lower *lo, const AttendFwd *f)
+{
+    int64_t half = ceil_div(most_tiles(lo, f), 2);
+    return dim_mul(lo->ir, f->a.b, dim_const(lo->ir, f->t.heads * half));
+}
+
+static void begin_block(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    w->done = ks_var(k, lo->scope->block, "done", ke_int(k, 0));
+    w->turn = ks_var(k, lo->scope->block, "turn", ke_int(k, 0));
+}
+
+static void count_steps(Lower *lo, const Group *w)
+{
+    Kernel *k = lo->k;
+    const KExpr *steps = ke_index(k, KI_MAX, ke_sub(lo, w->f->to, w->f->from), ke_int(k, 0));
+    ks_set(k, lo->scope->block, w->done, ke_add(lo, w->done, steps));
+}
+
+static void stop_at(Lower *lo, const KExpr *i, const char *op, const KExpr *n)
+{
+    const KExpr *end = ke_test(lo->k, op, i, n);
+    copy_call(lo, "if (%0) break", &end, 1);
+}
+
+static void tell(Lower *lo, const Group *w, int64_t what, const KExpr *value)
+{
+    const KExpr *arg[] = {told(lo, w, what), value};
+    copy_call(lo, "%0 = %1", arg, 2);
+}
+
+/* By a warp, while other tiles are in work. */
+static void fill_tile(Lower *lo, Group *w)
+{
+    AttendFwd *f = w->f;
+    fwd_bounds(lo, f);
+    groups_thread(lo);
+    groups_await_spent(lo, &w->g, w->turn);
+    const KExpr *value[] = {w->of, f->t0, f->from, f->to, f->span.lo_max, f->span.hi_min};
+    for (int64_t i = 0; i < TOLD; i++)
+        tell(lo, w, i, value[i]);
+    hold(lo, w);
+    fill_rings(lo, w, KEYS, 2);
+    scope_end(lo);
+    count_steps(lo, w);
+    ks_set(lo->k, lo->scope->block, w->turn, ke_add(lo, w->turn, ke_int(lo->k, 1)));
+}
+
+/* Pairs of a late and an early tile, all of which have about as many keys. */
+static void fill_pairs(Lower *lo, Group *w)
 {
     Kernel *k = lo->k;
     AttendFwd *f = w->f;
-    int64_t half = ceil_div(tiles, 2);
+    int64_t tiles = most_tiles(lo, f), half = ceil_div(tiles, 2);
+    const Dim *pairs = all_pairs(lo, f);
     const KExpr *block = copy_let(lo, "block", ke_text(k, KT_I64, "mdl_block()", NULL, 0));
     const KExpr *blocks = copy_let(lo, "blocks", ke_text(k, KT_I64, "mdl_blocks()", NULL, 0));
-    w->done = ks_var(k, lo->scope->block, "done", ke_int(k, 0));
-    w->turn = ks_var(k, lo->scope->block, "turn", ke_int(k, 0));
+    begin_block(lo, w);
     const KExpr *up =
         ke_add(lo, ke_sub(lo, ke_extent(k, pairs), block), ke_sub(lo, blocks, ke_int(k, 1)));
     const KExpr *two = ke_int(k, 2), *last = ke_int(k, tiles - 1);
@@ -323,7 +397,7 @@ static void open_tiles(Lower *lo, Group *w, const Dim *pairs, int64_t tiles)
     const KExpr *at = lo->var[lo->nvar - 1].at;
     const KExpr *pair = ke_add(lo, block, ke_mul(lo, ke_index(k, KI_DIV, at, two), blocks));
     pair = copy_let(lo, "pair", pair);
-    const KExpr *of = copy_let(lo, "of", ke_index(k, KI_DIV, pair, ke_int(k, half)));
+    w->of = copy_let(lo, "of", ke_index(k, KI_DIV, pair, ke_int(k, half)));
     const KExpr *early = copy_let(lo, "early", ke_index(k, KI_MOD, pair, ke_int(k, half)));
     const KExpr *late = copy_let(lo, "late", ke_sub(lo, last, early));
     const KExpr *second = copy_let(lo, "second", ke_index(k, KI_MOD, at, two));
@@ -334,33 +408,70 @@ static void open_tiles(Lower *lo, Group *w, const Dim *pairs, int64_t tiles)
         ke_test(k, "&&", ke_test(k, "==", early, late), ke_test(k, "==", second, ke_int(k, 1)));
     const KExpr *inside = ke_test(k, "<", f->t0, ke_extent(k, f->a.t));
     scope_if(lo, ke_test(k, "&&", inside, ke_apply(lo, KT_BOOL, "!%0", twice, NULL)));
-    attend_head(lo, &f->t, of, false);
+    attend_head(lo, &f->t, w->of, false);
+    fill_tile(lo, w);
+    scope_end(lo);
+    scope_end(lo);
 }
 
-static void close_tiles(Lower *lo, Group *w)
+/* Heads that share keys whose keys and values fill half of the L2, at most: those of a section are at work together. */
+static const KExpr *beside(Lower *lo, const AttendFwd *f)
 {
     Kernel *k = lo->k;
-    const KExpr *steps = ke_index(k, KI_MAX, ke_sub(lo, w->f->to, w->f->from), ke_int(k, 0));
-    ks_set(k, lo->scope->block, w->done, ke_add(lo, w->done, steps));
-    ks_set(k, lo->scope->block, w->turn, ke_add(lo, w->turn, ke_int(k, 1)));
-    scope_end(lo);
+    int64_t row = (dim_fixed(f->a.d) + dim_fixed(f->a.e)) * dtype_info(f->t.operand)->bytes;
+    const KExpr *one = ke_int(k, 1), *keys = ke_index(k, KI_MAX, ke_extent(k, f->a.s), one);
+    const KExpr *n = ke_index(k, KI_DIV, ke_int(k, (int64_t)lo->target->l2 / 2 / row), keys);
+    return ke_index(k, KI_MAX, n, one);
+}
+
+/* One by one, the longest of a section of heads first, to whoever is ready (mdl_attend_place_of). The next ticket is
+ * drawn before a tile is filled, so nobody waits for it. */
+static void fill_drawn(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    AttendFwd *f = w->f;
+    const KExpr *block = ke_text(k, KT_I64, "mdl_block()", NULL, 0);
+    const KExpr *blocks = copy_let(lo, "blocks", ke_text(k, KT_I64, "mdl_blocks()", NULL, 0));
+    const KExpr *tiles = copy_let(lo, "tiles_of", tiles_of(lo, f));
+    const KExpr *units = ke_mul(lo, ke_extent(k, f->a.b), ke_int(k, f->t.kv));
+    const KExpr *heads = ke_mul(lo, ke_extent(k, f->a.b), ke_int(k, f->t.heads));
+    const KExpr *all = copy_let(lo, "all", ke_mul(lo, heads, tiles));
+    const KExpr *ticket = ks_var(k, lo->scope->block, "ticket", block);
+    begin_block(lo, w);
+    scope_loop(lo, &(LoopSpec){.stem = "at",
+                               .lo = ke_int(k, 0),
+                               .hi = all,
+                               .extent = all_tiles(lo, f),
+                               .rolled = true});
+    stop_at(lo, ticket, ">=", all);
+    const KExpr *word = ke_addr(k, w->taken, ke_int(k, 0));
+    const KExpr *next = copy_let(lo, "next", ke_text(k, KT_I32, "mdl_attend_draw(%0)", &word, 1));
+    const KExpr *arg[] = {ticket, units, beside(lo, f), ke_int(k, f->t.group), tiles};
+    const KExpr *place = ke_text(
+        k, KT_I64,
+        "(int64_t)mdl_attend_place_of((int)(%0), (int)(%1), (int)(%2), (int)(%3), (int)(%4))", arg,
+        COUNT(arg));
+    place = copy_let(lo, "place", place);
+    w->of = copy_let(lo, "of", ke_index(k, KI_DIV, place, tiles));
+    const KExpr *tile = ke_index(k, KI_MOD, place, tiles);
+    f->t0 = copy_let(lo, "t0", ke_mul(lo, tile, ke_int(k, f->t.rows)));
+    attend_head(lo, &f->t, w->of, false);
+    fill_tile(lo, w);
+    const KExpr *drawn = ke_text(k, KT_I64, "(int64_t)mdl_shfl_i32(%0, 0)", &next, 1);
+    ks_set(k, lo->scope->block, ticket, ke_add(lo, blocks, drawn));
     scope_end(lo);
 }
 
-/* By a warp, while other tiles are in work. */
-static void fill_tile(Lower *lo, Group *w)
+static void fill_tiles(Lower *lo, Group *w)
 {
-    AttendFwd *f = w->f;
-    fwd_bounds(lo, f);
+    if (w->f->drawn)
+        fill_drawn(lo, w);
+    else
+        fill_pairs(lo, w);
     groups_thread(lo);
     groups_await_spent(lo, &w->g, w->turn);
-    const KExpr *value[TOLD] = {f->from, f->to, f->span.lo_max, f->span.hi_min};
-    for (int64_t i = 0; i < TOLD; i++) {
-        const KExpr *arg[] = {told(lo, w, i), value[i]};
-        copy_call(lo, "%0 = %1", arg, 2);
-    }
-    hold(lo, w);
-    fill_rings(lo, w, KEYS, 2);
+    tell(lo, w, OF, ke_int(lo->k, NONE));
+    copy_call(lo, arena_printf(lo->arena, "mdl_mbar_arrive(%s.held)", w->g.name), NULL, 0);
     scope_end(lo);
 }
 
@@ -421,14 +532,28 @@ static void put_packed(Lower *lo, const Group *w)
               arg, COUNT(arg));
 }
 
-static void multiply_tile(Lower *lo, Group *w)
+/* What is told says when there are no more. */
+static void multiply_tiles(Lower *lo, Group *w)
 {
+    Kernel *k = lo->k;
     AttendFwd *f = w->f;
+    const Dim *all = all_tiles(lo, f);
+    w->done = ks_var(k, lo->scope->block, "done", ke_int(k, 0));
+    scope_loop(lo, &(LoopSpec){.stem = "at",
+                               .lo = ke_int(k, 0),
+                               .hi = ke_extent(k, all),
+                               .extent = all,
+                               .rolled = true});
+    w->turn = lo->var[lo->nvar - 1].at;
     groups_await_held(lo, &w->g, w->turn);
+    const KExpr *of = copy_let(lo, "of", told(lo, w, OF));
+    stop_at(lo, of, "<", ke_int(k, 0));
+    f->t0 = copy_let(lo, "t0", told(lo, w, FIRST));
     f->from = copy_let(lo, "from", told(lo, w, FROM));
     f->to = copy_let(lo, "to", told(lo, w, TO));
     f->span.lo_max = copy_let(lo, "lo_max", told(lo, w, LEFT));
     f->span.hi_min = copy_let(lo, "hi_min", told(lo, w, RIGHT));
+    attend_head(lo, &f->t, of, false);
     walk(lo, w);
     spend_before(lo, w, f->from); /* if it sees no keys */
     fwd_finish(lo, f);
@@ -436,30 +561,38 @@ static void multiply_tile(Lower *lo, Group *w)
         put_packed(lo, w);
     else
         store_rows(lo, w);
+    count_steps(lo, w);
+    scope_end(lo);
+}
+
+/* Nobody has drawn yet. */
+static void clear_taken(Lower *lo, Group *w)
+{
+    Kernel *k = lo->k;
+    const Dim *one = dim_const(lo->ir, 1);
+    w->taken = kernel_workspace(k, "taken", DT_I32, one);
+    scope_begin(lo, kernel_phase(k, "none", one, "no tile is taken"));
+    ks_store(k, lo->scope->block, w->taken, ke_int(k, 0), ke_num(k, KT_I32, 0));
 }
 
 void attend_groups_stay(Lower *lo, AttendFwd *f)
 {
     Kernel *k = lo->k;
-    const Attention *a = &f->a;
     Group w = describe(lo, f);
-    int64_t tiles = larger(ceil_div(dim_hi(lo->ir, a->t), f->t.rows), 1);
-    const Dim *pairs = dim_mul(lo->ir, a->b, dim_const(lo->ir, f->t.heads * ceil_div(tiles, 2)));
-    KPhase *phase = kernel_phase(k, "", pairs, "tiles of queries, one after the other");
+    if (f->drawn)
+        clear_taken(lo, &w);
+    const Dim *tasks = f->drawn ? all_tiles(lo, f) : all_pairs(lo, f);
+    KPhase *phase = kernel_phase(k, "", tasks, "tiles of queries, one after the other");
     attend_open(lo, &f->t, phase);
     phase->stays = true;
     groups_open(lo, &w.g);
     groups_begin(lo, &w.g, true);
     groups_warp(lo, &w.g, 0);
-    open_tiles(lo, &w, pairs, tiles);
-    fill_tile(lo, &w);
-    close_tiles(lo, &w);
+    fill_tiles(lo, &w);
     scope_end(lo);
     scope_end(lo);
     groups_begin(lo, &w.g, false);
     attend_places(lo, &f->t);
-    open_tiles(lo, &w, pairs, tiles);
-    multiply_tile(lo, &w);
-    close_tiles(lo, &w);
+    multiply_tiles(lo, &w);
     scope_end(lo);
 }

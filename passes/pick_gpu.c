@@ -355,13 +355,22 @@ static void attend_config(const PassCx *cx, const GpuAttend *from, const Attenti
     memcpy(config, ints, sizeof ints);
 }
 
-/* Whether pairs of tiles of queries, dealt out among blocks that stay, leave few of them idle at the end. */
-static bool attend_pairs_fill(const PassCx *cx, const Attention *a, int64_t rows)
+/* How blocks of attention get their tiles of queries (attention, groups). */
+enum { ATTEND_ONE = 1, ATTEND_PAIRS, ATTEND_DRAWN };
+
+/* Pairs of tiles of queries, dealt out among blocks that stay, if they leave few of them idle at the end. The longest
+ * first to whoever is ready, where that saves each block more steps than clearing the count of tickets takes. */
+static int64_t attend_deals(const PassCx *cx, const Attention *a, const int64_t *config)
 {
+    enum { WORTH = 3 /* steps: some 5 us */ };
     int64_t heads = dim_hi(cx->ir, a->b) * dim_hi(cx->ir, a->kv) * dim_hi(cx->ir, a->g);
-    int64_t pairs = heads * ceil_of(ceil_of(dim_hi(cx->ir, a->t), rows), 2);
-    int64_t cores = cx->target->cores;
-    return pairs * 10 >= ceil_of(pairs, cores) * cores * 9;
+    int64_t tiles = ceil_of(dim_hi(cx->ir, a->t), config[0]), pairs = heads * ceil_of(tiles, 2);
+    int64_t cores = cx->target->cores, all = ceil_of(pairs, cores) * cores;
+    if (pairs * 10 < all * 9)
+        return ATTEND_ONE;
+    int64_t steps = ceil_of(dim_hi(cx->ir, a->s), config[1]) + 1; /* of a pair */
+    bool worth = (all - pairs) * steps >= WORTH * cores;
+    return worth && attention_ends_at_query(cx->ir, a) ? ATTEND_DRAWN : ATTEND_PAIRS;
 }
 
 enum {
@@ -422,8 +431,8 @@ static void gpu_attention(PassCx *cx, const Graph *body, int64_t *config)
     const GpuAttend *warps = tensor ? attend_tiles : attend_floats;
     attend_config(cx, config[3] ? attend_groups : warps, &a, t, config);
     config[4] = 0;
-    if (config[3] && attend_pairs_fill(cx, &a, config[0]))
-        config[3] = 2; /* blocks stay */
+    if (config[3])
+        config[3] = attend_deals(cx, &a, config);
 }
 
 /* Of five products, whose gradients of queries are added by turns: two groups have half of the columns each. */

@@ -89,6 +89,15 @@ static const Form stay[] = {
     {"attention(q, k, v, mask: causal(pos))", 1, 300, 300, 2, 1, 64, 80, "bf16", false},
 };
 
+/* By tickets: sections of heads of different sizes, heads that share keys, tiles without keys, more blocks than tiles. */
+static const Form drawn[] = {
+    {"attention(q, k, v, mask: causal(pos))", 2, 700, 700, 4, 2, 64, 128, "bf16", false},
+    {"attention(q, k, v, mask: causal(pos) and packed(pos))", 1, 500, 500, 5, 5, 32, 32, "f16",
+     false},
+    {"attention(q, k, v, mask: (b, t, u) => u < t - 200)", 1, 400, 400, 2, 1, 64, 16, "f16", false},
+    {"attention(q, k, v)", 1, 70, 130, 1, 1, 128, 128, "bf16", false},
+};
+
 static const Form groups_backward[] = {
     {BWD ", mask: causal(pos) and window(150))", 1, 400, 400, 2, 1, 64, 64, "bf16", false},
     {BWD ")", 1, 330, 200, 1, 1, 80, 128, "f16", false},
@@ -125,8 +134,8 @@ static double tolerance(const Form *f)
     return strstr(f->text, "attention_bwd") ? u * (2 + 5 * sqrt(n)) : 4 * u;
 }
 
-/* Whether gradients must be those that are added by turns. */
-static bool by_turns;
+/* Whether gradients must be those that are added by turns; whether tiles must be drawn. */
+static bool by_turns, by_tickets;
 
 static void add_picked(Harness *h, PassCx *cx, const Node *group, const char *name, double tol)
 {
@@ -136,7 +145,9 @@ static void add_picked(Harness *h, PassCx *cx, const Node *group, const char *na
     for (uint32_t i = 0; i < n; i++)
         turned = found[i].ints[3] == 2 ? &found[i] : turned;
     assert_true(!by_turns || turned);
-    add_case_as(h, group, name, tol, turned);
+    static const int64_t drawing[] = {128, 128, 2, 3, 0};
+    const PickConfig tickets = {drawing, COUNT(drawing)};
+    add_case_as(h, group, name, tol, by_tickets ? &tickets : turned);
 }
 
 /* On a GPU of so many multiprocessors: the fewer, the larger are blocks; 0: of as many as there are. */
@@ -145,6 +156,8 @@ static void run_sized(const char *isa, uint32_t cores, const Form *all, size_t n
     Harness *h = harness_new(isa);
     if (cores)
         h->target.cores = cores;
+    if (by_tickets)
+        h->target.l2 = 1 << 18; /* keys of some heads, not of all */
     Lab labs[MAX_FORMS];
     for (size_t i = 0; i < n; i++) {
         Lab *l = &labs[i];
@@ -195,6 +208,14 @@ static void test_groups_stay(void **state)
     UNUSED(state);
     run_sized("sm_90a", 1, groups, COUNT(groups), "attention");
     run_sized("sm_90a", 1, stay, COUNT(stay), "attention");
+}
+
+static void test_groups_draw(void **state)
+{
+    UNUSED(state);
+    by_tickets = true;
+    run_sized("sm_90a", 0, drawn, COUNT(drawn), "attention");
+    by_tickets = false;
 }
 
 static void test_groups_backward(void **state)
@@ -307,20 +328,60 @@ static void test_turns_are_chosen(void **state)
     }
 }
 
-/* As many queries and keys as there are, none of them too. */
-static void test_turns_of_sizes(void **state)
+/* Pairs where they come out even, tickets where those would leave blocks idle for some steps; of tiles that all see the
+ * same keys none is longer. */
+static void test_dealing_is_chosen(void **state)
 {
     UNUSED(state);
-    static const Form all[] = {
-        {BWD ", mask: causal(pos))", 1, 303, 303, 2, 1, 64, 64, "bf16", false},
+    static const struct {
+        Form form;
+        int64_t groups;
+    } all[] = {
+        {{"attention(q, k, v, mask: causal(pos))", 2, 8192, 8192, 16, 16, 128, 128, "bf16", false},
+         3},
+        {{"attention(q, k, v, mask: causal(pos))", 1, 2048, 2048, 32, 8, 128, 128, "bf16", false},
+         2},
+        {{"attention(q, k, v)", 2, 8192, 8192, 16, 16, 128, 128, "bf16", false}, 2},
+        {{"attention(q, k, v, mask: causal(pos))", 1, 700, 700, 32, 8, 128, 128, "bf16", false}, 1},
     };
+    for (size_t i = 0; i < COUNT(all); i++) {
+        Harness *h = harness_new("sm_90a");
+        Lab l = lab_open(form_text(h->arena, &all[i].form));
+        const Graph *g = elaborate(&l, &all[i].form);
+        PassCx *cx = passes_begin(l.ir, l.arena, l.program, &h->target);
+        const Graph *fused = passes_run(cx, g, &(PassOptions){.limit = -1});
+        assert_non_null(fused);
+        PickConfig found[PICK_MOST];
+        const Def *def = node_def(group_of(fused, "attention"));
+        assert_true(pick_candidates(cx, def, "attention", found) >= 1);
+        assert_int_equal(found[0].ints[3], all[i].groups);
+        harness_run(h);
+        lab_close(&l);
+    }
+}
+
+/* As many queries and keys as there are, none of them too. */
+static void run_kept(const Form *f)
+{
     static const int kept[] = {0, 1, 129, 303};
-    by_turns = true;
     for (size_t i = 0; i < COUNT(kept); i++) {
         set_symbol("KEPT", kept[i]);
-        run_sizes("sm_90a", 1, all, COUNT(all));
+        run_sizes("sm_90a", 1, f, 1);
     }
+}
+
+static void test_orders_of_sizes(void **state)
+{
+    UNUSED(state);
+    static const Form back = {BWD ", mask: causal(pos))", 1, 303, 303, 2, 1, 64, 64, "bf16", false};
+    static const Form f = {
+        "attention(q, k, v, mask: causal(pos))", 2, 303, 303, 2, 1, 64, 64, "bf16", false};
+    by_turns = true;
+    run_kept(&back);
     by_turns = false;
+    by_tickets = true;
+    run_kept(&f);
+    by_tickets = false;
 }
 
 static void test_run_time_sizes(void **state)
@@ -352,8 +413,10 @@ int main(void)
         cmocka_unit_test(test_groups_backward),
         cmocka_unit_test(test_turns),
         cmocka_unit_test(test_turns_are_chosen),
-        cmocka_unit_test(test_turns_of_sizes),
+        cmocka_unit_test(test_dealing_is_chosen),
+        cmocka_unit_test(test_orders_of_sizes),
         cmocka_unit_test(test_groups_stay),
+        cmocka_unit_test(test_groups_draw),
         cmocka_unit_test(test_stored),
         cmocka_unit_test(test_run_time_sizes),
     };

@@ -92,6 +92,30 @@ MDL_FN void mdl_attend_pass_turn(MdlAttendBars b)
         mdl_attend_arrive(b.turn + (mdl_warp() / 4 + 1) % b.groups);
 }
 
+/* ---- dealing ---- */
+
+/* The next ticket of a count that begins at 0, in the warp's first lane; a warp draws while others still work. */
+MDL_FN int32_t mdl_attend_draw(int32_t *count)
+{
+    return mdl_lane() == 0 ? mdl_atomic_add_i32(count, 1) : 0;
+}
+
+/* Which tile a ticket is for: the number of its head, times tiles, and that among the `tiles` of it. `units` heads of
+ * keys have `group` heads of queries each, side by side; at most about `most` of them are a section, of which there are
+ * as many as are needed, of the same size but for one unit. A section has the last tiles of all its heads first: they
+ * see the most keys, if keys end at the query. */
+MDL_FN int mdl_attend_place_of(int ticket, int units, int most, int group, int tiles)
+{
+    const int sections = (units + most - 1) / most;
+    const int fewer = units / sections, small = sections - units % sections;
+    const int before = small * fewer * group * tiles;
+    const int heads = (ticket < before ? fewer : fewer + 1) * group;
+    const int left = ticket < before ? ticket : ticket - before;
+    const int section = left / (heads * tiles), in = left - section * (heads * tiles);
+    const int first = (ticket < before ? 0 : small * fewer * group) + section * heads;
+    return (first + in % heads) * tiles + (tiles - 1 - in / heads);
+}
+
 /* ---- copies ---- */
 
 /* What one thread copies of a tile of `count` lines: a chunk of every `step`th line, of which `bytes` exist, from
