@@ -27,8 +27,9 @@ typedef struct AttendFwd {
 
 /* By what scores are multiplied to be exponents of 2. */
 double fwd_unit(const AttendFwd *f);
-/* Sums of nothing. */
+/* Accumulators, with sums of nothing; sums of nothing again. */
 void fwd_begin(Lower *lo, AttendFwd *f);
+void fwd_clear(Lower *lo, const AttendFwd *f);
 /* The tiles of keys that queries of the block see. */
 void fwd_bounds(Lower *lo, AttendFwd *f);
 /* Whether the mask or an edge cuts the tile of keys from u0 on. */
