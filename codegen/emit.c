@@ -298,16 +298,13 @@ static void emit_for(Emit *e, const KStmt *s)
     int64_t step;
     if (s->unroll)
         sb_puts(&e->sb, e->d->unroll);
-    if (s->rolled && s->hi)
+    if (s->rolled)
         sb_puts(&e->sb, e->d->rolled);
     indent(e);
     sb_printf(&e->sb, "for (%s %s = ", e->d->type[KT_I64], s->name);
     emit_expr(e, s->lo, PREC_ANY);
-    sb_puts(&e->sb, ";");
-    if (s->hi) {
-        sb_printf(&e->sb, " %s < ", s->name);
-        emit_expr(e, s->hi, PREC_SUM);
-    }
+    sb_printf(&e->sb, "; %s < ", s->name);
+    emit_expr(e, s->hi, PREC_SUM);
     if (ke_is_int(s->step, &step) && step == 1) {
         sb_printf(&e->sb, "; %s++", s->name);
     } else {

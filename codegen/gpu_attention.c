@@ -239,11 +239,6 @@ void fwd_begin(Lower *lo, AttendFwd *f)
     f->o = attend_sums(lo, "o", f->v.width);
     f->top = attend_sums(lo, "top", 4);
     f->sum = attend_sums(lo, "sum", 4);
-    fwd_clear(lo, f);
-}
-
-void fwd_clear(Lower *lo, const AttendFwd *f)
-{
     attend_fill(lo, f->o, f->v.width / 2, 0);
     attend_fill(lo, f->top, 2, -HUGE_VAL);
     attend_fill(lo, f->sum, 2, 0);
@@ -256,9 +251,7 @@ void fwd_bounds(Lower *lo, AttendFwd *f)
     const KExpr *cols = ke_int(k, t->cols), *left = ke_sub(lo, ke_extent(k, f->a.t), f->t0);
     BlockSpec b = {.att = &f->a, .b = t->b, .h = t->h, .t0 = f->t0, .most = t->rows};
     b.rows = copy_let(lo, "count", ke_min(lo, left, ke_int(k, t->rows)));
-    /* no register of those who fill holds it meanwhile */
-    const char *lane = f->stays ? "mdl_lane_again()" : "mdl_lane()";
-    b.lane = copy_let(lo, "lane", ke_text(k, KT_I64, lane, NULL, 0));
+    b.lane = copy_let(lo, "lane", ke_text(k, KT_I64, "mdl_lane()", NULL, 0));
     tile_bounds(lo, &b, &f->span);
     const KExpr *up = ke_add(lo, f->span.hi_max, ke_int(k, t->cols - 1));
     f->from = copy_let(lo, "from", ke_index(k, KI_DIV, f->span.lo_min, cols));

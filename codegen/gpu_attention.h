@@ -27,9 +27,8 @@ typedef struct AttendFwd {
 
 /* By what scores are multiplied to be exponents of 2. */
 double fwd_unit(const AttendFwd *f);
-/* Accumulators, with sums of nothing; sums of nothing again. */
+/* Sums of nothing. */
 void fwd_begin(Lower *lo, AttendFwd *f);
-void fwd_clear(Lower *lo, const AttendFwd *f);
 /* The tiles of keys that queries of the block see. */
 void fwd_bounds(Lower *lo, AttendFwd *f);
 /* Whether the mask or an edge cuts the tile of keys from u0 on. */

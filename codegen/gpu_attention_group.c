@@ -19,27 +19,21 @@
 #include "gpu_attend_group.h"
 #include "gpu_attention.h"
 
-/* What is told of a tile of queries: its head and first query, the tiles of keys that are seen, and which of them are
- * cut. NONE in the place of a head: there are no more. */
-enum { OF, FIRST, FROM, TO, LEFT, RIGHT, TOLD, NONE = -1 };
-
 typedef struct Group {
     AttendFwd *f;
     AttendGroups g;
     uint32_t weights, shrink; /* packed weights; by what rows shrink */
     /* Of blocks that stay, else NULL: tiles of keys, of queries, before. */
     const KExpr *done, *turn;
-    const KExpr *least; /* the first key, at least */
-    const KExpr *of;    /* head of the tile in work, among those of all samples */
-    const KExpr
-        *heard[TOLD]; /* VARs of those who multiply: the tile whose scores were begun last */
-    uint32_t taken;   /* the count of tickets */
+    const KExpr *of; /* head of the tile in work, among those of all samples */
+    uint32_t taken;  /* the count of tickets */
 } Group;
 
-enum { KEYS, VALUES, BOTH };
+/* What is told of a tile of queries: its head and first query, the tiles of keys that are seen, and which of them are
+ * cut. NONE in the place of a head: there are no more. */
+enum { OF, FIRST, FROM, TO, LEFT, RIGHT, TOLD, NONE = -1 };
 
-/* Those of who fills: the fewer, the more have those who multiply, in eights. */
-enum { COPY_REGISTERS = 72, BOX_REGISTERS = 56, STAY_REGISTERS = 40 };
+enum { KEYS, VALUES, COPY_REGISTERS = 72, BOX_REGISTERS = 56 };
 
 /* ---- shape ---- */
 
@@ -53,7 +47,7 @@ static Group describe(Lower *lo, AttendFwd *f)
     w.g.computes = !f->q.async || !f->k.async || !f->v.async;
     w.g.bars = f->bars;
     groups_boxes(lo, &w.g, sides, COUNT(sides));
-    w.g.few = !w.g.boxes ? COPY_REGISTERS : f->stays ? STAY_REGISTERS : BOX_REGISTERS;
+    w.g.few = w.g.boxes ? BOX_REGISTERS : COPY_REGISTERS;
     groups_rings(&w.g, groups_tile_bytes(&f->q, f->t.rows));
     return w;
 }
@@ -80,7 +74,7 @@ void attend_groups_shape(Lower *lo, AttendFwd *f)
     int64_t rings = groups_rings(&w.g, groups_tile_bytes(&f->q, f->t.rows));
     f->packed = can_pack(f);
     int64_t rows = rings + (f->packed ? 0 : f->t.rows * f->v.width * float_bytes);
-    int64_t told = rows + bars, all = told + TOLD * (int64_t)sizeof(int32_t);
+    int64_t told = rows + bars, all = told + TOLD * (int64_t)sizeof(int64_t);
     f->t.threads = (w.g.groups + 1) * ATTEND_GROUP;
     f->stays = can_stay(lo, f, &w.g, all);
     f->drawn = lower_config(lo, "groups") == 3;
@@ -100,48 +94,20 @@ static const KExpr *number_of(Lower *lo, const Group *w, const KExpr *step)
 
 /* ---- those who fill ---- */
 
-/* Tile `step` of keys to a ring, or to BOTH. */
-static void fill_step(Lower *lo, const Group *w, const Attend *t, uint32_t ring, const KExpr *step)
-{
-    Kernel *k = lo->k;
-    const KExpr *i = number_of(lo, w, step);
-    const KExpr *first = ke_mul(lo, step, ke_int(k, t->cols));
-    first = copy_let(lo, "first", w->least ? ke_index(k, KI_MAX, first, w->least) : first);
-    for (uint32_t r = KEYS; r <= VALUES; r++)
-        if (r == ring || ring == BOTH)
-            groups_fill(lo, &w->g, t, r, i, first);
-}
-
-static const KExpr *open_steps(Lower *lo, const AttendFwd *f, bool rolled)
-{
-    scope_loop(lo, &(LoopSpec){.stem = "step",
-                               .lo = f->from,
-                               .hi = f->to,
-                               .extent = dim_const(lo->ir, f->tiles),
-                               .rolled = rolled});
-    return lo->var[lo->nvar - 1].at;
-}
-
-static void fill_rings(Lower *lo, const Group *w, uint32_t ring)
-{
-    const Attend t = groups_ring_fillers(lo, &w->g, ring == BOTH ? KEYS : ring);
-    fill_step(lo, w, &t, ring, open_steps(lo, w->f, false));
-    scope_end(lo);
-}
-
-/* Both rings, where there is a step at least: keys are waited for earlier than the values before them, and have room
- * earlier. */
-static void fill_ahead(Lower *lo, const Group *w)
+/* The tiles of one ring, or of both. */
+static void fill_rings(Lower *lo, const Group *w, uint32_t ring, uint32_t n)
 {
     Kernel *k = lo->k;
     const AttendFwd *f = w->f;
-    const Attend t = groups_ring_fillers(lo, &w->g, KEYS);
-    fill_step(lo, w, &t, KEYS, f->from);
-    const KExpr *step = open_steps(lo, f, true), *next = ke_add(lo, step, ke_int(k, 1));
-    scope_if(lo, ke_test(k, "<", next, f->to));
-    fill_step(lo, w, &t, KEYS, next);
-    scope_end(lo);
-    fill_step(lo, w, &t, VALUES, step);
+    const Attend t = groups_ring_fillers(lo, &w->g, ring);
+    scope_loop(
+        lo, &(LoopSpec){
+                .stem = "step", .lo = f->from, .hi = f->to, .extent = dim_const(lo->ir, f->tiles)});
+    const KExpr *step = lo->var[lo->nvar - 1].at;
+    const KExpr *i = number_of(lo, w, step);
+    const KExpr *first = copy_let(lo, "first", ke_mul(lo, step, ke_int(k, t.cols)));
+    for (uint32_t r = ring; r < ring + n; r++)
+        groups_fill(lo, &w->g, &t, r, i, first);
     scope_end(lo);
 }
 
@@ -156,7 +122,7 @@ static void fill(Lower *lo, const Group *w)
     if (w->g.boxes) {
         groups_warp(lo, &w->g, 0);
         groups_thread(lo);
-        fill_rings(lo, w, BOTH);
+        fill_rings(lo, w, KEYS, 2);
         scope_end(lo);
         scope_end(lo);
         return;
@@ -164,7 +130,7 @@ static void fill(Lower *lo, const Group *w)
     hold(lo, w);
     for (uint32_t ring = KEYS; ring <= VALUES; ring++) {
         groups_half(lo, &w->g, ring);
-        fill_rings(lo, w, ring);
+        fill_rings(lo, w, ring, 1);
         scope_end(lo);
     }
 }
@@ -247,17 +213,13 @@ static void end_turn(Lower *lo, const Group *w)
     copy_call(lo, arena_printf(lo->arena, "mdl_attend_pass_turn(%s)", w->g.name), NULL, 0);
 }
 
-/* Tile i of keys is the first of these queries. */
-static void begin_first(Lower *lo, const Group *w, const KExpr *i)
+static void first_tile(Lower *lo, const Group *w)
 {
+    const KExpr *i = number_of(lo, w, w->f->from);
     groups_await(lo, &w->g, KEYS, i);
     begin_turn(lo, w, i);
     begin_scores(lo, w, i);
     end_turn(lo, w);
-}
-
-static void end_first(Lower *lo, const Group *w, const KExpr *i)
-{
     groups_wait(lo, 0);
     find_weights(lo, w, w->f->from, i);
     groups_pack(lo, &w->g, w->weights, w->f->s);
@@ -287,33 +249,21 @@ static void next_tiles(Lower *lo, const Group *w)
     scope_end(lo);
 }
 
-static void begin_sums(Lower *lo, Group *w)
-{
-    fwd_begin(lo, w->f);
-    attend_fill(lo, w->f->s, w->f->t.cols / 2, 0);
-    w->weights = groups_weights(lo, &w->g);
-    w->shrink = attend_sums(lo, "shrink", 4);
-}
-
-/* All tiles of keys behind the first, and the last values. */
-static void end_walk(Lower *lo, const Group *w)
-{
-    next_tiles(lo, w);
-    const KExpr *last = number_of(lo, w, ke_sub(lo, w->f->to, ke_int(lo->k, 1)));
-    begin_values(lo, w, last);
-    end_values(lo, w, last);
-}
-
 /* All tiles of keys. */
 static void walk(Lower *lo, Group *w)
 {
+    Kernel *k = lo->k;
     AttendFwd *f = w->f;
-    begin_sums(lo, w);
-    scope_if(lo, ke_test(lo->k, "<", f->from, f->to));
-    const KExpr *i = number_of(lo, w, f->from);
-    begin_first(lo, w, i);
-    end_first(lo, w, i);
-    end_walk(lo, w);
+    fwd_begin(lo, f);
+    attend_fill(lo, f->s, f->t.cols / 2, 0);
+    w->weights = groups_weights(lo, &w->g);
+    w->shrink = attend_sums(lo, "shrink", 4);
+    scope_if(lo, ke_test(k, "<", f->from, f->to));
+    first_tile(lo, w);
+    next_tiles(lo, w);
+    const KExpr *last = number_of(lo, w, ke_sub(lo, f->to, ke_int(k, 1)));
+    begin_values(lo, w, last);
+    end_values(lo, w, last);
     scope_end(lo);
 }
 
@@ -351,13 +301,11 @@ void attend_groups(Lower *lo, AttendFwd *f)
 
 /* ---- blocks that stay ---- */
 
-/* In 32 bits, which spares those who multiply registers. */
 static const KExpr *told(Lower *lo, const Group *w, int64_t what)
 {
     const KExpr *at = ke_addr(lo->k, w->f->t.tiles, ke_int(lo->k, w->f->told));
-    const char *text =
-        arena_printf(lo->arena, "(int64_t)((const int32_t *)%%0)[%lld]", (long long)what);
-    return ke_apply(lo, KT_I64, text, at, NULL);
+    return ke_apply(lo, KT_I64, arena_printf(lo->arena, "((int64_t *)%%0)[%lld]", (long long)what),
+                    at, NULL);
 }
 
 /* The number of tiles of queries of a head, in this run. */
@@ -389,13 +337,13 @@ static void begin_block(Lower *lo, Group *w)
 {
     Kernel *k = lo->k;
     w->done = ks_var(k, lo->scope->block, "done", ke_int(k, 0));
-    w->turn = ks_var(k, lo->scope->block, "turn", ke_num(k, KT_I32, 0));
+    w->turn = ks_var(k, lo->scope->block, "turn", ke_int(k, 0));
 }
 
 static void count_steps(Lower *lo, const Group *w)
 {
     Kernel *k = lo->k;
-    const KExpr *steps = ke_sub(lo, w->f->to, w->f->from);
+    const KExpr *steps = ke_index(k, KI_MAX, ke_sub(lo, w->f->to, w->f->from), ke_int(k, 0));
     ks_set(k, lo->scope->block, w->done, ke_add(lo, w->done, steps));
 }
 
@@ -407,28 +355,8 @@ static void stop_at(Lower *lo, const KExpr *i, const char *op, const KExpr *n)
 
 static void tell(Lower *lo, const Group *w, int64_t what, const KExpr *value)
 {
-    Kernel *k = lo->k;
-    const KExpr *arg[] = {ke_addr(k, w->f->t.tiles, ke_int(k, w->f->told)), value};
-    copy_call(lo,
-              arena_printf(lo->arena, "((int32_t *)%%0)[%lld] = (int32_t)(%%1)", (long long)what),
-              arg, 2);
-}
-
-/* Queries that see no keys have a step, too, so that there always are first scores: of keys behind the last one, which
- * are zeros. Their mask is that of the last tile. */
-static void see_some(Lower *lo, Group *w)
-{
-    Kernel *k = lo->k;
-    AttendFwd *f = w->f;
-    const KExpr *keys = ke_extent(k, f->a.s), *one = ke_int(k, 1);
-    const KExpr *up = ke_add(lo, keys, ke_int(k, f->t.cols - 1));
-    const KExpr *last = ke_sub(lo, ke_index(k, KI_DIV, up, ke_int(k, f->t.cols)), one);
-    const KExpr *some = copy_let(lo, "some", ke_test(k, "<", f->from, f->to));
-    const KExpr *step[] = {some, f->from, ke_index(k, KI_MAX, last, ke_int(k, 0))};
-    const KExpr *least[] = {some, ke_int(k, 0), keys};
-    w->least = copy_let(lo, "least", ke_text(k, KT_I64, "(%0 ? %1 : %2)", least, 3));
-    f->from = copy_let(lo, "from", ke_text(k, KT_I64, "(%0 ? %1 : %2)", step, 3));
-    f->to = copy_let(lo, "to", ke_index(k, KI_MAX, f->to, ke_add(lo, f->from, one)));
+    const KExpr *arg[] = {told(lo, w, what), value};
+    copy_call(lo, "%0 = %1", arg, 2);
 }
 
 /* By a warp, while other tiles are in work. */
@@ -436,17 +364,16 @@ static void fill_tile(Lower *lo, Group *w)
 {
     AttendFwd *f = w->f;
     fwd_bounds(lo, f);
-    see_some(lo, w);
     groups_thread(lo);
     groups_await_spent(lo, &w->g, w->turn);
     const KExpr *value[] = {w->of, f->t0, f->from, f->to, f->span.lo_max, f->span.hi_min};
     for (int64_t i = 0; i < TOLD; i++)
         tell(lo, w, i, value[i]);
     hold(lo, w);
-    fill_ahead(lo, w);
+    fill_rings(lo, w, KEYS, 2);
     scope_end(lo);
     count_steps(lo, w);
-    ks_set(lo->k, lo->scope->block, w->turn, ke_apply(lo, KT_I32, "(%0 + 1)", w->turn, NULL));
+    ks_set(lo->k, lo->scope->block, w->turn, ke_add(lo, w->turn, ke_int(lo->k, 1)));
 }
 
 /* Pairs of a late and an early tile, all of which have about as many keys. */
@@ -456,22 +383,24 @@ static void fill_pairs(Lower *lo, Group *w)
     AttendFwd *f = w->f;
     int64_t tiles = most_tiles(lo, f), half = ceil_div(tiles, 2);
     const Dim *pairs = all_pairs(lo, f);
-    const KExpr *block = ke_text(k, KT_I64, "mdl_block()", NULL, 0);
-    const KExpr *blocks = ke_text(k, KT_I64, "mdl_blocks()", NULL, 0);
-    const KExpr *pair = ks_var(k, lo->scope->block, "pair", block);
+    const KExpr *block = copy_let(lo, "block", ke_text(k, KT_I64, "mdl_block()", NULL, 0));
+    const KExpr *blocks = copy_let(lo, "blocks", ke_text(k, KT_I64, "mdl_blocks()", NULL, 0));
     begin_block(lo, w);
+    const KExpr *up =
+        ke_add(lo, ke_sub(lo, ke_extent(k, pairs), block), ke_sub(lo, blocks, ke_int(k, 1)));
     const KExpr *two = ke_int(k, 2), *last = ke_int(k, tiles - 1);
     scope_loop(lo, &(LoopSpec){.stem = "at",
                                .lo = ke_int(k, 0),
+                               .hi = ke_mul(lo, ke_index(k, KI_DIV, up, blocks), two),
                                .extent = dim_mul(lo->ir, pairs, dim_const(lo->ir, 2)),
                                .rolled = true});
     const KExpr *at = lo->var[lo->nvar - 1].at;
-    stop_at(lo, pair, ">=", ke_extent(k, pairs));
+    const KExpr *pair = ke_add(lo, block, ke_mul(lo, ke_index(k, KI_DIV, at, two), blocks));
+    pair = copy_let(lo, "pair", pair);
     w->of = copy_let(lo, "of", ke_index(k, KI_DIV, pair, ke_int(k, half)));
     const KExpr *early = copy_let(lo, "early", ke_index(k, KI_MOD, pair, ke_int(k, half)));
     const KExpr *late = copy_let(lo, "late", ke_sub(lo, last, early));
     const KExpr *second = copy_let(lo, "second", ke_index(k, KI_MOD, at, two));
-    ks_set(k, lo->scope->block, pair, ke_add(lo, pair, ke_mul(lo, second, blocks)));
     const KExpr *pick[] = {second, early, late};
     const KExpr *tile = ke_text(k, KT_I64, "(%0 ? %1 : %2)", pick, 3);
     f->t0 = copy_let(lo, "t0", ke_mul(lo, tile, ke_int(k, f->t.rows)));
@@ -501,14 +430,20 @@ static void fill_drawn(Lower *lo, Group *w)
 {
     Kernel *k = lo->k;
     AttendFwd *f = w->f;
-    const KExpr *block = ke_text(k, KT_I32, "(int32_t)mdl_block()", NULL, 0);
+    const KExpr *block = ke_text(k, KT_I64, "mdl_block()", NULL, 0);
+    const KExpr *blocks = copy_let(lo, "blocks", ke_text(k, KT_I64, "mdl_blocks()", NULL, 0));
     const KExpr *tiles = copy_let(lo, "tiles_of", tiles_of(lo, f));
     const KExpr *units = ke_mul(lo, ke_extent(k, f->a.b), ke_int(k, f->t.kv));
     const KExpr *heads = ke_mul(lo, ke_extent(k, f->a.b), ke_int(k, f->t.heads));
+    const KExpr *all = copy_let(lo, "all", ke_mul(lo, heads, tiles));
     const KExpr *ticket = ks_var(k, lo->scope->block, "ticket", block);
     begin_block(lo, w);
-    scope_loop(lo, &(LoopSpec){.stem = "at", .lo = ke_int(k, 0), .extent = all_tiles(lo, f)});
-    stop_at(lo, ticket, ">=", ke_mul(lo, heads, tiles));
+    scope_loop(lo, &(LoopSpec){.stem = "at",
+                               .lo = ke_int(k, 0),
+                               .hi = all,
+                               .extent = all_tiles(lo, f),
+                               .rolled = true});
+    stop_at(lo, ticket, ">=", all);
     const KExpr *word = ke_addr(k, w->taken, ke_int(k, 0));
     const KExpr *next = copy_let(lo, "next", ke_text(k, KT_I32, "mdl_attend_draw(%0)", &word, 1));
     const KExpr *arg[] = {ticket, units, beside(lo, f), ke_int(k, f->t.group), tiles};
@@ -522,9 +457,8 @@ static void fill_drawn(Lower *lo, Group *w)
     f->t0 = copy_let(lo, "t0", ke_mul(lo, tile, ke_int(k, f->t.rows)));
     attend_head(lo, &f->t, w->of, false);
     fill_tile(lo, w);
-    const KExpr *drawn =
-        ke_text(k, KT_I32, "((int32_t)mdl_blocks() + mdl_shfl_i32(%0, 0))", &next, 1);
-    ks_set(k, lo->scope->block, ticket, drawn);
+    const KExpr *drawn = ke_text(k, KT_I64, "(int64_t)mdl_shfl_i32(%0, 0)", &next, 1);
+    ks_set(k, lo->scope->block, ticket, ke_add(lo, blocks, drawn));
     scope_end(lo);
 }
 
@@ -585,76 +519,49 @@ static void put_packed(Lower *lo, const Group *w)
     const Ix *ix[] = {f->t.b, t, f->t.h, zeros};
     const Type *y = a->y->type;
     const KExpr *pitch = ke_extent(k, dim_mul(lo->ir, y->dims[2], y->dims[3]));
-    const KExpr *at = lower_index(lo, ix_flatten(lo->ir, y->dims, ix, y->rank));
-    const KExpr *arg[] = {ke_addr(k, lo->out[a->y_at], at), ke_addr(k, packed, zero), pitch,
-                          ke_sub(lo, ke_extent(k, a->t), first)};
-    const char *rows = kernel_name(k, "lines");
+    const KExpr *arg[] = {
+        ke_addr(k, lo->out[a->y_at], lower_index(lo, ix_flatten(lo->ir, y->dims, ix, y->rank))),
+        pitch, ke_addr(k, packed, zero), ke_sub(lo, ke_extent(k, a->t), first),
+        ke_int(k, dim_fixed(a->e))};
+    const char *shape = groups_shape(lo, &w->g, &f->v);
     copy_call(lo,
               arena_printf(lo->arena,
-                           "const MdlAttendRows %s = {%%2, (int)mdl_lo(%%3, 16), %lld, %lld}", rows,
-                           (long long)dim_fixed(a->e), (long long)f->v.width),
+                           "mdl_attend_put_packed(%%0, %%1, (uint32_t *)%%2, (int)mdl_lo(%%3, 16), "
+                           "%%4, %s)",
+                           shape),
               arg, COUNT(arg));
-    copy_call(lo, arena_printf(lo->arena, "mdl_attend_put_packed(%%0, (uint32_t *)%%1, %s)", rows),
-              arg, 2);
 }
 
-/* Waits until tile number `turn` is told; whether there is one. What is told stays until the tile is spent. */
-static const KExpr *hear(Lower *lo, const Group *w, const KExpr *turn)
-{
-    groups_await_held(lo, &w->g, turn);
-    return ke_test(lo->k, ">=", told(lo, w, OF), ke_int(lo->k, 0));
-}
-
-static void open_tile(Lower *lo, Group *w)
-{
-    AttendFwd *f = w->f;
-    const KExpr *of = copy_let(lo, "of", told(lo, w, OF));
-    f->t0 = copy_let(lo, "t0", told(lo, w, FIRST));
-    f->from = copy_let(lo, "from", told(lo, w, FROM));
-    f->to = copy_let(lo, "to", told(lo, w, TO));
-    f->span.lo_max = copy_let(lo, "lo_max", told(lo, w, LEFT));
-    f->span.hi_min = copy_let(lo, "hi_min", told(lo, w, RIGHT));
-    attend_head(lo, &f->t, of, false);
-}
-
-static void store_tile(Lower *lo, const Group *w)
-{
-    fwd_finish(lo, w->f);
-    if (w->f->packed)
-        put_packed(lo, w);
-    else
-        store_rows(lo, w);
-}
-
-/* What is told says when there are no more. The first scores of a tile are on their way while results of the one before
- * are stored: those of the last one are stored apart, for the assembler to see that nothing is then on its way. */
+/* What is told says when there are no more. */
 static void multiply_tiles(Lower *lo, Group *w)
 {
     Kernel *k = lo->k;
     AttendFwd *f = w->f;
     const Dim *all = all_tiles(lo, f);
     w->done = ks_var(k, lo->scope->block, "done", ke_int(k, 0));
-    begin_sums(lo, w);
-    w->turn = ke_int(k, 0);
-    scope_if(lo, hear(lo, w, w->turn));
-    begin_first(lo, w, w->done);
     scope_loop(lo, &(LoopSpec){.stem = "at",
-                               .lo = ke_int(k, 1),
-                               .extent = dim_add(lo->ir, all, dim_const(lo->ir, 1)),
+                               .lo = ke_int(k, 0),
+                               .hi = ke_extent(k, all),
+                               .extent = all,
                                .rolled = true});
-    const KExpr *at = lo->var[lo->nvar - 1].at;
-    open_tile(lo, w);
-    end_first(lo, w, w->done);
-    end_walk(lo, w);
+    w->turn = lo->var[lo->nvar - 1].at;
+    groups_await_held(lo, &w->g, w->turn);
+    const KExpr *of = copy_let(lo, "of", told(lo, w, OF));
+    stop_at(lo, of, "<", ke_int(k, 0));
+    f->t0 = copy_let(lo, "t0", told(lo, w, FIRST));
+    f->from = copy_let(lo, "from", told(lo, w, FROM));
+    f->to = copy_let(lo, "to", told(lo, w, TO));
+    f->span.lo_max = copy_let(lo, "lo_max", told(lo, w, LEFT));
+    f->span.hi_min = copy_let(lo, "hi_min", told(lo, w, RIGHT));
+    attend_head(lo, &f->t, of, false);
+    walk(lo, w);
+    spend_before(lo, w, f->from); /* if it sees no keys */
+    fwd_finish(lo, f);
+    if (f->packed)
+        put_packed(lo, w);
+    else
+        store_rows(lo, w);
     count_steps(lo, w);
-    scope_if(lo, ke_apply(lo, KT_BOOL, "!%0", hear(lo, w, at), NULL));
-    store_tile(lo, w);
-    copy_call(lo, "break", NULL, 0);
-    scope_end(lo);
-    begin_first(lo, w, w->done);
-    store_tile(lo, w);
-    fwd_clear(lo, f);
-    scope_end(lo);
     scope_end(lo);
 }
 

@@ -107,9 +107,9 @@ void scope_begin(Lower *lo, KPhase *phase);
 /* A loop: its variable is returned as an index; lanes and vector as in LowerVar. */
 typedef struct LoopSpec {
     const char *stem;
-    const KExpr *lo, *hi; /* hi NULL: until a `break` */
-    const Dim *extent;    /* 0 <= variable < extent */
-    int64_t step;         /* 0 means 1 */
+    const KExpr *lo, *hi;
+    const Dim *extent; /* 0 <= variable < extent */
+    int64_t step;      /* 0 means 1 */
     bool vector;
     const KExpr *lanes;
     bool unroll, rolled; /* as of KS_FOR */

@@ -69,9 +69,9 @@ struct KStmt {
     KStmtKind kind;
     Sym name;
     KType type;
-    const KExpr *lo, *hi, *step; /* FOR: hi NULL: until a `break` */
-    bool unroll, rolled;         /* FOR: copies of the body pay; would only take registers */
-    const KExpr *value;          /* LET, VAR, SET, STORE, CALL, IF condition */
+    const KExpr *lo, *hi, *step;
+    bool unroll, rolled; /* FOR: copies of the body pay; would only take registers */
+    const KExpr *value;  /* LET, VAR, SET, STORE, CALL, IF condition */
     uint32_t buf;
     const KExpr *index;
     const KExpr *lanes;

@@ -92,8 +92,7 @@ static void print_for(Printer *p, const KStmt *s, int depth)
     sb_printf(p->sb, "%sfor %s in ", s->unroll ? "unrolled " : s->rolled ? "rolled " : "", s->name);
     expr(p, s->lo);
     sb_puts(p->sb, " .. ");
-    if (s->hi)
-        expr(p, s->hi);
+    expr(p, s->hi);
     sb_puts(p->sb, " step ");
     expr(p, s->step);
     sb_puts(p->sb, " {\n");

@@ -117,8 +117,7 @@ static void check_loop(Checker *c, const KStmt *s)
 {
     int64_t step;
     expr(c, s->lo);
-    if (s->hi)
-        expr(c, s->hi);
+    expr(c, s->hi);
     need(c, !ke_is_int(s->step, &step) || step > 0, "loop step is not positive", s->name);
     expr(c, s->step);
     uint32_t mark = c->names.n;

@@ -95,8 +95,6 @@ static const Form drawn[] = {
     {"attention(q, k, v, mask: causal(pos) and packed(pos))", 1, 500, 500, 5, 5, 32, 32, "f16",
      false},
     {"attention(q, k, v, mask: (b, t, u) => u < t - 200)", 1, 400, 400, 2, 1, 64, 16, "f16", false},
-    {"attention(q, k, v, mask: (b, t, u) => ok[b, u] and u < t - 200)", 1, 384, 384, 2, 1, 32, 64,
-     "bf16", false},
     {"attention(q, k, v)", 1, 70, 130, 1, 1, 128, 128, "bf16", false},
 };
 

@@ -356,21 +356,17 @@ MDL_FN void mdl_attend_turn_words(uint32_t *w, int lane)
     }
 }
 
-/* Rows in memory: elements from row to row, rows and columns that there are, columns of the products. */
-typedef struct MdlAttendRows {
-    int64_t pitch;
-    int rows, used, columns;
-} MdlAttendRows;
-
-/* The warp's 16 rows of packed sums of 16 bits to memory, from `to` on; t.columns is a multiple of 32, t.used of 8. Lanes
- * that share a row exchange words, so that each has 8 columns side by side. */
-MDL_FN void mdl_attend_put_packed(uint16_t *to, const uint32_t *p, MdlAttendRows t)
+/* The warp's 16 rows of packed sums, t.columns of 16 bits, to memory: `to` the first of them, `pitch` elements from row
+ * to row, `rows` of which there are, `used` columns. Lanes that share a row exchange words, so that each has 8 columns
+ * side by side. */
+MDL_FN void mdl_attend_put_packed(uint16_t *to, int64_t pitch, const uint32_t *p, int rows,
+                                  int used, MdlAttendGroup t)
 {
     const int lane = mdl_lane_again(), column = lane % 4 * 8;
     MDL_UNROLL
     for (int r = 0; r < 2; r++) {
         const int row = lane / 4 + r * 8;
-        uint16_t *at = to + row * t.pitch + column;
+        uint16_t *at = to + row * pitch + column;
         MDL_UNROLL
         for (int first = 0; first < t.columns; first += 32) {
             uint32_t w[4];
@@ -378,7 +374,7 @@ MDL_FN void mdl_attend_put_packed(uint16_t *to, const uint32_t *p, MdlAttendRows
             for (int i = 0; i < 4; i++)
                 w[i] = p[first / 4 + i * 2 + r];
             mdl_attend_turn_words(w, lane);
-            if (row < t.rows && first + column < t.used)
+            if (row < rows && first + column < used)
                 mdl_put_words(at + first, w, 4);
         }
     }
