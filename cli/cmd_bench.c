@@ -30,7 +30,7 @@ static Plan *open_plan(Cli *cli, const char *path, Err *err)
         return use.plan;
     }
     RunFolder folder = {.plan = path};
-    if (!targets_of_plan(cli, path, err))
+    if (!options_of_plan(cli, path, err))
         return NULL;
     if (file_is_dir(path) && !run_folder_open(cli, path, false, &folder, err))
         return NULL;

@@ -173,8 +173,8 @@ static bool dump_source(Cli *cli, Compile *c, void *user, Err *err)
 static bool dump_file(Cli *cli, const char *path, Err *err)
 {
     RunFolder folder = {.plan = path};
-    static const OptionId compile_time[] = {OPT_set,          OPT_skip, OPT_pass_limit,
-                                            OPT_memory_limit, OPT_isa,  OPT_target};
+    static const OptionId compile_time[] = {OPT_set, OPT_skip,   OPT_pass_limit, OPT_memory_limit,
+                                            OPT_isa, OPT_target, OPT_records};
     for (size_t i = 0; i < COUNT(inner) + COUNT(compile_time); i++) {
         OptionId id = i < COUNT(inner) ? inner[i] : compile_time[i - COUNT(inner)];
         if (!cli_has(cli, id))

@@ -63,7 +63,7 @@ static bool plan_of_source(Cli *cli, Compile *c, void *user, Err *err)
 
 static bool plan_of_file(Cli *cli, EvalUse *u, Err *err)
 {
-    if (!targets_of_plan(cli, u->path, err))
+    if (!options_of_plan(cli, u->path, err))
         return false;
     if (file_is_dir(u->path)) {
         if (!run_folder_open(cli, u->path, false, &u->folder, err))

@@ -111,18 +111,6 @@ static bool prepare_source(Cli *cli, Compile *c, void *user, Err *err)
 
 /* ---- a plan that is there ---- */
 
-static bool no_overrides(const Cli *cli, const char *path, Err *err)
-{
-    static const OptionId compile_time[] = {OPT_set, OPT_seed, OPT_memory_limit};
-    for (size_t i = 0; i < COUNT(compile_time); i++)
-        if (cli_has(cli, compile_time[i])) {
-            usage_error(err, "--%s has no effect on a finished plan",
-                        option_at(compile_time[i])->name);
-            return err_help(err, "give the .mdl file instead of %s", path);
-        }
-    return targets_of_plan(cli, path, err);
-}
-
 /* Gives a plan file a run folder with a copy of it. */
 static bool adopt_plan(Cli *cli, const char *path, const Plan *plan, RunFolder *folder, Err *err)
 {
@@ -148,7 +136,7 @@ static bool adopt_plan(Cli *cli, const char *path, const Plan *plan, RunFolder *
 
 static bool prepare_plan(Cli *cli, const char *path, RunFolder *folder, Err *err)
 {
-    if (!no_overrides(cli, path, err))
+    if (!options_of_plan(cli, path, err))
         return false;
     if (file_is_dir(path))
         return run_folder_open(cli, path, true, folder, err);

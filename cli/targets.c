@@ -170,9 +170,10 @@ bool targets_choose(Cli *cli, CompileOptions *opt, Err *err)
 
 /* ---- plans that are there ---- */
 
-bool targets_of_plan(const Cli *cli, const char *path, Err *err)
+bool options_of_plan(const Cli *cli, const char *path, Err *err)
 {
-    static const OptionId compile_time[] = {OPT_target, OPT_arch, OPT_isa};
+    static const OptionId compile_time[] = {OPT_set,    OPT_seed, OPT_records, OPT_memory_limit,
+                                            OPT_target, OPT_arch, OPT_isa};
     for (size_t i = 0; i < COUNT(compile_time); i++)
         if (cli_has(cli, compile_time[i])) {
             usage_error(err, "--%s has no effect on a finished plan",

@@ -15,8 +15,9 @@ typedef struct TargetOptions {
 bool targets_parse(Cli *cli, Err *err);
 /* The targets that a program is compiled for. ERR_DEVICE: it is to run on a device that does not work here. */
 bool targets_choose(Cli *cli, CompileOptions *opt, Err *err);
-/* ERR_USAGE for options that say what to compile for, where nothing is compiled. */
-bool targets_of_plan(const Cli *cli, const char *path, Err *err);
+/* ERR_USAGE for options that say what to compile, and for what, where nothing is compiled: path is a plan or
+ * the folder of a run. */
+bool options_of_plan(const Cli *cli, const char *path, Err *err);
 /* The same where the plan of a run is there already, unless it is what they ask for. */
 bool targets_are_those(Cli *cli, const Plan *plan, Err *err);
 

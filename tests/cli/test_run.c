@@ -126,9 +126,34 @@ static void plan_file_alone_trains(void **state)
     assert_string_equal(o.err, "");
     check_same_file(tool, weights_of(tool, "first", 40), weights_of(tool, "second", 40));
     check_same_file(tool, "first/plans/mlp.plan", "second/plans/mlp.plan");
-    o = RUN(tool, "train", "second", "--set", "train.lr=1");
+}
+
+/* What an option says that decides the plan is not left out in silence where the plan is there already. */
+static void finished_plan_takes_no_options_of_compiling(void **state)
+{
+    Tool *tool = *state;
+    GOOD(tool, "train", "a.mdl", "--run", "r", "-q");
+    static const struct {
+        const char *command, *path, *option, *name;
+    } cases[] = {
+        {"train", "r", "--set=train.lr=1", "--set"},
+        {"train", "r", "--seed=3", "--seed"},
+        {"train", "r", "--records=none", "--records"},
+        {"eval", "r", "--set=eval.test.batch=1", "--set"},
+        {"eval", "r/plans/mlp.plan", "--memory-limit=1GiB", "--memory-limit"},
+        {"eval", "r", "--records=none", "--records"},
+        {"bench", "r", "--set=train.batch=1", "--set"},
+        {"bench", "r/plans/mlp.plan", "--memory-limit=1GiB", "--memory-limit"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Outcome o = RUN(tool, cases[i].command, cases[i].path, cases[i].option);
+        check_code(&o, 2);
+        check_has(o.err,
+                  arena_printf(tool->arena, "%s has no effect on a finished plan", cases[i].name));
+    }
+    Outcome o = RUN(tool, "dump", "r", "--records=none");
     check_code(&o, 2);
-    check_has(o.err, "--set has no effect on a finished plan");
+    check_has(o.err, "--records looks into the compiler, and r is a finished plan");
 }
 
 static void weights_stand_in_for_a_checkpoint(void **state)
@@ -311,6 +336,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(stopped_run_ends_with_the_same_bits, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(interrupted_run_is_saved_and_goes_on, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(plan_file_alone_trains, setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(finished_plan_takes_no_options_of_compiling, setup,
+                                        tool_teardown),
         cmocka_unit_test_setup_teardown(weights_stand_in_for_a_checkpoint, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(fork_goes_on_with_another_program, setup, tool_teardown),
         cmocka_unit_test_setup_teardown(dump_shows_every_stage, setup, tool_teardown),
