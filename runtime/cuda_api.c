@@ -42,8 +42,7 @@ static void *load(const char *path, Err *err)
         return library;
     const char *why = dlerror();
     err_set(err, ERR_DEVICE, "no CUDA driver: %s", why ? why : path);
-    err_help(err, "install NVIDIA's driver (in a container: start it with the GPUs of its host), "
-                  "or run with --device cpu");
+    err_help(err, "install NVIDIA's driver (in a container: start it with the GPUs of its host)");
     return NULL;
 }
 
@@ -204,7 +203,7 @@ const char *cuda_isa(const CudaDevice *d, Err *err)
         return "sm_80";
     err_set(err, ERR_DEVICE, "%s has compute capability %d.%d; 8.0 or later is needed", d->name,
             d->major, d->minor);
-    err_help(err, "use a GPU of the Ampere generation or later, or run with --device cpu");
+    err_help(err, "use a GPU of the Ampere generation or later");
     return NULL;
 }
 

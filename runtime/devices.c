@@ -43,6 +43,17 @@ static bool pass_on(const Err *from, Err *err)
     return *from->help ? err_help(err, "%s", from->help) : false;
 }
 
+/* Beside what a device says of itself: where the same can run without it. */
+static bool or_elsewhere(const DeviceVtable *v, bool on_cpu, Err *err)
+{
+    if (!err || err->kind != ERR_DEVICE || !v->ready)
+        return false;
+    const Err own = *err;
+    err->help[0] = '\0';
+    return err_help(err, "%s%srun with --device %s", own.help, *own.help ? ", or " : "",
+                    on_cpu ? "cpu" : "simt, on a GPU made of software: it is slow");
+}
+
 uint64_t rt_prelude_hash(PlanTargetKind kind)
 {
     static const struct {
@@ -71,6 +82,7 @@ bool rt_device_here(RtDevice wish, RtHere *out, Err *err)
             *out = (RtHere){k->id, k->v->kind, isa};
             return true;
         }
+        or_elsewhere(k->v, true, &why);
         if (first.kind == ERR_NONE)
             first = why;
     }
@@ -141,6 +153,8 @@ bool device_try(const Plan *plan, const DeviceVtable *v, const DeviceOptions *op
         return true;
     if (out->device)
         v->close(out->device);
+    else
+        or_elsewhere(v, has_kind(plan, PLAN_CPU), err);
     return false;
 }
 
