@@ -44,13 +44,16 @@ static void absent(const char *what, const Err *err)
         printf("%-21s  %s\n", "", err->help);
 }
 
-static void check_compiler(Doctor *d)
+/* kept: whether the cache takes the compiler's answers, which it is asked for through files there. */
+static void check_compiler(Doctor *d, bool kept)
 {
     Err err = {0};
     Cc cc;
     Arena *arena = d->cli->arena;
     const char *path = cc_find(arena, NULL, &err);
-    if (path && cc_probe(arena, path, path_cache(arena), &cc, &err))
+    if (path && !kept)
+        good("C compiler", "%s, not tried: its answers go to the cache", path);
+    else if (path && cc_probe(arena, path, path_cache(arena), &cc, &err))
         good("C compiler", "%s, %s%s", cc.path, cc.version,
              cc.libmvec ? "" : "; no libmvec: exp, log and others are slower");
     else
@@ -141,28 +144,29 @@ static void check_memory(void)
         good("memory", "%.1f GiB", (double)pages * (double)size / (double)(1 << 30));
 }
 
-/* Can files be made here, and how much room is there? */
-static void check_folder(Doctor *d, const char *what, const char *path)
+/* Can files be made here, and how much room is there? False: none can. advice: what to do then. */
+static bool check_folder(Doctor *d, const char *what, const char *path, const char *advice)
 {
     Err err = {0};
     struct statvfs fs;
     const char *probe = arena_printf(d->cli->arena, "%s/.mdl-doctor-%ld", path, (long)getpid());
     if (!file_mkdirs(path, &err) || !file_write_atomic(probe, "x", 1, &err)) {
-        err_help(&err, "make it writable, or name another folder");
+        err_help(&err, "make it writable, or %s", advice);
         bad(d, what, &err);
-        return;
+        return false;
     }
     unlink(probe);
     if (statvfs(path, &fs) != 0) {
         good(what, "%s, writable", path);
-        return;
+        return true;
     }
     double room = (double)fs.f_bavail * (double)fs.f_frsize / (double)(1 << 30);
     good(what, "%s, writable, %.1f GiB free", path, room);
     if (room >= 0.5)
-        return;
+        return true;
     err_set(&err, ERR_DEVICE, "less than 0.5 GiB is free in %s", path);
     bad(d, "disk", &err);
+    return true;
 }
 
 /* The folders of a variable such as $MDL_DATA, parted by `:`. */
@@ -195,13 +199,13 @@ bool cmd_doctor(Cli *cli, Err *err)
     good("mdl", "%s", MDL_VERSION);
     check_cpu(&d);
     check_memory();
-    check_folder(&d, "cache", path_cache(cli->arena)); /* the compiler's answers are kept there */
-    check_compiler(&d);
+    check_compiler(
+        &d, check_folder(&d, "cache", path_cache(cli->arena), "set MDL_CACHE to another folder"));
     check_nvrtc(&d);
     check_blas(&d);
     check_gpus(&d);
     check_emulator();
-    check_folder(&d, "here", ".");
+    check_folder(&d, "here", ".", "work in another folder");
     check_path_list(&d, "MDL_DATA", "data");
     check_path_list(&d, "MDL_PATH", "imports");
     if (!d.missing)

@@ -2,6 +2,7 @@
  *
  * Always posix_spawn with an argument vector: no shell ever sees a path or a flag. */
 #include "cc.h"
+#include "jitcache.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -194,5 +195,5 @@ bool cc_probe(Arena *arena, const char *path, const char *cache, Cc *out, Err *e
         return err_set(err, ERR_DEVICE, "the C compiler %s does not answer --version", path);
     const char *answer =
         arena_printf(arena, "%s\n%s\n", out->version, out->libmvec ? "mvec" : "none");
-    return file_write_atomic(file, answer, strlen(answer), err);
+    return file_write_atomic(file, answer, strlen(answer), err) || jitcache_help(err);
 }

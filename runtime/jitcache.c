@@ -19,15 +19,32 @@ typedef struct Trailer {
     uint64_t hash;
 } Trailer;
 
+bool jitcache_help(Err *err)
+{
+    return err_help(err,
+                    "make room for it and let it be written, or set MDL_CACHE to another folder");
+}
+
+static bool cannot_write(const char *path, Err *err)
+{
+    err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s: %s", path, strerror(errno));
+    return jitcache_help(err);
+}
+
+static bool cannot_use(Err *err, const char *why)
+{
+    err_set(err, ERR_DEVICE, "the kernel cache is not usable: %s", why);
+    return jitcache_help(err);
+}
+
 bool jitcache_open(const char *dir, Err *err)
 {
     Err why = {0};
     struct stat st;
     if (!file_mkdirs(dir, &why))
-        return err_set(err, ERR_DEVICE, "the kernel cache is not usable: %s", why.text);
+        return cannot_use(err, why.text);
     if (stat(dir, &st) != 0)
-        return err_set(err, ERR_DEVICE, "the kernel cache is not usable: %s: %s", dir,
-                       strerror(errno));
+        return cannot_use(err, strerror(errno));
     /* Code from here is loaded into the process. */
     bool foreign = geteuid() != 0 && st.st_uid != geteuid() && st.st_uid != 0;
     if (foreign || (st.st_mode & S_IWOTH)) {
@@ -115,7 +132,7 @@ const char *jitcache_temp(Arena *arena, const char *path, Err *err)
     char *temp = arena_printf(arena, "%s.XXXXXX", path);
     int fd = mkstemp(temp);
     if (fd < 0) {
-        err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s: %s", path, strerror(errno));
+        cannot_write(path, err);
         return NULL;
     }
     close(fd);
@@ -129,12 +146,6 @@ static bool append(const char *path, const void *data, size_t n)
         return false;
     bool ok = fwrite(data, 1, n, f) == n;
     return fclose(f) == 0 && ok;
-}
-
-static bool cannot_write(const char *path, Err *err)
-{
-    return err_set(err, ERR_DEVICE, "cannot write to the kernel cache: %s: %s", path,
-                   strerror(errno));
 }
 
 static bool seal(const char *temp, Err *err)
@@ -167,7 +178,7 @@ static bool share(Arena *arena, const char *have, const char *path, Err *err)
     }
     unlink(temp);
     return file_read(arena, have, MAX_OBJECT, &file, err) &&
-           file_write_atomic(path, file.data, file.n, err);
+           (file_write_atomic(path, file.data, file.n, err) || jitcache_help(err));
 }
 
 /* Names are given to `temp`, which is nobody else's: under the first of them another process may have put by now what it

@@ -32,4 +32,7 @@ bool jitcache_write(Arena *arena, const char *const *path, uint32_t n, Bytes byt
 /* The hash of all that goes into a compilation. */
 const char *jitcache_content(Arena *arena, const char *const *part, uint32_t n);
 
+/* Adds to an error of writing to the cache what to do. Returns false. */
+bool jitcache_help(Err *err);
+
 #endif

@@ -180,7 +180,7 @@ static bool write_prelude(Load *l, Err *err)
         hash = hash_mix(hash, hash_text(f->prelude_texts[i]));
     l->include = arena_printf(l->arena, "%s/prelude-%016llx", l->dir, (unsigned long long)hash);
     if (!file_mkdirs(l->include, err))
-        return false;
+        return jitcache_help(err);
     for (uint32_t i = 0; f->prelude_names[i]; i++) {
         const char *text = f->prelude_texts[i];
         const char *path = path_join(l->arena, l->include, path_base(f->prelude_names[i]));
@@ -190,7 +190,7 @@ static bool write_prelude(Load *l, Err *err)
             memcmp(have.data, text, have.n) == 0)
             continue;
         if (!file_write_atomic(path, text, strlen(text), err))
-            return false;
+            return jitcache_help(err);
     }
     return true;
 }
@@ -208,7 +208,7 @@ static bool start(Load *l, Unit *u, Err *err)
         return false;
     if (!file_write_atomic(u->source, u->code.text, u->code.n, err)) {
         unlink(u->temp);
-        return false;
+        return jitcache_help(err);
     }
     u->log = arena_printf(l->arena, "%s.log", u->temp);
     const UnitFlavour *f = l->texts->flavour;

@@ -292,6 +292,21 @@ static void doctor_says_what_is_missing(void **state)
     check_has(o.out, "no folder /nowhere/data, which $MDL_DATA names");
 }
 
+/* No folder can be made below a file, whoever asks. */
+static void doctor_says_what_a_cache_that_cannot_be_written_stops(void **state)
+{
+    Tool *tool = *state;
+    Err err = {0};
+    assert_true(file_write_atomic(tool_path(tool, "file"), "x", 1, &err));
+    tool->env[0] = arena_printf(tool->arena, "MDL_CACHE=%s/file/cache", tool->dir);
+    Outcome o = RUN(tool, "doctor");
+    check_code(&o, 5);
+    check_has(o.out, "missing  cache        cannot create folder ");
+    check_has(o.out, "make it writable, or set MDL_CACHE to another folder");
+    check_has(o.out, "ok       C compiler   /");
+    check_has(o.err, "1 thing is missing");
+}
+
 /* What only GPUs need is not counted as missing. */
 static void doctor_says_what_of_a_gpu_is_absent(void **state)
 {
@@ -325,6 +340,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(manual_pages_come_from_the_tables, tool_setup,
                                         tool_teardown),
         cmocka_unit_test_setup_teardown(doctor_says_what_is_missing, tool_setup, tool_teardown),
+        cmocka_unit_test_setup_teardown(doctor_says_what_a_cache_that_cannot_be_written_stops,
+                                        tool_setup, tool_teardown),
         cmocka_unit_test_setup_teardown(doctor_says_what_of_a_gpu_is_absent, tool_setup,
                                         tool_teardown),
         cmocka_unit_test_setup_teardown(explain_shows_pages, tool_setup, tool_teardown),

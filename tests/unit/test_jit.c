@@ -519,6 +519,9 @@ static void a_cache_of_others_is_refused(void **state)
     assert_int_equal(rmdir(b->cache), 0);
     assert_true(file_write_atomic(b->cache, "x", 1, &err));
     assert_not_opened(b, plan, ERR_DEVICE, "the kernel cache is not usable");
+    const RtOptions opt = {.threads = 1, .cache_dir = b->cache, .quiet = true};
+    assert_null(rt_open(plan, &opt, &err));
+    assert_non_null(strstr(err.help, "set MDL_CACHE to another folder"));
     plan_free(plan);
 }
 
