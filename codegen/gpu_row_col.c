@@ -4,9 +4,9 @@
  * A team (a warp, or a block where rows are long) has a row at a time, and each thread of it always the same columns:
  * their sums stay in registers. Operands that are read row by row, as a norm's derivative reads most of what it needs,
  * are copied some rows ahead into a ring in shared memory (cp.async). So what is on its way does not depend on registers,
- * and values die with the pass over the row that computes them. Every warp copies what it reads itself: filling and
- * emptying the ring takes no barrier of the block, only the folds of rows that several warps share do, one for each level
- * of folds.
+ * and these keep what one pass over the row leaves for the next, as far as they reach (reduce_keep.c). Every warp copies
+ * what it reads itself: filling and emptying the ring takes no barrier of the block, only the folds of rows that several
+ * warps share do, one for each level of folds.
  *
  * Warps that walk rows of their own add up their sums in shared memory, and a block leaves one line of sums. A second
  * phase adds up the lines: a block has a few columns, its threads every so many lines each. All orders follow from
@@ -21,6 +21,10 @@ enum {
     WORD = 4,         /* .. or these */
     MOST_STREAMS = 8, /* operands in the ring */
     MOST_STAGES = 4,
+    REGISTERS = 65536,    /* of a multiprocessor, */
+    MOST_REGISTERS = 255, /* of a thread, .. */
+    WORK = 28, /* .. and those of it that a pass works with: no sums, nothing that stays, .. */
+    STREAM_WORK = 10,   /* .. with so many for each operand in the ring */
     MOST_SUMS = 128,    /* floats of a thread that live as long as the kernel */
     RESIDENT = 512,     /* threads of a multiprocessor, for whose rings there is to be room, .. */
     MOST_BLOCKS = 3,    /* .. in so many blocks */
@@ -244,13 +248,18 @@ static const KExpr *load_staged(Lower *lo, uint32_t buf, const Ix *linear)
 
 /* ---- rows ---- */
 
+bool fold_whole_piece(const Fold *f, uint32_t c)
+{
+    return f->rows->columns >= (c + 1) * f->rows->each;
+}
+
 /* The columns of a thread in piece c of its team; they are its own until the scope ends. */
 const Ix *fold_open_piece(Lower *lo, const Fold *f, uint32_t c)
 {
     Kernel *k = lo->k;
     const Rows *w = f->rows;
     const KExpr *at = ke_add(lo, f->own, ke_int(k, c * w->each)), *lanes = NULL;
-    if (w->columns >= (c + 1) * w->each) {
+    if (fold_whole_piece(f, c)) {
         scope_plain(lo);
     } else {
         scope_if(lo, ke_test(k, "<", at, ke_int(k, w->columns)));
@@ -416,10 +425,21 @@ static void walk_rows(Lower *lo, Rows *w)
     f->turn = turn;
     w->var = p->var;
     fold_set_row(lo, f, p);
+    fold_begin_stays(lo, f);
     fold_row(lo, f);
     w->var = NO_VAR;
     scope_end(lo);
     fold_select(lo, f, NULL);
+}
+
+/* As many values stay as the registers of a thread hold beside its sums. */
+static void choose_stays(Lower *lo, const Rows *w)
+{
+    Fold *f = w->f;
+    int64_t have = smaller(REGISTERS / (w->threads * w->resident), MOST_REGISTERS);
+    have -= WORK + w->nstream * STREAM_WORK;
+    const int64_t each = f->nchunk * (int64_t)lo->k->width;
+    fold_choose_stays(lo, f, have < f->nsum * each ? -1 : have / each - f->nsum);
 }
 
 static void rows_phase(Lower *lo, Rows *w)
@@ -446,10 +466,12 @@ static void rows_phase(Lower *lo, Rows *w)
     find_streams(lo, w);
     make_rings(lo, w);
     begin_sums(lo, f);
+    choose_stays(lo, w);
     lo->staged = load_staged;
     lo->staging = w;
     walk_rows(lo, w);
     lo->staged = NULL;
+    lo->kept = NULL;
     leave_sums(lo, w, phase);
     ASSERT(phase->shared <= lo->target->l1);
 }

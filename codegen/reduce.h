@@ -54,8 +54,14 @@ typedef struct Fold {
     const struct Rows *rows;
     const KExpr *own, *turn; /* first column of this thread; number of the row in work */
     Acc *chunk_sum;          /* [chunk][sum of columns] */
-    const Ix *const *here;   /* full index of the element in work */
-    const Ix *linear;        /* its place in a kept row */
+    /* .. values that stay in registers until the passes over the row are done (reduce_keep.c) */
+    bool *stays;           /* by node id */
+    uint32_t *computed;    /* the pass that computes it */
+    const KExpr **stayed;  /* [chunk][node id], NULL: not yet */
+    uint32_t chunk_here;   /* that is in work */
+    bool crowded;          /* sums leave little room: pieces one after the other */
+    const Ix *const *here; /* full index of the element in work */
+    const Ix *linear;      /* its place in a kept row */
     Point point[FOLD_MAX_POINTS];
     uint32_t npoint;
     const KExpr *from, *to; /* range of the (outer, when split into two loops) loop over R */
@@ -95,6 +101,20 @@ void fold_point_results(Lower *lo, Fold *f);
 /* The body sees the folds of this point from now on; NULL: of none. */
 void fold_select(Lower *lo, const Fold *f, const Point *p);
 
+/* reduce_keep.c: for rows that teams walk */
+
+/* Which values stay from pass to pass: no more than `most` of each element live at a time. Less than 0: not even the
+ * sums leave room enough, and a pass works on one piece after the other. */
+void fold_choose_stays(Lower *lo, Fold *f, int64_t most);
+/* Another row begins: nothing of it is computed. Until lo->kept is something else. */
+void fold_begin_stays(Lower *lo, Fold *f);
+/* The element in work lies in a whole piece and its values are found by name in all passes behind: those of this pass
+ * that stay are noted. */
+void fold_leave_stays(Lower *lo, const Fold *f);
+/* What lies in shared memory is read again behind this, by a barrier of the warp: the compiler of the text would keep it
+ * between passes, and begin all pieces of a row at once, though it had to spill. */
+void fold_forget(Lower *lo);
+
 /* reduce_chunk.c: from here on, where that pays, rows are in registers: what they keep dies with the scope. */
 void fold_chunks(Lower *lo, Fold *f);
 
@@ -102,6 +122,8 @@ void fold_chunks(Lower *lo, Fold *f);
 void fold_store_columns(Lower *lo, const Fold *f, const Ix *r);
 /* gpu_row_col.c: folds of rows and columns whose columns stay with their threads; false: it does not fit f. */
 bool gpu_row_col(Lower *lo, Fold *f);
+/* Whether all threads have all their columns in chunk c. */
+bool fold_whole_piece(const Fold *f, uint32_t c);
 /* Opens the scope of this thread's columns in chunk c, a vector variable. */
 const Ix *fold_open_piece(Lower *lo, const Fold *f, uint32_t c);
 

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { WARP = 32 };
+
 void fold_select(Lower *lo, const Fold *f, const Point *p)
 {
     for (uint32_t i = 0; i < lo->body->nodes.n; i++)
@@ -91,6 +93,8 @@ static void walk(Lower *lo, Pass *w)
             w->step(lo, w, f->rows ? fold_open_piece(lo, f, w->chunk) : f->chunk[w->chunk], 0);
             if (f->rows)
                 scope_end(lo);
+            if (f->crowded)
+                fold_forget(lo);
         }
         return;
     }
@@ -127,11 +131,14 @@ static void enter_element(Lower *lo, Pass *w, const Point *p, const Ix *inner, c
         ix[f->raxis[i]] = at[i];
     fold_select(lo, f, p);
     f->here = ix;
+    f->chunk_here = w->chunk;
     f->linear = row_place(lo, f, w->outer, inner);
 }
 
-static void leave_element(Fold *f)
+static void leave_element(Lower *lo, Fold *f)
 {
+    if (f->rows && fold_whole_piece(f, f->chunk_here))
+        fold_leave_stays(lo, f);
     f->here = NULL;
 }
 
@@ -161,7 +168,7 @@ static void fold_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
             s.lanes = f->columns ? NULL : last.lanes;
             acc_step(lo, &w->acc[(copy + p) * w->nfold + i], &s);
         }
-        leave_element(f);
+        leave_element(lo, f);
     }
 }
 
@@ -204,7 +211,7 @@ static void store_step(Lower *lo, Pass *w, const Ix *inner, uint32_t copy)
         else
             add_columns(lo, f, ix);
         lower_results(lo, f->full_results, ix);
-        leave_element(f);
+        leave_element(lo, f);
     }
 }
 
@@ -238,6 +245,8 @@ static void run_level(Lower *lo, Fold *f, uint32_t level)
         acc_lanes_together(lo, w.acc, w.nfold, f->turn, whole);
         for (uint32_t i = 0; i < w.nfold; i++)
             f->point[0].seed[w.fold[i]->id] = whole[i];
+        if (lo->team == WARP)
+            fold_forget(lo); /* of a block there is a barrier in the folds */
         return;
     }
     for (uint32_t i = 0; i < w.nfold; i++) {
