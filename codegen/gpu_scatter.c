@@ -14,7 +14,9 @@ enum {
     BINS = 32, /* MDL_BINS of the prelude */
     FEW = 16,  /* indices that are not worth sorting */
     MANY_THREADS = 1 << 15,
-    AT_ONCE = 8, /* rows that are loaded together, at most; pieces of indices */
+    AT_ONCE = 8,         /* rows that are loaded together, at most; pieces of indices */
+    TOGETHER = 2,        /* vectors of a row of the result, of a thread, where .. */
+    CORE_THREADS = 2048, /* .. each multiprocessor has so many threads all the same */
     THREADS = 256
 };
 
@@ -217,31 +219,45 @@ static const KExpr *wide_load(Lower *lo, uint32_t buf, const KExpr *at)
     return ke_apply(lo, KT_I64, "(int64_t)%0", ke_load(lo->k, buf, at), NULL);
 }
 
+/* Neighbouring columns of one row of the result, and what they have summed up. */
+typedef struct Cell {
+    const Ix *ix[IR_MAX_RANK];
+    const KExpr *sum;
+} Cell;
+
 typedef struct Cells {
     const Lists *l;
     const KExpr *first; /* of the member's list in `order` */
     const Ix *e;
+    Cell cell[TOGETHER];
+    int64_t n;
 } Cells;
 
-static void add_listed(Lower *lo, const Cells *c, const KExpr *at, const KExpr *sum,
-                       const Ix *const *ix)
+static void add_listed(Lower *lo, const Cells *c, const KExpr *at)
 {
     const Scatter *s = c->l->s;
     const KExpr *i = wide_load(lo, c->l->order, ke_add(lo, c->first, at));
     const Ix *row = scope_var(lo, ks_let(lo->k, lo->scope->block, "i", i), s->count);
-    ks_set(lo->k, lo->scope->block, sum, scatter_sum(lo, s, sum, scatter_source(lo, s, row, ix)));
+    for (int64_t n = 0; n < c->n; n++) {
+        const Cell *cell = &c->cell[n];
+        const KExpr *x = scatter_source(lo, s, row, cell->ix);
+        ks_set(lo->k, lo->scope->block, cell->sum, scatter_sum(lo, s, cell->sum, x));
+    }
 }
 
-static void sum_columns(Lower *lo, const Ix *column, void *user)
+static void begin_cell(Lower *lo, const Cells *c, const Ix *column, Cell *cell)
 {
-    const Cells *c = user;
+    KType t = ktype_of(c->l->s->n->type->dtype);
+    scatter_result_index(lo, c->l->s, c->e, column, cell->ix);
+    t = lo->var[column->var].vector ? ktype_vector(t) : t;
+    cell->sum = ks_var(lo->k, lo->scope->block, "sum", ke_num(lo->k, t, 0));
+}
+
+/* The cells that have begun, of which `column` is one. */
+static void sum_cells(Lower *lo, const Cells *c, const Ix *column)
+{
     const Lists *l = c->l;
     Kernel *k = lo->k;
-    KType t = ktype_of(l->s->n->type->dtype);
-    const Ix *ix[IR_MAX_RANK];
-    scatter_result_index(lo, l->s, c->e, column, ix);
-    t = lo->var[lo->nvar - 1].vector ? ktype_vector(t) : t;
-    const KExpr *sum = ks_var(k, lo->scope->block, "sum", ke_num(k, t, 0));
     const int64_t rows = rows_at_once(lo, l, column);
     const KExpr *length = ke_sub(lo, l->to, l->from), *at_once = ke_int(k, rows);
     const KExpr *full = ke_mul(lo, ke_index(k, KI_DIV, length, at_once), at_once);
@@ -259,30 +275,65 @@ static void sum_columns(Lower *lo, const Ix *column, void *user)
                                .hi = at_once,
                                .extent = dim_const(lo->ir, rows),
                                .unroll = true});
-    add_listed(lo, c, ke_add(lo, at, lo->var[lo->nvar - 1].at), sum, ix);
+    add_listed(lo, c, ke_add(lo, at, lo->var[lo->nvar - 1].at));
     scope_end(lo);
     scope_end(lo);
     loop.lo = full;
     loop.hi = l->to;
     loop.step = 1;
     scope_loop(lo, &loop);
-    add_listed(lo, c, lo->var[lo->nvar - 1].at, sum, ix);
+    add_listed(lo, c, lo->var[lo->nvar - 1].at);
     scope_end(lo);
-    scatter_results(lo, l->s, ix, sum);
+    for (int64_t n = 0; n < c->n; n++)
+        scatter_results(lo, l->s, c->cell[n].ix, c->cell[n].sum);
+}
+
+static void sum_columns(Lower *lo, const Ix *column, void *user)
+{
+    Cells *c = user;
+    c->n = 1;
+    begin_cell(lo, c, column, &c->cell[0]);
+    sum_cells(lo, c, column);
+}
+
+/* Vectors of a row that a thread has at once, a share of the row apart. Most rows are not hit: what is on its way
+ * depends on how much a thread stores for the little that it reads before. */
+static int64_t together(Lower *lo, const Scatter *s, const Dim *rows)
+{
+    int64_t vectors = vectors_of(lo, s), columns;
+    bool whole = !lo->scalar && dim_is_const(s->columns, &columns) && columns % each_of(lo) == 0;
+    int64_t threads = dim_hi(lo->ir, rows) * (vectors / TOGETHER);
+    bool enough = threads >= (int64_t)lo->target->cores * CORE_THREADS;
+    return whole && enough && vectors % TOGETHER == 0 ? TOGETHER : 1;
+}
+
+/* Vectors `part` and every so many behind it. */
+static void sum_together(Lower *lo, Cells *c, const KExpr *part, int64_t parts)
+{
+    Kernel *k = lo->k;
+    const Ix *column = NULL;
+    const KExpr *from = ke_mul(lo, part, ke_int(k, each_of(lo)));
+    from = ks_let(k, lo->scope->block, "from", from);
+    for (c->n = 0; c->n < TOGETHER; c->n++) {
+        const KExpr *at = ke_add(lo, from, ke_int(k, c->n * parts * each_of(lo)));
+        column = scope_vector_var(lo, at, c->l->s->columns, NULL);
+        begin_cell(lo, c, column, &c->cell[c->n]);
+    }
+    sum_cells(lo, c, column);
 }
 
 static void sums_phase(Lower *lo, Lists *l)
 {
     Kernel *k = lo->k;
     Scatter *s = l->s;
-    int64_t vectors = vectors_of(lo, s);
     const Dim *rows = dim_mul(lo->ir, s->outer, s->extent);
-    KPhase *phase = kernel_phase(k, "", dim_mul(lo->ir, rows, dim_const(lo->ir, vectors)),
+    int64_t each = together(lo, s, rows), parts = vectors_of(lo, s) / each;
+    KPhase *phase = kernel_phase(k, "", dim_mul(lo->ir, rows, dim_const(lo->ir, parts)),
                                  "sums the rows of each place, in order");
     phase->threads = THREADS;
     scope_begin(lo, phase);
     KBlock *block = lo->scope->block;
-    const KExpr *task = lower_task(lo), *n = ke_int(k, vectors);
+    const KExpr *task = lower_task(lo), *n = ke_int(k, parts);
     const KExpr *row = ks_let(k, block, "row", ke_index(k, KI_DIV, task, n));
     const Ix *ix[IR_MAX_RANK], *e = scope_var(lo, row, rows);
     Cells c = {.l = l};
@@ -297,6 +348,10 @@ static void sums_phase(Lower *lo, Lists *l)
     c.first = ks_let(k, block, "list", ke_mul(lo, member, ke_extent(k, s->count)));
     l->from = ks_let(k, block, "begin", wide_load(lo, l->begin, at));
     l->to = ks_let(k, block, "end", wide_load(lo, l->begin, ke_add(lo, at, ke_int(k, 1))));
+    if (each > 1) {
+        sum_together(lo, &c, ke_index(k, KI_MOD, task, n), parts);
+        return;
+    }
     LanesSpec spec = columns_of(lo, s, ke_index(k, KI_MOD, task, n));
     lower_lanes(lo, &spec, sum_columns, &c);
 }

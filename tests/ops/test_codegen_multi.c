@@ -122,6 +122,8 @@ static void test_scatter(void **state)
                     (Scatter){0, 0, 33, 6, 2});
         add_long_scatters(h, 0);
         add_long_scatters(h, 1);
+        add_scatter(h, shape(h, DT_BF16, 2, 90, 128), shape(h, DT_I32, 1, 90),
+                    (Scatter){0, 0, 17000, 211, 0}); /* a thread has several vectors of a row */
         harness_run(h);
     }
 }
