@@ -17,9 +17,11 @@ enum {
     PIECE = 32,  /* steps of depth of a warp at once */
     ACROSS = 64, /* columns of a block whose columns lie side by side */
     MAX_ROWS = 16,
-    MAX_SUMS = 64,  /* of a thread */
-    MAX_READS = 16, /* vectors of a thread on their way */
-    FULL = 256,     /* blocks that keep a GPU busy */
+    MAX_SUMS = 64,    /* of a thread */
+    MAX_READS = 16,   /* vectors of a thread on their way */
+    SMALL = 48,       /* registers with which .. */
+    SMALL_BLOCKS = 4, /* .. so many blocks have room on a multiprocessor */
+    FULL = 256,       /* blocks that keep a GPU busy */
     LEAST_SPLIT = WARPS * PIECE
 };
 
@@ -202,20 +204,33 @@ static void read_piece(Lower *lo, Reads *r, const Ix *const *row, const Ix *cons
         r->x[t] = read_steps(lo, p, &g->left, row[t]);
 }
 
+/* Whether a side's numbers of 16 bits lie in memory: their bits go to the products as they are. */
+static bool is_taken(const GemmSide *side)
+{
+    const Node *n = node_widens(side->node) ? side->node->in[0] : side->node;
+    return gen_info(n->op)->value == value_input && dtype_is_half(n->type->dtype);
+}
+
 static void multiply_piece(Lower *lo, const Reads *r, uint32_t acc, uint32_t words)
 {
     Kernel *k = lo->k;
     const Wide *w = r->piece.w;
+    const Gemm *g = w->set->dot[r->piece.d];
+    const KExpr *left = ke_int(k, is_taken(&g->left)), *right = ke_int(k, is_taken(&g->right));
     int64_t each = w->tiles * 4, acc0 = r->piece.d * (w->columns / 16) * each;
     const KExpr *zero = ke_int(k, 0), *tiles = ke_int(k, w->tiles);
     for (int64_t t = 0; t < w->tiles; t++) {
-        const KExpr *arg[] = {ke_addr(k, words, ke_int(k, t * 4)), r->x[t]};
-        copy_call(lo, helper(lo, w, "words", "%0, %1"), arg, 2);
+        const KExpr *arg[] = {ke_addr(k, words, ke_int(k, t * 4)), r->x[t], left};
+        copy_call(lo, helper(lo, w, "words", "%0, %1, %2"), arg, 3);
     }
     for (int64_t m = 0; m < w->columns / 16 && w->along; m++) {
-        const KExpr *arg[] = {ke_addr(k, acc, ke_int(k, acc0 + m * each)), r->b[2 * m],
-                              r->b[2 * m + 1], ke_addr(k, words, zero), tiles};
-        copy_call(lo, helper(lo, w, "along", "%0, %1, %2, %3, %4"), arg, 5);
+        const KExpr *arg[] = {ke_addr(k, acc, ke_int(k, acc0 + m * each)),
+                              r->b[2 * m],
+                              r->b[2 * m + 1],
+                              ke_addr(k, words, zero),
+                              tiles,
+                              right};
+        copy_call(lo, helper(lo, w, "along", "%0, %1, %2, %3, %4, %5"), arg, 6);
     }
     if (w->along)
         return;
@@ -223,8 +238,8 @@ static void multiply_piece(Lower *lo, const Reads *r, uint32_t acc, uint32_t wor
     for (int64_t i = 0; i < VECTOR; i++)
         ks_store(k, lo->scope->block, steps, ke_int(k, i * VECTOR), r->b[i]);
     const KExpr *arg[] = {ke_addr(k, acc, ke_int(k, acc0)), ke_addr(k, steps, zero),
-                          ke_addr(k, words, zero), tiles};
-    copy_call(lo, helper(lo, w, "across", "%0, %1, %2, %3"), arg, 4);
+                          ke_addr(k, words, zero), tiles, right};
+    copy_call(lo, helper(lo, w, "across", "%0, %1, %2, %3, %4"), arg, 5);
 }
 
 static void multiply_dot(Lower *lo, const Wide *w, uint32_t d, uint32_t acc)
@@ -462,13 +477,26 @@ static KBlock ask_sets(Lower *lo, const Wide *sets, uint32_t n, const Dim *all)
 
 /* ---- phases ---- */
 
+/* Whether four blocks of a set fit a multiprocessor, with 64 registers a thread: its sums, and what it reads at once,
+ * take no more than these and are not computed. */
+static bool is_small(const Wide *w)
+{
+    bool taken = true;
+    for (uint32_t d = 0; d < w->set->n; d++)
+        taken = taken && is_taken(&w->set->dot[d]->left) && is_taken(&w->set->dot[d]->right);
+    int64_t sums = (int64_t)w->set->n * w->columns / 16 * w->tiles * 4;
+    int64_t reads = w->pieces * (w->tiles + w->columns / 8) * VECTOR / 2;
+    return taken && w->along && sums + reads <= SMALL;
+}
+
 static void run_phase(Lower *lo, Wide *sets, uint32_t n, bool second)
 {
     Kernel *k = lo->k;
     const Dim *all = dim_const(lo->ir, 0);
-    bool splits = second;
+    bool splits = second, small = !second;
     int64_t floats = 0;
     for (uint32_t i = 0; i < n; i++) {
+        small = small && is_small(&sets[i]);
         splits = splits || sets[i].splits > 1;
         if (!second || sets[i].splits > 1)
             all = dim_add(lo->ir, all, tasks_of(lo, &sets[i], second ? 1 : sets[i].splits));
@@ -478,6 +506,7 @@ static void run_phase(Lower *lo, Wide *sets, uint32_t n, bool second)
                                  second ? "joins the sums of some columns per block"
                                         : "some columns of the result per block");
     phase->threads = phase->team = THREADS;
+    phase->blocks = small ? SMALL_BLOCKS : 0;
     uint32_t sums = second ? 0 : kernel_shared(k, "sums", DT_F32, floats);
     phase->ahead = second ? (KBlock){0} : ask_sets(lo, sets, n, all);
     scope_begin(lo, phase);

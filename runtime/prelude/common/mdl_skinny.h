@@ -23,22 +23,40 @@ MDL_FN void mdl_skinny_lay(float *rows, const float *acc, int columns, int tiles
     }
 }
 
+/* Two floats in one word, in which nothing is rounded: they were read as such numbers. Of bf16 a compiler sees that this
+ * is the word that was read. */
+MDL_FN uint32_t mdl_taken_bf16(float lo, float hi)
+{
+    return mdl_bits_of_f32(lo) >> 16 | (mdl_bits_of_f32(hi) & UINT32_C(0xffff0000));
+}
+
+MDL_FN uint32_t mdl_taken_f16(float lo, float hi)
+{
+    return mdl_pack_f16(lo, hi);
+}
+
 #define MDL_SKINNY(name)                                                                          \
+    /* `taken`: both are read from memory as they are; else they are rounded. */                  \
+    MDL_FN uint32_t mdl_skinny_two_##name(float lo, float hi, int taken)                          \
+    {                                                                                             \
+        return taken ? mdl_taken_##name(lo, hi) : mdl_pack_##name(lo, hi);                        \
+    }                                                                                             \
     /* Eight steps of a row as the words of both products. */                                     \
-    MDL_FN void mdl_skinny_words_##name(int32_t *w, vf x)                                         \
+    MDL_FN void mdl_skinny_words_##name(int32_t *w, vf x, int taken)                              \
     {                                                                                             \
         MdlV v;                                                                                   \
         v.f = x;                                                                                  \
         MDL_UNROLL                                                                                \
         for (int i = 0; i < MDL_W / 2; i++)                                                       \
-            w[i] = (int32_t)mdl_pack_##name(v.fs[2 * i], v.fs[2 * i + 1]);                        \
+            w[i] = (int32_t)mdl_skinny_two_##name(v.fs[2 * i], v.fs[2 * i + 1], taken);           \
     }                                                                                             \
     /* Eight steps of the columns lane / 4 and lane / 4 + 8 of a tile, by words of the rows. */   \
-    MDL_FN void mdl_skinny_along_##name(float *acc, vf low, vf high, const int32_t *x, int tiles) \
+    MDL_FN void mdl_skinny_along_##name(float *acc, vf low, vf high, const int32_t *x, int tiles, \
+                                        int taken)                                                \
     {                                                                                             \
         int32_t up[4], down[4];                                                                   \
-        mdl_skinny_words_##name(up, low);                                                         \
-        mdl_skinny_words_##name(down, high);                                                      \
+        mdl_skinny_words_##name(up, low, taken);                                                  \
+        mdl_skinny_words_##name(down, high, taken);                                               \
         MDL_UNROLL                                                                                \
         for (int j = 0; j < 4; j += 2) {                                                          \
             uint32_t a[4] = {(uint32_t)up[j], (uint32_t)down[j], (uint32_t)up[j + 1],             \
@@ -51,15 +69,18 @@ MDL_FN void mdl_skinny_lay(float *rows, const float *acc, int columns, int tiles
         }                                                                                         \
     }                                                                                             \
     /* Eight steps of eight columns, [step][column], are four tiles. */                           \
-    MDL_FN void mdl_skinny_across_##name(float *acc, const float *w, const int32_t *x, int tiles) \
+    MDL_FN void mdl_skinny_across_##name(float *acc, const float *w, const int32_t *x, int tiles, \
+                                         int taken)                                               \
     {                                                                                             \
         MDL_UNROLL                                                                                \
         for (int m = 0; m < 4; m++) {                                                             \
             MDL_UNROLL                                                                            \
             for (int j = 0; j < 4; j += 2) {                                                      \
                 const float *p = w + j * 16 + 2 * m;                                              \
-                uint32_t a[4] = {mdl_pack_##name(p[0], p[8]), mdl_pack_##name(p[1], p[9]),        \
-                                 mdl_pack_##name(p[16], p[24]), mdl_pack_##name(p[17], p[25])};   \
+                uint32_t a[4] = {mdl_skinny_two_##name(p[0], p[8], taken),                        \
+                                 mdl_skinny_two_##name(p[1], p[9], taken),                        \
+                                 mdl_skinny_two_##name(p[16], p[24], taken),                      \
+                                 mdl_skinny_two_##name(p[17], p[25], taken)};                     \
                 MDL_UNROLL                                                                        \
                 for (int t = 0; t < tiles; t++) {                                                 \
                     uint32_t b[2] = {(uint32_t)x[t * 4 + j], (uint32_t)x[t * 4 + j + 1]};         \
