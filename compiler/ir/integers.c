@@ -120,11 +120,11 @@ static void read_by(Search *s, const Node *n)
     const Made *last = n->nin ? &s->made[n->in[n->nin - 1]->id] : NULL;
     if (compares_whole(n))
         compared(s, n);
-    else if (cls == OC_GATHER && last->of)
+    else if (cls == OC_GATHER && last && last->of)
         is_index(s, n->in[0]->type->dims[node_int(n, "axis")]);
-    else if (cls == OC_SCATTER && last->of)
+    else if (cls == OC_SCATTER && last && last->of)
         is_index(s, node_dim(n, "extent"));
-    else if (cls == OC_UPDATE && last->of) {
+    else if (cls == OC_UPDATE && last && last->of) {
         const int64_t axis = node_int(n, "axis");
         is_place(s, n->type->dims[axis]);
         s->out.span = longer(s->ir, s->out.span, n->in[1]->type->dims[axis]);

@@ -24,7 +24,7 @@ static int64_t type_end(DType dt)
 
 static Fill fill_of(const Graph *body, const Node *leaf, uint64_t seed)
 {
-    Fill f = {.dtype = leaf->type->dtype, .seed = seed};
+    Fill f = {.dtype = leaf->type->dtype, .seed = seed, .below = 1, .span = 1};
     if (!dtype_is_int(f.dtype))
         return f;
     Arena *arena = arena_new();

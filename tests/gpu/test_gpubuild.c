@@ -57,8 +57,10 @@ static void a_warm_build_takes_all_from_the_cache(void **state)
 /* What another process would do, behind the first entry of the cache that is given its name: that name to something else. */
 static bool spoil;
 
+/* The names are the linker's. NOLINTBEGIN(bugprone-reserved-identifier) */
 int __real_rename(const char *from, const char *to);
 int __wrap_rename(const char *from, const char *to);
+/* NOLINTEND(bugprone-reserved-identifier) */
 int __wrap_rename(const char *from, const char *to)
 {
     int result = __real_rename(from, to);
