@@ -30,29 +30,15 @@ void sums_f32(const Products *p)
             few_f32(p, row, p->m - row < ROWS ? p->m - row : ROWS, col);
 }
 
-static void few_f64(int64_t n, const Strided *a, const Strided *b, double *c)
+/* Inline: with strides that are known at the call it is a loop of its own. */
+static inline void few_f64(int64_t n, Strided a, Strided b, double *c)
 {
     double sum[COLS];
     for (int j = 0; j < COLS; j++)
         sum[j] = c[j];
     for (int64_t k = 0; k < n; k++)
         for (int j = 0; j < COLS; j++)
-            sum[j] += a->at[j * a->across + k * a->along] * b->at[j * b->across + k * b->along];
-    for (int j = 0; j < COLS; j++)
-        c[j] = sum[j];
-}
-
-/* One factor the same for all, the other ones side by side. */
-static void few_f64_scaled(int64_t n, const Strided *a, const Strided *b, double *c)
-{
-    double sum[COLS];
-    for (int j = 0; j < COLS; j++)
-        sum[j] = c[j];
-    for (int64_t k = 0; k < n; k++) {
-        double x = a->at[k * a->along];
-        for (int j = 0; j < COLS; j++)
-            sum[j] += x * b->at[j + k * b->along];
-    }
+            sum[j] += a.at[j * a.across + k * a.along] * b.at[j * b.across + k * b.along];
     for (int j = 0; j < COLS; j++)
         c[j] = sum[j];
 }
@@ -61,10 +47,10 @@ void sums_f64(int64_t m, int64_t n, Strided a, Strided b, double *c)
 {
     int64_t j = 0;
     for (; j + COLS <= m; j += COLS) {
-        if (a.across == 0 && b.across == 1)
-            few_f64_scaled(n, &a, &b, c + j);
+        if (a.across == 0 && b.across == 1) /* one factor for all, the others side by side */
+            few_f64(n, (Strided){a.at, 0, a.along}, (Strided){b.at, 1, b.along}, c + j);
         else
-            few_f64(n, &a, &b, c + j);
+            few_f64(n, a, b, c + j);
         a.at += COLS * a.across;
         b.at += COLS * b.across;
     }

@@ -169,8 +169,7 @@ static void visit(Alias *a, const Node *n, const Ix *const *ix)
         else if (!folds && op_at(a->ir, n, k, ix, in))
             visit(a, n->in[k], in);
         else
-            a->safe =
-                false; /* contractions, scatters, padding, joining; folds, where all are read */
+            a->safe = false; /* contractions, scatters, padding, joining; folds of all */
     }
 }
 
