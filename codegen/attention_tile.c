@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-enum { WARP = 32 };
-
 /* ---- operands into panels ---- */
 
 static const KExpr *operand(Lower *lo, const LinesSpec *s, const Ix *line, const Ix *column)

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { WARP = 32, CHUNK = 16 };
+enum { CHUNK = 16 };
 
 static int64_t operand_bytes(const Attend *t)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { WARP = 32, PANEL = 64, GROUP_ROWS = 64 };
+enum { PANEL = 64, GROUP_ROWS = 64 };
 
 /* ---- shape ---- */
 

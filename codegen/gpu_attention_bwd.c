@@ -18,7 +18,7 @@
 
 #include <string.h>
 
-enum { WARP = 32, MOST_SUMS = 256 /* columns of the gradients in registers */ };
+enum { MOST_SUMS = 256 /* columns of the gradients in registers */ };
 static const double LOG2E = 1.4426950408889634;
 
 AttendSide *bwd_held(AttendBwd *f, bool second)

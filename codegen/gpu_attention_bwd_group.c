@@ -14,7 +14,7 @@
 #include "gpu_attend_group.h"
 #include "gpu_attention_bwd.h"
 
-enum { UNSEEN, WHOLE, CUT, WARP = 32, MOST_WARPS = 32, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
+enum { UNSEEN, WHOLE, CUT, MOST_WARPS = 32, COPY_REGISTERS = 56, BOX_REGISTERS = 40 };
 /* What is told of a tile of queries, as ints: one of those above, the head, the first query; by turns also the sample,
  * for which there is no register. */
 enum { STATE, HEAD, FIRST, SAMPLE, TOLD };

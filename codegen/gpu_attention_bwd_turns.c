@@ -18,7 +18,7 @@
  * the shares, and blocks find their steps tile by tile, not query by query. */
 #include "gpu_attention_bwd.h"
 
-enum { WARP = 32, SPAN_WORDS = 4, FIRST_TURN = 32 /* words; the first one counts tickets */ };
+enum { SPAN_WORDS = 4, FIRST_TURN = 32 /* words; the first one counts tickets */ };
 enum { BLOCKS_OF_HEAD = 8 /* that run together, about */ };
 
 static int64_t query_tiles(Lower *lo, const AttendBwd *f)

@@ -15,7 +15,7 @@
 
 #include <math.h>
 
-enum { WARP = 32, THREADS = 128, CHUNK = 16, MAX_ROWS = 8, MAX_KEYS = 4, MAX_VECTORS = 8 };
+enum { THREADS = 128, CHUNK = 16, MAX_ROWS = 8, MAX_KEYS = 4, MAX_VECTORS = 8 };
 
 static const double LOG2E = 1.4426950408889634;
 

@@ -10,7 +10,7 @@
 #include "gpu_copy.h"
 #include "gpu_tile.h"
 
-enum { LINE = 8, WIDE = 4, WARP = 32, MANY = 1 << 20 };
+enum { LINE = 8, WIDE = 4, MANY = 1 << 20 };
 
 int64_t float_pitch(const Part *p)
 {

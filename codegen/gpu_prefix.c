@@ -14,7 +14,7 @@
  * NaN. */
 #include "lines.h"
 
-enum { WARP = 32, WARPS = 4, MOST_PIECES = 4 };
+enum { WARPS = 4, MOST_PIECES = 4 };
 
 typedef struct Chunk {
     Lines l;

@@ -13,7 +13,6 @@
 #include "gpu_copy.h"
 
 enum {
-    WARP = 32,
     GROUP = 128, /* threads of a warpgroup */
     LINE = 64,   /* elements of a line of 128 bytes */
     LINE_BYTES = 128,

@@ -15,7 +15,6 @@
 #include "reduce.h"
 
 enum {
-    WARP = 32,
     BLOCK = 128,      /* threads, of warps that walk rows of their own */
     RUN = 16,         /* bytes that are copied together, .. */
     WORD = 4,         /* .. or these */

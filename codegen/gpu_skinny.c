@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum {
-    WARP = 32,
     MAX_SUMS = 64, /* of a thread */
     MAX_COLUMNS = 4,
     VECTORS = 4, /* of columns of a block, where those lie side by side */

@@ -18,7 +18,6 @@
 #include <string.h>
 
 enum {
-    WARP = 32,
     MOST_THREADS = 1024,
     LEAST_THREADS = 128,
     THREADS = 256,

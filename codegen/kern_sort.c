@@ -12,7 +12,6 @@ enum {
     VERY_LONG = 8192,
     BLOCK_THREADS = 512,
     MOST_THREADS = 1024,
-    WARP = 32,
     BINS = 256,
     FEW_LINES = 16, /* which would leave most multiprocessors idle */
     PART_THREADS = 256,

@@ -138,7 +138,8 @@ typedef struct LanesSpec {
 typedef void (*LanesFn)(Lower *lo, const Ix *v, void *user);
 void lower_lanes(Lower *lo, const LanesSpec *spec, LanesFn body, void *user);
 
-/* team.c: after scope_begin, tasks are shared by this many threads: 32 or all of a block. */
+enum { WARP = 32 }; /* threads of a warp, on every GPU */
+/* team.c: after scope_begin, tasks are shared by this many threads: a warp or all of a block. */
 void team_begin(Lower *lo, KPhase *phase, int64_t team);
 /* Opens a scope in which only the first thread of a team is, if there are several. */
 void team_first(Lower *lo);

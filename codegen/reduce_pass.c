@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { WARP = 32 };
-
 void fold_select(Lower *lo, const Fold *f, const Point *p)
 {
     for (uint32_t i = 0; i < lo->body->nodes.n; i++)

@@ -3,8 +3,6 @@
  * a warp, and through shared memory between the warps of a block. All orders are fixed. */
 #include "reduce.h"
 
-enum { WARP = 32 };
-
 void team_begin(Lower *lo, KPhase *phase, int64_t team)
 {
     Kernel *k = lo->k;
