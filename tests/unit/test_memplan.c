@@ -4,6 +4,7 @@
 #include "passes.h"
 #include "randgraph.h"
 #include "schedule.h"
+#include "smallcpu.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,20 +23,10 @@ typedef struct Bench {
 
 static Bench open_bench(void)
 {
-    static const Target cpu = {.kind = TK_CPU,
-                               .name = "cpu",
-                               .isa = "avx2",
-                               .vector = 8,
-                               .registers = 16,
-                               .l1 = 32 << 10,
-                               .l2 = 1 << 20,
-                               .flops = 8e10,
-                               .bandwidth = 8e9,
-                               .launch = 2e-6};
     Bench b = {.arena = arena_new()};
     b.ir = ir_new(b.arena, syms_new(b.arena), diags_new(b.arena));
     b.program = program_new(b.ir, sym(b.ir->syms, "p"));
-    b.cx = passes_begin(b.ir, b.arena, b.program, &cpu);
+    b.cx = passes_begin(b.ir, b.arena, b.program, &small_cpu);
     b.g = graph_new(b.ir, b.arena, sym(b.ir->syms, "update"));
     return b;
 }

@@ -5,6 +5,7 @@
 
 #include "attention.h"
 #include "passes.h"
+#include "smallcpu.h"
 #include "trial.h"
 
 enum { SEEDS = 3 };
@@ -178,22 +179,12 @@ static void test_bounds(void **state)
 /* The body of the attention that the function f of the text becomes, and what it is. */
 static Graph *attention_body(Lab *l, Attention *a)
 {
-    static const Target cpu = {.kind = TK_CPU,
-                               .name = "cpu",
-                               .isa = "avx2",
-                               .vector = 8,
-                               .registers = 16,
-                               .l1 = 32 << 10,
-                               .l2 = 1 << 20,
-                               .flops = 8e10,
-                               .bandwidth = 8e9,
-                               .launch = 2e-6};
     const FrontCall call = {.function = "f", .inputs = l->in, .ninput = l->nin, .mode = MODE_TRAIN};
     bool blame;
     l->program = front_call(l->front, &call, &blame);
     if (!l->program)
         fail_msg("%s", lab_reports(l));
-    PassCx *cx = passes_begin(l->ir, l->arena, l->program, &cpu);
+    PassCx *cx = passes_begin(l->ir, l->arena, l->program, &small_cpu);
     const Graph *fused = passes_run(cx, l->program->entries.at[0], &(PassOptions){.limit = -1});
     for (uint32_t i = 0; i < fused->nodes.n; i++) {
         const Node *n = fused->nodes.at[i];
